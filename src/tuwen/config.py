@@ -1,0 +1,294 @@
+"""The two strict YAML files: a Shop (where the data is) and a Run (everything needed to repeat a training).
+
+Below ``workflow`` nobody sees these classes: floors take plain arguments. Component options (``use: NAME`` and what
+stands beside it) are checked by :mod:`tuwen.registry` against the component's own signature; here only their place in
+the file is kept, so that every error names file and line.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+
+from tuwen.errors import ConfigError, did_you_mean
+
+Lines = dict[tuple[str | int, ...], int]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Component(BaseModel):
+    """``use: NAME`` and its options; a bare string is a component without options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    use: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"use": value} if isinstance(value, str) else value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+# --- Run ----------------------------------------------------------------------------------------------------------
+
+
+class ModalitySpec(Component):
+    """One modality: what kind (``use``), which columns, which encoder; other keys are the modality's own options."""
+
+    columns: list[str] = Field(min_length=1)
+    encoder: Component
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _one_column(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+
+class Rows(Strict):
+    """Which rows are the examples.
+
+    ``where`` is an SQL condition over the example columns. ``balance`` keeps equally many rows of every target class
+    (chosen by content hash, never by a random draw).
+    """
+
+    table: Literal["items", "reviews"] = "items"
+    where: str | None = None
+    balance: bool = False
+
+
+class Training(Strict):
+    """How the parameters are found; see :func:`tuwen.training.loop.train`."""
+
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(32, ge=1)
+    optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(1e-3, gt=0)
+    encoder_learning_rate: float | None = Field(None, gt=0, description="for pretrained encoders that are fine-tuned")
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warm_up: float = Field(0.0, ge=0, lt=1, description="share of all steps")
+    gradient_clip: float | None = Field(None, gt=0)
+    patience: int | None = Field(None, ge=1, description="epochs without a better validation score before stopping")
+    average: float | None = Field(None, gt=0, lt=1, description="decay of the exponential average of the weights")
+    precision: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_seconds: float = Field(60.0, gt=0)
+
+
+class Evaluation(Strict):
+    """How the test part is judged."""
+
+    samples: int = Field(1000, ge=100, description="bootstrap resamples")
+    confidence: float = Field(0.95, gt=0, lt=1)
+    baselines: list[Literal["trivial", "unimodal"]] = ["trivial", "unimodal"]
+
+
+class Run(Strict):
+    """One training, whole. ``shop`` is the SHOP.yaml that ``make run`` collects from."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    shop: str | None = None
+    rows: Rows = Rows()
+    modalities: dict[str, ModalitySpec] = Field(min_length=1)
+    fusion: Component = Component(use="concat")
+    task: Component
+    split: Component = Component(use="hash")
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    seed: int = Field(0, ge=0)
+
+    _lines: Lines = PrivateAttr(default_factory=dict)
+    _path: str = PrivateAttr(default="run")
+
+    @classmethod
+    def read(cls, path: str | Path, overrides: list[str] | None = None) -> Self:
+        """Read ``path``; ``overrides`` are ``dotted.key=VALUE`` strings as ``--set`` takes them."""
+        return _read(cls, path, overrides or [])
+
+    def where(self, *loc: str | int) -> str:
+        """``file:line`` of a key of this run."""
+        return _place(self._path, self._lines, loc)
+
+    def plain(self) -> dict[str, Any]:
+        """The run as plain data, for the bundle and the report."""
+        return self.model_dump(mode="json")
+
+
+# --- Shop ---------------------------------------------------------------------------------------------------------
+
+
+class TableSource(Strict):
+    """Where one table comes from.
+
+    ``source`` is a path or glob (relative to ``root``) or, with ``query``, a database URL. ``columns`` maps tuwen's
+    names to the shop's: ``{item: sku, images: [photo1, photo2]}``. ``keep``: which other columns come along.
+    """
+
+    source: str
+    format: Literal["csv", "jsonl", "parquet", "sql"] | None = None
+    encoding: str | None = None
+    separator: str | None = Field(None, min_length=1, max_length=1)
+    query: str | None = None
+    columns: dict[str, str | list[str]] = {}
+    keep: Literal["all", "none"] | list[str] = "all"
+
+
+class Media(Strict):
+    """How pictures are read, and what is too much."""
+
+    root: str | None = Field(None, description="folder that relative picture paths start from; default: the shop's root")
+    allow_private_addresses: bool = False
+    max_bytes: int = Field(20_000_000, ge=1)
+    max_pixels: int = Field(50_000_000, ge=1)
+    max_side: int = Field(512, ge=16, description="stored pictures are shrunk to this")
+    min_side: int = Field(2, ge=1, description="smaller pictures are quarantined")
+    timeout: float = Field(10.0, gt=0, description="seconds without a byte before a download is given up")
+    deadline: float = Field(60.0, gt=0, description="seconds a whole download may take")
+    retries: int = Field(2, ge=0)
+    parallel: int = Field(8, ge=1, le=64)
+
+
+class Shop(Strict):
+    """A shop's own files. Paths are relative to ``root``, and ``root`` to the YAML file's folder."""
+
+    name: str
+    root: str = "."
+    items: TableSource | None = None
+    users: TableSource | None = None
+    reviews: TableSource | None = None
+    events: TableSource | None = None
+    media: Media = Media()
+
+    _lines: Lines = PrivateAttr(default_factory=dict)
+    _path: str = PrivateAttr(default="shop")
+
+    @classmethod
+    def read(cls, path: str | Path, overrides: list[str] | None = None) -> Self:
+        return _read(cls, path, overrides or [])
+
+    def where(self, *loc: str | int) -> str:
+        return _place(self._path, self._lines, loc)
+
+    def folder(self) -> Path:
+        """The absolute folder that sources are relative to."""
+        return (Path(self._path).resolve().parent / self.root).resolve()
+
+    def tables(self) -> dict[str, TableSource]:
+        named = {"items": self.items, "users": self.users, "reviews": self.reviews, "events": self.events}
+        return {name: source for name, source in named.items() if source is not None}
+
+
+# --- Reading ------------------------------------------------------------------------------------------------------
+
+Spec = TypeVar("Spec", Run, Shop)
+
+
+def _read(kind: type[Spec], path: str | Path, overrides: list[str]) -> Spec:
+    data, lines = load_yaml(path)
+    for text in overrides:
+        _override(data, text)
+    try:
+        spec = kind.model_validate(data)
+    except ValidationError as error:
+        raise _explain(error, kind, str(path), lines) from None
+    spec._lines, spec._path = lines, str(path)
+    return spec
+
+
+def load_yaml(path: str | Path) -> tuple[dict[str, Any], Lines]:
+    """Plain data and the line of every key.
+
+    Raises:
+        ConfigError: unreadable, not YAML, a repeated key, or not a mapping.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError("cannot read the file", where=str(path), seen=error.strerror) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError("the file is not UTF-8", where=str(path), seen=str(error), todo="save it as UTF-8") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError("the file holds no settings", where=f"{path}:1", allowed="key: value lines")
+        lines: Lines = {}
+        _walk(node, (), lines, str(path))
+        return yaml.safe_load(text), lines
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigError("not valid YAML", where=place, seen=getattr(error, "problem", str(error))) from None
+
+
+def _walk(node: yaml.Node, loc: tuple[str | int, ...], lines: Lines, path: str) -> None:
+    lines.setdefault(loc, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*loc, str(key.value))
+            line = key.start_mark.line + 1
+            if here in lines:
+                raise ConfigError(f"the key '{key.value}' stands twice", where=f"{path}:{line}", todo="keep one of them")
+            lines[here] = line
+            _walk(value, here, lines, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            _walk(value, (*loc, i), lines, path)
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError("an override must be KEY=VALUE", where=f"--set {text}", allowed="--set training.epochs=3")
+    *parents, last = key.strip().split(".")
+    for i, parent in enumerate(parents):
+        inner = data.setdefault(parent, {})
+        if isinstance(inner, str):  # a bare component name
+            inner = data[parent] = {"use": inner}
+        if not isinstance(inner, dict):
+            raise ConfigError(f"'{'.'.join(parents[: i + 1])}' has no keys below it", where=f"--set {text}")
+        data = inner
+    try:
+        data[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError("the value is not valid YAML", where=f"--set {text}", seen=value) from None
+
+
+def _explain(error: ValidationError, kind: type[BaseModel], path: str, lines: Lines) -> ConfigError:
+    first = error.errors()[0]
+    loc = tuple(part for part in first["loc"] if not (isinstance(part, str) and part.startswith("function-")))
+    name = ".".join(map(str, loc))
+    where = _place(path, lines, loc)
+    if first["type"] == "extra_forbidden":
+        known = _fields(kind, loc[:-1])
+        return ConfigError(f"unknown key '{name}'", where=where, allowed=known, todo=did_you_mean(str(loc[-1]), known))
+    seen = None if first["type"] == "missing" else repr(first["input"])
+    return ConfigError(f"'{name}': {first['msg'].lower()}", where=where, seen=seen)
+
+
+def _fields(kind: Any, loc: tuple[str | int, ...]) -> list[str]:
+    """The field names of the model found by following ``loc`` down from ``kind``."""
+    for part in loc:
+        field = getattr(kind, "model_fields", {}).get(part)
+        if field is None:
+            return []
+        kind = next((a for a in (field.annotation, *getattr(field.annotation, "__args__", ())) if _is_model(a)), None)
+    return list(getattr(kind, "model_fields", {}))
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _place(path: str, lines: Lines, loc: tuple[str | int, ...]) -> str:
+    while loc and loc not in lines:
+        loc = loc[:-1]
+    return f"{path}:{lines[loc]}" if loc in lines else path

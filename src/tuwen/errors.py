@@ -1,0 +1,92 @@
+"""The few kinds of error tuwen raises for a person: what, where, seen, allowed, what to do next.
+
+Every door (Python, CLI, HTTP) shows the same fields; none shows a traceback for these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class TuwenError(Exception):
+    """Something a person can put right.
+
+    Args:
+        what: one sentence saying what is wrong.
+        where: the place: ``file:line``, ``file, row 7, column 'price'``, a URL.
+        seen: what was found there.
+        allowed: what would have been accepted.
+        todo: what to do next: a command, an edit.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        seen: object = None,
+        allowed: str | Iterable[object] | None = None,
+        todo: str | None = None,
+    ) -> None:
+        self.what = what
+        self.where = where
+        self.seen = None if seen is None else str(seen)
+        self.allowed = allowed if allowed is None or isinstance(allowed, str) else ", ".join(map(str, allowed))
+        self.todo = todo
+        super().__init__(self.__str__())
+
+    def fields(self) -> dict[str, str]:
+        """The parts that are present, in reading order; the body of JSON errors."""
+        parts = {"what": self.what, "where": self.where, "seen": self.seen, "allowed": self.allowed, "todo": self.todo}
+        return {name: text for name, text in parts.items() if text is not None}
+
+    def __str__(self) -> str:
+        lines = [self.what if self.where is None else f"{self.where}: {self.what}"]
+        lines += [f"  {name}: {text}" for name, text in self.fields().items() if name not in ("what", "where")]
+        return "\n".join(lines)
+
+
+class ConfigError(TuwenError):
+    """A YAML file, an option or an override is not what tuwen understands."""
+
+    exit_code = 2
+
+
+class DataError(TuwenError):
+    """A shop's table, picture or dataset cannot be used as it is."""
+
+    exit_code = 3
+
+
+class BundleError(TuwenError):
+    """A bundle is damaged, newer than this tuwen, or does not fit the input."""
+
+    exit_code = 4
+
+
+class MissingExtra(TuwenError):
+    """An optional part of tuwen is not installed."""
+
+    exit_code = 5
+
+    def __init__(self, extra: str, needed_for: str) -> None:
+        self.extra = extra
+        super().__init__(
+            f"{needed_for} needs the extra '{extra}', which is not installed",
+            todo=f"pip install 'tuwen[{extra}]'   (tuwen doctor shows what is installed)",
+        )
+
+
+class InUse(TuwenError):
+    """Another process is writing to the same folder."""
+
+    exit_code = 6
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """``"did you mean 'price'?"`` for a near miss, else None."""
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'?" if close else None

@@ -1,0 +1,34 @@
+"""Encoders by modality, fusions, tasks and the model they make. Tensors in, tensors out."""
+
+from tuwen.registry import Registry
+
+ENCODERS = Registry(
+    "encoder",
+    {
+        "cnn": ("tuwen.models.image:Cnn", "image: 3×3 convolutions and max-pooling, trained from scratch"),
+        "efficientnet-lite0": ("tuwen.models.image:EfficientNetLite0", "image: pretrained, frozen or fine-tuned"),
+        "lstm": ("tuwen.models.text:Lstm", "text: embedding and LSTM, trained from scratch"),
+        "ngram": ("tuwen.models.text:Ngram", "text: weighted bag of n-grams (what TF-IDF + linear is)"),
+        "e5-small": ("tuwen.models.text:E5Small", "text: multilingual-e5-small, pretrained, frozen or fine-tuned"),
+        "minilm": ("tuwen.models.text:MiniLm", "text: all-MiniLM-L6-v2 (English), pretrained, frozen or fine-tuned"),
+        "table": ("tuwen.models.table:Table", "table: embeddings of categories and numbers"),
+    },
+)
+
+FUSIONS = Registry(
+    "fusion",
+    {
+        "sum": ("tuwen.models.fusion:Sum", "project every vector to one width and add"),
+        "concat": ("tuwen.models.fusion:Concat", "lay the vectors side by side, then a dense layer"),
+        "pairwise": ("tuwen.models.fusion:Pairwise", "sum and products of every pair (factorisation machine)"),
+    },
+)
+
+TASKS = Registry(
+    "task",
+    {
+        "rate": ("tuwen.models.tasks:Rate", "a number: wᵀF + b"),
+        "binary": ("tuwen.models.tasks:Binary", "yes or no: sigmoid"),
+        "classify": ("tuwen.models.tasks:Classify", "one of several classes: softmax"),
+    },
+)
