@@ -1,0 +1,122 @@
+"""Pictures → upright, resized RGB pixels.
+
+The pixels stay uint8 until they are inside the encoder, which does ``(x − 127) / 128`` itself: a quarter of the
+memory, and one place where the normalisation can be wrong. Turning upright is done once, by the media store.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import PIL.Image
+import simplejpeg
+from PIL import ImageFilter
+
+from tuwen.preprocess.modality import Arrays, Progress, read_state, write_state
+from tuwen.preprocess.spec import ArraySpec
+
+Fit = Literal["crop", "stretch", "pad"]
+GREY = 127  # what the encoders' normalisation turns into zero
+
+
+def read(data: bytes, height: int, width: int) -> PIL.Image.Image:
+    """Decode a picture at the smallest scale that still covers ``height`` × ``width``.
+
+    Raises:
+        OSError, ValueError, SyntaxError, MemoryError: not a whole picture.
+    """
+    if data[:2] == b"\xff\xd8":
+        try:
+            pixels = simplejpeg.decode_jpeg(data, "RGB", fastdct=True, min_height=height, min_width=width)
+            return PIL.Image.fromarray(pixels)
+        except ValueError:
+            pass  # CMYK and other rarities: Pillow knows more kinds of JPEG
+    with PIL.Image.open(io.BytesIO(data)) as picture:
+        return picture.convert("RGB")
+
+
+def resized(picture: PIL.Image.Image, height: int, width: int, fit: Fit) -> PIL.Image.Image:
+    """Bilinear, antialiased, to exactly ``height`` × ``width``.
+
+    ``crop`` keeps the proportions and cuts the longer side at both ends; ``stretch`` keeps everything and bends the
+    proportions; ``pad`` keeps both and fills with middle grey.
+    """
+    bilinear = PIL.Image.Resampling.BILINEAR
+    w, h = picture.size
+    if fit == "stretch" or w * height == h * width:
+        return picture.resize((width, height), bilinear)
+    if fit == "crop":
+        scale = min(w / width, h / height)
+        left, top = (w - scale * width) / 2, (h - scale * height) / 2
+        return picture.resize((width, height), bilinear, box=(left, top, w - left, h - top))
+    scale = max(w / width, h / height)
+    inner = picture.resize((max(1, round(w / scale)), max(1, round(h / scale))), bilinear)
+    canvas = PIL.Image.new("RGB", (width, height), (GREY, GREY, GREY))
+    canvas.paste(inner, ((width - inner.width) // 2, (height - inner.height) // 2))
+    return canvas
+
+
+class Image:
+    """JPEG bytes → ``pixels``.
+
+    Args:
+        size: side, or (height, width), in pixels.
+        fit: how a picture of other proportions is made to fit; see :func:`resized`.
+        denoise: 3 × 3 median filter after resizing.
+    """
+
+    def __init__(self, *, size: int | tuple[int, int] = 224, fit: Fit = "crop", denoise: bool = False) -> None:
+        self.height, self.width = (size, size) if isinstance(size, int) else size
+        self.fit_policy: Fit = fit
+        self.denoise = denoise
+        self.options = {"size": [self.height, self.width], "fit": fit, "denoise": denoise}
+
+    @property
+    def spec(self) -> ArraySpec:
+        return ArraySpec("pixels", (self.height, self.width, 3))
+
+    def fit(self, values: Sequence[bytes | None], progress: Progress | None = None) -> None:
+        """Nothing is learned from pictures."""
+
+    def encode(self, values: Sequence[bytes | None], *, workers: int = 1) -> tuple[Arrays, np.ndarray]:
+        """``pixels`` uint8 [rows, height, width, 3]; decoding releases the interpreter, so ``workers`` threads help."""
+        pixels = np.zeros((len(values), self.height, self.width, 3), np.uint8)
+        present = np.zeros(len(values), bool)
+
+        def one(row: int) -> None:
+            data = values[row]
+            if data is not None:
+                present[row] = self._into(data, pixels[row])
+
+        if workers == 1:
+            for row in range(len(values)):
+                one(row)
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(one, range(len(values))))
+        return {"pixels": pixels}, present
+
+    def _into(self, data: bytes, out: np.ndarray) -> bool:
+        try:
+            picture = resized(read(data, self.height, self.width), self.height, self.width, self.fit_policy)
+        except (OSError, ValueError, SyntaxError, MemoryError, PIL.Image.DecompressionBombError):
+            return False
+        if self.denoise:
+            picture = picture.filter(ImageFilter.MedianFilter(3))
+        out[:] = np.asarray(picture)
+        return True
+
+    def augment(self, arrays: Arrays, rng: np.random.Generator) -> Arrays:
+        return arrays
+
+    def save(self, folder: Path) -> None:
+        write_state(folder, self, self.options, {})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        return cls(**read_state(folder)["options"])

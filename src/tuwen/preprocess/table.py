@@ -1,0 +1,182 @@
+"""Columns of numbers, categories, lists and dates → two arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from tuwen.errors import DataError
+from tuwen.preprocess.modality import Arrays, Progress, not_fitted, read_state, write_state
+from tuwen.preprocess.spec import ArraySpec
+
+CLIP = 5.0  # standard deviations; one absurd price must not drown the rest of the row
+
+
+class Table:
+    """A data frame → ``numbers`` and ``categories``.
+
+    Columns that no option names are sorted by their type: numbers, dates, everything else a category.
+
+    Args:
+        numbers: columns to standardise (z-score clipped to ±5; missing → 0 and a 1 in a column of its own).
+        categories: columns to number (0 is missing or unknown).
+        dates: columns to turn into year, and sine and cosine of the place in the year, the week and the day.
+        lists: columns of several categories in one cell, joined by ``separator``; one 0/1 number each.
+        separator: between the categories of one cell.
+        min_count: categories seen less often in the train part are unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        numbers: list[str] | None = None,
+        categories: list[str] | None = None,
+        dates: list[str] | None = None,
+        lists: list[str] | None = None,
+        separator: str = "|",
+        min_count: int = 1,
+    ) -> None:
+        self.options: dict[str, Any] = {
+            "numbers": numbers,
+            "categories": categories,
+            "dates": dates,
+            "lists": lists,
+            "separator": separator,
+            "min_count": min_count,
+        }
+        self.separator, self.min_count = separator, min_count
+        self._fitted: dict[str, Any] | None = None
+
+    @property
+    def fitted(self) -> dict[str, Any]:
+        if self._fitted is None:
+            raise not_fitted("table")
+        return self._fitted
+
+    @property
+    def spec(self) -> ArraySpec:
+        f = self.fitted
+        n = 2 * len(f["numbers"]) + 7 * len(f["dates"]) + sum(len(names) for names in f["lists"].values())
+        sizes = tuple(len(names) + 1 for names in f["categories"].values())
+        return ArraySpec("table", (n, len(sizes)), sizes)
+
+    def fit(self, values: pl.DataFrame, progress: Progress | None = None) -> None:
+        kinds = self._kinds(values)
+        scale = {name: _scale(values[name]) for name in kinds["numbers"]}
+        self._fitted = {
+            "numbers": scale,
+            "dates": kinds["dates"],
+            "categories": {name: _names(_text(values[name]), self.min_count) for name in kinds["categories"]},
+            "lists": {name: _names(self._cells(values[name]).explode(), self.min_count) for name in kinds["lists"]},
+        }
+
+    def encode(self, values: pl.DataFrame) -> tuple[Arrays, np.ndarray]:
+        """``numbers`` f32 [rows, n], ``categories`` int32 [rows, m]; absent only where every column is missing."""
+        f = self.fitted
+        self._check(values, [*f["numbers"], *f["dates"], *f["lists"], *f["categories"]])
+        rows = values.height
+        columns: list[np.ndarray] = []
+        seen = np.zeros(rows, bool)
+        for name, (mean, deviation) in f["numbers"].items():
+            x = _finite(values[name])
+            known = np.isfinite(x)
+            columns += [np.where(known, np.clip((x - mean) / deviation, -CLIP, CLIP), 0), ~known]
+            seen |= known
+        for name in f["dates"]:
+            parts, known = _date_parts(values[name])
+            columns += parts
+            seen |= known
+        for name, names in f["lists"].items():
+            cells = self._cells(values[name])
+            columns += [cells.list.contains(one).fill_null(False).to_numpy() for one in names]
+            seen |= cells.is_not_null().to_numpy()
+        ids = np.zeros((rows, len(f["categories"])), np.int32)
+        for i, (name, names) in enumerate(f["categories"].items()):
+            text = _text(values[name])
+            ids[:, i] = text.replace_strict({n: k for k, n in enumerate(names, 1)}, default=0, return_dtype=pl.Int32)
+            seen |= text.is_not_null().to_numpy()
+        numbers = np.stack(columns, axis=1).astype(np.float32) if columns else np.zeros((rows, 0), np.float32)
+        numbers[~seen] = 0
+        return {"numbers": numbers, "categories": ids}, seen
+
+    def augment(self, arrays: Arrays, rng: np.random.Generator) -> Arrays:
+        return arrays
+
+    def save(self, folder: Path) -> None:
+        write_state(folder, self, self.options, self.fitted)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        state = read_state(folder)
+        table = cls(**state["options"])
+        table._fitted = state["fitted"]
+        return table
+
+    def _kinds(self, values: pl.DataFrame) -> dict[str, list[str]]:
+        kinds = {kind: list(self.options[kind] or []) for kind in ("numbers", "categories", "dates", "lists")}
+        named = [name for names in kinds.values() for name in names]
+        self._check(values, named)
+        for name, dtype in values.schema.items():
+            if name in named:
+                continue
+            if dtype.is_numeric():
+                kinds["numbers"].append(name)
+            elif dtype in (pl.Date, pl.Datetime):
+                kinds["dates"].append(name)
+            elif isinstance(dtype, pl.List):
+                kinds["lists"].append(name)
+            else:
+                kinds["categories"].append(name)
+        return kinds
+
+    def _check(self, values: pl.DataFrame, names: list[str]) -> None:
+        missing = [name for name in names if name not in values.columns]
+        if missing:
+            raise DataError(f"the table has no column '{missing[0]}'", allowed=values.columns)
+
+    def _cells(self, column: pl.Series) -> pl.Series:
+        if isinstance(column.dtype, pl.List):
+            return column.cast(pl.List(pl.String))
+        return _text(column).str.split(self.separator).list.eval(pl.element().str.strip_chars())
+
+
+def _text(column: pl.Series) -> pl.Series:
+    """As stripped strings; empty is missing."""
+    text = column.cast(pl.String).str.strip_chars()
+    return text.set(text == "", None)
+
+
+def _names(column: pl.Series, min_count: int) -> list[str]:
+    counts = column.drop_nulls().value_counts(name="n").filter(pl.col("n") >= min_count)
+    return counts.sort(counts.columns[0])[counts.columns[0]].to_list()
+
+
+def _finite(column: pl.Series) -> np.ndarray:
+    x = column.cast(pl.Float64, strict=False).to_numpy().astype(np.float64)
+    return np.where(np.isfinite(x), x, np.nan)
+
+
+def _scale(column: pl.Series) -> tuple[float, float]:
+    x = _finite(column)
+    x = x[np.isfinite(x)]
+    if x.size == 0:
+        return 0.0, 1.0
+    return float(x.mean()), float(x.std()) or 1.0
+
+
+def _date_parts(column: pl.Series) -> tuple[list[np.ndarray], np.ndarray]:
+    """Year (0 at 2000, in tens) and three clocks; zeros where missing. Also which rows are known."""
+    time = (column.str.to_datetime(strict=False) if column.dtype == pl.String else column).cast(
+        pl.Datetime("us"), strict=False
+    )
+    known = time.is_not_null().to_numpy()
+    day, hour = time.dt.ordinal_day(), time.dt.hour() + time.dt.minute() / 60
+    turns = [(day - 1) / 365.25, (time.dt.weekday() - 1) / 7, hour / 24]
+    parts = [((time.dt.year() - 2000 + turns[0]) / 10).fill_null(0).to_numpy()]
+    for turn in turns:
+        angle = 2 * np.pi * turn.fill_null(0).to_numpy()
+        parts += [np.where(known, np.sin(angle), 0), np.where(known, np.cos(angle), 0)]
+    return parts, known
