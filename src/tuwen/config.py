@@ -79,6 +79,7 @@ class Training(Strict):
     gradient_clip: float | None = Field(None, gt=0)
     patience: int | None = Field(None, ge=1, description="epochs without a better validation score before stopping")
     average: float | None = Field(None, gt=0, lt=1, description="decay of the exponential average of the weights")
+    monitor: Literal["loss", "score"] = "loss"
     precision: Literal["float32", "bfloat16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_seconds: float = Field(60.0, gt=0)
@@ -145,7 +146,9 @@ class TableSource(Strict):
 class Media(Strict):
     """How pictures are read, and what is too much."""
 
-    root: str | None = Field(None, description="folder that relative picture paths start from; default: the shop's root")
+    root: str | None = Field(
+        None, description="folder that relative picture paths start from; default: the shop's root"
+    )
     allow_private_addresses: bool = False
     max_bytes: int = Field(20_000_000, ge=1)
     max_pixels: int = Field(50_000_000, ge=1)
@@ -236,7 +239,9 @@ def _walk(node: yaml.Node, loc: tuple[str | int, ...], lines: Lines, path: str) 
             here = (*loc, str(key.value))
             line = key.start_mark.line + 1
             if here in lines:
-                raise ConfigError(f"the key '{key.value}' stands twice", where=f"{path}:{line}", todo="keep one of them")
+                raise ConfigError(
+                    f"the key '{key.value}' stands twice", where=f"{path}:{line}", todo="keep one of them"
+                )
             lines[here] = line
             _walk(value, here, lines, path)
     elif isinstance(node, yaml.SequenceNode):

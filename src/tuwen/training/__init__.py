@@ -1,1 +1,1 @@
-"""training"""
+"""TRAIN: batches, optimiser, the loop, checkpoints. All randomness is a function of (seed, epoch, step)."""

@@ -1,0 +1,153 @@
+"""Examples: the rows a run learns from, with every column it reads joined under its qualified name."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from tuwen.data.splits import unit_interval
+from tuwen.errors import ConfigError, DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from tuwen.data.dataset import Dataset
+
+KEYS = {"items": "item", "reviews": "review", "users": "user"}
+JOINS = {"items": "item", "users": "user"}
+
+
+def examples(dataset: Dataset, table: str, columns: Iterable[str], where: str | None = None) -> pl.DataFrame:
+    """One row per row of ``table``: ``row`` (its key) and each of ``columns`` (``reviews.text``, ``items.title``, …).
+
+    Args:
+        where: an SQL condition over the table's columns, qualified ones quoted: ``rating >= 4``, ``"items.brand" = 'x'``.
+
+    Raises:
+        ConfigError: a column or table that is not there (with a did-you-mean), or a bad condition.
+        DataError: no row is left.
+    """
+    wanted = list(dict.fromkeys(columns))
+    frame = _table(dataset, table, table)
+    for name in wanted:
+        _split_name(name)
+    conditions = re.findall(r'"((?:items|users|reviews)\.[^"]+)"', where or "")
+    for other in JOINS:
+        needed = [c for c in dict.fromkeys([*wanted, *conditions]) if c.startswith(f"{other}.")]
+        if other != table and needed:
+            frame = _join(frame, dataset, table, other)
+    frame = frame.rename({c: f"{table}.{c}" for c in frame.columns if "." not in c})
+    for name in wanted:
+        if name not in frame.columns:
+            raise ConfigError(
+                f"the dataset has no column '{name}'",
+                where=str(dataset.folder),
+                allowed=sorted(frame.columns),
+                todo=did_you_mean(name, frame.columns),
+            )
+    if where:
+        frame = _filter(frame, table, where)
+    if frame.is_empty():
+        raise DataError(
+            f"no row of {table} is left" + (f" after where: {where}" if where else ""),
+            where=str(dataset.folder),
+            todo="loosen rows.where, or look into rejected.parquet",
+        )
+    return frame.select(pl.col(f"{table}.{KEYS[table]}").cast(pl.String).alias("row"), *wanted)
+
+
+def joined_text(frame: pl.DataFrame, columns: Sequence[str]) -> list[str | None]:
+    """The texts of one modality: its columns joined by " | ", null where all are empty."""
+    texts = frame.select(pl.col(c).cast(pl.String).str.strip_chars() for c in columns)
+    present = [pl.when(pl.col(c).str.len_bytes() > 0).then(pl.col(c)) for c in columns]
+    joined = texts.select(pl.concat_str(present, separator=" | ", ignore_nulls=True)).to_series()
+    return [text or None for text in joined.to_list()]
+
+
+def first_picture(frame: pl.DataFrame, columns: Sequence[str]) -> list[str | None]:
+    """The media key of each row's first picture over ``columns``, null where there is none."""
+    lists = [pl.col(c).list.first() for c in columns]
+    return frame.select(pl.coalesce(lists)).to_series().to_list()
+
+
+def content_hash(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+    """A hash of each row's normalised content: letters and digits after NFKC and case folding, and picture keys.
+
+    Rows that differ only in case, spacing, punctuation or width hash alike, so a split can keep them together.
+    """
+    parts = []
+    for name in columns:
+        series = frame[name]
+        if series.dtype == pl.List(pl.String):
+            series = series.list.join(" ")
+        texts = series.cast(pl.String)
+        lookup = {text: normalised(text) for text in texts.unique().to_list() if text}
+        parts.append([lookup.get(text, "") if text else "" for text in texts.to_list()])
+    rows = zip(*parts, strict=True) if parts else ((row,) for row in frame["row"].to_list())
+    digests = [hashlib.blake2b("\0".join(row).encode("utf-8", "replace"), digest_size=12).hexdigest() for row in rows]
+    return pl.Series("content", digests, dtype=pl.String)
+
+
+_SEPARATORS = re.compile(r"[\W_]+")
+
+
+def normalised(text: str) -> str:
+    """Letters and digits only, NFKC, case folded, single spaces."""
+    return _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+
+
+def balanced(frame: pl.DataFrame, labels: pl.Series, content: pl.Series) -> pl.DataFrame:
+    """As many rows of every label as the rarest has, chosen by content hash."""
+    place = unit_interval(content, "balance")
+    marked = frame.with_columns(label=labels.cast(pl.String), place=place, order=pl.int_range(pl.len()))
+    smallest = min(marked["label"].value_counts()["count"].to_list())
+    kept = marked.sort("place", "row").group_by("label", maintain_order=True).head(smallest).sort("order")
+    return kept.drop("label", "place", "order")
+
+
+def _join(frame: pl.DataFrame, dataset: Dataset, table: str, other: str) -> pl.DataFrame:
+    key = JOINS[other]
+    if key not in frame.columns:
+        raise ConfigError(
+            f"{table} cannot be joined with {other}: it has no column '{key}'",
+            where=str(dataset.folder),
+            todo=f"map '{key}' in the {table} of SHOP.yaml and collect again",
+        )
+    right = _table(dataset, other, table)
+    right = right.rename({c: f"{other}.{c}" for c in right.columns}).with_columns(
+        pl.col(f"{other}.{key}").alias("_key")
+    )
+    return frame.join(right, left_on=key, right_on="_key", how="left", maintain_order="left")
+
+
+def _table(dataset: Dataset, name: str, needed_by: str) -> pl.DataFrame:
+    if name not in KEYS or not dataset.has(name):
+        raise ConfigError(
+            f"the dataset has no table '{name}' (needed for rows of {needed_by})",
+            where=str(dataset.folder),
+            allowed=[t for t in KEYS if dataset.has(t)],
+            todo=f"add '{name}' to SHOP.yaml and collect again",
+        )
+    return dataset.table(name)
+
+
+def _split_name(name: str) -> None:
+    table, dot, column = name.partition(".")
+    if not dot or table not in KEYS or not column:
+        raise ConfigError(
+            f"a column is named TABLE.COLUMN, not '{name}'", allowed="items.title, reviews.text, users.age, …"
+        )
+
+
+def _filter(frame: pl.DataFrame, table: str, where: str) -> pl.DataFrame:
+    bare = {c.removeprefix(f"{table}."): pl.col(c) for c in frame.columns if c.startswith(f"{table}.")}
+    try:
+        named = frame.with_columns(**bare).sql(f"SELECT * FROM self WHERE {where}")  # noqa: S608 - the run's own file
+        return named.select(frame.columns)
+    except (pl.exceptions.PolarsError, TypeError) as error:
+        raise ConfigError(
+            "rows.where is not a condition over these columns", seen=str(error), allowed=list(bare)
+        ) from None

@@ -1,0 +1,74 @@
+"""What every encoder is: arrays in, one vector a row out."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tuwen.errors import ConfigError
+from tuwen.preprocess.spec import ArraySpec
+
+
+class Encoder(nn.Module):
+    """Arrays of one modality → one vector.
+
+    A concrete encoder takes ``(spec, *, options)``, sets :attr:`width` and defines ``forward(**arrays) -> f32 [batch,
+    width]``,
+    whose keyword arguments are the array names of its spec's kind. A row of the answer depends on that row alone.
+
+    Attributes:
+        accepts: the spec kinds it can read.
+        pretrained: name of the weights it starts from, if any.
+        modality_options: what the modality must be told so that the arrays fit the weights.
+    """
+
+    accepts: ClassVar[tuple[str, ...]] = ()
+    pretrained: ClassVar[str | None] = None
+    modality_options: ClassVar[dict[str, Any]] = {}
+    width: int
+
+    def __init__(self, spec: ArraySpec) -> None:
+        super().__init__()
+        if spec.kind not in self.accepts:
+            raise ConfigError(
+                f"the encoder {type(self).__name__} cannot read {spec.kind}",
+                allowed=self.accepts,
+                todo="tuwen list encoders",
+            )
+
+    def prepare(self, arrays: dict[str, np.ndarray]) -> None:
+        """Look at the training arrays once before training (means, scales). Most encoders need nothing."""
+
+    def pretrained_parameters(self) -> list[nn.Parameter]:
+        """Parameters that came with weights and move with their own, smaller learning rate."""
+        return []
+
+
+class Standardise(nn.Module):
+    """Centre and scale each feature by the train part's mean and deviation: frozen vectors are narrow cones
+    otherwise.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+
+    def prepare(self, vectors: np.ndarray) -> None:
+        """Args: vectors: f32 [rows, width], present rows only."""
+        if len(vectors) == 0:
+            return
+        deviation = vectors.std(axis=0)
+        # a feature that hardly varies would be blown up to noise
+        floor = max(float(np.median(deviation)) * 0.1, 1e-6)
+        self.mean.copy_(torch.from_numpy(vectors.mean(axis=0)))
+        self.scale.copy_(torch.from_numpy(1.0 / np.maximum(deviation, floor)))
+
+    def forward(self, vector: Tensor) -> Tensor:  # [batch, width]
+        return (vector - self.mean) * self.scale

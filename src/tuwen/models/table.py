@@ -1,0 +1,42 @@
+"""Encoder of tables."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tuwen.models.encoder import Encoder
+from tuwen.preprocess.spec import ArraySpec
+
+
+class Table(Encoder):
+    """One embedding a category, laid beside the numbers, then a dense layer to ``width``.
+
+    ``hidden`` adds a ReLU layer of that width before it; 0 keeps the encoder linear. A category that is missing or was
+    not
+    seen in training has the zero embedding, so it adds nothing.
+    """
+
+    accepts: ClassVar[tuple[str, ...]] = ("table",)
+
+    def __init__(
+        self, spec: ArraySpec, *, width: int = 32, embedding: int = 16, hidden: int = 0, dropout: float = 0.0
+    ) -> None:
+        super().__init__(spec)
+        numbers, _ = spec.shape
+        self.embeddings = nn.ModuleList(nn.Embedding(size, embedding, padding_idx=0) for size in spec.sizes)
+        for table in self.embeddings:
+            assert isinstance(table, nn.Embedding)
+            nn.init.normal_(table.weight[1:], std=0.1)
+        laid = numbers + embedding * len(self.embeddings)
+        self.dropout = nn.Dropout(dropout)
+        self.dense = nn.Linear(hidden or laid, width)
+        self.hidden = nn.Sequential(nn.Linear(laid, hidden), nn.ReLU(), nn.Dropout(dropout)) if hidden else None
+        self.width = width
+
+    def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:  # f32 [batch, n], int32 [batch, m]
+        parts = [numbers] + [table(categories[:, i].long()) for i, table in enumerate(self.embeddings)]
+        laid = self.dropout(torch.cat(parts, dim=1))
+        return self.dense(laid if self.hidden is None else self.hidden(laid))  # [batch, width]

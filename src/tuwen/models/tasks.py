@@ -1,0 +1,107 @@
+"""Tasks: a fused vector → an answer and its loss."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from tuwen.preprocess.target import BinaryTarget, ClassifyTarget, RateTarget, Target
+
+Weights = Literal["none", "balanced"]
+
+
+class Task(nn.Module):
+    """The head g: one dense layer, wᵀF + b, and the loss that trains it.
+
+    A concrete task takes ``(width, fitted, *, target, options)``: ``target`` is the column of truth, ``fitted`` what
+    was learned
+    about it by :meth:`fit`. ``loss`` is the mean over the batch.
+    """
+
+    def __init__(self, width: int, fitted: Target) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, fitted.outputs)
+
+    def forward(self, fused: Tensor) -> Tensor:  # [batch, width] -> [batch, outputs]
+        return self.dense(fused)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class Rate(Task):
+    """A number by linear regression; squared error (or Huber's, which forgives outliers)."""
+
+    def __init__(
+        self, width: int, fitted: RateTarget, *, target: str, loss: Literal["squared", "huber"] = "squared"
+    ) -> None:
+        super().__init__(width, fitted)
+        self.error = nn.HuberLoss() if loss == "huber" else nn.MSELoss()
+        with torch.no_grad():  # begin at the mean, so that the first steps are not spent finding it
+            self.dense.bias.fill_(fitted.mean)
+
+    @staticmethod
+    def fit(values: pl.Series, options: dict[str, Any]) -> RateTarget:
+        return RateTarget.fit(values)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:  # f32 [batch, 1], f32 [batch]
+        return self.error(outputs.squeeze(1), targets)
+
+
+class Binary(Task):
+    """Yes or no: sigmoid and log loss. Yes is ``at_least`` a number, or ``equals`` a value."""
+
+    def __init__(
+        self,
+        width: int,
+        fitted: BinaryTarget,
+        *,
+        target: str,
+        at_least: float | None = None,
+        equals: str | None = None,
+        class_weights: Weights = "none",
+    ) -> None:
+        super().__init__(width, fitted)
+        self.balanced, self.mean = class_weights == "balanced", fitted.mean
+        with torch.no_grad():
+            self.dense.bias.fill_(0.0 if self.balanced else math.log(fitted.mean / (1 - fitted.mean)))
+
+    @staticmethod
+    def fit(values: pl.Series, options: dict[str, Any]) -> BinaryTarget:
+        return BinaryTarget.fit(values, options["at_least"], options["equals"])
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:  # f32 [batch, 1], f32 [batch]
+        losses = nn.functional.binary_cross_entropy_with_logits(outputs.squeeze(1), targets, reduction="none")
+        if not self.balanced:
+            return losses.mean()
+        weights = torch.where(targets > 0.5, 0.5 / self.mean, 0.5 / (1 - self.mean))
+        return (losses * weights).mean()
+
+
+class Classify(Task):
+    """One of several classes: softmax and cross-entropy."""
+
+    def __init__(
+        self,
+        width: int,
+        fitted: ClassifyTarget,
+        *,
+        target: str,
+        class_weights: Weights = "none",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(width, fitted)
+        counts = torch.tensor(fitted.counts, dtype=torch.float32)
+        weights = counts.sum() / (len(counts) * counts) if class_weights == "balanced" else None
+        self.error = nn.CrossEntropyLoss(weights, label_smoothing=label_smoothing, ignore_index=-1)
+
+    @staticmethod
+    def fit(values: pl.Series, options: dict[str, Any]) -> ClassifyTarget:
+        return ClassifyTarget.fit(values)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:  # f32 [batch, classes], int64 [batch]
+        return self.error(outputs, targets)

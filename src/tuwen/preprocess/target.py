@@ -1,0 +1,149 @@
+"""What a task predicts: the column of truth, fitted on the train part, and outputs turned back into answers.
+
+Every target has ``encode`` (series → array a loss understands; rows without truth are dropped before), ``decode``
+(outputs of the
+task head, f32 [rows, outputs] → columns of answers) and ``plain`` (its state). No torch: a service that runs the
+network
+elsewhere still needs ``decode``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+
+from tuwen.errors import DataError
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class RateTarget:
+    """A number. Answers are clipped to the range seen in training: no shopper gives 5.3 stars."""
+
+    low: float
+    high: float
+    mean: float
+    task: str = "rate"
+    outputs: int = 1
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(cls, values: pl.Series) -> Self:
+        numbers = _numbers(values)
+        return cls(float(numbers.min()), float(numbers.max()), float(numbers.mean()))
+
+    def encode(self, values: pl.Series) -> Array:
+        return _numbers(values).astype(np.float32)
+
+    def decode(self, outputs: Array) -> dict[str, Any]:
+        return {"prediction": np.clip(outputs[:, 0].astype(np.float64), self.low, self.high)}
+
+    def plain(self) -> dict[str, Any]:
+        return {"task": "rate", "low": self.low, "high": self.high, "mean": self.mean}
+
+
+@dataclass(frozen=True)
+class BinaryTarget:
+    """Yes or no: a value of ``at_least`` or more, or equal to ``equals``, is yes.
+
+    ``mean`` is the share of yes in the train part.
+    """
+
+    at_least: float | None
+    equals: str | None
+    mean: float
+    task: str = "binary"
+    outputs: int = 1
+    classes: tuple[str, ...] = ("0", "1")
+
+    @classmethod
+    def fit(cls, values: pl.Series, at_least: float | None = None, equals: str | None = None) -> Self:
+        if at_least is None and equals is None:
+            at_least = 1.0
+        yes = cls(at_least, equals, 0.0).encode(values)
+        if yes.size and yes.min() == yes.max():
+            raise DataError(
+                f"every row of the train part has the same answer for '{values.name}'",
+                seen=f"only {'yes' if yes.min() else 'no'}",
+                todo="change task.at_least or task.equals",
+            )
+        return cls(at_least, equals, float(yes.mean()))
+
+    def encode(self, values: pl.Series) -> Array:
+        if self.equals is not None:
+            return (values.cast(pl.String) == self.equals).to_numpy().astype(np.float32)
+        return (_numbers(values) >= (self.at_least or 0.0)).astype(np.float32)
+
+    def decode(self, outputs: Array) -> dict[str, Any]:
+        probability = 1.0 / (1.0 + np.exp(-outputs[:, 0].astype(np.float64)))
+        return {"prediction": (probability >= 0.5).astype(np.int8), "probability": probability}
+
+    def plain(self) -> dict[str, Any]:
+        return {"task": "binary", "at_least": self.at_least, "equals": self.equals, "mean": self.mean}
+
+
+@dataclass(frozen=True)
+class ClassifyTarget:
+    """One of the classes of the train part, in sorted order; ``counts`` are their rows there."""
+
+    classes: tuple[str, ...]
+    counts: tuple[int, ...]
+    task: str = "classify"
+
+    @property
+    def outputs(self) -> int:
+        return len(self.classes)
+
+    @classmethod
+    def fit(cls, values: pl.Series) -> Self:
+        found = values.cast(pl.String).drop_nulls().value_counts(name="rows").sort(values.name)
+        if len(found) < 2:
+            raise DataError(
+                f"'{values.name}' has fewer than two classes in the train part",
+                seen=found[values.name].to_list(),
+                todo="choose another task.target",
+            )
+        return cls(tuple(found[values.name].to_list()), tuple(int(n) for n in found["rows"]))
+
+    def encode(self, values: pl.Series) -> Array:
+        """int64 [rows]; −1 for a class that the train part did not have."""
+        index = {name: i for i, name in enumerate(self.classes)}
+        return np.array([index.get(v, -1) for v in values.cast(pl.String).to_list()], dtype=np.int64)
+
+    def decode(self, outputs: Array) -> dict[str, Any]:
+        scores = outputs.astype(np.float64)
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        probabilities = scores / scores.sum(axis=1, keepdims=True)
+        names = np.array(self.classes, dtype=object)
+        return {"prediction": names[probabilities.argmax(axis=1)].tolist(), "probabilities": probabilities}
+
+    def plain(self) -> dict[str, Any]:
+        return {"task": "classify", "classes": list(self.classes), "counts": list(self.counts)}
+
+
+Target = RateTarget | BinaryTarget | ClassifyTarget
+
+
+def from_plain(plain: dict[str, Any]) -> Target:
+    """The target that ``plain()`` described."""
+    fields = {key: value for key, value in plain.items() if key != "task"}
+    if plain["task"] == "rate":
+        return RateTarget(**fields)
+    if plain["task"] == "binary":
+        return BinaryTarget(**fields)
+    return ClassifyTarget(tuple(fields["classes"]), tuple(fields["counts"]))
+
+
+def _numbers(values: pl.Series) -> Array:
+    try:
+        return values.cast(pl.Float64, strict=True).to_numpy()
+    except pl.exceptions.PolarsError:
+        raise DataError(
+            f"'{values.name}' is not a number everywhere",
+            seen=values.cast(pl.String).head(3).to_list(),
+            todo="use the task classify, or binary with equals",
+        ) from None

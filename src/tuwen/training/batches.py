@@ -1,0 +1,109 @@
+"""Batches of rows, in an order that is a function of (seed, epoch), prepared one ahead of the network."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tuwen.training.inputs import Arrays, EncodedInput, Input
+
+Augment = Callable[[Arrays, np.random.Generator], Arrays]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows with truth: one input a modality, and the encoded target [rows]."""
+
+    inputs: Mapping[str, Input]
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def lengths(self) -> np.ndarray | None:
+        """Tokens of each row's longest text, when texts are in memory: rows alike in length make cheap batches."""
+        counts = [
+            (i.arrays["ids"] != 0).sum(axis=1)[i.index]
+            for i in self.inputs.values()
+            if isinstance(i, EncodedInput) and "ids" in i.arrays and "weights" not in i.arrays
+        ]
+        return np.max(counts, axis=0) if counts else None
+
+
+@dataclass(frozen=True)
+class Batch:
+    arrays: dict[str, Arrays]
+    present: dict[str, np.ndarray]
+    targets: np.ndarray
+
+
+def order(rows: int, batch_size: int, rng: np.random.Generator, lengths: np.ndarray | None = None) -> list[np.ndarray]:
+    """Positions of the rows of each batch: every row once, shuffled.
+
+    With ``lengths``, rows of like length share a batch: shuffled, sorted within windows of 50 batches, batches
+    shuffled again.
+    """
+    shuffled = rng.permutation(rows)
+    if lengths is not None:
+        window = batch_size * 50
+        parts = [shuffled[i : i + window] for i in range(0, rows, window)]
+        shuffled = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in parts])
+    batches = [shuffled[i : i + batch_size] for i in range(0, rows, batch_size)]
+    if lengths is not None:
+        batches = [batches[i] for i in rng.permutation(len(batches))]
+    return batches
+
+
+def batch_of(examples: Examples, rows: np.ndarray) -> Batch:
+    arrays, present = {}, {}
+    for name, source in examples.inputs.items():
+        arrays[name], present[name] = source.batch(rows)
+    return Batch(arrays, present, examples.targets[rows])
+
+
+def augmented(batch: Batch, augment: Mapping[str, Augment], rng: np.random.Generator) -> Batch:
+    """The batch with each modality's training-time augmentation applied."""
+    arrays = {name: augment[name](a, rng) if name in augment else a for name, a in batch.arrays.items()}
+    return Batch(arrays, batch.present, batch.targets)
+
+
+def ahead(make: Callable[[int], Batch], first: int, last: int, depth: int = 2) -> Iterator[Batch]:
+    """``make(first)`` … ``make(last − 1)``, prepared in a thread while the network works on the one before.
+
+    An error in the thread is raised here; leaving the loop early ends the thread.
+    """
+    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(thing: Batch | BaseException | None) -> bool:
+        while not stop.is_set():
+            try:
+                ready.put(thing, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for i in range(first, last):
+                if not put(make(i)):
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    thread = threading.Thread(target=work, name="batches", daemon=True)
+    thread.start()
+    try:
+        while (thing := ready.get()) is not None:
+            if isinstance(thing, BaseException):
+                raise thing
+            yield thing
+    finally:
+        stop.set()
+        thread.join()

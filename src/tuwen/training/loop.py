@@ -1,0 +1,341 @@
+"""The loop: epochs of steps, a look at the validation part after each, the best weights kept.
+
+Every random draw is a function of (seed, epoch, step), so a run resumed from any step gives the numbers of an unbroken
+one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from tuwen.errors import DataError
+from tuwen.models.model import Model
+from tuwen.progress import Progress, Silent
+from tuwen.training import checkpoint as checkpoints
+from tuwen.training.batches import Augment, Batch, Examples, ahead, augmented, batch_of, order
+from tuwen.training.checkpoint import Checkpoint
+from tuwen.training.optimiser import Name, Schedule, WeightAverage, optimiser, schedule
+
+Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # (outputs, targets) → named numbers for the history
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the parameters are found.
+
+    Attributes:
+        encoder_learning_rate: for pretrained parameters; default a twentieth of ``learning_rate``.
+        warm_up: share of all steps in which the rate rises.
+        gradient_clip: largest norm of the whole gradient.
+        patience: epochs without a better validation loss before stopping.
+        average: decay of the running average of the weights, which is then what is validated and kept.
+        monitor: what the best epoch is best in.
+    """
+
+    epochs: int = 10
+    batch_size: int = 32
+    optimiser: Name = "adamw"
+    learning_rate: float = 1e-3
+    encoder_learning_rate: float | None = None
+    weight_decay: float = 0.0
+    schedule: Schedule = "constant"
+    warm_up: float = 0.0
+    gradient_clip: float | None = None
+    patience: int | None = None
+    average: float | None = None
+    monitor: Literal["loss", "score"] = "loss"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_seconds: float = 60.0
+
+
+@dataclass
+class Trained:
+    """What a training leaves: the model holds the best epoch's weights.
+
+    Attributes:
+        history: one dict an epoch: ``epoch``, ``train_loss``, ``validation_loss``, scores, ``learning_rate``,
+        ``seconds``.
+        best_epoch: 1-based.
+        steps: optimiser steps taken, over all sittings.
+    """
+
+    history: list[dict[str, float]]
+    best_epoch: int
+    steps: int
+    seconds: float
+
+
+@dataclass
+class _State:
+    """Where the loop stands; everything in it travels in a checkpoint."""
+
+    epoch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    rows: int = 0
+    seconds: float = 0.0
+    best: float = math.inf
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(
+    model: Model,
+    training: Examples,
+    validation: Examples | None,
+    settings: Settings,
+    *,
+    seed: int,
+    score: Score | None = None,
+    augment: Mapping[str, Augment] | None = None,
+    checkpoint: Path | None = None,
+    fingerprint: str = "",
+    progress: Progress | None = None,
+) -> Trained:
+    """Train ``model`` in place and leave the best epoch's weights in it.
+
+    Args:
+        validation: rows that choose the best epoch; None keeps the last.
+        score: turns validation outputs f32 [rows, outputs] and targets into named numbers; ``score`` among them is what
+            ``monitor: score`` maximises.
+        checkpoint: file to resume from and to write to; its ``fingerprint`` must match, else training starts anew.
+
+    Raises:
+        DataError: no rows, or the loss is no longer a number.
+        KeyboardInterrupt: after a checkpoint was written.
+    """
+    if not len(training):
+        raise DataError("the train part has no rows", todo="loosen rows.where or the split's shares")
+    return _Loop(model, training, validation, settings, seed, score, dict(augment or {}), checkpoint, fingerprint).run(
+        progress or Silent()
+    )
+
+
+class _Loop:
+    def __init__(
+        self,
+        model: Model,
+        training: Examples,
+        validation: Examples | None,
+        settings: Settings,
+        seed: int,
+        score: Score | None,
+        augment: dict[str, Augment],
+        path: Path | None,
+        fingerprint: str,
+    ) -> None:
+        self.plain_model, self.training, self.validation = model, training, validation
+        self.settings, self.seed, self.score, self.augment = settings, seed, score, augment
+        self.path, self.fingerprint = path, fingerprint
+        self.fabric = fabric(settings.device, settings.precision)
+        optimise = optimiser(
+            model,
+            model.pretrained_parameters(),
+            use=settings.optimiser,
+            learning_rate=settings.learning_rate,
+            encoder_learning_rate=settings.encoder_learning_rate,
+            weight_decay=settings.weight_decay,
+        )
+        self.model, self.optimiser = self.fabric.setup(model, optimise)
+        self.rates = [group["lr"] for group in optimise.param_groups]
+        self.lengths = training.lengths()
+        self.steps = math.ceil(len(training) / settings.batch_size)
+        self.factor = schedule(settings.schedule, settings.warm_up, self.steps * settings.epochs)
+        self.average = WeightAverage(model, settings.average) if settings.average else None
+        self.best: dict[str, Tensor] = {}
+        self.state = _State()
+
+    def run(self, progress: Progress) -> Trained:
+        self._resume()
+        state = self.state
+        with progress.task("train", self.settings.epochs * self.steps) as bar:
+            bar.advance(state.epoch * self.steps + state.step)
+            while state.epoch < self.settings.epochs and not self._out_of_patience():
+                self._epoch(bar.advance)
+        if self.best:
+            self._load_best()
+        return Trained(
+            state.history, state.best_epoch or state.epoch, state.epoch * self.steps + state.step, state.seconds
+        )
+
+    def _epoch(self, advance: Callable[[int], None]) -> None:
+        state = self.state
+        rows = order(
+            len(self.training), self.settings.batch_size, np.random.default_rng([self.seed, state.epoch]), self.lengths
+        )
+        self.model.train()
+        began = saved = time.perf_counter()
+        before = state.seconds
+
+        def make(step: int) -> Batch:
+            batch = batch_of(self.training, rows[step])
+            return augmented(batch, self.augment, np.random.default_rng([self.seed, state.epoch, step]))
+
+        try:
+            for batch in ahead(make, state.step, len(rows)):
+                self._step(batch)
+                state.step += 1
+                state.seconds = before + time.perf_counter() - began
+                advance(1)
+                if time.perf_counter() - saved > self.settings.checkpoint_seconds:
+                    self._save()
+                    saved = time.perf_counter()
+        except KeyboardInterrupt:
+            self._save()
+            raise
+        self._finish_epoch()
+        state.seconds = before + time.perf_counter() - began
+        state.history[-1]["seconds"] = state.seconds - before
+        self._save()
+
+    def _step(self, batch: Batch) -> None:
+        state = self.state
+        taken = state.epoch * self.steps + state.step
+        torch.manual_seed(_mixed(self.seed, state.epoch, state.step))  # dropout
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.factor(taken)
+        arrays, present, targets = self._tensors(batch)
+        loss = self.plain_model.task.loss(self.model(arrays, present).float(), targets)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise DataError(
+                "the loss is no longer a number",
+                where=f"epoch {state.epoch + 1}, step {state.step + 1}",
+                seen=value,
+                todo="lower training.learning_rate or set training.gradient_clip: 1",
+            )
+        self.fabric.backward(loss)
+        if self.settings.gradient_clip:
+            self.fabric.clip_gradients(self.model, self.optimiser, max_norm=self.settings.gradient_clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.average:
+            self.average.update(self.plain_model)
+        state.loss += value * len(batch.targets)
+        state.rows += len(batch.targets)
+
+    def _finish_epoch(self) -> None:
+        state = self.state
+        entry: dict[str, float] = {
+            "epoch": state.epoch + 1,
+            "train_loss": state.loss / state.rows,
+            "learning_rate": self.optimiser.param_groups[-1]["lr"],
+        }
+        if self.average:
+            self.average.swap(self.plain_model)
+        if self.validation is not None and len(self.validation):
+            entry |= self._validate(self.validation)
+            worth = (
+                -entry["score"] if self.settings.monitor == "score" and "score" in entry else entry["validation_loss"]
+            )
+        else:
+            worth = state.best - 1 if math.isfinite(state.best) else 0.0  # no validation: the last epoch is the best
+        if worth < state.best:
+            state.best, state.best_epoch = worth, state.epoch + 1
+            self.best = {n: t.detach().clone() for n, t in self.plain_model.state_dict().items()}
+        if self.average:
+            self.average.swap(self.plain_model)
+        state.history.append(entry)
+        state.epoch, state.step, state.loss, state.rows = state.epoch + 1, 0, 0.0, 0
+
+    def _validate(self, examples: Examples) -> dict[str, float]:
+        outputs = predict(self.model, examples, self.fabric, batch_size=self.settings.batch_size * 2)
+        targets = torch.from_numpy(examples.targets)
+        loss = self.plain_model.task.loss(
+            torch.from_numpy(outputs).to(self.fabric.device), targets.to(self.fabric.device)
+        )
+        scores = self.score(outputs, examples.targets) if self.score else {}
+        return {"validation_loss": float(loss)} | scores
+
+    def _out_of_patience(self) -> bool:
+        patience = self.settings.patience
+        return patience is not None and self.state.epoch - self.state.best_epoch >= patience and self.state.epoch > 0
+
+    def _tensors(self, batch: Batch) -> tuple[Any, Any, Tensor]:
+        return (
+            *to_tensors(batch.arrays, batch.present, self.fabric.device),
+            _tensor(batch.targets, self.fabric.device),
+        )
+
+    def _save(self) -> None:
+        if self.path is None:
+            return
+        tensors = {f"model/{n}": t for n, t in self.plain_model.state_dict().items()}
+        tensors |= {f"best/{n}": t for n, t in self.best.items()}
+        tensors |= {f"optimiser/{n}": t for n, t in checkpoints.optimiser_tensors(self.optimiser.optimizer).items()}
+        if self.average:
+            tensors |= {f"average/{n}": t for n, t in self.average.weights.items()}
+        state = vars(self.state) | {"best": None if math.isinf(self.state.best) else self.state.best}
+        state["average_steps"] = self.average.steps if self.average else 0
+        checkpoints.save(Checkpoint(self.fingerprint, self.state.epoch, self.state.step, state, tensors), self.path)
+
+    def _resume(self) -> None:
+        found = checkpoints.load(self.path) if self.path else None
+        if found is None or found.fingerprint != self.fingerprint:
+            return
+        state = dict(found.progress)
+        average_steps = state.pop("average_steps")
+        self.state = _State(**(state | {"best": math.inf if state["best"] is None else state["best"]}))
+        self.plain_model.load_state_dict(found.part("model"))
+        self.best = found.part("best")
+        checkpoints.restore_optimiser(self.optimiser.optimizer, found.part("optimiser"))
+        if self.average:
+            self.average.weights, self.average.steps = found.part("average"), average_steps
+
+    def _load_best(self) -> None:
+        self.plain_model.load_state_dict(self.best)
+
+
+def fabric(device: str = "auto", precision: str = "float32") -> Fabric:
+    """Devices and precision; ``bfloat16`` computes in mixed precision."""
+    return Fabric(
+        accelerator="gpu" if device == "cuda" else device,
+        devices=1,
+        precision="bf16-mixed" if precision == "bfloat16" else "32-true",
+    )
+
+
+@torch.no_grad()
+def predict(
+    model: Any, examples: Examples, on: Fabric, *, batch_size: int = 64, progress: Progress | None = None
+) -> np.ndarray:
+    """Outputs f32 [rows, outputs] in the rows' order; texts of like length are taken together."""
+    model.eval()
+    lengths = examples.lengths()
+    by_length = np.arange(len(examples)) if lengths is None else np.argsort(lengths, kind="stable")
+    rows = [by_length[i : i + batch_size] for i in range(0, len(examples), batch_size)]
+    outputs: list[np.ndarray] = []
+    with (progress or Silent()).task("predict", len(rows)) as bar:
+        for batch in ahead(lambda i: batch_of(examples, rows[i]), 0, len(rows)):
+            outputs.append(model(*to_tensors(batch.arrays, batch.present, on.device)).float().cpu().numpy())
+            bar.advance(1)
+    back = np.empty_like(by_length)
+    back[by_length] = np.arange(len(by_length))
+    return np.concatenate(outputs)[back]
+
+
+def to_tensors(arrays: Any, present: Any, device: torch.device) -> tuple[Any, Any]:
+    """Numpy batches as tensors on ``device``."""
+    return (
+        {m: {name: _tensor(a, device) for name, a in parts.items()} for m, parts in arrays.items()},
+        {m: _tensor(p, device) for m, p in present.items()},
+    )
+
+
+def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
+
+
+def _mixed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
