@@ -37,7 +37,7 @@ media:
 """
 
 RUN_YAML = """\
-# Stars of a review from its words and the item's picture: y = g(concat(lstm(text), cnn(picture))).
+# Stars of a review from its words and the item's picture: y = wᵀ concat(lstm(text), cnn(picture)) + b.
 name: sample
 shop: SHOP.yaml
 rows: {table: reviews}
@@ -45,15 +45,22 @@ modalities:
   text:
     use: text
     columns: [reviews.text]
-    encoder: {use: lstm}
+    length: 40
+    encoder: lstm
   picture:
     use: image
     columns: [items.images]
-    encoder: {use: cnn}
-fusion: concat
+    size: 56
+    encoder: {use: cnn, channels: [16, 32, 32], pool: average, norm: true}
+fusion: {use: concat, width: 64}
 task: {use: rate, target: reviews.rating}
-split: time
-training: {epochs: 12, batch_size: 32, learning_rate: 0.002}
+split: {use: time, column: reviews.time}
+training:
+  epochs: 8
+  batch_size: 32
+  learning_rate: 0.004
+  schedule: cosine
+  gradient_clip: 1.0
 seed: 0
 """
 

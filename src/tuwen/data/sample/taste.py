@@ -173,7 +173,7 @@ def _browse(
                 log("cart", 1)
                 if purchase < 0.75:
                     log("purchase", 1 + int(rng.uniform() < 0.1))
-                    if rng.uniform() < 0.7:
+                    if rng.uniform() < 0.5:
                         shopping.reviews.append(_review(user, item, now, rng))
 
 
