@@ -8,7 +8,7 @@ the file is kept, so that every error names file and line.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
@@ -99,6 +99,9 @@ class Run(Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     shop: str | None = None
     rows: Rows = Rows()
+    content: list[str] | None = Field(
+        None, description="columns whose normalised content decides the side of a row; default: its texts and pictures"
+    )
     modalities: dict[str, ModalitySpec] = Field(min_length=1)
     fusion: Component = Component(use="concat")
     task: Component
@@ -111,7 +114,7 @@ class Run(Strict):
     _path: str = PrivateAttr(default="run")
 
     @classmethod
-    def read(cls, path: str | Path, overrides: list[str] | None = None) -> Self:
+    def read(cls, path: str | Path, overrides: list[str] | None = None) -> Run:
         """Read ``path``; ``overrides`` are ``dotted.key=VALUE`` strings as ``--set`` takes them."""
         return _read(cls, path, overrides or [])
 
@@ -131,7 +134,10 @@ class TableSource(Strict):
     """Where one table comes from.
 
     ``source`` is a path or glob (relative to ``root``) or, with ``query``, a database URL. ``columns`` maps tuwen's
-    names to the shop's: ``{item: sku, images: [photo1, photo2]}``. ``keep``: which other columns come along.
+    names to the shop's: ``{item: sku, images: [photo1, photo2]}``. ``constants`` gives every row the same value in a
+    column the shop has not: ``{kind: purchase}``. ``keep``: which other columns come along. ``duplicates``: what happens
+    to an event whose key came before: it is rejected, or ``sum`` makes one event of them, with ``quantity`` (1 where the
+    shop says nothing) and ``value`` added up.
     """
 
     source: str
@@ -140,6 +146,8 @@ class TableSource(Strict):
     separator: str | None = Field(None, min_length=1, max_length=1)
     query: str | None = None
     columns: dict[str, str | list[str]] = {}
+    constants: dict[str, str | int | float] = {}
+    duplicates: Literal["reject", "sum"] = "reject"
     keep: Literal["all", "none"] | list[str] = "all"
 
 
@@ -170,12 +178,13 @@ class Shop(Strict):
     reviews: TableSource | None = None
     events: TableSource | None = None
     media: Media = Media()
+    rating_range: tuple[float, float] | None = Field(None, description="lowest and highest rating; others are rejected")
 
     _lines: Lines = PrivateAttr(default_factory=dict)
     _path: str = PrivateAttr(default="shop")
 
     @classmethod
-    def read(cls, path: str | Path, overrides: list[str] | None = None) -> Self:
+    def read(cls, path: str | Path, overrides: list[str] | None = None) -> Shop:
         return _read(cls, path, overrides or [])
 
     def where(self, *loc: str | int) -> str:

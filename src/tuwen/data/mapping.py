@@ -1,0 +1,89 @@
+"""From the shop's column names to tuwen's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tuwen.data.schema import Table
+from tuwen.errors import DataError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which of a file's columns become which of the table's.
+
+    Attributes:
+        names: tuwen's name → the shop's columns; more than one only for ``images``.
+        constants: tuwen's name → the one value of every row.
+        doubts: what looks like a slip but may be meant, one sentence each.
+    """
+
+    names: dict[str, list[str]]
+    constants: dict[str, str | int | float] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
+
+    def sources(self) -> list[str]:
+        """The columns to read from the file."""
+        return list(dict.fromkeys(column for columns in self.names.values() for column in columns))
+
+
+def plan(
+    given: Sequence[str],
+    table: Table,
+    where: str,
+    *,
+    columns: Mapping[str, str | list[str]],
+    constants: Mapping[str, str | int | float],
+    keep: Literal["all", "none"] | list[str],
+) -> Plan:
+    """Which of the columns ``given`` in a file are read, and as what.
+
+    Mapped columns first, then known ones under their own name, then the others that ``keep`` lets along.
+
+    Raises:
+        DataError: a mapped or kept column is not in the file, a key is neither there nor mapped, or several columns are
+            mapped to something other than ``images``.
+    """
+    names: dict[str, list[str]] = {}
+    for name, mapped in columns.items():
+        names[name] = [mapped] if isinstance(mapped, str) else list(mapped)
+        if len(names[name]) != 1 and name != "images":
+            raise DataError(
+                f"'{name}' takes one column", where=where, seen=names[name], allowed="several for images only"
+            )
+        for column in names[name]:
+            _need(column, given, where, f"the column '{column}', mapped to '{name}', is not there")
+    used = {column for mapped in names.values() for column in mapped}
+    for column in given:
+        if column in table.columns and column not in names and column not in constants and column not in used:
+            names[column] = [column]
+    for name in table.key:
+        if name not in names and name not in constants and name != "review":
+            near = did_you_mean(name, given)
+            raise DataError(
+                f"no column gives '{name}', which every row needs",
+                where=where,
+                seen=", ".join(given),
+                todo=f"{near + ' ' if near else ''}map it in SHOP.yaml: columns: {{{name}: YOUR_COLUMN}}",
+            )
+    used = {column for mapped in names.values() for column in mapped}
+    others = [c for c in given if c not in used and c not in names and c not in constants]
+    doubts = []
+    for column in others:
+        near = did_you_mean(column.lower(), [c for c in table.columns if c not in names])
+        if near and keep == "all":
+            doubts.append(f"{where}: column '{column}' is kept as it is: {near} Then map it.")
+    if isinstance(keep, list):
+        for column in keep:
+            _need(column, given, where, f"the column '{column}', listed in keep, is not there")
+    others = [] if keep == "none" else others if keep == "all" else [c for c in others if c in keep]
+    names.update({column: [column] for column in others})
+    order = {name: i for i, name in enumerate(dict.fromkeys([*table.columns, *names]))}
+    return Plan(dict(sorted(names.items(), key=lambda n: order[n[0]])), dict(constants), doubts)
+
+
+def _need(column: str, given: Sequence[str], where: str, what: str) -> None:
+    if column not in given:
+        raise DataError(what, where=where, seen=column, allowed=given, todo=did_you_mean(column, given))

@@ -1,0 +1,89 @@
+"""The four tables: their keys, their known columns, and what a value of each kind may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+TEXT_LIMIT = 100_000  # characters kept of a title, description or review
+KEY_LIMIT = 512  # characters
+
+Kind = Literal["id", "text", "number", "whole", "time", "images"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One known column.
+
+    Attributes:
+        kind: id (str, stripped, at most KEY_LIMIT), text (str, cut at TEXT_LIMIT), number (f64), whole (i64), time
+            (naive UTC datetime[us]) or images (list of media keys).
+        low, high: the range of a number.
+    """
+
+    kind: Kind
+    low: float = float("-inf")
+    high: float = float("inf")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: the columns that name a row, which no row lacks, and all known columns in their order."""
+
+    key: tuple[str, ...]
+    columns: dict[str, Column] = field(default_factory=dict)
+
+
+TEXT, ID, TIME, IMAGES = Column("text"), Column("id"), Column("time"), Column("images")
+MONEY = 1e12
+
+TABLES = {
+    "items": Table(
+        ("item",),
+        {
+            "item": ID,
+            "title": TEXT,
+            "description": TEXT,
+            "category": TEXT,
+            "brand": TEXT,
+            "price": Column("number", 0, MONEY),
+            "images": IMAGES,
+        },
+    ),
+    "users": Table(("user",), {"user": ID}),
+    "reviews": Table(
+        ("review",),
+        {
+            "review": ID,
+            "user": ID,
+            "item": ID,
+            "time": TIME,
+            "rating": Column("number", -1e6, 1e6),
+            "title": TEXT,
+            "text": TEXT,
+            "images": IMAGES,
+        },
+    ),
+    "events": Table(
+        ("user", "item", "time", "kind"),
+        {
+            "user": ID,
+            "item": ID,
+            "time": TIME,
+            "kind": ID,
+            "quantity": Column("number", -1e9, 1e9),
+            "value": Column("number", -MONEY, MONEY),
+            "session": ID,
+            "position": Column("whole", 0, 1e9),
+            "query": TEXT,
+            "channel": TEXT,
+            "propensity": Column("number", 0, 1),
+        },
+    ),
+}
+SPOKEN = {"items": ("title", "description"), "reviews": ("title", "text")}  # the columns a language is told from
+
+
+def with_rating_range(table: Table, low: float, high: float) -> Table:
+    """The same table with another range for ``rating``."""
+    return Table(table.key, {**table.columns, "rating": Column("number", low, high)})

@@ -1,0 +1,96 @@
+"""Rows of a table → the good ones, typed, and the rejected ones, each with its reason and everything it held.
+
+Plain Polars expressions rather than pandera: its failure cases neither say what a failed coercion saw nor carry the
+file's own row numbers, so the same rules would stand here anyway, around it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from tuwen.data.schema import Table
+from tuwen.data.values import typed
+
+FILE, ROW = "\0file", "\0row"  # where a row stood; names no shop's column can have
+REJECTED = {
+    "table": pl.String,
+    "file": pl.String,
+    "row": pl.Int64,
+    "column": pl.String,
+    "reason": pl.String,
+    "seen": pl.String,
+    "record": pl.String,
+}
+SEEN_LIMIT = 200
+
+
+@dataclass
+class Checked:
+    """Good rows (with FILE and ROW), rejected rows (columns REJECTED), and how many texts were cut."""
+
+    good: pl.DataFrame
+    rejected: list[pl.DataFrame] = field(default_factory=list)
+    cut: int = 0
+
+
+def check_rows(frame: pl.DataFrame, name: str, table: Table) -> Checked:
+    """Every rule that looks at one row alone.
+
+    Args:
+        frame: columns under tuwen's names plus FILE and ROW; unknown columns are carried along.
+    """
+    checked = Checked(frame)
+    bad = pl.Series([False]).new_from_index(0, frame.height)
+    columns: list[pl.Series] = []
+    for column in frame.columns:
+        if column not in table.columns:
+            columns.append(_finite(frame[column]))
+            continue
+        values, reasons = typed(frame[column], table.columns[column])
+        if column in table.key:
+            missing = pl.select(pl.when(values.is_null() & reasons.is_null()).then(pl.lit("missing key"))).to_series()
+            reasons = reasons.zip_with(reasons.is_not_null(), missing)
+        new = reasons.is_not_null() & ~bad
+        if new.any():
+            checked.rejected.append(rejected(frame.filter(new), name, column, reasons.filter(new)))
+            bad = bad | new
+        if table.columns[column].kind == "text" and frame[column].dtype == pl.String:
+            checked.cut += int((frame[column].str.len_chars() > values.str.len_chars()).sum())
+        columns.append(values.alias(column))
+    checked.good = pl.DataFrame(columns).filter(~bad)
+    return checked
+
+
+def check_keys(frame: pl.DataFrame, name: str, table: Table) -> Checked:
+    """The first row of every key is good, later ones are rejected."""
+    first = frame.select(pl.struct(table.key).is_first_distinct()).to_series()
+    if first.all():
+        return Checked(frame)
+    again = frame.filter(~first)
+    reasons = pl.Series("reason", ["duplicate key"]).new_from_index(0, again.height)
+    return Checked(frame.filter(first), [rejected(again, name, ", ".join(table.key), reasons)])
+
+
+def rejected(frame: pl.DataFrame, name: str, column: str, reasons: pl.Series) -> pl.DataFrame:
+    """The rows of ``frame`` as rows of ``rejected.parquet``."""
+    record = frame.drop(FILE, ROW)
+    seen = record.select(pl.concat_str(pl.col(c).cast(pl.String, strict=False) for c in column.split(", ")))
+    return pl.DataFrame(
+        {
+            "table": pl.Series([name]).new_from_index(0, frame.height),
+            "file": frame[FILE],
+            "row": frame[ROW].cast(pl.Int64),
+            "column": pl.Series([column]).new_from_index(0, frame.height),
+            "reason": reasons,
+            "seen": seen.to_series().str.slice(0, SEEN_LIMIT),
+            "record": record.select(pl.struct(pl.all()).struct.json_encode()).to_series(),
+        },
+        schema_overrides=REJECTED,
+    )
+
+
+def _finite(values: pl.Series) -> pl.Series:
+    """NaN and infinity in a column of the shop's own are missing values, not numbers."""
+    return values.set(~values.is_finite().fill_null(True), None) if values.dtype.is_float() else values
