@@ -24,7 +24,8 @@ def examples(dataset: Dataset, table: str, columns: Iterable[str], where: str | 
     """One row per row of ``table``: ``row`` (its key) and each of ``columns`` (``reviews.text``, ``items.title``, …).
 
     Args:
-        where: an SQL condition over the table's columns, qualified ones quoted: ``rating >= 4``, ``"items.brand" = 'x'``.
+        where: an SQL condition over the table's columns, qualified ones quoted: ``rating >= 4``,
+            ``"items.brand" = 'x'``.
 
     Raises:
         ConfigError: a column or table that is not there (with a did-you-mean), or a bad condition.

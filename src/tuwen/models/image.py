@@ -16,9 +16,9 @@ from tuwen.preprocess.spec import ArraySpec
 class Cnn(Encoder):
     """3×3 convolutions, each with ReLU and 2×2 max-pooling, trained from scratch.
 
-    With ``channels=[32, 64]`` and ``pool="flatten"`` this is the mission's picture network. ``pool="average"`` keeps the vector
-    small and indifferent to where a thing stands. ``norm`` puts group normalisation after each convolution (batch
-    normalisation would mix rows).
+    With ``channels=[32, 64]`` and ``pool="flatten"`` this is the mission's picture network. ``pool="average"`` keeps
+    the vector small and indifferent to where a thing stands. ``norm`` puts group normalisation after each convolution
+    (batch normalisation would mix rows).
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("pixels",)

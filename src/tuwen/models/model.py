@@ -27,5 +27,5 @@ class Model(nn.Module):
 
     def pretrained_parameters(self) -> list[nn.Parameter]:
         """Parameters that are fine-tuned rather than learned from scratch."""
-        return [p for encoder in self.encoders.values() for p in encoder.pretrained_parameters()]  # type:
-        ignore[operator]
+        encoders = [e for e in self.encoders.values() if isinstance(e, Encoder)]
+        return [p for encoder in encoders for p in encoder.pretrained_parameters()]

@@ -16,8 +16,9 @@ from tuwen.preprocess.spec import ArraySpec
 class Lstm(Encoder):
     """Embedding and LSTM (Hochreiter and Schmidhuber, 1997), trained from scratch.
 
-    The vector is the state after the last real token (``pool="last"``, the mission's), or the largest or mean state over
-    the tokens. ``bidirectional`` also reads backwards and doubles the width. ``word_dropout`` hides whole tokens in
+    The vector is the state after the last real token (``pool="last"``, the mission's), or the largest or mean state
+    over the tokens. ``bidirectional`` also reads backwards and doubles the width. ``word_dropout`` hides whole tokens
+    in
     training.
     """
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tuwen.progress import Progress, Silent
 from tuwen.training.inputs import Arrays, EncodedInput, Input
 
 Augment = Callable[[Arrays, np.random.Generator], Arrays]
@@ -107,3 +108,25 @@ def ahead(make: Callable[[int], Batch], first: int, last: int, depth: int = 2) -
     finally:
         stop.set()
         thread.join()
+
+
+Network = Callable[[dict[str, Arrays], dict[str, np.ndarray]], np.ndarray]  # arrays, presence -> f32 [batch, outputs]
+
+
+def outputs_of(
+    network: Network, inputs: Mapping[str, Input], *, batch_size: int = 64, progress: Progress | None = None
+) -> np.ndarray:
+    """The network's outputs f32 [rows, outputs] in the rows' order; texts of like length are taken together."""
+    rows = len(next(iter(inputs.values())))
+    examples = Examples(inputs, np.zeros(rows, np.float32))
+    lengths = examples.lengths()
+    by_length = np.arange(rows) if lengths is None else np.argsort(lengths, kind="stable")
+    parts = [by_length[i : i + batch_size] for i in range(0, rows, batch_size)]
+    found: list[np.ndarray] = []
+    with (progress or Silent()).task("predict", len(parts)) as bar:
+        for batch in ahead(lambda i: batch_of(examples, parts[i]), 0, len(parts)):
+            found.append(network(batch.arrays, batch.present))
+            bar.advance(1)
+    ordered = np.empty_like(np.concatenate(found))
+    ordered[by_length] = np.concatenate(found)
+    return ordered

@@ -22,8 +22,9 @@ from tuwen.errors import DataError
 from tuwen.models.model import Model
 from tuwen.progress import Progress, Silent
 from tuwen.training import checkpoint as checkpoints
-from tuwen.training.batches import Augment, Batch, Examples, ahead, augmented, batch_of, order
+from tuwen.training.batches import Augment, Batch, Examples, Network, ahead, augmented, batch_of, order, outputs_of
 from tuwen.training.checkpoint import Checkpoint
+from tuwen.training.inputs import Arrays
 from tuwen.training.optimiser import Name, Schedule, WeightAverage, optimiser, schedule
 
 Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # (outputs, targets) → named numbers for the history
@@ -250,7 +251,8 @@ class _Loop:
         state.epoch, state.step, state.loss, state.rows = state.epoch + 1, 0, 0.0, 0
 
     def _validate(self, examples: Examples) -> dict[str, float]:
-        outputs = predict(self.model, examples, self.fabric, batch_size=self.settings.batch_size * 2)
+        network = network_of(self.model, self.fabric.device)
+        outputs = outputs_of(network, examples.inputs, batch_size=self.settings.batch_size * 2)
         targets = torch.from_numpy(examples.targets)
         loss = self.plain_model.task.loss(
             torch.from_numpy(outputs).to(self.fabric.device), targets.to(self.fabric.device)
@@ -306,23 +308,15 @@ def fabric(device: str = "auto", precision: str = "float32") -> Fabric:
     )
 
 
-@torch.no_grad()
-def predict(
-    model: Any, examples: Examples, on: Fabric, *, batch_size: int = 64, progress: Progress | None = None
-) -> np.ndarray:
-    """Outputs f32 [rows, outputs] in the rows' order; texts of like length are taken together."""
-    model.eval()
-    lengths = examples.lengths()
-    by_length = np.arange(len(examples)) if lengths is None else np.argsort(lengths, kind="stable")
-    rows = [by_length[i : i + batch_size] for i in range(0, len(examples), batch_size)]
-    outputs: list[np.ndarray] = []
-    with (progress or Silent()).task("predict", len(rows)) as bar:
-        for batch in ahead(lambda i: batch_of(examples, rows[i]), 0, len(rows)):
-            outputs.append(model(*to_tensors(batch.arrays, batch.present, on.device)).float().cpu().numpy())
-            bar.advance(1)
-    back = np.empty_like(by_length)
-    back[by_length] = np.arange(len(by_length))
-    return np.concatenate(outputs)[back]
+def network_of(model: Any, device: torch.device) -> Network:
+    """``model`` as a function of numpy arrays, ready to answer: no dropout, no gradients."""
+
+    @torch.inference_mode()
+    def network(arrays: dict[str, Arrays], present: dict[str, np.ndarray]) -> np.ndarray:
+        model.eval()
+        return model(*to_tensors(arrays, present, device)).float().cpu().numpy()
+
+    return network
 
 
 def to_tensors(arrays: Any, present: Any, device: torch.device) -> tuple[Any, Any]:

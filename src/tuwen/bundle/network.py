@@ -1,0 +1,41 @@
+"""The network of a bundle as a function of numpy arrays.
+
+Today it runs in torch. The seam: anything that is a :data:`tuwen.training.batches.Network` can stand here, so an
+exported graph will
+answer through the same door without torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from tuwen.models.assemble import Part, assemble
+from tuwen.models.model import Model
+from tuwen.preprocess.spec import ArraySpec
+from tuwen.preprocess.target import Target
+from tuwen.training.batches import Network
+from tuwen.training.loop import network_of
+
+WEIGHTS = "model.safetensors"
+
+
+def save_weights(model: Model, folder: Path) -> None:
+    """The parameters and buffers, float32."""
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS
+    )
+
+
+def load_network(folder: Path, architecture: dict[str, Any], target: Target) -> Network:
+    """Rebuild the network that ``architecture`` (of bundle.json) describes and fill in its weights."""
+    encoders = {
+        name: (Part(**found["encoder"]), ArraySpec.from_plain(found["spec"]))
+        for name, found in architecture["modalities"].items()
+    }
+    model = assemble(encoders, Part(**architecture["fusion"]), Part(**architecture["task"]), target)
+    model.load_state_dict(load_file(folder / WEIGHTS))
+    return network_of(model.eval(), torch.device("cpu"))

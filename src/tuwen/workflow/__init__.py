@@ -1,0 +1,24 @@
+"""The only wiring: what Python, the command line and HTTP all call. Configuration ends here.
+
+Names are loaded on first use, so that importing this package costs nothing.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_PLACES = {
+    "collect": "tuwen.workflow.steps",
+    "predict": "tuwen.workflow.steps",
+    "load": "tuwen.workflow.steps",
+    "check": "tuwen.workflow.checking",
+    "train": "tuwen.workflow.training",
+    "evaluate": "tuwen.workflow.evaluation",
+    "run": "tuwen.workflow.whole",
+}
+__all__ = ["check", "collect", "evaluate", "load", "predict", "run", "train"]  # noqa: F822 - loaded on first use
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"tuwen.workflow has no '{name}'")
+    return getattr(import_module(_PLACES[name]), name)

@@ -1,0 +1,151 @@
+"""From rows to what the network reads: modalities fitted (or taken from a bundle) and one input each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tuwen.config import ModalitySpec, Run
+from tuwen.data.dataset import Dataset
+from tuwen.data.examples import first_picture, joined_text
+from tuwen.errors import ConfigError
+from tuwen.models import ENCODERS
+from tuwen.preprocess import MODALITIES
+from tuwen.preprocess.frozen import Frozen, VectorCache
+from tuwen.preprocess.modality import Modality
+from tuwen.progress import Progress, Silent
+from tuwen.training.inputs import EncodedInput, Input, StreamedInput, distinct, text_key
+
+CALIBRATION_PICTURES = 64
+
+
+@dataclass(frozen=True)
+class Raw:
+    """The raw values of one modality, row by row.
+
+    Attributes:
+        values: media keys or None (image), str or None (text), a frame (table).
+        read: what turns a value into what ``encode`` takes.
+    """
+
+    use: str
+    values: Any
+    read: Callable[[Any], Any] | None = None
+
+    def distinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """(first row of each distinct value, row → distinct value)."""
+        if isinstance(self.values, pl.DataFrame):
+            every = np.arange(len(self.values))
+            return every, every
+        return distinct(self.values)
+
+    def at(self, rows: np.ndarray) -> Any:
+        """The values of some rows as ``encode`` takes them."""
+        if isinstance(self.values, pl.DataFrame):
+            return self.values[rows]
+        values = [self.values[i] for i in rows.tolist()]
+        return [self.read(v) for v in values] if self.read else values
+
+
+def raw_values(use: str, columns: Sequence[str], frame: pl.DataFrame, dataset: Dataset) -> Raw:
+    """What a modality of kind ``use`` gets from these columns."""
+    if use == "image":
+        media = dataset.media
+        return Raw(use, first_picture(frame, columns), lambda key: None if key is None else media.read(key))
+    return Raw(use, joined_text(frame, columns) if use == "text" else frame.select(columns))
+
+
+def fitted_modality(
+    run: Run, name: str, raw: Raw, train_rows: np.ndarray, dataset: Dataset, progress: Progress
+) -> Modality:
+    """Build the modality ``name`` of the run and fit it on the train rows; wrapped in its frozen encoder where it
+    has one.
+    """
+    spec = run.modalities[name]
+    modality: Modality = MODALITIES.build(spec.use, modality_options(run, name), where=run.where("modalities", name))
+    firsts, index = raw.distinct()
+    modality.fit(raw.at(firsts[np.unique(index[train_rows])] if spec.use != "image" else firsts[:0]))
+    encoder = ENCODERS.load(spec.encoder.use)
+    options = encoder_options(run, name)
+    if encoder.pretrained is None or not options.get("frozen"):
+        return modality
+    from tuwen.models.pretrained import export_onnx
+
+    calibration = _calibration(modality, raw, firsts) if spec.use == "image" else None
+    with progress.task(f"{name}: {spec.encoder.use} to ONNX", None):
+        path = export_onnx(
+            encoder.pretrained, vectors_folder(dataset), precision=options["precision"], calibration=calibration
+        )
+    return Frozen(modality, path)
+
+
+def modality_options(run: Run, name: str) -> dict[str, Any]:
+    """The run's options of a modality, completed by what its encoder's weights demand."""
+    spec: ModalitySpec = run.modalities[name]
+    demanded: dict[str, Any] = ENCODERS.load(
+        spec.encoder.use, run.where("modalities", name, "encoder")
+    ).modality_options
+    for option, value in demanded.items():
+        if spec.options.get(option, value) != value:
+            raise ConfigError(
+                f"the encoder {spec.encoder.use} needs {option}: {value}",
+                where=run.where("modalities", name, option),
+                seen=spec.options[option],
+                todo="leave the option out",
+            )
+    return demanded | spec.options
+
+
+def encoder_options(run: Run, name: str) -> dict[str, Any]:
+    encoder = run.modalities[name].encoder
+    return ENCODERS.options(encoder.use, encoder.options, run.where("modalities", name, "encoder"))
+
+
+def make_input(name: str, modality: Modality, raw: Raw, dataset: Dataset, progress: Progress | None = None) -> Input:
+    """One modality's input over all rows: vectors from the cache, pictures streamed, the rest encoded once."""
+    firsts, index = raw.distinct()
+    progress = progress or Silent()
+    if isinstance(modality, Frozen):
+        return _vectors(name, modality, raw, firsts, index, dataset, progress)
+    if raw.use == "image":
+        values = [raw.values[i] for i in firsts.tolist()]
+        return StreamedInput(values, modality.encode, index, raw.read)
+    arrays, present = modality.encode(raw.at(firsts))
+    return EncodedInput(arrays, present, index)
+
+
+def _vectors(
+    name: str, frozen: Frozen, raw: Raw, firsts: np.ndarray, index: np.ndarray, dataset: Dataset, progress: Progress
+) -> EncodedInput:
+    values = [raw.values[i] for i in firsts.tolist()]
+    known = np.array([value is not None for value in values], dtype=bool)
+    keys = [value if raw.use == "image" else text_key(value) for value in values if value is not None]
+    rows = firsts[known]
+
+    def compute(missing: Sequence[int]) -> np.ndarray:
+        arrays, _ = frozen.encode(raw.at(rows[np.asarray(missing, dtype=np.int64)]))
+        return arrays["vector"]
+
+    cache = VectorCache(vectors_folder(dataset) / frozen.fingerprint)
+    with progress.task(f"{name}: vectors", len(keys)) as bar:
+        found = cache.fetch(keys, compute, bar.advance)
+    vectors = np.zeros((len(values), frozen.spec.shape[0]), np.float32)
+    vectors[known] = found
+    # a picture that could not be decoded has no vector: its row is all zeros and absent
+    return EncodedInput({"vector": vectors}, known & vectors.any(axis=1), index)
+
+
+def vectors_folder(dataset: Dataset) -> Path:
+    return dataset.folder / "vectors"
+
+
+def _calibration(modality: Modality, raw: Raw, firsts: np.ndarray) -> np.ndarray:
+    """uint8 [≤ 64, height, width, 3]: the catalogue's first pictures by content hash. Unlabelled, so no truth leaks."""
+    keys = sorted({raw.values[i] for i in firsts.tolist()} - {None})[:CALIBRATION_PICTURES]
+    arrays, present = modality.encode([raw.read(key) for key in keys] if raw.read else keys)
+    return arrays["pixels"][present]
