@@ -1,0 +1,340 @@
+"""report.html: one page that opens offline, in English and Chinese, on a phone, in the dark and on paper."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from tuwen.evaluation import figures, verdict
+from tuwen.evaluation.metrics import METRICS
+from tuwen.evaluation.words import (
+    COSTS,
+    METRIC_MEANINGS,
+    METRIC_NAMES,
+    PROVENANCE,
+    WORDS,
+    Text,
+    baseline_heading,
+    label,
+    thing,
+)
+
+Plain = Mapping[str, Any]
+
+THUMBNAIL_SIDE = 280
+THUMBNAILS_A_ROW = 4
+CHARTED = {
+    "rate": ("rmse", "mae", "r2", "spearman"),
+    "binary": ("accuracy", "f1", "auc", "log_loss"),
+    "classify": ("accuracy", "macro_f1", "auc", "log_loss"),
+}
+
+
+def render(
+    report: Plain,
+    pictures: Mapping[str, Sequence[bytes]] | None = None,
+    texts: Mapping[str, str] | None = None,
+) -> str:
+    """The page for a report.
+
+    Args:
+        report: what :func:`~tuwen.evaluation.report.build_report` returned, or report.json read back.
+        pictures: row → JPEG bytes, for the rows in ``report["worst"]``; shrunk and embedded here.
+        texts: row → what the model read there; shown as plain text, never as HTML.
+
+    Returns:
+        HTML that loads nothing from anywhere: plotly.js is inside.
+    """
+    from plotly.offline import get_plotlyjs
+
+    templates = Path(__file__).parent / "templates"
+    environment = Environment(
+        loader=FileSystemLoader(templates),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(t=_words, say=_both, heading=baseline_heading, thing=thing)
+    charts: dict[str, figures.Figure] = {}
+    context = {
+        "report": report,
+        "hero": _hero(report),
+        "metrics": _metrics(report),
+        "glossary": [(METRIC_NAMES[metric], METRIC_MEANINGS[metric]) for metric in report["metrics"]],
+        "systems": _systems(report, charts),
+        "comparisons": _comparisons(report),
+        "knock_out": _knock_out(report),
+        "slices": _slices(report, charts),
+        "confusion": _confusion(report, charts),
+        "calibration": _chart(charts, "calibration", figures.reliability(report)),
+        "regression": _regression(report, charts),
+        "curves": [
+            (title, _chart(charts, f"curve-{i}", figure))
+            for i, (title, figure) in enumerate(figures.curves(report["history"]))
+        ],
+        "worst": _worst(report, pictures or {}, texts or {}),
+        "cost": [(label(key, COSTS), _quantity(key, value)) for key, value in report["cost"].items()],
+        "provenance": [(label(key, PROVENANCE), value) for key, value in report["provenance"].items()],
+        "run": yaml.safe_dump(dict(report["run"]), allow_unicode=True, sort_keys=False) if report["run"] else "",
+        "bootstrap": _bootstrap(report),
+        "confidence": f"{100 * report['bootstrap']['confidence']:g}",
+        "charts": charts,
+        "plotly": Markup(get_plotlyjs()),  # noqa: S704  # the wheel's own file, put into a script element
+    }
+    return environment.get_template("report.html.j2").render(context)
+
+
+# --- Words --------------------------------------------------------------------------------------------------------
+
+
+def _both(text: Text) -> Markup:
+    """Both languages as elements of which the page shows one."""
+    if text[0] == text[1]:
+        return Markup("{}").format(text[0])
+    return Markup('<span class="t" lang="en">{}</span><span class="t" lang="zh">{}</span>').format(*text)
+
+
+def _words(key: str, **values: Any) -> Markup:
+    """The words for ``key`` with ``values`` put in; a value may itself be a text in both languages."""
+    sides = []
+    for i in (0, 1):
+        chosen = {name: value[i] if isinstance(value, tuple) else value for name, value in values.items()}
+        sides.append(WORDS[key][i].format(**chosen))
+    return _both((sides[0], sides[1]))
+
+
+def _cell(found: Plain | None, metric: str) -> dict[str, Any]:
+    percent = METRICS[metric].percent
+    if found is None:
+        return {"value": ("–", "–"), "span": ("", "")}
+    value = verdict.measured(found["value"], percent)
+    return {"value": value, "span": verdict.span(found["low"], found["high"], percent)}
+
+
+# --- Sections -----------------------------------------------------------------------------------------------------
+
+
+def _hero(report: Plain) -> dict[str, Any]:
+    primary = report["primary"]
+    everyone = {"model": report["metrics"], **report["baselines"]}
+    values = {name: found[primary]["value"] for name, found in everyone.items()}
+    most = max((abs(value) for value in values.values() if value is not None), default=1.0) or 1.0
+    bars = [
+        {
+            "name": WORDS["this_model"] if name == "model" else baseline_heading(name),
+            "model": name == "model",
+            "width": 0 if value is None else round(100 * abs(value) / most, 1),
+            **_cell(everyone[name][primary], primary),
+        }
+        for name, value in values.items()
+    ]
+    task = {"rate": "task_rate", "binary": "task_binary", "classify": "task_classify"}[report["task"]]
+    classes = len(report["confusion"]["labels"]) if report["confusion"] else 0
+    return {
+        "task": _words(task, classes=classes),
+        "rows": _words("test_rows", rows=f"{report['rows']:,}"),
+        "metric": METRIC_NAMES[primary],
+        "lower": not METRICS[primary].greater_is_better,
+        "headline": verdict.headline(report),
+        "how_good": verdict.how_good(report),
+        "against": verdict.against_best(report),
+        "standing": verdict.standing(report),
+        "bars": bars,
+        "checks": verdict.checks(report),
+        **_cell(report["metrics"][primary], primary),
+    }
+
+
+def _metrics(report: Plain) -> list[dict[str, Any]]:
+    rows = []
+    for metric, found in report["metrics"].items():
+        greater = METRICS[metric].greater_is_better
+        cells = {"model": found, **{name: b.get(metric) for name, b in report["baselines"].items()}}
+        values = [f["value"] for f in cells.values() if f and f["value"] is not None]
+        best = (max if greater else min)(values) if values else None
+        row = [_cell(f, metric) | {"best": bool(f) and f["value"] == best is not None} for f in cells.values()]
+        rows.append(
+            {"name": METRIC_NAMES[metric], "greater": greater, "cells": row, "primary": metric == report["primary"]}
+        )
+    return sorted(rows, key=lambda row: not row["primary"])
+
+
+def _systems(report: Plain, charts: dict[str, figures.Figure]) -> list[tuple[Text, bool, str]]:
+    names = dict.fromkeys((report["primary"], *CHARTED[report["task"]]))
+    drawn = [(metric, figures.systems(report, metric)) for metric in names]
+    return [
+        (METRIC_NAMES[metric], METRICS[metric].greater_is_better, _chart(charts, f"systems-{metric}", figure))
+        for metric, figure in drawn
+        if figure
+    ]
+
+
+def _difference(found: Plain, metric: str) -> dict[str, Any]:
+    percent = METRICS[metric].percent
+    value = verdict.number(found["difference"], percent)
+    sign = "+" if (found["difference"] or 0) > 0 and value != "0" else ""
+    p = found["p"]
+    return {
+        "value": (sign + value, sign + value),
+        "span": verdict.span(found["low"], found["high"], percent),
+        "p": "" if p is None else "p < 0.01" if p < 0.01 else f"p {p:.2f}",
+        "outcome": verdict.outcome(found, metric),
+    }
+
+
+def _charted(report: Plain) -> list[str]:
+    names = dict.fromkeys((report["primary"], *CHARTED[report["task"]]))
+    return [metric for metric in names if report["metrics"][metric]["value"] is not None]
+
+
+def _comparisons(report: Plain) -> dict[str, Any]:
+    names = _charted(report)
+    rows = [
+        (baseline_heading(name), [_difference(found[metric], metric) for metric in names])
+        for name, found in report["comparisons"].items()
+    ]
+    return {"metrics": [METRIC_NAMES[metric] for metric in names], "rows": rows}
+
+
+def _knock_out(report: Plain) -> dict[str, Any]:
+    names, rows = _charted(report), []
+    for modality, found in report["knock_out"].items():
+        words = thing(modality)
+        title = (f"Without {words[0]}", f"去掉{words[1]}")
+        cells = [
+            _cell(found["metrics"][metric], metric) | {"loss": _difference(found["comparison"][metric], metric)}
+            for metric in names
+        ]
+        rows.append((title, cells))
+    return {"metrics": [METRIC_NAMES[metric] for metric in names], "rows": rows}
+
+
+def _slices(report: Plain, charts: dict[str, figures.Figure]) -> list[dict[str, Any]]:
+    sections: list[dict[str, Any]] = []
+    for column, values in report["slices"].items():
+        metrics = list(values[0]["metrics"])
+        rows = [
+            (
+                thing(one["value"]),
+                one["rows"],
+                one["share"],
+                [_cell(one["metrics"][metric], metric) for metric in metrics],
+            )
+            for one in values
+        ]
+        figure = figures.slice_dots(report, column)
+        title = thing(column)
+        sections.append(
+            {
+                "name": (title[0][:1].upper() + title[0][1:], title[1]),
+                "metrics": [METRIC_NAMES[metric] for metric in metrics],
+                "rows": rows,
+                "chart": _chart(charts, f"slice-{len(sections)}", figure) if figure else None,
+            }
+        )
+    return sections
+
+
+def _confusion(report: Plain, charts: dict[str, figures.Figure]) -> dict[str, Any] | None:
+    found = report["confusion"]
+    if found is None:
+        return None
+    labels, classes = found["labels"], found["classes"]
+    wrong = sorted((cell for cell in found["cells"] if cell[0] != cell[1]), key=lambda cell: -cell[2])
+    pairs = [(labels[t], labels[a], n, verdict.number(n / classes[t]["rows"], True)) for t, a, n in wrong[:10]]
+    return {
+        "chart": _chart(charts, "confusion", figures.confusion_matrix(found)),
+        "shown": len(figures.confusion_classes(found)),
+        "pairs": pairs if len(labels) > 2 else [],
+        "classes": [
+            (c["label"], c["rows"], *(verdict.measured(c[k], True) for k in ("precision", "recall", "f1")))
+            for c in sorted(classes, key=lambda c: (c["f1"], -c["rows"]))
+        ],
+    }
+
+
+def _regression(report: Plain, charts: dict[str, figures.Figure]) -> dict[str, Any] | None:
+    found = report["regression"]
+    if found is None:
+        return None
+    return {
+        "chart": _chart(charts, "predicted", figures.predicted_actual(found)),
+        "residuals": _chart(charts, "residuals", figures.residuals(found)),
+        "note": "regression_note" if found["by_target"] else "regression_points",
+    }
+
+
+def _worst(report: Plain, pictures: Mapping[str, Sequence[bytes]], texts: Mapping[str, str]) -> list[dict[str, Any]]:
+    cards = []
+    for one in report["worst"]:
+        row = one["row"]
+        shown = [thumbnail(data) for data in list(pictures.get(row, ()))[:THUMBNAILS_A_ROW]]
+        card = {"row": row, "pictures": [p for p in shown if p], "text": texts.get(row, ""), "slices": one["slices"]}
+        if report["task"] == "rate":
+            card |= {"target": f"{one['target']:g}", "prediction": verdict.number(one["prediction"])}
+            card |= {"off": verdict.number(one["loss"]), "sure": None}
+        else:
+            sure = verdict.measured(one["probability"], True)
+            card |= {"target": one["target"], "prediction": one["prediction"], "off": None, "sure": sure}
+        cards.append(card)
+    return cards
+
+
+def _bootstrap(report: Plain) -> Markup:
+    used = report["bootstrap"]
+    groups = used["groups"]
+    english, chinese = WORDS["by_rows"] if groups is None else WORDS["by_groups"]
+    unit = (english.format(groups=groups), chinese.format(groups=groups))
+    return _words("bootstrap", samples=f"{used['samples']:,}", unit=unit, seed=used["seed"])
+
+
+# --- Parts --------------------------------------------------------------------------------------------------------
+
+
+def _chart(charts: dict[str, figures.Figure], key: str, figure: figures.Figure) -> str:
+    charts[key] = figure
+    return key
+
+
+def _quantity(key: str, value: Any) -> Text:
+    """A cost with the unit that its name ends in."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return (str(value), str(value))
+    if key.endswith("_seconds"):
+        minutes, seconds = divmod(round(value), 60)
+        hours, minutes = divmod(minutes, 60)
+        if hours:
+            return (f"{hours} h {minutes} min", f"{hours} 小时 {minutes} 分")
+        if minutes:
+            return (f"{minutes} min {seconds} s", f"{minutes} 分 {seconds} 秒")
+        return (f"{value:.3g} s", f"{value:.3g} 秒")
+    for ending, unit in (("_ms", "ms"), ("_mb", "MB"), ("_gb", "GB")):
+        if key.endswith(ending):
+            text = f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+            return (text, text)
+    text = f"{value:,}" if isinstance(value, int) else verdict.number(value)
+    return (text, text)
+
+
+def thumbnail(data: bytes) -> str | None:
+    """JPEG bytes → a small picture as a ``data:`` address; None for bytes that are no picture."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
+            picture.draft("RGB", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+            small = picture.convert("RGB")
+        small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+        out = io.BytesIO()
+        small.save(out, "JPEG", quality=80)
+    except (OSError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return None
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()

@@ -1,0 +1,203 @@
+"""report.json: everything that was measured, as plain data."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tuwen.errors import DataError
+from tuwen.evaluation.calibration import calibration
+from tuwen.evaluation.confusion import confusion
+from tuwen.evaluation.intervals import Resampled, differences, intervals, resample
+from tuwen.evaluation.metrics import METRICS, PRIMARY, metrics_of
+from tuwen.evaluation.predictions import Predictions
+from tuwen.evaluation.regression import regression
+from tuwen.evaluation.slices import slices, worst
+
+FORMAT = 1
+MODEL = "model"
+
+
+def build_report(
+    model: Predictions,
+    baselines: Mapping[str, Predictions],
+    *,
+    knock_out: Mapping[str, Predictions] | None = None,
+    history: Sequence[Mapping[str, Any]] | None = None,
+    cost: Mapping[str, Any] | None = None,
+    run: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    name: str = "",
+    split: str = "hash",
+    groups: Sequence[object] | None = None,
+    primary: str | None = None,
+    samples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    worst_rows: int = 12,
+) -> dict[str, Any]:
+    """Judge a model against its baselines, on the same rows and the same resamples.
+
+    Args:
+        model: predictions of the system in question.
+        baselines: NAME → predictions for the same rows. ``mean``, ``median``, ``majority`` and ``MODALITY_only``
+            (``text_only``) are put in words on the page, other names stand as they are.
+        knock_out: MODALITY → the model's predictions with that modality taken away.
+        history: one mapping for each epoch: ``epoch``, ``train_loss``, ``validation_loss``, ``validation_METRIC``, …
+        cost: numbers that name their unit: ``train_seconds``, ``peak_memory_mb``, ``bundle_mb``, ``latency_p50_ms``, …
+        run: the run as plain data.
+        provenance: ``commit``, ``data_hash``, ``seed``, ``tuwen``, ``time``, …
+        name: of the run.
+        split: how the test part was chosen: hash, time, column, folds, random.
+        groups: one value for each row; intervals by whole groups (users) instead of rows.
+        primary: the metric that decides; default: rmse for rate, else accuracy.
+        samples, confidence, seed: of the bootstrap.
+        worst_rows: how many of the most wrong rows to list.
+
+    Returns:
+        The content of report.json: strict JSON, numbers finite or None. ``metrics`` and each of ``baselines``:
+        metric → ``value``, ``low``, ``high``; ``comparisons``: NAME → metric → model minus NAME as ``difference``,
+        ``low``, ``high``, ``p``; ``knock_out``: MODALITY → ``metrics`` and ``comparison`` (model minus knocked out).
+
+    Raises:
+        DataError: the systems do not hold the same rows, or ``primary`` is not a metric of the task.
+    """
+    primary = metrics_of(model.task, [primary or PRIMARY[model.task]])[0].name
+    if MODEL in baselines:
+        raise DataError("a baseline cannot be called 'model'", seen=", ".join(baselines), todo="give it another name")
+    knocked = {f"without {modality}": predictions for modality, predictions in (knock_out or {}).items()}
+    drawn = resample({MODEL: model, **baselines, **knocked}, samples=samples, seed=seed, groups=groups)
+    of_model = drawn[MODEL]
+
+    def compared(other: Resampled) -> dict[str, Any]:
+        return {metric: d.plain() for metric, d in differences(of_model, other, confidence).items()}
+
+    def measured(system: Resampled) -> dict[str, Any]:
+        return {metric: i.plain() for metric, i in intervals(system, confidence).items()}
+
+    report: dict[str, Any] = {
+        "format": FORMAT,
+        "name": name,
+        "task": model.task,
+        "rows": len(model),
+        "split": split,
+        "primary": primary,
+        "bootstrap": {
+            "samples": samples,
+            "confidence": confidence,
+            "seed": seed,
+            "groups": None if groups is None else len(set(groups)),
+        },
+        "metrics": measured(of_model),
+        "baselines": {baseline: measured(drawn[baseline]) for baseline in baselines},
+        "comparisons": {baseline: compared(drawn[baseline]) for baseline in baselines},
+        "knock_out": {
+            modality: {"metrics": measured(drawn[key]), "comparison": compared(drawn[key])}
+            for modality, key in zip(knock_out or {}, knocked, strict=True)
+        },
+        "unseen": _unseen(model),
+        "calibration": calibration(model),
+        "confusion": confusion(model),
+        "regression": regression(model, seed),
+        "history": [dict(epoch) for epoch in history or []],
+        "worst": worst(model, worst_rows),
+        "cost": dict(cost or {}),
+        "run": dict(run or {}),
+        "provenance": {"seed": seed, **(provenance or {})},
+    }
+    reference = best_baseline(report)
+    report["slices"] = slices(
+        model,
+        baselines[reference] if reference else None,
+        samples=samples,
+        confidence=confidence,
+        seed=seed,
+        groups=None if groups is None else np.array(groups, dtype=object),
+    )
+    return dict(plain(report))
+
+
+def best_baseline(report: Mapping[str, Any], metric: str | None = None) -> str | None:
+    """The name of the baseline that is best in ``metric`` (default: the primary one); None where there is none."""
+    metric = metric or report["primary"]
+    values = {name: b.get(metric, {}).get("value") for name, b in report["baselines"].items()}
+    known = {name: value for name, value in values.items() if value is not None}
+    if not known:
+        return None
+    return (max if METRICS[metric].greater_is_better else min)(known, key=lambda name: known[name])
+
+
+class SummaryRow(NamedTuple):
+    """One line of the table that the command line prints."""
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    best_baseline: str | None
+    baseline_value: float | None
+
+
+def summary(report: Mapping[str, Any]) -> list[SummaryRow]:
+    """The model's metrics, each beside the baseline that is best in it; the primary metric stands first."""
+    rows = []
+    for metric, found in report["metrics"].items():
+        best = best_baseline(report, metric)
+        value = report["baselines"][best][metric]["value"] if best else None
+        rows.append(SummaryRow(metric, found["value"], found["low"], found["high"], best, value))
+    return sorted(rows, key=lambda row: row.metric != report["primary"])
+
+
+def write_report(folder: str | Path, report: Mapping[str, Any], html: str) -> tuple[Path, Path]:
+    """Write ``report.json`` and ``report.html``; each appears whole or not at all, and an old one stays until then.
+
+    Raises:
+        DataError: the folder cannot be written to; the report is not strict JSON.
+    """
+    folder = Path(folder)
+    try:
+        text = json.dumps(report, ensure_ascii=False, allow_nan=False, indent=1)
+    except (TypeError, ValueError) as error:
+        raise DataError("the report is not strict JSON", seen=error, todo="build it with build_report") from None
+    contents = {folder / "report.json": text + "\n", folder / "report.html": html}
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, content in contents.items():
+            temporary[path].write_text(content, encoding="utf-8")
+        for path in contents:
+            temporary[path].replace(path)
+    except OSError as error:
+        todo = "free some space or choose another folder"
+        raise DataError("cannot write the report", where=str(folder), seen=error.strerror, todo=todo) from None
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
+    return folder / "report.json", folder / "report.html"
+
+
+def plain(value: Any) -> Any:
+    """Strict JSON: NumPy scalars and arrays as Python's own, NaN and infinity as None, anything else as its text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def _unseen(model: Predictions) -> dict[str, int]:
+    """Classes of the test part that the model cannot answer, and their rows."""
+    known = len(model.classes or model.labels)
+    return {"classes": len(model.labels) - known, "rows": int((model.target >= known).sum()) if model.labels else 0}

@@ -1,0 +1,247 @@
+"""What the numbers say, in plain sentences: how good, compared with what, and can it be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from tuwen.evaluation.metrics import METRICS
+from tuwen.evaluation.report import best_baseline
+from tuwen.evaluation.words import METRIC_NAMES, SPLITS, Text, baseline_phrase, thing
+
+Plain = Mapping[str, Any]
+
+FEW_ROWS = 200  # below this an accuracy is not known to better than about ±7 points
+FEW_CLASS_ROWS = 5
+FEW_SLICE_ROWS = 20
+
+
+class Check(NamedTuple):
+    """One line of "can I trust it"."""
+
+    fine: bool
+    text: Text
+
+
+# --- Numbers ------------------------------------------------------------------------------------------------------
+
+
+def number(value: float | None, percent: bool = False) -> str:
+    """A number as short as it can be without hiding a difference: ``95.5``, ``0.653``, ``12,345``."""
+    if value is None:
+        return "–"
+    if percent:
+        text = f"{100 * value:.1f}"
+    elif abs(value) >= 1000:
+        text = f"{value:,.0f}"
+    elif abs(value) >= 100:
+        text = f"{value:.1f}"
+    elif value and abs(value) < 0.001:
+        text = f"{value:.1g}"
+    else:
+        text = f"{value:.3f}"
+    return "0" if text.strip("-0.") == "" else text.replace("-", "−")
+
+
+def measured(value: float | None, percent: bool) -> Text:
+    """A metric's value with its unit."""
+    if value is None or not percent:
+        return (number(value), number(value))
+    return (f"{number(value, True)} %", f"{number(value, True)}%")
+
+
+def span(low: float | None, high: float | None, percent: bool = False) -> Text:
+    """An interval: ``94.1–96.8``; with words where a minus sign would meet a dash."""
+    if low is None or high is None:
+        return ("", "")
+    left, right = number(low, percent), number(high, percent)
+    return (f"{left} to {right}", f"{left} 至 {right}") if low < 0 else (f"{left}–{right}", f"{left}–{right}")
+
+
+def _amount(value: float, percent: bool) -> Text:
+    text = number(value, percent)
+    return (f"{text} point{'' if text == '1.0' else 's'}", f" {text} 个百分点") if percent else (text, f" {text}")
+
+
+# --- Sentences ----------------------------------------------------------------------------------------------------
+
+
+def how_good(report: Plain) -> Text:
+    """The primary metric as a count of right answers or a typical error."""
+    value = report["metrics"][report["primary"]]["value"]
+    if report["task"] == "rate":
+        error = report["metrics"]["mae"]["value"]
+        return (f"An answer is off by {number(error)} on average.", f"回答平均偏差 {number(error)}。")
+    if report["primary"] != "accuracy" or value is None:
+        return ("", "")
+    right, out_of = round(100 * value), 100
+    if right in (0, 100) and 0 < value < 1:
+        right, out_of = round(1000 * value), 1000
+    return (f"Of {out_of:,} answers, about {right} are right.", f"每 {out_of} 个回答中约有 {right} 个正确。")
+
+
+def headline(report: Plain) -> Text:
+    """``Accuracy 95.5 % (94.1–96.8).``"""
+    metric = METRICS[report["primary"]]
+    found = report["metrics"][metric.name]
+    name, value = METRIC_NAMES[metric.name], measured(found["value"], metric.percent)
+    inside = span(found["low"], found["high"], metric.percent)
+    if not inside[0]:
+        return (f"{name[0]} {value[0]}.", f"{name[1]} {value[1]}。")
+    return (f"{name[0]} {value[0]} ({inside[0]}).", f"{name[1]} {value[1]}（{inside[1]}）。")
+
+
+def outcome(comparison: Plain, metric: str) -> str:
+    """``better``, ``worse``, or ``unclear`` where the interval holds zero."""
+    sign = 1 if METRICS[metric].greater_is_better else -1
+    low, high = comparison["low"], comparison["high"]
+    if low is None or high is None or low <= 0 <= high:
+        return "unclear"
+    return "better" if low * sign > 0 else "worse"
+
+
+def compared(comparison: Plain, metric: str, with_what: Text) -> Text:
+    """``Better than text only by 1.2 points (0.3–2.1).``"""
+    percent, sign = METRICS[metric].percent, 1 if METRICS[metric].greater_is_better else -1
+    verdict = outcome(comparison, metric)
+    if comparison["low"] is None:
+        return (f"Cannot be compared with {with_what[0]}.", f"无法与{with_what[1]}比较。")
+    gain = comparison["difference"] * sign
+    low, high = sorted((comparison["low"] * sign, comparison["high"] * sign))
+    if verdict == "unclear":
+        inside, amount = span(low, high, percent), _amount(gain, percent)
+        plus = "+" if gain > 0 else ""
+        return (
+            f"No clear difference from {with_what[0]}: {plus}{amount[0]} ({inside[0]}).",
+            f"与“{with_what[1]}”没有明显差别：{plus}{amount[1].strip()}（{inside[1]}）。",
+        )
+    if verdict == "worse":
+        gain, low, high = -gain, -high, -low
+    inside, amount = span(low, high, percent), _amount(gain, percent)
+    word, chinese = ("Better", "好") if verdict == "better" else ("Worse", "差")
+    return (
+        f"{word} than {with_what[0]} by {amount[0]} ({inside[0]}).",
+        f"比“{with_what[1]}”{chinese}{amount[1]}（{inside[1]}）。",
+    )
+
+
+def against_best(report: Plain) -> Text:
+    """The comparison with the baseline that is hardest to beat."""
+    best = best_baseline(report)
+    if best is None:
+        return ("There is no baseline to compare with.", "没有可比较的基线。")
+    return compared(report["comparisons"][best][report["primary"]], report["primary"], baseline_phrase(best))
+
+
+def standing(report: Plain) -> str:
+    """``better`` than every baseline, ``worse`` than one, or ``unclear``."""
+    primary = report["primary"]
+    outcomes = [outcome(c[primary], primary) for c in report["comparisons"].values()]
+    if not outcomes:
+        return "unclear"
+    return "worse" if "worse" in outcomes else "unclear" if "unclear" in outcomes else "better"
+
+
+def checks(report: Plain) -> list[Check]:
+    """What speaks for these numbers and what does not."""
+    found = [_rows(report), _split(report), _calibrated(report)]
+    found += [check for check in (_unseen(report), _rare(report), _weakest(report)) if check]
+    return found
+
+
+def _rows(report: Plain) -> Check:
+    rows = report["rows"]
+    if rows < FEW_ROWS:
+        return Check(False, (f"Only {rows} test rows: the ranges are wide.", f"测试数据仅 {rows} 行，区间较宽。"))
+    return Check(True, (f"Measured on {rows:,} rows that training never saw.", f"在训练从未见过的 {rows:,} 行上测得。"))
+
+
+def _split(report: Plain) -> Check:
+    kind = report["split"]
+    how = SPLITS.get(kind, (kind, kind))
+    return Check(kind != "random", (f"Test part: {how[0]}.", f"测试集：{how[1]}。"))
+
+
+def _calibrated(report: Plain) -> Check:
+    found = report["calibration"]
+    over = found["over"]
+    if found["kind"] == "value":
+        spread = report["metrics"]["rmse"]["value"] or 0.0
+        if abs(over) <= 0.1 * spread:
+            return Check(True, ("It leans neither high nor low.", "总体上既不偏高也不偏低。"))
+        amount = number(abs(over))
+        text = (
+            f"On average it answers {amount} too {'high' if over > 0 else 'low'}.",
+            f"平均偏{'高' if over > 0 else '低'} {amount}。",
+        )
+        return Check(False, text)
+    gap = 100 * found["error"]
+    if gap <= 5:
+        text = (
+            f"Its stated confidence is off by {gap:.1f} points on average.",
+            f"它给出的把握平均只差 {gap:.1f} 个百分点。",
+        )
+        return Check(True, text)
+    if found["kind"] == "probability":
+        lean, zh_lean = "cannot be taken at their word", "不能照字面理解"
+    else:
+        lean, zh_lean = ("too sure", "过于自信") if over > 0 else ("too cautious", "过于谨慎")
+    text = (
+        f"Its probabilities are {lean}: off by {gap:.1f} points on average."
+        if found["kind"] == "confidence"
+        else f"Its probabilities {lean}: off by {gap:.1f} points on average.",
+        f"它给出的概率{zh_lean}：平均差 {gap:.1f} 个百分点。",
+    )
+    return Check(False, text)
+
+
+def _unseen(report: Plain) -> Check | None:
+    classes, rows = report["unseen"]["classes"], report["unseen"]["rows"]
+    if not rows:
+        return None
+    text = (
+        f"{rows:,} rows belong to {classes} classes that it never learned, and cannot be right.",
+        f"{rows:,} 行属于它从未学过的 {classes} 个类别，必然答错。",
+    )
+    return Check(False, text)
+
+
+def _rare(report: Plain) -> Check | None:
+    if report["task"] != "classify":
+        return None
+    classes = report["confusion"]["classes"]
+    rare = sum(c["rows"] < FEW_CLASS_ROWS for c in classes)
+    if not rare:
+        return None
+    text = (
+        f"{rare} of {len(classes)} classes have fewer than {FEW_CLASS_ROWS} test rows: judge them with care.",
+        f"{len(classes)} 个类别中有 {rare} 个测试行数不足 {FEW_CLASS_ROWS}，其单独的数字仅供参考。",
+    )
+    return Check(False, text)
+
+
+def _weakest(report: Plain) -> Check | None:
+    """The slice that is clearly worse than the whole, if there is one."""
+    metric = METRICS[report["primary"]]
+    overall = report["metrics"][metric.name]["value"]
+    sign = 1 if metric.greater_is_better else -1
+    weak = []
+    for name, values in report["slices"].items():
+        for one in values:
+            found = one["metrics"].get(metric.name)
+            if not found or found["low"] is None or one["rows"] < FEW_SLICE_ROWS:
+                continue
+            best_case = found["high"] if metric.greater_is_better else found["low"]
+            if best_case * sign < overall * sign:
+                weak.append((found["value"] * sign, name, one))
+    if not weak:
+        return None
+    _, name, one = min(weak, key=lambda w: w[0])
+    (part, part_zh), (value, value_zh) = thing(name), thing(one["value"])
+    score, score_zh = measured(one["metrics"][metric.name]["value"], metric.percent)
+    title = METRIC_NAMES[metric.name]
+    text = (
+        f"Weaker where {part} is “{value}”: {title[0]} {score} ({one['rows']:,} rows).",
+        f"在“{part_zh}：{value_zh}”上较弱：{title[1]} {score_zh}（{one['rows']:,} 行）。",
+    )
+    return Check(False, text)

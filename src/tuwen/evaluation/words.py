@@ -1,0 +1,302 @@
+"""The words of the report page, English and Chinese side by side."""
+
+from __future__ import annotations
+
+import re
+
+Text = tuple[str, str]  # (English, Chinese)
+
+WORDS: dict[str, Text] = {
+    "title": ("Evaluation report", "评估报告"),
+    "skip": ("Skip to the results", "跳到结果"),
+    "theme": ("Light or dark", "切换明暗"),
+    "language": ("Language", "语言"),
+    "sections": ("Sections", "章节"),
+    "how_good": ("How good is it?", "效果如何？"),
+    "compared": ("Compared with what?", "与什么相比？"),
+    "trust": ("Can I trust it?", "可信吗？"),
+    "fine": ("fine", "正常"),
+    "caution": ("caution", "注意"),
+    "this_model": ("This model", "本模型"),
+    "model": ("This model", "本模型"),
+    "metrics": ("Metrics", "指标"),
+    "metrics_note": (
+        "Every system answered the same rows of the test part. Small print: the interval that holds the true value "
+        "in {confidence} of cases. Bold: best in the row.",
+        "所有系统都在测试集的相同行上作答。小字：在 {confidence} 的情况下包含真实值的区间。粗体：该行最佳。",
+    ),
+    "metric": ("Metric", "指标"),
+    "lower": ("lower is better", "越低越好"),
+    "higher": ("higher is better", "越高越好"),
+    "glossary": ("What do these words mean?", "这些词是什么意思？"),
+    "comparison": ("Against the baselines", "与基线对比"),
+    "comparison_note": (
+        "Dot: value. Line: interval. Systems whose lines overlap can still differ clearly, because the table below "
+        "compares them row by row.",
+        "圆点：数值。线段：区间。线段重叠的系统仍可能有明显差别，因为下表是逐行配对比较的。",
+    ),
+    "against": ("This model against …", "本模型对比……"),
+    "better": ("better", "更好"),
+    "worse": ("worse", "更差"),
+    "unclear": ("unclear", "不明显"),
+    "chance": ("p {p}", "p {p}"),
+    "knock_out": ("What each input is worth", "每种输入的价值"),
+    "knock_out_note": (
+        "The same model, asked again with one input taken away. What it loses is what that input is worth to it.",
+        "同一个模型，去掉一种输入后重新作答。损失多少，该输入就值多少。",
+    ),
+    "slices": ("Where it is good and where not", "哪里好，哪里不好"),
+    "slices_note": (
+        "The same metric on parts of the test rows. Few rows make wide intervals.",
+        "同一指标在测试集各部分上的表现。行数少则区间宽。",
+    ),
+    "slice": ("Part", "部分"),
+    "rows": ("Rows", "行数"),
+    "confusion": ("What it takes for what", "把什么认成什么"),
+    "confusion_note": (
+        "Each line is a true class; blue is right, orange is wrong, stronger means a larger share of the line.",
+        "每一行是一个真实类别；蓝色为正确，橙色为错误，颜色越深占该行的比例越大。",
+    ),
+    "confusion_most": (
+        "Shown are the {shown} of {all} classes with the most mistakes; the others are gathered in “all others”.",
+        "图中显示错误最多的 {shown} 个类别（共 {all} 个），其余归入“其他”。",
+    ),
+    "pairs": ("Most frequent mistakes", "最常见的错误"),
+    "classes": ("All {all} classes", "全部 {all} 个类别"),
+    "class": ("Class", "类别"),
+    "precision": ("Precision", "精确率"),
+    "recall": ("Recall", "召回率"),
+    "truth": ("Truth", "真实"),
+    "answer": ("Answer", "回答"),
+    "times": ("Times", "次数"),
+    "share": ("Share of the class", "占该类比例"),
+    "others": ("all others", "其他"),
+    "calibration": ("Does its confidence come true?", "它的把握可靠吗？"),
+    "calibration_rate": ("Do its numbers come true?", "它的数值可靠吗？"),
+    "calibration_note": (
+        "On the dashed line, what it says is what happens. Below the line it promises too much. Bars: how many rows.",
+        "落在虚线上表示说到做到；低于虚线表示承诺过高。柱形：行数。",
+    ),
+    "regression": ("Predicted and actual", "预测与实际"),
+    "regression_note": (
+        "Boxes: the middle half of the predictions at each true value; whiskers: 90 % of them. A perfect model lies on "
+        "the dashed line.",
+        "方框：每个真实值处中间一半的预测；须线：其中的 90%。完美的模型落在虚线上。",
+    ),
+    "regression_points": (
+        "Each dot is a row (a sample of them). A perfect model lies on the dashed line.",
+        "每个点是一行（抽样）。完美的模型落在虚线上。",
+    ),
+    "residuals": ("How far off it is", "偏差多大"),
+    "residuals_note": (
+        "Prediction minus truth; the outermost bars gather the rest.",
+        "预测减去真实值；两端的柱形包含其余部分。",
+    ),
+    "history": ("How it learned", "学习过程"),
+    "history_note": (
+        "Train falling while validation rises means that it learns by heart.",
+        "训练曲线下降而验证曲线上升，说明模型在死记硬背。",
+    ),
+    "worst": ("Most wrong", "错得最多的例子"),
+    "worst_note": (
+        "The test rows with the highest loss: often a wrong label, a misleading picture or a class that is too close.",
+        "损失最高的测试行：往往是标签有误、图片有误导，或类别过于相近。",
+    ),
+    "no_worst": ("No row was answered wrongly.", "没有答错的行。"),
+    "no_picture": ("no picture", "无图片"),
+    "more": ("more", "展开"),
+    "off_by": ("off by", "偏差"),
+    "cost": ("What it costs", "成本"),
+    "settings": ("Settings and origin", "设置与来源"),
+    "run": ("The run, whole", "完整的运行设置"),
+    "provenance": ("Where these numbers come from", "这些数字从何而来"),
+    "bootstrap": (
+        "Intervals: {samples} bootstrap resamples of {unit}, seed {seed}.",
+        "区间：按{unit}做 {samples} 次自助重抽样，种子 {seed}。",
+    ),
+    "by_rows": ("the rows", "行"),
+    "by_groups": ("{groups} groups of rows", " {groups} 组行"),
+    "made_by": (
+        "Made by tuwen. This file is complete: it needs no network.",
+        "由 tuwen（图文）生成。本文件自成一体，无需联网。",
+    ),
+    "task_rate": ("predicts a number", "预测数值"),
+    "task_binary": ("answers yes or no", "判断是或否"),
+    "task_classify": ("chooses one of {classes} classes", "从 {classes} 个类别中选一"),
+    "test_rows": ("{rows} test rows", "{rows} 行测试数据"),
+    # charts
+    "epoch": ("Epoch", "轮次"),
+    "train": ("Train", "训练"),
+    "validation": ("Validation", "验证"),
+    "says": ("What it says", "它说的"),
+    "happens": ("What happens", "实际发生的"),
+    "predicted": ("Predicted", "预测"),
+    "actual": ("Actual", "实际"),
+    "residual": ("Prediction − truth", "预测 − 真实"),
+    "best_baseline": ("Best baseline", "最佳基线"),
+    "loss": ("Loss", "损失"),
+}
+
+METRIC_NAMES: dict[str, Text] = {
+    "accuracy": ("Accuracy", "准确率"),
+    "precision": ("Precision", "精确率"),
+    "recall": ("Recall", "召回率"),
+    "f1": ("F1", "F1"),
+    "macro_precision": ("Precision (macro)", "精确率（宏平均）"),
+    "macro_recall": ("Recall (macro)", "召回率（宏平均）"),
+    "macro_f1": ("F1 (macro)", "F1（宏平均）"),
+    "micro_f1": ("F1 (micro)", "F1（微平均）"),
+    "auc": ("AUC", "AUC"),
+    "log_loss": ("Log loss", "对数损失"),
+    "brier": ("Brier score", "Brier 分数"),
+    "rmse": ("RMSE", "RMSE"),
+    "mae": ("MAE", "MAE"),
+    "r2": ("R²", "R²"),
+    "spearman": ("Rank correlation", "等级相关"),
+}
+
+METRIC_MEANINGS: dict[str, Text] = {
+    "accuracy": ("Share of answers that are right.", "答对的比例。"),
+    "precision": ("When it says yes, how often that is right.", "它说“是”时，有多少是对的。"),
+    "recall": ("Of all that are yes, how many it finds.", "所有“是”中，它找到了多少。"),
+    "f1": ("Precision and recall in one number (harmonic mean).", "精确率与召回率的调和平均。"),
+    "macro_precision": (
+        "Precision of each class, averaged; rare classes count as much as common ones.",
+        "各类精确率的平均，稀有类与常见类同等重要。",
+    ),
+    "macro_recall": (
+        "Recall of each class, averaged; also called balanced accuracy.",
+        "各类召回率的平均，又称平衡准确率。",
+    ),
+    "macro_f1": (
+        "F1 of each class, averaged; rare classes count as much as common ones.",
+        "各类 F1 的平均，稀有类与常见类同等重要。",
+    ),
+    "micro_f1": (
+        "F1 over all answers together; with one answer a row it equals accuracy.",
+        "所有回答合计的 F1；每行一个回答时等于准确率。",
+    ),
+    "auc": (
+        "Chance that a row of the class scores above a row that is not; 0.5 is guessing.",
+        "属于该类的行得分高于不属于的行的概率；0.5 等于瞎猜。",
+    ),
+    "log_loss": (
+        "Price of the probability given to the truth; being sure and wrong is expensive.",
+        "按给真实答案的概率计价；自信却答错代价很高。",
+    ),
+    "brier": ("Squared distance between probabilities and truth.", "概率与真实之间的平方距离。"),
+    "rmse": (
+        "Typical error in the target's own unit; large errors weigh more.",
+        "以目标单位计的典型误差，大误差权重更高。",
+    ),
+    "mae": ("Average distance from the truth, in the target's own unit.", "与真实值的平均距离，单位同目标。"),
+    "r2": ("Share of the variation that it explains; 0 is as good as the mean.", "解释了多少变化；0 等于只答平均值。"),
+    "spearman": ("Does it put rows in the right order? 1 is perfect, 0 is none.", "排序是否正确？1 为完美，0 为无关。"),
+}
+
+BASELINES: dict[str, tuple[Text, Text]] = {  # heading, and as part of a sentence
+    "mean": (("Mean", "平均值"), ("always answering the mean", "总答平均值")),
+    "median": (("Median", "中位数"), ("always answering the median", "总答中位数")),
+    "majority": (("Most common class", "最常见类别"), ("always answering the most common class", "总答最常见类别")),
+}
+
+THINGS: dict[str, Text] = {  # modalities, slices and their values
+    "text": ("text", "文字"),
+    "image": ("picture", "图片"),
+    "picture": ("picture", "图片"),
+    "photo": ("photo", "照片"),
+    "poster": ("poster", "海报"),
+    "table": ("table", "表格"),
+    "title": ("title", "标题"),
+    "description": ("description", "描述"),
+    "review": ("review", "评论"),
+    "item": ("item", "商品"),
+    "user": ("user", "用户"),
+    "language": ("language", "语言"),
+    "category": ("category", "类目"),
+    "popularity": ("popularity", "热度"),
+    "zh": ("Chinese", "中文"),
+    "en": ("English", "英文"),
+    "missing": ("missing", "缺失"),
+    "present": ("present", "有"),
+    "yes": ("yes", "是"),
+    "no": ("no", "否"),
+    "cold": ("cold", "冷启动"),
+    "warm": ("warm", "已知"),
+    "head": ("head", "头部"),
+    "tail": ("tail", "长尾"),
+    "other": ("other", "其他"),
+    "none": ("none", "无"),
+}
+
+SPLITS: dict[str, Text] = {
+    "hash": ("chosen by content, so that copies stay on one side", "按内容划分，重复内容只在一侧"),
+    "time": ("everything after one date, as in real use", "取某一日期之后的全部数据，与实际使用一致"),
+    "column": ("the split that came with the data", "数据自带的划分"),
+    "folds": (
+        "cross-validation: every row was tested once, by a model that had not seen it",
+        "交叉验证：每行由没见过它的模型测试一次",
+    ),
+    "random": (
+        "a random draw: near copies may stand on both sides, so the figures may be too good",
+        "随机划分：相似的行可能两侧都有，结果可能偏高",
+    ),
+}
+
+COSTS: dict[str, Text] = {
+    "train_seconds": ("Training", "训练"),
+    "preprocess_seconds": ("Preprocessing", "预处理"),
+    "evaluate_seconds": ("Evaluation", "评估"),
+    "predict_seconds": ("Prediction", "预测"),
+    "collect_seconds": ("Collection", "采集"),
+    "peak_memory_mb": ("Peak memory", "内存峰值"),
+    "bundle_mb": ("Bundle", "模型包"),
+    "latency_p50_ms": ("Answer, median", "单次回答，中位"),
+    "latency_p95_ms": ("Answer, 95th percentile", "单次回答，95 分位"),
+    "rows_per_second": ("Rows per second", "每秒行数"),
+    "parameters": ("Parameters", "参数量"),
+    "epochs": ("Epochs", "轮数"),
+}
+
+PROVENANCE: dict[str, Text] = {
+    "commit": ("Commit", "代码版本"),
+    "data_hash": ("Data hash", "数据哈希"),
+    "seed": ("Seed", "随机种子"),
+    "tuwen": ("tuwen version", "tuwen 版本"),
+    "time": ("Time", "时间"),
+    "dataset": ("Dataset", "数据集"),
+    "bundle": ("Bundle", "模型包"),
+    "device": ("Device", "设备"),
+    "python": ("Python", "Python"),
+    "machine": ("Machine", "机器"),
+}
+
+
+def thing(name: str) -> Text:
+    """A modality, slice or slice value in both languages; a name nobody foresaw stands as it is."""
+    return THINGS.get(name.lower(), (name, name))
+
+
+def baseline_heading(name: str) -> Text:
+    """A system as the heading of a column."""
+    if name in BASELINES:
+        return BASELINES[name][0]
+    english, chinese = baseline_phrase(name)
+    return english[:1].upper() + english[1:], chinese
+
+
+def baseline_phrase(name: str) -> Text:
+    """A system inside a sentence: "better than …"."""
+    if name in BASELINES:
+        return BASELINES[name][1]
+    only = re.fullmatch(r"(.+?)[ _-]only", name)
+    if only or name in THINGS:
+        english, chinese = thing(only[1] if only else name)
+        return f"{english} only", f"仅用{chinese}"
+    return name, name
+
+
+def label(name: str, known: dict[str, Text]) -> Text:
+    """The words for a key, or the key itself made readable."""
+    spelt = name.replace("_", " ")
+    return known.get(name, (spelt[:1].upper() + spelt[1:], spelt))
