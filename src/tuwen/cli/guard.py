@@ -1,0 +1,88 @@
+"""What happens when a command cannot go on: a person reads what and why and what to do, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from tuwen.errors import TuwenError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
+
+
+class Guarded(TyperGroup):
+    """The commands, with every way of failing turned into a message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        arguments = [*ctx._protected_args, *ctx.args]
+        try:
+            return super().invoke(ctx)
+        except TuwenError as error:
+            show_error(error, as_json="--json" in arguments)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            show_interrupted(arguments)
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:  # `tuwen list | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except Exception as error:
+            if _is_control_flow(error):
+                raise
+            show_unexpected(error, arguments)
+            raise typer.Exit(UNEXPECTED) from None
+
+
+def _is_control_flow(error: Exception) -> bool:
+    """Typer's own ways of saying "exit" and "wrong usage"."""
+    return type(error).__module__.startswith("typer")
+
+
+def show_error(error: TuwenError, *, as_json: bool) -> None:
+    """The fields of ``error`` on stderr: labelled lines, or one JSON document."""
+    if as_json:
+        print(json.dumps({"error": error.fields()}, ensure_ascii=False), file=sys.stderr)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    fields = error.fields()
+    line = Text("error ", style="bold red")
+    line.append(fields.pop("what"), style="bold")
+    console.print(line)
+    for name, text in fields.items():
+        console.print(Text(f"{name:>9}  ", style="dim").append(text, style="default"))
+
+
+def show_interrupted(arguments: list[str]) -> None:
+    command = shlex.join(["tuwen", *arguments])
+    print(f"\nStopped. What was finished is kept; the same command goes on from there:\n  {command}", file=sys.stderr)
+
+
+def show_unexpected(error: BaseException, arguments: list[str]) -> None:
+    """A fault of tuwen's own: one line, and where the details are."""
+    log = Path(tempfile.gettempdir()) / f"tuwen-error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    details = "".join(traceback.format_exception(error))
+    try:
+        log.write_text(f"{shlex.join(['tuwen', *arguments])}\n\n{details}", encoding="utf-8")
+        place = f"the details are in {log}"
+    except OSError as failed:
+        place = f"the details could not be written to {log}: {failed.strerror}"
+    reason = str(error).strip().splitlines()
+    print(
+        f"tuwen ran into a fault of its own: {type(error).__name__}: {reason[0][:200] if reason else ''}\n  {place}\n"
+        "  please report it with that file; tuwen doctor --json says what is installed",
+        file=sys.stderr,
+    )
