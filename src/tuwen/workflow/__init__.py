@@ -15,7 +15,7 @@ _PLACES = {
     "evaluate": "tuwen.workflow.evaluation",
     "run": "tuwen.workflow.whole",
 }
-__all__ = ["check", "collect", "evaluate", "load", "predict", "run", "train"]  # noqa: F822 - loaded on first use
+__all__ = ["check", "collect", "evaluate", "load", "predict", "run", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -33,6 +33,7 @@ from tuwen.workflow.preparing import make_input, raw_values
 from tuwen.workflow.training import train
 
 LATENCY_ROWS = 30
+KINDS = {"image": "picture"}  # what a report calls a kind of modality, where it is not its own name
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,11 @@ def _judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Ju
     outputs = outputs_of(bundle.network, inputs, progress=progress)
     base = _base(run, gathered, rows, bundle)
     knocked = {}
-    if len(inputs) > 1:
-        for name in inputs:
-            without = outputs_of(bundle.network, {**inputs, name: _absent(inputs[name])})
-            knocked[name] = _predictions(bundle, base, without)
+    kinds = modalities_by_kind(run)
+    if len(kinds) > 1:
+        for kind, names in kinds.items():
+            without = outputs_of(bundle.network, inputs | {name: _absent(inputs[name]) for name in names})
+            knocked[kind] = _predictions(bundle, base, without)
     return Judged(gathered, rows, _predictions(bundle, base, outputs), knocked)
 
 
@@ -198,23 +200,31 @@ def _baselines(
             for name, predictions in trivial(truth, one.predictions).items():
                 parts.setdefault(name, []).append(predictions)
         found |= {name: pooled(predictions) for name, predictions in parts.items()}
-    if "unimodal" in run.evaluation.baselines and len(run.modalities) > 1:
-        for name in run.modalities:
-            if run.modalities[name].use == "table":
-                continue
-            alone = _only(run, name)
+    kinds = modalities_by_kind(run)
+    if "unimodal" in run.evaluation.baselines and len(kinds) > 1:
+        for kind, names in kinds.items():
+            alone = _only(run, names)
             answers = []
             for bundle in bundles:
                 fold = bundle.manifest["data"]["fold"]
-                trained = _trained(alone, dataset, out / "baselines" / f"{name}_only" / f"fold-{fold}", fold, progress)
+                trained = _trained(alone, dataset, out / "baselines" / f"{kind}_only" / f"fold-{fold}", fold, progress)
                 answers.append(_judge(alone, trained, dataset, progress).predictions)
-            found[f"{name}_only"] = _same_rows(pooled(answers), model)
+            found[f"{kind}_only"] = _same_rows(pooled(answers), model)
     return found
 
 
-def _only(run: Run, name: str) -> Run:
-    """The run with one modality; the rows and the split stay those of the whole run."""
-    return run.model_copy(update={"modalities": {name: run.modalities[name]}, "content": content_columns(run)})
+def modalities_by_kind(run: Run) -> dict[str, list[str]]:
+    """``picture``, ``text``, ``table`` → the run's modalities of that kind: two views of one text are one kind."""
+    kinds: dict[str, list[str]] = {}
+    for name, spec in run.modalities.items():
+        kinds.setdefault(KINDS.get(spec.use, spec.use), []).append(name)
+    return kinds
+
+
+def _only(run: Run, names: list[str]) -> Run:
+    """The run with some of its modalities; the rows and the split stay those of the whole run."""
+    kept = {name: run.modalities[name] for name in names}
+    return run.model_copy(update={"modalities": kept, "content": content_columns(run)})
 
 
 def _trained(run: Run, dataset: Dataset, folder: Path, fold: int, progress: Progress) -> Bundle:
