@@ -20,27 +20,28 @@ def calibration(predictions: Predictions, bins: int = BINS) -> dict[str, Any]:
     Returns:
         ``kind`` (probability, confidence or value); ``bins``: ``low`` and ``high`` edge, ``rows``, mean ``predicted``,
         mean ``observed`` with a 95 % interval ``observed_low``–``observed_high``; ``error``: mean gap between the two,
-        weighted by rows, in the target's unit; ``over``: mean predicted minus mean observed, above 0 when the model
-        promises too much.
+        weighted by rows, in the target's unit; ``over``: above 0 when the model promises too much: mean probability of
+        the answers minus share of right answers, or (rate) mean prediction minus mean target.
     """
     if predictions.task == "rate":
         predicted, observed, kind = predictions.prediction, predictions.target, "value"
         edges = np.unique(np.quantile(predicted, np.linspace(0, 1, bins + 1)))
+        over = float(predicted.mean() - observed.mean())
     else:
         probabilities = predictions.probabilities
         edges = np.linspace(0, 1, bins + 1)
+        predicted = probabilities[np.arange(len(predictions)), predictions.prediction]
+        observed, kind = (predictions.prediction == predictions.target).astype(np.float64), "confidence"
+        over = float(predicted.mean() - observed.mean())
         if predictions.task == "binary":
             predicted, observed, kind = probabilities[:, 1], predictions.target.astype(np.float64), "probability"
-        else:
-            predicted = probabilities[np.arange(len(predictions)), predictions.prediction]
-            observed, kind = (predictions.prediction == predictions.target).astype(np.float64), "confidence"
     rows = _bins(predicted, observed, edges, kind)
     gaps = [row["rows"] * abs(row["predicted"] - row["observed"]) for row in rows]
     return {
         "kind": kind,
         "bins": rows,
         "error": sum(gaps) / len(predictions),
-        "over": float(predicted.mean() - observed.mean()),
+        "over": over,
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tuwen.evaluation.metrics import Scored, Weighted, class_f1, class_precision, class_recall
+from tuwen.evaluation.metrics import Scored, class_f1, class_precision, class_recall
 from tuwen.evaluation.predictions import Predictions
 
 
@@ -23,7 +23,7 @@ def confusion(predictions: Predictions) -> dict[str, Any] | None:
     labels = predictions.labels
     pairs, counts = np.unique(predictions.target * len(labels) + predictions.prediction, return_counts=True)
     cells = [[int(p) // len(labels), int(p) % len(labels), int(n)] for p, n in zip(pairs, counts, strict=True)]
-    weighted = Weighted(Scored(predictions), np.ones((len(predictions), 1)))
+    weighted = Scored(predictions).everything
     precision, recall, f1 = (score(weighted)[:, 0] for score in (class_precision, class_recall, class_f1))
     classes = [
         {

@@ -14,12 +14,13 @@ from typing import Any
 
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.report import best_baseline
-from tuwen.evaluation.words import METRIC_NAMES, WORDS, Text, baseline_heading, label, thing
+from tuwen.evaluation.words import BASELINES, METRIC_NAMES, WORDS, Text, baseline_heading, label, thing
 
 Plain = Mapping[str, Any]
 Figure = dict[str, Any]
 
 BLUE, GREY, ORANGE = "#4a7bea", "#8d99aa", "#dd8434"
+FEW_ROWS = 20  # a slice with fewer is in the table, but its interval means little
 MOST_CLASSES = 24  # as many as a reader can tell apart in one matrix
 
 
@@ -39,7 +40,7 @@ def short(value: float | None) -> float | None:
 
 def _axis(title: Text | None = None, **more: Any) -> dict[str, Any]:
     axis: dict[str, Any] = {"zeroline": False, "automargin": True, "fixedrange": True, "ticks": "", **more}
-    return axis | ({"title": {"text": words(title), "standoff": 8}} if title else {})
+    return axis | ({"title": {"text": words(title), "standoff": 8, "font": {"size": 13}}} if title else {})
 
 
 def _figure(data: list[dict[str, Any]], height: int, x: Plain, y: Plain, **layout: Any) -> Figure:
@@ -51,8 +52,8 @@ LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "
 
 
 def _whiskers(found: Sequence[Plain], scale: float) -> dict[str, Any]:
-    up = [0 if f["high"] is None else short((f["high"] - f["value"]) * scale) for f in found]
-    down = [0 if f["low"] is None else short((f["value"] - f["low"]) * scale) for f in found]
+    up = [0 if f["high"] is None else short(max(0.0, f["high"] - f["value"]) * scale) for f in found]
+    down = [0 if f["low"] is None else short(max(0.0, f["value"] - f["low"]) * scale) for f in found]
     return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 2, "width": 0}
 
 
@@ -88,15 +89,45 @@ def systems(report: Plain, metric: str) -> Figure | None:
     if others:
         found = [report["baselines"][other][metric] for other in others]
         data.append(_dots(found, metric, at[1:], GREY, ("Baselines", "基线"), labels[1:]))
+    low, high = _focus(report, metric)
+    beyond = [
+        _beyond(report["baselines"][other][metric]["value"], metric, place, (low, high))
+        for other, place in zip(others, at[1:], strict=True)
+        if not low <= report["baselines"][other][metric]["value"] <= high
+    ]
+    percent = METRICS[metric].percent
+    reach = [short(low * 100), short(high * 100)] if percent else [short(low), short(high)]
+    x = _axis(ticksuffix="%" if percent else "", nticks=6, range=reach)
     y = _axis(tickvals=at, ticktext=labels, range=[-0.6, len(labels) - 0.4], showgrid=False)
-    suffix = "%" if METRICS[metric].percent else ""
-    return _figure(data, 56 + 34 * len(labels), _axis(ticksuffix=suffix, nticks=6), y)
+    return _figure(data, 56 + 34 * len(labels), x, y, annotations=beyond)
+
+
+def _focus(report: Plain, metric: str) -> tuple[float, float]:
+    """The part of the axis to show: a trivial baseline far away must not squeeze the others onto one spot."""
+    everyone = {"": report["metrics"], **report["baselines"]}
+    known = {other: found[metric] for other, found in everyone.items() if _scored(found, metric)}
+    real = [found for other, found in known.items() if other not in BASELINES]
+    chosen = real if len(real) > 1 else list(known.values())
+    ends = [end for found in chosen for end in found.values() if end is not None]
+    low, high = min(ends), max(ends)
+    width = (high - low) or 0.1 * abs(high) or 1.0
+    ends += [f["value"] for f in known.values() if low - width <= f["value"] <= high + width]
+    low, high = min(ends), max(ends)
+    margin = 0.12 * ((high - low) or width)
+    return low - margin, high + margin
+
+
+def _beyond(value: float, metric: str, place: float, reach: tuple[float, float]) -> dict[str, Any]:
+    """A note at the edge for a system that lies outside."""
+    left, text = value < reach[0], f"{100 * value:.1f} %" if METRICS[metric].percent else f"{value:.3g}"
+    note = {"xref": "paper", "x": 0 if left else 1, "xanchor": "left" if left else "right", "y": place}
+    return note | {"text": f"◂ {text}" if left else f"{text} ▸", "showarrow": False, "font": {"size": 12}}
 
 
 def slice_dots(report: Plain, column: str) -> Figure | None:
     """Dot and whisker: each value of a slice, with the best baseline beside it and the whole as a line."""
     metric = report["primary"]
-    rows = [row for row in report["slices"][column] if _scored(row["metrics"], metric)]
+    rows = [row for row in report["slices"][column] if _scored(row["metrics"], metric) and row["rows"] >= FEW_ROWS]
     if not rows:
         return None
     labels = [words(thing(row["value"])) for row in rows]
@@ -145,7 +176,7 @@ def confusion_matrix(confusion: Plain) -> Figure:
     if gathered:
         full.append("…")
         ticks.append(words(WORDS["others"]))
-    side, at = max(300, min(860, 110 + 30 * size if size > 4 else 300)), list(range(size))
+    side, at = 190 + (44 if size <= 12 else 28) * size, list(range(size))
     x = _axis(WORDS["answer"], tickvals=at, ticktext=ticks, showgrid=False, tickangle=-45 if size > 3 else 0)
     y = _axis(WORDS["truth"], tickvals=at, ticktext=ticks, showgrid=False, autorange="reversed")
     data = [_cells(counts, full, right) for right in (True, False)]
@@ -203,22 +234,18 @@ def reliability(report: Plain) -> Figure:
     dots = {"type": "scatter", "mode": "lines+markers", "x": said, "y": came, "error_y": spread, "customdata": rows}
     dots |= {"marker": {"size": 8, "color": BLUE}, "line": {"width": 1.5, "color": BLUE}}
     dots["hovertemplate"] = "%{x} → %{y}  (n = %{customdata:,})<extra></extra>"
-    if percent:
-        middle = [50 * (b["low"] + b["high"]) for b in bins]
-        bars = {"type": "bar", "x": middle, "width": 9, "y": rows, "yaxis": "y2", "marker": {"color": GREY}}
-    else:
-        bars = {"type": "bar", "x": said, "y": rows, "yaxis": "y2", "marker": {"color": GREY}}
-        bars["width"] = (high - low) / 40
-    bars |= {"hovertemplate": "n = %{y:,}<extra></extra>", "opacity": 0.7}
-    suffix, margin = "%" if percent else "", 0.03 * (high - low)
-    reach = [low - margin, high + margin]
-    y2 = _axis(WORDS["rows"], domain=[0, 0.2], nticks=3)
+    margin = 0.03 * (high - low)
+    reach, diagonal = [low - margin, high + margin], _diagonal(low, high)
+    if not percent:  # bins of equally many rows: bars would all be the same
+        return _figure([diagonal, dots], 400, _axis(WORDS["predicted"], range=reach), _axis(WORDS["actual"]))
+    bars = {"type": "bar", "y": rows, "yaxis": "y2", "marker": {"color": GREY}, "width": 9, "opacity": 0.7}
+    bars |= {"x": [50 * (b["low"] + b["high"]) for b in bins], "hovertemplate": "n = %{y:,}<extra></extra>"}
     return _figure(
-        [_diagonal(low, high), bars, dots],
+        [diagonal, bars, dots],
         420,
-        _axis(WORDS["says"], range=reach, ticksuffix=suffix, anchor="y2"),
-        _axis(WORDS["happens"], range=reach, ticksuffix=suffix, domain=[0.27, 1]),
-        yaxis2=y2,
+        _axis(WORDS["says"], range=reach, ticksuffix="%", anchor="y2"),
+        _axis(WORDS["happens"], range=reach, ticksuffix="%", domain=[0.27, 1]),
+        yaxis2=_axis(WORDS["rows"], domain=[0, 0.2], nticks=3),
     )
 
 

@@ -89,9 +89,7 @@ def resample(
     first = next(iter(systems.values()))
     metrics = metrics_of(first.task, names)
     scored = {name: Scored(system) for name, system in systems.items()}
-    everything = np.ones((len(first), 1))
-    plain = {name: Weighted(system, everything) for name, system in scored.items()}
-    values = {name: {m.name: float(m.measure(w)[0]) for m in metrics} for name, w in plain.items()}
+    values = {name: {m.name: float(m.measure(s.everything)[0]) for m in metrics} for name, s in scored.items()}
     drawn: dict[str, dict[str, list[Array]]] = {name: {m.name: [] for m in metrics} for name in systems}
     for weights in resample_weights(len(first), samples, seed, groups):
         for name, system in scored.items():

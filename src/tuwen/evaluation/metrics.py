@@ -52,6 +52,11 @@ class Scored:
         self.classes = len(predictions.labels)
 
     @cached_property
+    def everything(self) -> Weighted:
+        """All rows, each once: [rows, 1]."""
+        return Weighted(self, np.ones((len(self.target), 1)))
+
+    @cached_property
     def correct(self) -> Array:
         """f64 [rows]: 1 where the answer is right."""
         return (self.target == self.prediction).astype(np.float64)
@@ -150,10 +155,17 @@ class Weighted:
         """Right answers of each class, [classes, samples]."""
         return self.scored.hits.sums(self.weights)
 
-    def macro(self, scores: Array) -> Array:
-        """Mean of ``scores`` [classes, samples] over the classes that occur as truth or answer."""
-        occurs = (self.actual + self.predicted) > 0
-        return (scores * occurs).sum(axis=0) / occurs.sum(axis=0)
+    def macro(self, score: Callable[[Weighted], Array], base: Array) -> Array:
+        """Mean of a class score [classes, samples] over the classes that occur as truth or answer on all rows.
+
+        Where a class's ``base`` (its rows, or its answers) is 0 in a resample, it keeps its score on all rows: a third
+        of the classes with one row is missing from every resample, and counting them as 0 or dropping them would put
+        the interval beside the value.
+        """
+        everything = self.scored.everything
+        occurs = (everything.actual + everything.predicted)[:, 0] > 0  # [classes]
+        scores = np.where(base > 0, score(self), score(everything))
+        return scores[occurs].mean(axis=0)
 
 
 def _ranked(values: Array) -> Groups:
@@ -214,9 +226,12 @@ def macro_auc(w: Weighted) -> Array:
     inside = w.scored.by_target.sums(w.weights * own[:, None])  # [classes, samples]
     outside = others.T @ w.weights.astype(np.float32)
     rest = w.total - w.actual
-    usable = (w.actual > 0) & (rest > 0) & np.isfinite(areas)[:, None]
-    each = _ratio(inside, w.actual) + _ratio(outside.astype(np.float64), rest) - np.nan_to_num(areas)[:, None]
-    return _ratio((np.clip(each, 0.0, 1.0) * usable).sum(axis=0), usable.sum(axis=0).astype(np.float64), np.nan)
+    usable = np.isfinite(areas)
+    if not usable.any():
+        return np.full(len(w.total), np.nan)
+    each = _ratio(inside, w.actual) + _ratio(outside.astype(np.float64), rest) - areas[:, None]
+    each = np.where((w.actual > 0) & (rest > 0), each, areas[:, None])  # a class that the resample misses
+    return np.clip(each[usable], 0.0, 1.0).mean(axis=0)
 
 
 def log_loss(w: Weighted) -> Array:
@@ -279,9 +294,9 @@ def _metrics() -> Iterable[Metric]:
     yield Metric("precision", ("binary",), True, True, lambda w: class_precision(w)[1])
     yield Metric("recall", ("binary",), True, True, lambda w: class_recall(w)[1])
     yield Metric("f1", ("binary",), True, True, lambda w: class_f1(w)[1])
-    yield Metric("macro_precision", both, True, True, lambda w: w.macro(class_precision(w)))
-    yield Metric("macro_recall", both, True, True, lambda w: w.macro(class_recall(w)))
-    yield Metric("macro_f1", both, True, True, lambda w: w.macro(class_f1(w)))
+    yield Metric("macro_precision", both, True, True, lambda w: w.macro(class_precision, w.predicted))
+    yield Metric("macro_recall", both, True, True, lambda w: w.macro(class_recall, w.actual))
+    yield Metric("macro_f1", both, True, True, lambda w: w.macro(class_f1, w.actual))
     yield Metric("micro_f1", both, True, True, accuracy)  # one answer a row: micro precision = recall = F1 = accuracy
     yield Metric("auc", both, True, False, lambda w: (binary_auc if w.scored.classes == 2 else macro_auc)(w))
     yield Metric("log_loss", both, False, False, log_loss)
@@ -315,5 +330,5 @@ def metrics_of(task: TaskName, names: Iterable[str] | None = None) -> list[Metri
 
 def measure(predictions: Predictions, names: Iterable[str] | None = None) -> dict[str, float]:
     """Metric → value on all rows; NaN where it is not defined (an AUC with one class)."""
-    weighted = Weighted(Scored(predictions), np.ones((len(predictions), 1)))
-    return {metric.name: float(metric.measure(weighted)[0]) for metric in metrics_of(predictions.task, names)}
+    everything = Scored(predictions).everything
+    return {metric.name: float(metric.measure(everything)[0]) for metric in metrics_of(predictions.task, names)}

@@ -74,7 +74,7 @@ def render(
         "knock_out": _knock_out(report),
         "slices": _slices(report, charts),
         "confusion": _confusion(report, charts),
-        "calibration": _chart(charts, "calibration", figures.reliability(report)),
+        "calibration": _calibration(report, charts),
         "regression": _regression(report, charts),
         "curves": [
             (title, _chart(charts, f"curve-{i}", figure))
@@ -85,6 +85,7 @@ def render(
         "provenance": [(label(key, PROVENANCE), value) for key, value in report["provenance"].items()],
         "run": yaml.safe_dump(dict(report["run"]), allow_unicode=True, sort_keys=False) if report["run"] else "",
         "bootstrap": _bootstrap(report),
+        "few_rows": figures.FEW_ROWS,
         "confidence": f"{100 * report['bootstrap']['confidence']:g}",
         "charts": charts,
         "plotly": Markup(get_plotlyjs()),  # noqa: S704  # the wheel's own file, put into a script element
@@ -115,7 +116,7 @@ def _cell(found: Plain | None, metric: str) -> dict[str, Any]:
     percent = METRICS[metric].percent
     if found is None:
         return {"value": ("–", "–"), "span": ("", "")}
-    value = verdict.measured(found["value"], percent)
+    value = verdict.measured(found["value"], percent, [found["low"], found["high"]])
     return {"value": value, "span": verdict.span(found["low"], found["high"], percent)}
 
 
@@ -143,9 +144,9 @@ def _hero(report: Plain) -> dict[str, Any]:
         "rows": _words("test_rows", rows=f"{report['rows']:,}"),
         "metric": METRIC_NAMES[primary],
         "lower": not METRICS[primary].greater_is_better,
-        "headline": verdict.headline(report),
+        "lead": verdict.lead(report),
+        "also": [(METRIC_NAMES[m], _cell(report["metrics"][m], m)) for m in _charted(report) if m != primary],
         "how_good": verdict.how_good(report),
-        "against": verdict.against_best(report),
         "standing": verdict.standing(report),
         "bars": bars,
         "checks": verdict.checks(report),
@@ -179,8 +180,8 @@ def _systems(report: Plain, charts: dict[str, figures.Figure]) -> list[tuple[Tex
 
 def _difference(found: Plain, metric: str) -> dict[str, Any]:
     percent = METRICS[metric].percent
-    value = verdict.number(found["difference"], percent)
-    sign = "+" if (found["difference"] or 0) > 0 and value != "0" else ""
+    value = verdict.number(found["difference"], percent, [found["low"], found["high"]])
+    sign = "+" if (found["difference"] or 0) > 0 else ""
     p = found["p"]
     return {
         "value": (sign + value, sign + value),
@@ -201,7 +202,7 @@ def _comparisons(report: Plain) -> dict[str, Any]:
         (baseline_heading(name), [_difference(found[metric], metric) for metric in names])
         for name, found in report["comparisons"].items()
     ]
-    return {"metrics": [METRIC_NAMES[metric] for metric in names], "rows": rows}
+    return {"metrics": [(METRIC_NAMES[metric], METRICS[metric].percent) for metric in names], "rows": rows}
 
 
 def _knock_out(report: Plain) -> dict[str, Any]:
@@ -210,16 +211,28 @@ def _knock_out(report: Plain) -> dict[str, Any]:
         words = thing(modality)
         title = (f"Without {words[0]}", f"去掉{words[1]}")
         cells = [
-            _cell(found["metrics"][metric], metric) | {"loss": _difference(found["comparison"][metric], metric)}
+            _cell(found["metrics"][metric], metric) | {"loss": _loss(found["comparison"][metric], metric)}
             for metric in names
         ]
         rows.append((title, cells))
     return {"metrics": [METRIC_NAMES[metric] for metric in names], "rows": rows}
 
 
+def _loss(found: Plain, metric: str) -> dict[str, Any]:
+    """What the model loses without an input: above 0 when the input helps, whichever way the metric points."""
+    metric_, outcome = METRICS[metric], verdict.outcome(found, metric)
+    sign = (1 if metric_.greater_is_better else -1) * (-1 if outcome == "worse" else 1)
+    value, low, high = (None if found[key] is None else found[key] * sign for key in ("difference", "low", "high"))
+    ends = (low, high) if low is None or high is None else (min(low, high), max(low, high))
+    text = verdict.number(value, metric_.percent, ends)
+    return {"outcome": outcome, "value": text, "span": verdict.span(*ends, metric_.percent)}
+
+
 def _slices(report: Plain, charts: dict[str, figures.Figure]) -> list[dict[str, Any]]:
     sections: list[dict[str, Any]] = []
     for column, values in report["slices"].items():
+        if len(values) < 2:  # a slice that holds every row says nothing new
+            continue
         metrics = list(values[0]["metrics"])
         rows = [
             (
@@ -259,6 +272,16 @@ def _confusion(report: Plain, charts: dict[str, figures.Figure]) -> dict[str, An
             for c in sorted(classes, key=lambda c: (c["f1"], -c["rows"]))
         ],
     }
+
+
+def _calibration(report: Plain, charts: dict[str, figures.Figure]) -> dict[str, Any]:
+    percent = report["calibration"]["kind"] != "value"
+    rows = []
+    for found in report["calibration"]["bins"]:
+        low, high = found["observed_low"], found["observed_high"]
+        came = {"value": verdict.measured(found["observed"], percent), "span": verdict.span(low, high, percent)}
+        rows.append((verdict.measured(found["predicted"], percent), came, found["rows"]))
+    return {"chart": _chart(charts, "calibration", figures.reliability(report)), "rows": rows}
 
 
 def _regression(report: Plain, charts: dict[str, figures.Figure]) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tuwen.evaluation.metrics import METRICS
@@ -26,27 +26,27 @@ class Check(NamedTuple):
 # --- Numbers ------------------------------------------------------------------------------------------------------
 
 
-def number(value: float | None, percent: bool = False) -> str:
-    """A number as short as it can be without hiding a difference: ``95.5``, ``0.653``, ``12,345``."""
+def number(value: float | None, percent: bool = False, beside: Iterable[float | None] = ()) -> str:
+    """A number as short as it can be without hiding a difference: ``95.5``, ``0.653``, ``12,345``.
+
+    Numbers that stand together (``beside``) get the same decimals.
+    """
     if value is None:
         return "–"
     if percent:
         text = f"{100 * value:.1f}"
-    elif abs(value) >= 1000:
-        text = f"{value:,.0f}"
-    elif abs(value) >= 100:
-        text = f"{value:.1f}"
-    elif value and abs(value) < 0.001:
-        text = f"{value:.1g}"
     else:
-        text = f"{value:.3f}"
-    return "0" if text.strip("-0.") == "" else text.replace("-", "−")
+        size = max(abs(v) for v in (value, *beside) if v is not None)
+        digits = 0 if size >= 1000 else 1 if size >= 100 else 3 if size >= 0.01 else 4 if size >= 0.0001 else 6
+        text = f"{value:,.{digits}f}"
+    return text.removeprefix("-") if text.strip("-0.") == "" else text.replace("-", "−")
 
 
-def measured(value: float | None, percent: bool) -> Text:
+def measured(value: float | None, percent: bool, beside: Iterable[float | None] = ()) -> Text:
     """A metric's value with its unit."""
     if value is None or not percent:
-        return (number(value), number(value))
+        text = number(value, beside=beside)
+        return (text, text)
     return (f"{number(value, True)} %", f"{number(value, True)}%")
 
 
@@ -54,7 +54,7 @@ def span(low: float | None, high: float | None, percent: bool = False) -> Text:
     """An interval: ``94.1–96.8``; with words where a minus sign would meet a dash."""
     if low is None or high is None:
         return ("", "")
-    left, right = number(low, percent), number(high, percent)
+    left, right = number(low, percent, [high]), number(high, percent, [low])
     return (f"{left} to {right}", f"{left} 至 {right}") if low < 0 else (f"{left}–{right}", f"{left}–{right}")
 
 
@@ -64,6 +64,12 @@ def _amount(value: float, percent: bool) -> Text:
 
 
 # --- Sentences ----------------------------------------------------------------------------------------------------
+
+
+def lead(report: Plain) -> Text:
+    """The whole report in a breath: the headline and the comparison with the strongest baseline."""
+    first, then = headline(report), against_best(report)
+    return (f"{first[0]} {then[0]}", f"{first[1]}{then[1]}")
 
 
 def how_good(report: Plain) -> Text:
@@ -133,13 +139,23 @@ def against_best(report: Plain) -> Text:
     return compared(report["comparisons"][best][report["primary"]], report["primary"], baseline_phrase(best))
 
 
-def standing(report: Plain) -> str:
-    """``better`` than every baseline, ``worse`` than one, or ``unclear``."""
+def standing(report: Plain) -> tuple[str, Text]:
+    """``better`` than every baseline, ``worse`` than one, or ``unclear``; and the sentence that says so."""
     primary = report["primary"]
-    outcomes = [outcome(c[primary], primary) for c in report["comparisons"].values()]
+    outcomes = {name: outcome(c[primary], primary) for name, c in report["comparisons"].items()}
+    for kind, english, chinese in (
+        ("worse", "Worse than", "不如"),
+        ("unclear", "Not clearly better than", "并不明显优于"),
+    ):
+        phrases = [baseline_phrase(name) for name, found in outcomes.items() if found == kind]
+        if phrases:
+            sides = " or ".join(p[0] for p in phrases), "、".join(p[1] for p in phrases)
+            return kind, (f"{english} {sides[0]}.", f"{chinese}：{sides[1]}。")
     if not outcomes:
-        return "unclear"
-    return "worse" if "worse" in outcomes else "unclear" if "unclear" in outcomes else "better"
+        return "unclear", ("There is no baseline to compare with.", "没有可比较的基线。")
+    if len(outcomes) == 1:
+        return "better", ("Clearly better than its baseline.", "明显优于基线。")
+    return "better", (f"Clearly better than all {len(outcomes)} baselines.", f"明显优于全部 {len(outcomes)} 个基线。")
 
 
 def checks(report: Plain) -> list[Check]:
@@ -182,14 +198,9 @@ def _calibrated(report: Plain) -> Check:
             f"它给出的把握平均只差 {gap:.1f} 个百分点。",
         )
         return Check(True, text)
-    if found["kind"] == "probability":
-        lean, zh_lean = "cannot be taken at their word", "不能照字面理解"
-    else:
-        lean, zh_lean = ("too sure", "过于自信") if over > 0 else ("too cautious", "过于谨慎")
+    lean, zh_lean = ("too sure", "过于自信") if over > 0 else ("too cautious", "过于谨慎")
     text = (
-        f"Its probabilities are {lean}: off by {gap:.1f} points on average."
-        if found["kind"] == "confidence"
-        else f"Its probabilities {lean}: off by {gap:.1f} points on average.",
+        f"Its probabilities are {lean}: off by {gap:.1f} points on average.",
         f"它给出的概率{zh_lean}：平均差 {gap:.1f} 个百分点。",
     )
     return Check(False, text)

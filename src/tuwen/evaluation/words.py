@@ -39,20 +39,26 @@ WORDS: dict[str, Text] = {
     "better": ("better", "更好"),
     "worse": ("worse", "更差"),
     "unclear": ("unclear", "不明显"),
-    "chance": ("p {p}", "p {p}"),
-    "knock_out": ("What each input is worth", "每种输入的价值"),
+    "lost_better": ("loses", "损失"),
+    "lost_worse": ("gains", "反而提高"),
+    "lost_unclear": ("no clear loss", "损失不明显"),
+    "points": ("points", "百分点"),
+    "also": ("Also", "另外"),
+    "few": ("few rows", "行数少"),
+    "knock_out": ("Knock-out: what each input is worth", "消融：每种输入的价值"),
     "knock_out_note": (
         "The same model, asked again with one input taken away. What it loses is what that input is worth to it.",
         "同一个模型，去掉一种输入后重新作答。损失多少，该输入就值多少。",
     ),
-    "slices": ("Where it is good and where not", "哪里好，哪里不好"),
+    "slices": ("Slices: where it is good and where not", "分组：哪里好，哪里不好"),
     "slices_note": (
-        "The same metric on parts of the test rows. Few rows make wide intervals.",
-        "同一指标在测试集各部分上的表现。行数少则区间宽。",
+        "The same metric on parts of the test rows; the dotted line is the whole. Parts with fewer than 20 rows are "
+        "not drawn: their intervals mean little.",
+        "同一指标在测试集各部分上的表现；虚线为整体。不足 20 行的部分不画出，其区间意义不大。",
     ),
     "slice": ("Part", "部分"),
     "rows": ("Rows", "行数"),
-    "confusion": ("What it takes for what", "把什么认成什么"),
+    "confusion": ("Confusion: what it takes for what", "混淆矩阵：把什么认成什么"),
     "confusion_note": (
         "Each line is a true class; blue is right, orange is wrong, stronger means a larger share of the line.",
         "每一行是一个真实类别；蓝色为正确，橙色为错误，颜色越深占该行的比例越大。",
@@ -71,11 +77,15 @@ WORDS: dict[str, Text] = {
     "times": ("Times", "次数"),
     "share": ("Share of the class", "占该类比例"),
     "others": ("all others", "其他"),
-    "calibration": ("Does its confidence come true?", "它的把握可靠吗？"),
-    "calibration_rate": ("Do its numbers come true?", "它的数值可靠吗？"),
+    "calibration": ("Calibration: does its confidence come true?", "校准：它的把握可靠吗？"),
+    "calibration_rate": ("Calibration: do its numbers come true?", "校准：它的数值可靠吗？"),
     "calibration_note": (
         "On the dashed line, what it says is what happens. Below the line it promises too much. Bars: how many rows.",
         "落在虚线上表示说到做到；低于虚线表示承诺过高。柱形：行数。",
+    ),
+    "calibration_rate_note": (
+        "Bins of equally many rows. On the dashed line, a prediction is what comes on average.",
+        "每组行数相等。落在虚线上表示预测等于平均实际值。",
     ),
     "regression": ("Predicted and actual", "预测与实际"),
     "regression_note": (
@@ -92,7 +102,7 @@ WORDS: dict[str, Text] = {
         "Prediction minus truth; the outermost bars gather the rest.",
         "预测减去真实值；两端的柱形包含其余部分。",
     ),
-    "history": ("How it learned", "学习过程"),
+    "history": ("Learning curves", "学习曲线"),
     "history_note": (
         "Train falling while validation rises means that it learns by heart.",
         "训练曲线下降而验证曲线上升，说明模型在死记硬背。",
@@ -124,6 +134,14 @@ WORDS: dict[str, Text] = {
     "task_binary": ("answers yes or no", "判断是或否"),
     "task_classify": ("chooses one of {classes} classes", "从 {classes} 个类别中选一"),
     "test_rows": ("{rows} test rows", "{rows} 行测试数据"),
+    "way_comparison": ("Baselines", "基线"),
+    "way_knock_out": ("Knock-out", "消融"),
+    "way_slices": ("Slices", "分组"),
+    "way_confusion": ("Confusion", "混淆矩阵"),
+    "way_calibration": ("Calibration", "校准"),
+    "way_settings": ("Settings", "设置"),
+    "way_cost": ("Cost", "成本"),
+    "shorter": ("shorter is better", "越短越好"),
     # charts
     "epoch": ("Epoch", "轮次"),
     "train": ("Train", "训练"),
@@ -282,7 +300,7 @@ def baseline_heading(name: str) -> Text:
     if name in BASELINES:
         return BASELINES[name][0]
     english, chinese = baseline_phrase(name)
-    return english[:1].upper() + english[1:], chinese
+    return (name, name) if english == name else (english[:1].upper() + english[1:], chinese)
 
 
 def baseline_phrase(name: str) -> Text:
