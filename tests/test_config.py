@@ -1,0 +1,108 @@
+"""Strict YAML: every mistake names its line, what is allowed and what was probably meant."""
+
+import pytest
+
+from tuwen.config import Run, Shop, load_yaml
+from tuwen.errors import ConfigError
+
+RUN = """\
+name: shoes
+modalities:
+  text:
+    use: text
+    columns: reviews.text
+    length: 40
+    encoder: lstm
+task: {use: rate, target: reviews.rating}
+training:
+  epochs: 3
+"""
+
+
+def read(tmp_path, text, overrides=(), kind=Run):
+    path = tmp_path / "run.yaml"
+    path.write_text(text, encoding="utf-8")
+    return kind.read(path, list(overrides))
+
+
+def test_a_run_is_read_whole(tmp_path):
+    run = read(tmp_path, RUN)
+    text = run.modalities["text"]
+    assert (text.use, text.columns, text.options, text.encoder.use) == (
+        "text",
+        ["reviews.text"],
+        {"length": 40},
+        "lstm",
+    )
+    assert run.task.options == {"target": "reviews.rating"}
+    assert run.training.epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("  epochs: 3", "  epoks: 3", 10, "did you mean 'epochs'"),
+        ("training:", "trainings:", 9, "did you mean 'training'"),
+        ("epochs: 3", "epochs: many", 10, "integer"),
+        ("epochs: 3", "epochs: 0", 10, "greater than or equal to 1"),
+        ("    columns: reviews.text\n", "", 3, "field required"),
+        ("name: shoes", "name: shoes\nname: boots", 2, "stands twice"),
+        ("name: shoes", "name: ../up", 1, "pattern"),
+        ("  epochs: 3", "  epochs: [3", 11, "not valid YAML"),
+    ],
+)
+def test_a_mistake_names_its_line(tmp_path, old, new, line, message):
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, RUN.replace(old, new))
+    assert caught.value.where == f"{tmp_path / 'run.yaml'}:{line}"
+    assert message in str(caught.value)
+
+
+def test_overrides_change_one_key_and_may_add_component_options(tmp_path):
+    run = read(tmp_path, RUN, ["training.epochs=7", "modalities.text.encoder.width=32", "fusion.use=sum", "seed=4"])
+    assert run.training.epochs == 7
+    assert run.modalities["text"].encoder.options == {"width": 32}
+    assert (run.fusion.use, run.seed) == ("sum", 4)
+
+
+@pytest.mark.parametrize("override", ["training.epochs", "=3", "training.epochs=[1", "name.x=1=2"])
+def test_a_bad_override_says_how_it_should_look(tmp_path, override):
+    with pytest.raises(ConfigError, match=r"--set|KEY=VALUE|pattern|string"):
+        read(tmp_path, RUN, [override])
+
+
+def test_a_run_survives_its_plain_form(tmp_path):
+    run = read(tmp_path, RUN)
+    assert Run.model_validate(run.plain()).plain() == run.plain()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no settings"),
+        (b"- a\n- b\n", "no settings"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"a: !!python/object:os.x {}", "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_yaml_mapping(tmp_path, content, message):
+    path = tmp_path / "x.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        load_yaml(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.yaml"):
+        Run.read(tmp_path / "none.yaml")
+
+
+def test_shop_paths_start_at_the_file(tmp_path):
+    shop = read(tmp_path, "name: s\nroot: export\nitems: {source: items.csv}\n", kind=Shop)
+    assert shop.folder() == tmp_path / "export"
+    assert list(shop.tables()) == ["items"]
+
+
+def test_a_misspelt_shop_key_inside_a_table(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'columns'"):
+        read(tmp_path, "name: s\nitems:\n  source: items.csv\n  colums: {}\n", kind=Shop)
