@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from tuwen.errors import DataError, InUse
 
@@ -31,11 +32,15 @@ def whole(path: str | Path) -> Iterator[IO[bytes]]:
         half.unlink(missing_ok=True)
 
 
+def json_bytes(value: Any) -> bytes:
+    """``value`` as indented UTF-8 JSON; NaN is refused."""
+    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False).encode() + b"\n"
+
+
 def write_json(path: str | Path, value: Any) -> None:
-    """``value`` as indented UTF-8 JSON, written whole; NaN is refused."""
-    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+    """``value`` as a JSON file, written whole."""
     with whole(path) as file:
-        file.write(text.encode() + b"\n")
+        file.write(json_bytes(value))
 
 
 @contextmanager
@@ -83,3 +88,62 @@ def room_on_disk(folder: str | Path) -> Iterator[None]:
             seen=error.strerror,
             todo="make room and run the same command again: what was there before is untouched",
         ) from None
+
+
+PLACING = ".placing"
+
+
+class Ready:
+    """Several files written beside their places first and then put there together.
+
+    A full disk or a kill before the end changes nothing; a kill while the files are put in place is made good by
+    :func:`finish`.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = Path(folder)
+        self._waiting: dict[str, str] = {}  # place → where the file stands now, both relative to the folder
+
+    def add(self, name: str, data: bytes) -> str:
+        """Write ``data`` for the place ``name``; returns its SHA-256."""
+        place = Path(name)
+        half = place.with_name(f".{place.name}.{os.getpid()}.half")
+        self._waiting[name] = str(half)
+        with (self._folder / half).open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return hashlib.sha256(data).hexdigest()
+
+    def place(self) -> None:
+        """Put every file in its place: all of them, whatever happens from here on."""
+        write_json(self._folder / PLACING, self._waiting)
+        finish(self._folder)
+        self._waiting = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not (self._folder / PLACING).exists():
+            for half in self._waiting.values():
+                (self._folder / half).unlink(missing_ok=True)
+
+
+def finish(folder: str | Path) -> None:
+    """End what a killed :meth:`Ready.place` began in ``folder``."""
+    folder = Path(folder)
+    try:
+        waiting = json.loads((folder / PLACING).read_bytes())
+    except FileNotFoundError:
+        return
+    for name, half in waiting.items():
+        with suppress(FileNotFoundError):  # in place already
+            (folder / half).replace(folder / name)
+    (folder / PLACING).unlink(missing_ok=True)
+
+
+def sweep(folder: str | Path) -> None:
+    """Delete what runs that were killed left half written in ``folder``; for the one who holds it."""
+    for half in Path(folder).glob(".*.half"):
+        half.unlink(missing_ok=True)

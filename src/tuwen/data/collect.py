@@ -1,108 +1,189 @@
-"""COLLECT: a shop's own files → a dataset folder."""
+"""COLLECT: a shop's own files → a dataset folder.
+
+The order of things makes every moment safe: pictures go into the append-only store as they come; tables are written
+beside the old ones and put in place together at the very end. So whatever stops a collect (Ctrl-C, a full disk,
+kill -9), the dataset that was there still opens, and the next collect goes on with every picture that got in.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from tuwen import __version__, files
-from tuwen.config import Shop, TableSource
-from tuwen.data import mapping, validate
-from tuwen.data.dataset import FORMAT
+from tuwen import __version__
+from tuwen.config import Shop
+from tuwen.data import summary
+from tuwen.data.dataset import FORMAT, Dataset
+from tuwen.data.download import Limits
+from tuwen.data.gather import Sheet, gather, state_of
 from tuwen.data.pictures import Pictures
-from tuwen.data.references import references
-from tuwen.data.schema import TABLES, with_rating_range
-from tuwen.data.sources import ParquetFile
+from tuwen.data.schema import TABLES, Table, with_rating_range
 from tuwen.data.store import MediaWriter
-from tuwen.errors import DataError
+from tuwen.data.validate import FILE, ROW
+from tuwen.errors import ConfigError, DataError
+from tuwen.files import Ready, finish, held, json_bytes, room_on_disk, sweep
 from tuwen.progress import Progress, Silent
+
+ORDER = ("users", "events", "reviews", "items")  # what carries pictures comes last: other mistakes show first
 
 
 def collect(shop: Shop, out: str | Path, *, progress: Progress | None = None) -> dict[str, Any]:
-    """Read the shop's tables and pictures into the dataset folder ``out``; returns the manifest."""
+    """Read the shop's tables and pictures into the dataset folder ``out``, and only what is new there.
+
+    Rows that are no good go to ``rejected.parquet`` with their reason, pictures to the media store's quarantine;
+    neither stops the rest.
+
+    Returns:
+        The manifest, as ``manifest.json`` holds it.
+
+    Raises:
+        ConfigError: the shop has no table.
+        DataError: a source is missing or unreadable, a mapped column is not there, a table has no good row, or the disk
+            is full.
+        InUse: another process writes to ``out``.
+    """
     out, begun = Path(out), time.monotonic()
     progress = progress or Silent()
-    limits = shop.media.model_dump(include={"max_bytes", "max_pixels", "max_side", "min_side"})
-    with files.held(out), files.room_on_disk(out):
-        with MediaWriter(out / "media") as store:
-            pictures = Pictures(store, limits)
-            frames, rejected = {}, []
-            for name, source in shop.tables().items():
-                frames[name], bad = _gather(name, source, shop, pictures, progress)
-                rejected += bad
-        tables = {}
-        for name, frame in frames.items():
-            tables[name] = {"rows": frame.height, "sha256": _write(frame, out / f"{name}.parquet")}
-        bad = pl.concat([pl.DataFrame(schema=validate.REJECTED), *rejected])
-        digest = hashlib.sha256("".join(f"{n} {t['sha256']}\n" for n, t in sorted(tables.items())).encode()).hexdigest()
-        manifest = {
-            "format": FORMAT,
-            "tuwen": __version__,
-            "shop": shop.name,
-            "hash": digest,
-            "tables": tables,
-            "rejected": {"rows": bad.height, "sha256": _write(bad, out / "rejected.parquet")},
-            "media_limits": limits,
-            "seconds": round(time.monotonic() - begun, 3),
-        }
-        files.write_json(out / "manifest.json", manifest)
+    if not shop.tables():
+        raise ConfigError("the shop names no table", where=shop.where(), allowed=list(TABLES))
+    with room_on_disk(out), held(out), MediaWriter(out / "media") as store:
+        for folder in (out, out / "media"):
+            finish(folder)
+            sweep(folder)
+        old = _previous(out)
+        pictures = Pictures(store, _picture_root(shop), _picture_limits(shop), _web_limits(shop))
+        collected = {name: _Collected(name, shop, old, pictures, progress) for name in ORDER if name in shop.tables()}
+        collected = {name: collected[name] for name in TABLES if name in collected}
+        used = _places([c.sheet.frame for c in collected.values()])
+        pictures.resolve(used["reference"], progress)
+        store.settle({reference: f"{file}, row {row}" for reference, file, row in used.iter_rows()})
+        store.commit()
+        with Ready(out) as ready:
+            manifest = _written(shop, ready, collected, pictures)
+            manifest["seconds"] = round(time.monotonic() - begun, 3)
+            ready.add("manifest.json", json_bytes(manifest))
+            ready.place()
     return manifest
 
 
-def _gather(
-    name: str, source: TableSource, shop: Shop, pictures: Pictures, progress: Progress
-) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    table = TABLES[name]
+class _Collected:
+    """One table, read from its source or, where nothing about that has changed, taken from the dataset."""
+
+    def __init__(self, name: str, shop: Shop, old: Dataset | None, pictures: Pictures, progress: Progress) -> None:
+        source, table = shop.tables()[name], _table(name, shop)
+        self.files, self.state = state_of(source, table, shop.folder(), __version__)
+        sheet = None if old is None or self.state is None else _kept(name, self.state, old, pictures)
+        self.reused = sheet is not None
+        self.sheet = sheet or gather(name, source, table, shop.folder(), pictures, progress)
+
+
+def _table(name: str, shop: Shop) -> Table:
     if name == "reviews" and shop.rating_range is not None:
-        table = with_rating_range(table, *shop.rating_range)
-    path = shop.folder() / source.source
-    file = ParquetFile(path, source.source)
-    plan = mapping.plan(
-        file.columns, table, file.name, columns=source.columns, constants=source.constants, keep=source.keep
-    )
-    good, rejected = [], []
-    with progress.task(f"collect {name}", file.rows) as task:
-        for batch in file.batches(plan.sources()):
-            frame = batch.frame.select(pl.col(c[0]).alias(n) for n, c in plan.names.items() if n != "images")
-            contents: dict[str, bytes] = {}
-            if "images" in plan.names:
-                images, contents = references(batch.frame, plan.names["images"])
-                frame = frame.with_columns(images)
-            frame = frame.with_columns(pl.lit(v).alias(n) for n, v in plan.constants.items())
-            frame = frame.with_columns(pl.lit(file.name).alias(validate.FILE), batch.rows.alias(validate.ROW))
-            checked = validate.check_rows(frame, name, table)
-            pictures.add_bytes(contents, {})
-            good.append(checked.good)
-            rejected += checked.rejected
-            task.advance(frame.height)
-    frame = pl.concat(good, how="diagonal_relaxed")
-    if name == "reviews" and "review" not in frame.columns:
-        frame = frame.insert_column(0, _review_ids(frame, list(table.columns)))
-    unique = validate.check_keys(frame, name, table)
-    if unique.good.is_empty():
-        raise DataError(f"no row of {name} is usable", where=source.source)
-    frame = unique.good.drop(validate.FILE, validate.ROW)
-    if "images" in frame.columns:
-        keys = pl.col("images").list.eval(pl.element().replace_strict(pictures.keys, default=None)).list.drop_nulls()
-        frame = frame.with_columns(keys)
-    return frame, rejected + unique.rejected
+        return with_rating_range(TABLES[name], *shop.rating_range)
+    return TABLES[name]
 
 
-def _review_ids(frame: pl.DataFrame, known: list[str]) -> pl.Series:
-    """A key from each review's own content; the same content again gets a number behind it."""
-    parts = [pl.col(c).cast(pl.String).fill_null("") for c in known if c in frame.columns and c != "images"]
-    texts = frame.select(pl.concat_str(parts, separator="\0")).to_series()
-    ids = pl.Series("review", [hashlib.sha256(text.encode()).hexdigest()[:20] for text in texts])
-    copy = ids.to_frame().select(pl.int_range(pl.len()).over("review")).to_series()
-    return ids.zip_with(copy == 0, pl.select(pl.format("{}-{}", ids, copy + 1)).to_series())
+def _previous(out: Path) -> Dataset | None:
+    """The dataset that is there already; None where there is none to build on."""
+    if not (out / "manifest.json").exists():
+        return None
+    try:
+        return Dataset.open(out)
+    except DataError as error:
+        if "newer" in error.what:
+            raise
+        return None
 
 
-def _write(frame: pl.DataFrame, path: Path) -> str:
-    with files.whole(path) as file:
-        frame.write_parquet(file)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _kept(name: str, state: str, old: Dataset, pictures: Pictures) -> Sheet | None:
+    """The table as the last collect left it, its pictures as references again; None if it cannot be had whole."""
+    about = old.manifest["tables"].get(name)
+    if about is None or about.get("state") != state:
+        return None
+    try:
+        frame, rejected = old.table(name), old.rejected().filter(pl.col("table") == name)
+        if "images" in frame.columns:
+            references = pl.read_parquet(old.folder / "media" / f"{name}.parquet")
+            frame = frame.with_columns(references)
+            if not pictures.has_all(references["images"].explode().drop_nulls().unique()):
+                return None
+        else:
+            frame = frame.with_columns(pl.lit("").alias(FILE), pl.lit(0).alias(ROW))
+    except (DataError, OSError, pl.exceptions.PolarsError):
+        return None
+    return Sheet(frame, rejected, about["read"], about["merged"], about["notes"])
+
+
+def _places(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """``reference``, ``file``, ``row`` of every picture spoken of, each once."""
+    parts = [
+        frame.select(
+            pl.col("images").alias("reference"), pl.col(FILE).alias("file"), pl.col(ROW).cast(pl.Int64).alias("row")
+        )
+        .explode("reference")
+        .drop_nulls("reference")
+        for frame in frames
+        if "images" in frame.columns
+    ]
+    empty = pl.DataFrame(schema={"reference": pl.String, "file": pl.String, "row": pl.Int64})
+    return pl.concat([empty, *parts]).unique("reference", keep="first", maintain_order=True)
+
+
+def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], pictures: Pictures) -> dict[str, Any]:
+    """Write all tables beside their places; returns the manifest without its time."""
+    frames: dict[str, pl.DataFrame] = {}
+    tables: dict[str, Any] = {}
+    for name, one in collected.items():
+        frame = one.sheet.frame
+        if "images" in frame.columns:
+            places = frame.select("images", FILE, ROW)
+            ready.add(f"media/{name}.parquet", _parquet(places))
+            keys = pl.col("images").list.eval(
+                pl.element().replace_strict(pictures.keys, default=None, return_dtype=pl.String)
+            )
+            frame = frame.with_columns(keys.list.drop_nulls().list.unique(maintain_order=True))
+        frames[name] = frame.drop(FILE, ROW)
+        data = _parquet(frames[name])
+        tables[name] = {
+            **summary.of_table(name, frames[name], one.sheet),
+            "sha256": ready.add(f"{name}.parquet", data),
+            "state": one.state,
+            "files": one.files,
+            "reused": one.reused,
+        }
+    rejected = pl.concat([one.sheet.rejected for one in collected.values()])
+    told = "".join(f"{name} {tables[name]['sha256']}\n" for name in sorted(tables))
+    return {
+        "format": FORMAT,
+        "tuwen": __version__,
+        "shop": shop.name,
+        "hash": hashlib.sha256(told.encode()).hexdigest(),
+        "tables": tables,
+        "rejected": {"rows": rejected.height, "sha256": ready.add("rejected.parquet", _parquet(rejected))},
+        "pictures": summary.of_pictures(pictures, [c.sheet.frame for c in collected.values()]),
+        "media_limits": _picture_limits(shop),
+        "warnings": [*(n for one in collected.values() for n in one.sheet.notes), *summary.strangers(frames)],
+    }
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = BytesIO()
+    frame.write_parquet(buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _picture_root(shop: Shop) -> Path:
+    return shop.folder() / (shop.media.root or ".")
+
+
+def _picture_limits(shop: Shop) -> dict[str, int]:
+    return shop.media.model_dump(include={"max_bytes", "max_pixels", "max_side", "min_side"})
+
+
+def _web_limits(shop: Shop) -> Limits:
+    return Limits(**shop.media.model_dump(include=set(Limits.__dataclass_fields__)))

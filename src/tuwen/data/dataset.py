@@ -13,6 +13,7 @@ import polars as pl
 from tuwen.data.schema import TABLES
 from tuwen.data.store import MediaStore
 from tuwen.errors import DataError
+from tuwen.files import finish
 
 FORMAT = 1
 _AGAIN = "run tuwen collect again"
@@ -49,6 +50,7 @@ class Dataset:
                 where=str(folder),
                 todo="tuwen collect SHOP.yaml --out " + str(folder),
             )
+        finish(folder)
         return cls(folder, read_manifest(folder))
 
     def has(self, name: str) -> bool:

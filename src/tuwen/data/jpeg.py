@@ -6,6 +6,7 @@ Removing metadata here touches no coefficient, so a picture that is already smal
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 START, END = b"\xff\xd8", b"\xff\xd9"
@@ -34,37 +35,39 @@ def plain(data: bytes) -> Plain | None:
 
     Idempotent: ``plain(plain(x).data).data == plain(x).data``.
     """
-    if data[:2] != START:
-        return None
-    kept, at, frame, colours_as_usual = [START, JFIF], 2, None, True
-    while True:
-        while data[at : at + 2] == b"\xff\xff":  # fill bytes
-            at += 1
-        marker = data[at + 1 : at + 2]
-        if data[at : at + 1] != b"\xff" or not marker:
-            return None
-        if marker == b"\xd9":
-            break
-        length = int.from_bytes(data[at + 2 : at + 4])
-        body = data[at + 4 : at + 2 + length]
-        if length < 2 or len(body) != length - 2:
-            return None
-        code, end = marker[0], at + 2 + length
+    kept, frame, usual = [START, JFIF], None, True
+    for code, body, whole in _segments(data):
         if code == 0xEE and body[:5] == b"Adobe":
-            colours_as_usual = len(body) >= 12 and body[11] == 1
+            usual = len(body) >= 12 and body[11] == 1  # YCbCr
         if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
             frame = (code, body)
+        if not (0xE0 <= code <= 0xEF or code == 0xFE):
+            kept.append(whole)
+    if frame is None or len(frame[1]) < 6 or kept[-1] != END:
+        return None
+    code, body = frame
+    common = usual and code in (0xC0, 0xC1, 0xC2) and body[0] == 8 and body[5] == 3 and body[6::3][:3] != b"RGB"
+    return Plain(b"".join(kept), int.from_bytes(body[3:5]), int.from_bytes(body[1:3]), common)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """(marker, body, everything up to the next marker) of each segment; the last is END, or the file is not whole."""
+    at = 2
+    while data[:2] == START:
+        while data[at : at + 2] == b"\xff\xff":  # fill bytes
+            at += 1
+        if data[at : at + 2] == END:
+            yield 0xD9, b"", END
+            return
+        length = int.from_bytes(data[at + 2 : at + 4])
+        end = at + 2 + length
+        if data[at : at + 1] != b"\xff" or length < 2 or end > len(data):
+            return
+        code, body = data[at + 1], data[at + 4 : end]
         if code == 0xDA:
             found = _MARKER.search(data, end)
             if found is None:
-                return None
+                return
             end = found.start()
-        if not (0xE0 <= code <= 0xEF or code == 0xFE):
-            kept.append(data[at:end])
+        yield code, body, data[at:end]
         at = end
-    if frame is None or len(frame[1]) < 6:
-        return None
-    code, body = frame
-    names = body[6::3]
-    common = colours_as_usual and code in (0xC0, 0xC1, 0xC2) and body[0] == 8 and body[5] == 3 and names[:3] != b"RGB"
-    return Plain(b"".join([*kept, END]), int.from_bytes(body[3:5]), int.from_bytes(body[1:3]), common)

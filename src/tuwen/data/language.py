@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 LANGUAGES = ("zh", "en", "other", "none")
+ENOUGH = 300  # characters looked at
 
 _ENGLISH = r"(?i)\b(?:the|and|of|with|for|is|was|it|this|to|in|my|are|but|not|you|very|have)\b"
 _FOREIGN = (  # French, German, Spanish, Italian, Portuguese, Dutch: words that English has not
@@ -16,10 +17,10 @@ _FOREIGN = (  # French, German, Spanish, Italian, Portuguese, Dutch: words that 
 def languages(texts: pl.Series) -> pl.Series:
     """``zh``, ``en``, ``other`` or ``none`` (no letter at all) for each text.
 
-    Chinese: a tenth of the letters are Han and next to none kana or Hangul. English: Latin letters with hardly an accent and
-    no more common words of its neighbours than of its own.
+    Chinese: a tenth of the letters are Han and next to none kana or Hangul. English: Latin letters, hardly an accent,
+    and no more common words of its neighbours than of its own.
     """
-    text = pl.col(texts.name)
+    text = pl.col(texts.name).str.head(ENOUGH)
     han, kana, latin, accents, letters, english, foreign = (
         text.str.count_matches(pattern).fill_null(0)
         for pattern in (

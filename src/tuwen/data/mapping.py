@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Literal
 
 from tuwen.data.schema import Table
@@ -71,10 +72,10 @@ def plan(
     used = {column for mapped in names.values() for column in mapped}
     others = [c for c in given if c not in used and c not in names and c not in constants]
     doubts = []
-    for column in others:
-        near = did_you_mean(column.lower(), [c for c in table.columns if c not in names])
-        if near and keep == "all":
-            doubts.append(f"{where}: column '{column}' is kept as it is: {near} Then map it.")
+    for column in others if keep == "all" else ():
+        near = get_close_matches(column.lower(), [c for c in table.columns if c not in names], n=1, cutoff=0.75)
+        if near:
+            doubts.append(f"{where}: the column '{column}' is kept as it is; if it is '{near[0]}', map it")
     if isinstance(keep, list):
         for column in keep:
             _need(column, given, where, f"the column '{column}', listed in keep, is not there")

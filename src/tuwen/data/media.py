@@ -1,10 +1,12 @@
 """One door for pictures: whatever a shop has → an upright, small, plain RGB JPEG; or a reason why not.
 
-Collect and serving both go through :func:`normalise`, so a picture posted to the service becomes the bytes training saw.
+Collect and serving both go through :func:`normalise`, so a picture posted to the service becomes the bytes that
+training saw.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -83,10 +85,17 @@ def _kind(data: bytes) -> str:
 
 def _open(data: bytes, kind: str) -> Image:
     """The picture with its header read and its pixels not. Plug-ins are named, so that no other is ever tried."""
-    from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin
-    from PIL import TiffImagePlugin, WebPImagePlugin
+    from PIL import (
+        AvifImagePlugin,
+        BmpImagePlugin,
+        GifImagePlugin,
+        JpegImagePlugin,
+        PngImagePlugin,
+        TiffImagePlugin,
+        WebPImagePlugin,
+    )
 
-    plug_ins = {
+    plug_ins: dict[str, Callable[[BytesIO], Image]] = {
         "jpeg": JpegImagePlugin.JpegImageFile,
         "png": PngImagePlugin.PngImageFile,
         "gif": GifImagePlugin.GifImageFile,

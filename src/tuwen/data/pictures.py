@@ -3,36 +3,113 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
+from tuwen.data.download import Limits, TooLarge, download
 from tuwen.data.media import normalise
+from tuwen.data.references import BYTES
 from tuwen.data.store import MediaWriter
 from tuwen.errors import DataError
+from tuwen.progress import Progress, Silent, Task
 
 CHUNK = 32  # pictures a thread takes at once
+AHEAD = 8  # chunks waiting for a thread
+
+Source = tuple[str, str, "bytes | Path"]  # reference, state, what to read
+Chunk = list[tuple[str, str, "bytes | DataError"]]
 
 
 class Pictures:
-    """Brings pictures into a store and remembers which reference became which key.
+    """Brings pictures into a store, and knows which reference became which key.
 
     Args:
+        store: where they go.
+        root: the folder that relative paths start from.
         limits: what :func:`tuwen.data.media.normalise` takes.
+        web: what a download may cost.
+
+    Attributes:
+        keys: reference → key of all that were asked for and are good.
+        read: how many pictures were read anew.
     """
 
-    def __init__(self, store: MediaWriter, limits: Mapping[str, int]) -> None:
+    def __init__(self, store: MediaWriter, root: Path, limits: Mapping[str, int], web: Limits) -> None:
         self.store = store
-        self.limits = dict(limits)
-        self.state = " ".join(f"{name}={value}" for name, value in sorted(self.limits.items()))
         self.keys: dict[str, str] = {}
         self.read = 0
+        self._root, self._limits, self._web = root, dict(limits), web
+        self._state = " ".join(f"{name}={value}" for name, value in sorted(self._limits.items()))
 
-    def add_bytes(self, contents: Mapping[str, bytes], places: Mapping[str, str]) -> None:
-        """Pictures that came with their rows, under ``sha256:…`` references."""
-        new = [reference for reference in contents if not self._known(reference, self.state)]
-        for reference, result in self._normalised((r, contents[r]) for r in new):
-            self._keep(reference, self.state, result, places)
+    def add(self, contents: Mapping[str, bytes]) -> None:
+        """Pictures that came with their rows, by their ``sha256:…`` references."""
+        self._keep(
+            self._normalised((r, self._state, c) for r, c in contents.items() if not self._known(r, self._state))
+        )
+
+    def has_all(self, references: Iterable[str]) -> bool:
+        """Whether every ``sha256:…`` reference among these was read before, within the same limits."""
+        return all(self._known(r, self._state) for r in references if r.startswith(BYTES))
+
+    def resolve(self, references: Iterable[str], progress: Progress | None = None) -> None:
+        """Read the files and fetch the URLs among ``references`` that are new or changed."""
+        urls: dict[str, list[str]] = {}
+        paths: list[Source] = []
+        for reference in references:
+            if reference.startswith(BYTES):
+                self._known(reference, self._state)
+            elif (url := _url(reference)) is not None:
+                if not self._known(reference, self._state):
+                    urls.setdefault(url, []).append(reference)
+            else:
+                source = self._file(reference)
+                if source is not None:
+                    paths.append(source)
+        progress = progress or Silent()
+        if paths:
+            with progress.task("read pictures", len(paths)) as task:
+                self._keep(self._normalised(paths), task)
+        if urls:
+            with progress.task("fetch pictures", len(urls)) as task:
+                self._keep(self._normalised(self._fetched(urls, task), chunk=1))
+
+    def _file(self, reference: str) -> Source | None:
+        """What to read for a path, None where it is known or not to be had."""
+        path = self._root / (url2pathname(urlsplit(reference).path) if reference.startswith("file:") else reference)
+        if not path.exists() and "\\" in reference:
+            path = self._root / reference.replace("\\", "/")
+        try:
+            about = path.stat()
+        except (OSError, ValueError) as error:
+            reason = "no such file" if isinstance(error, FileNotFoundError) else "the file cannot be read"
+            self.store.refuse(reference, "", DataError(reason, seen=path))
+            return None
+        if not stat.S_ISREG(about.st_mode):
+            self.store.refuse(reference, "", DataError("not a file", seen=path))
+            return None
+        if about.st_size > self._limits["max_bytes"]:
+            allowed = f"at most {self._limits['max_bytes']:,} bytes"
+            self.store.refuse(
+                reference, "", DataError("too many bytes", seen=f"{about.st_size:,} bytes", allowed=allowed)
+            )
+            return None
+        state = f"{self._state} size={about.st_size} time={about.st_mtime_ns}"
+        return None if self._known(reference, state) else (reference, state, path)
+
+    def _fetched(self, urls: Mapping[str, list[str]], task: Task) -> Iterator[Source]:
+        for url, data in download(urls, self._web):
+            task.advance()
+            for reference in urls[url]:
+                if isinstance(data, DataError):
+                    # What could not be had today is asked for again by the next collect.
+                    self.store.refuse(reference, self._state if isinstance(data, TooLarge) else "", data)
+                else:
+                    yield reference, self._state, data
 
     def _known(self, reference: str, state: str) -> bool:
         key, known = self.store.known(reference, state)
@@ -40,29 +117,46 @@ class Pictures:
             self.keys[reference] = key
         return known
 
-    def _keep(self, reference: str, state: str, result: bytes | DataError, places: Mapping[str, str]) -> None:
-        self.read += 1
-        if isinstance(result, DataError):
-            self.store.refuse(reference, state, places.get(reference, ""), result)
-        else:
-            self.keys[reference] = self.store.keep(reference, state, result)
+    def _keep(self, chunks: Iterable[Chunk], task: Task | None = None) -> None:
+        for chunk in chunks:
+            for reference, state, result in chunk:
+                self.read += 1
+                if isinstance(result, DataError):
+                    self.store.refuse(reference, state, result)
+                else:
+                    self.keys[reference] = self.store.keep(reference, state, result)
+            if task is not None:
+                task.advance(len(chunk))
 
-    def _normalised(self, pictures: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes | DataError]]:
-        pictures = iter(pictures)
+    def _normalised(self, sources: Iterable[Source], chunk: int = CHUNK) -> Iterator[Chunk]:
+        """In threads, in order: Pillow and libjpeg let go of the interpreter while they decode."""
+        sources = iter(sources)
+        waiting: list[Future[Chunk]] = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            waiting = []
-            while chunk := list(islice(pictures, CHUNK)):
-                waiting.append(pool.submit(self._chunk, chunk))
-                if len(waiting) > 8:
-                    yield from waiting.pop(0).result()
-            for done in waiting:
-                yield from done.result()
+            try:
+                while some := list(islice(sources, chunk)):
+                    waiting.append(pool.submit(self._some, some))
+                    if len(waiting) > AHEAD:
+                        yield waiting.pop(0).result()
+                while waiting:
+                    yield waiting.pop(0).result()
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
 
-    def _chunk(self, chunk: list[tuple[str, bytes]]) -> list[tuple[str, bytes | DataError]]:
-        return [(reference, self._one(data)) for reference, data in chunk]
+    def _some(self, sources: list[Source]) -> Chunk:
+        return [(reference, state, self._one(data)) for reference, state, data in sources]
 
-    def _one(self, data: bytes) -> bytes | DataError:
+    def _one(self, data: bytes | Path) -> bytes | DataError:
         try:
-            return normalise(data, **self.limits)
+            return normalise(data.read_bytes() if isinstance(data, Path) else data, **self._limits)
         except DataError as error:
             return error
+        except OSError as error:
+            return DataError("the file cannot be read", seen=error.strerror)
+
+
+def _url(reference: str) -> str | None:
+    """The web address in a reference, None for a path."""
+    if reference.startswith("//"):
+        return "https:" + reference
+    return reference if "://" in reference[:12] and not reference.startswith("file:") else None

@@ -17,8 +17,8 @@ _SPLIT_URLS = re.compile(r"\s*[|;\n]\s*(?=https?://)", re.IGNORECASE)
 def references(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.Series, dict[str, bytes]]:
     """The pictures of every row, in order and each once, and the bytes of those that came as bytes.
 
-    A column may hold bytes, one reference, several (a list, a JSON list, or separated by ``|``, ``;`` or a new line), or a
-    list of bytes.
+    A column may hold bytes, a list of bytes, one reference, or several: a list, a JSON list, or separated by ``|``,
+    ``;`` or a new line.
     """
     contents: dict[str, bytes] = {}
     rows: list[list[str]] = [[] for _ in range(frame.height)]
@@ -44,6 +44,7 @@ def split(text: str) -> list[str]:
         except ValueError:
             listed = None
         if isinstance(listed, list):
-            return [part.strip() for part in listed if isinstance(part, str) and part.strip()]
+            parts = [part if isinstance(part, str) else json.dumps(part) for part in listed if part is not None]
+            return [part.strip() for part in parts if part.strip()]
     cut = _SPLIT_URLS if text[:8].lower().startswith(("http://", "https://")) else _SPLIT
     return [part for part in cut.split(text) if part]

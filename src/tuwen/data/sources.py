@@ -1,59 +1,92 @@
-"""A shop's files, in batches: every column as the file has it, and the rows that could not be read at all."""
+"""Where a table comes from: one path, several files by a pattern, or a database by URL."""
 
 from __future__ import annotations
 
+import glob
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
-import polars as pl
-import pyarrow.parquet as pq
+from tuwen.data.batch import Part
+from tuwen.errors import DataError, did_you_mean
 
-from tuwen.errors import DataError
+Format = Literal["csv", "jsonl", "parquet", "sql"]
+ENDINGS: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
 
-BATCH_BYTES = 64 * 2**20
-BATCH_ROWS = 65_536
 
+def format_of(source: str, given: Format | None) -> Format:
+    """What kind of source it is: as given, else by its ending.
 
-@dataclass
-class Batch:
-    """Some rows of a source.
-
-    Attributes:
-        frame: the columns as the source has them.
-        rows: the number of each row in its file, from 1.
-        unread: rows that are no rows: number, reason, what stood there.
+    Raises:
+        DataError: the ending says nothing.
     """
+    if given is not None:
+        return given
+    if "://" in source:
+        return "sql"
+    kind = ENDINGS.get(Path(source).suffix.lower())
+    if kind is None:
+        raise DataError(
+            "the format of the source cannot be told from its ending",
+            where=source,
+            allowed=ENDINGS,
+            todo="say format: csv, jsonl, parquet or sql in SHOP.yaml (a spreadsheet: save it as CSV)",
+        )
+    return kind
 
-    frame: pl.DataFrame
-    rows: pl.Series
-    unread: list[tuple[int, str, str]] = field(default_factory=list)
+
+def files_of(source: str, folder: Path) -> list[tuple[Path, str]]:
+    """(path, name relative to ``folder``) of every file that ``source`` names, sorted.
+
+    Raises:
+        DataError: there is none.
+    """
+    path = folder / source
+    found = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207
+    found = [p for p in found if p.is_file()]
+    if not found:
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(
+            "there is no such file",
+            where=str(path),
+            todo=did_you_mean(path.name, beside) or "paths are relative to 'root', and 'root' to SHOP.yaml",
+        )
+    return [(p, p.relative_to(folder).as_posix() if p.is_relative_to(folder) else str(p)) for p in found]
 
 
-class ParquetFile:
-    """One Parquet file."""
+def fingerprint(files: list[tuple[Path, str]]) -> list[dict[str, Any]]:
+    """Name, size and SHA-256 of each file."""
+    prints = []
+    for path, name in files:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        prints.append({"file": name, "bytes": path.stat().st_size, "sha256": digest})
+    return prints
 
-    def __init__(self, path: Path, name: str) -> None:
-        self.path, self.name = path, name
-        try:
-            with pq.ParquetFile(path) as file:
-                self.columns: list[str] = file.schema_arrow.names
-                meta = file.metadata
-                self.rows: int = meta.num_rows
-                size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-        except Exception as error:
-            raise DataError("not a readable Parquet file", where=name, seen=error) from None
-        self._batch = max(1, min(BATCH_ROWS, BATCH_BYTES * max(1, self.rows) // max(1, size)))
 
-    def fingerprint(self) -> str:
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+def open_file(path: Path, name: str, kind: Format, *, encoding: str | None, separator: str | None) -> Part:
+    """One file, opened: its columns are known, its rows not read yet."""
+    from tuwen.data.delimited import DelimitedFile
+    from tuwen.data.jsonlines import JsonLinesFile
+    from tuwen.data.parquet import ParquetFile
 
-    def batches(self, columns: list[str]) -> Iterator[Batch]:
-        start = 1
-        with pq.ParquetFile(self.path) as file:
-            for part in file.iter_batches(self._batch, columns=columns):
-                frame = pl.DataFrame(pl.from_arrow(part))
-                yield Batch(frame, pl.int_range(start, start + frame.height, eager=True))
-                start += frame.height
+    if kind == "csv":
+        return DelimitedFile(path, name, encoding=encoding, separator=separator)
+    if kind == "jsonl":
+        return JsonLinesFile(path, name, encoding=encoding)
+    return ParquetFile(path, name)
+
+
+def query(url: str, text: str, folder: Path) -> Part:
+    """The result of a query."""
+    from tuwen.data.sql import Query
+
+    return Query(url, text, folder)

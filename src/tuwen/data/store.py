@@ -3,8 +3,8 @@
     media/index.sqlite      pictures (key → shard, offset, length, width, height), sources (reference → key or reason)
     media/00000.shard ...   JPEG after JPEG, nothing else
 
-Bytes reach the shard before their row reaches the index, and rows are committed in groups, so a run that is killed leaves
-a store that reads well and lacks at most the last group; bytes without a row are overwritten by nothing and read by nobody.
+Bytes reach the shard before their row reaches the index, and rows are committed in groups, so a run that is killed
+leaves a store that reads well and lacks at most the last group; bytes without a row are read by nobody.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import hashlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +27,7 @@ import simplejpeg
 from tuwen.errors import DataError
 
 SHARD_BYTES = 256 * 2**20
-GROUP = 512  # pictures between two commits
+GROUP, SECONDS = 512, 2.0  # pictures, and time, between two commits
 _TABLES = """
 CREATE TABLE IF NOT EXISTS pictures (
     key TEXT PRIMARY KEY, shard INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
@@ -125,7 +126,7 @@ def _shard(folder: Path, number: int) -> Path:
 
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:
-    """A connection to the index. A run killed while it committed leaves a journal, which only a writer may roll back."""
+    """A connection to the index. A run killed while committing leaves a journal, which only a writer may roll back."""
     if mode == "ro" and path.with_name(path.name + "-journal").exists() and os.access(path, os.W_OK):
         mode = "rw"
     try:
@@ -154,7 +155,7 @@ class MediaWriter(MediaStore):
         numbers = [int(path.stem) for path in self.folder.glob("*.shard") if path.stem.isdigit()]
         self._number = max(numbers, default=0)
         self._shard = _shard(self.folder, self._number).open("ab")
-        self._waiting = 0
+        self._waiting, self._committed = 0, time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -184,10 +185,11 @@ class MediaWriter(MediaStore):
                 self._number += 1
                 self._shard = _shard(self.folder, self._number).open("ab")
             offset = self._shard.tell()
-            self._shard.write(data)
             height, width, *_ = simplejpeg.decode_jpeg_header(data)
-            row = (key, self._number, offset, len(data), width, height)
-            self._index.execute("INSERT INTO pictures VALUES (?, ?, ?, ?, ?, ?)", row)
+            with _full_disk(self.folder):
+                self._shard.write(data)
+                row = (key, self._number, offset, len(data), width, height)
+                self._index.execute("INSERT INTO pictures VALUES (?, ?, ?, ?, ?, ?)", row)
             self._counted()
         return key
 
@@ -202,13 +204,22 @@ class MediaWriter(MediaStore):
         self._note(reference, state, key, None, None, None)
         return key
 
-    def refuse(self, reference: str, state: str, place: str, reason: DataError) -> None:
+    def refuse(self, reference: str, state: str, reason: DataError) -> None:
         """Put ``reference`` into quarantine. With an empty ``state`` it is tried anew next time."""
-        self._note(reference, state, None, place, reason.what, reason.seen)
+        self._note(reference, state, None, None, reason.what, reason.seen)
+
+    def settle(self, places: Mapping[str, str]) -> None:
+        """Say where each quarantined reference stands in the shop's files, and forget those that stand nowhere now."""
+        with _full_disk(self.folder):
+            known = [r for (r,) in self._index.execute("SELECT reference FROM sources WHERE key IS NULL")]
+            gone = [(reference,) for reference in known if reference not in places]
+            self._index.executemany("DELETE FROM sources WHERE reference = ?", gone)
+            found = [(places[reference], reference) for reference in known if reference in places]
+            self._index.executemany("UPDATE sources SET place = ? WHERE reference = ?", found)
 
     def commit(self) -> None:
         """Make everything so far last: bytes first, then the rows that point at them."""
-        self._waiting = 0
+        self._waiting, self._committed = 0, time.monotonic()
         with _full_disk(self.folder):
             self._shard.flush()
             os.fsync(self._shard.fileno())
@@ -221,14 +232,14 @@ class MediaWriter(MediaStore):
 
     def _counted(self) -> None:
         self._waiting += 1
-        if self._waiting >= GROUP:
+        if self._waiting >= GROUP or time.monotonic() - self._committed > SECONDS:
             self.commit()
 
     def _close_shard(self) -> None:
         try:
             self._shard.close()
         except OSError:  # what could not be flushed has no row in the index either
-            self._shard.raw.close()  # type: ignore[attr-defined]
+            self._shard.raw.close()
 
 
 @contextmanager

@@ -6,10 +6,13 @@ file's own row numbers, so the same rules would stand here anyway, around it.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
+from tuwen.data.batch import Unread
 from tuwen.data.schema import Table
 from tuwen.data.values import typed
 
@@ -88,6 +91,26 @@ def rejected(frame: pl.DataFrame, name: str, column: str, reasons: pl.Series) ->
             "record": record.select(pl.struct(pl.all()).struct.json_encode()).to_series(),
         },
         schema_overrides=REJECTED,
+    )
+
+
+def unread(rows: Sequence[Unread], name: str, file: str) -> pl.DataFrame:
+    """What could not be read as rows, as rows of ``rejected.parquet``."""
+    return pl.DataFrame(
+        [
+            (
+                name,
+                file,
+                row.row,
+                "",
+                row.reason,
+                row.text[:SEEN_LIMIT],
+                json.dumps({"text": row.text}, ensure_ascii=False),
+            )
+            for row in rows
+        ],
+        schema=REJECTED,
+        orient="row",
     )
 
 

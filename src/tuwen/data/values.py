@@ -92,8 +92,8 @@ def numbers(values: pl.Series, low: float, high: float, *, whole: bool = False) 
 def times(values: pl.Series) -> Typed:
     """Naive UTC datetime[us] from datetimes, dates, ISO and Chinese strings, YYYYMMDD and epoch numbers.
 
-    Strings and datetimes without an offset are taken as UTC. Epoch numbers are told apart by size: below 1e11 seconds, below
-    1e14 milliseconds, below 1e17 microseconds, else nanoseconds. Years outside 1900 … 2100 are refused.
+    Strings and datetimes without an offset are taken as UTC. Epoch numbers are told apart by size: below 1e11 seconds,
+    below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. Years outside 1900 … 2100 are refused.
     """
     kind = values.dtype
     if isinstance(kind, pl.Datetime):
@@ -114,6 +114,21 @@ def times(values: pl.Series) -> Typed:
         _where(~moment.dt.year().is_between(FIRST_YEAR, LAST_YEAR), "date out of range"),
     )
     return moment.set(reasons.is_not_null(), None), reasons
+
+
+def inferred(values: pl.Series) -> pl.Series:
+    """Strings as numbers or times, where every value is one and nothing is lost by it (``007`` stays text)."""
+    if values.dtype != pl.String or values.null_count() == len(values):
+        return values
+    given = values.drop_nulls()
+    if given.str.contains(r"^-?(?:0|[1-9]\d{0,17})$").all():
+        return values.cast(pl.Int64)
+    if given.str.contains(r"^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$").all():
+        return values.cast(pl.Float64)
+    if given.str.contains(r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?$").all():
+        moments, reasons = times(values)
+        return values if reasons.is_not_null().any() else moments
+    return values
 
 
 def _from_number(number: pl.Series) -> pl.Series:

@@ -1,0 +1,95 @@
+"""What every kind of source gives: rows in batches, as they stand, and the rows that could not be read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple, Protocol
+
+import polars as pl
+
+BATCH_ROWS = 65_536
+
+
+class Unread(NamedTuple):
+    """A row that is none: its number, what is wrong, and the text that stood there."""
+
+    row: int
+    reason: str
+    text: str
+
+
+@dataclass
+class Batch:
+    """Some rows of a source.
+
+    Attributes:
+        frame: the columns as the source has them.
+        rows: the number of each row in its source, from 1: data rows of CSV, Parquet and SQL, lines of JSONL.
+        unread: what could not be read.
+    """
+
+    frame: pl.DataFrame
+    rows: pl.Series
+    unread: list[Unread] = field(default_factory=list)
+
+
+class Part(Protocol):
+    """One file, or the result of one query.
+
+    Attributes:
+        name: as errors and ``rejected.parquet`` name it.
+        columns: the source's own names.
+        rows: how many there are, where that is known beforehand.
+        notes: what a person should know about how it was read.
+    """
+
+    name: str
+    columns: list[str]
+    rows: int | None
+    notes: list[str]
+
+    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
+        """All rows, with these columns only."""
+
+
+def numbered(count: int, start: int = 1) -> pl.Series:
+    """``start``, ``start`` + 1, …: row numbers."""
+    return pl.int_range(start, start + count, dtype=pl.Int64, eager=True)
+
+
+def series(name: str, values: list[Any]) -> pl.Series:
+    """Python values as a column: of their own type where they share one, else each as text, so that nothing is lost."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float}:
+        if float not in kinds and all(value is None or -(2**63) <= value < 2**63 for value in values):
+            return pl.Series(name, values, pl.Int64)
+        return pl.Series(name, values, pl.Float64, strict=False)
+    for kind, dtype in _TYPES.items():
+        if kinds == {kind}:
+            return pl.Series(name, values, dtype)
+    if kinds == {list} and all(isinstance(part, str) for value in values if value for part in value):
+        return pl.Series(name, values, pl.List(pl.String))
+    return pl.Series(name, [None if value is None else _text(value) for value in values], pl.String)
+
+
+_TYPES: dict[type, Any] = {
+    str: pl.String,
+    bool: pl.Boolean,
+    bytes: pl.Binary,
+    datetime: pl.Datetime("us"),
+    date: pl.Date,
+}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Decimal | datetime | date):
+        return str(value)
+    if isinstance(value, bytes):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,195 @@
+"""One table from its source: every row read, checked, and either good or rejected with its reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tuwen.config import TableSource
+from tuwen.data import mapping, sources, validate
+from tuwen.data.batch import Batch, Part
+from tuwen.data.pictures import Pictures
+from tuwen.data.references import references
+from tuwen.data.schema import TEXT_LIMIT, Table
+from tuwen.data.validate import FILE, ROW
+from tuwen.data.values import inferred
+from tuwen.errors import DataError
+from tuwen.progress import Progress
+
+
+@dataclass
+class Sheet:
+    """A table on its way.
+
+    Attributes:
+        frame: good rows, typed; ``images`` still holds references; FILE and ROW say where each row stood.
+        rejected: the others, as in ``rejected.parquet``.
+        read: rows read in all.
+        merged: events that became part of another one.
+        notes: what a person should know, one sentence each.
+    """
+
+    frame: pl.DataFrame
+    rejected: pl.DataFrame
+    read: int
+    merged: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def gather(name: str, source: TableSource, table: Table, folder: Path, pictures: Pictures, progress: Progress) -> Sheet:
+    """Read the table ``name`` from ``source``; pictures that come as bytes go to the store on the way.
+
+    Raises:
+        DataError: a column is missing, a source is empty or unreadable, or no row is good.
+    """
+    kind = sources.format_of(source.source, source.format)
+    good: list[pl.DataFrame] = []
+    bad: list[pl.DataFrame] = [pl.DataFrame(schema=validate.REJECTED)]
+    notes: list[str] = []
+    read = cut = 0
+    for part in _parts(source, folder, kind, notes):
+        plan = mapping.plan(
+            part.columns,
+            table,
+            part.name,
+            columns=source.columns,
+            constants=source.constants,
+            keep=source.keep,
+        )
+        notes += part.notes + plan.doubts
+        with progress.task(f"read {part.name}", part.rows) as task:
+            for batch in part.batches(plan.sources()):
+                frame, contents = _mapped(batch, plan, part.name, notes)
+                checked = validate.check_rows(frame, name, table)
+                bad += [*checked.rejected, validate.unread(batch.unread, name, part.name)]
+                pictures.add(_wanted(contents, checked.good))
+                good.append(checked.good)
+                read += frame.height + len(batch.unread)
+                cut += checked.cut
+                task.advance(frame.height + len(batch.unread))
+    if not read:
+        raise DataError(
+            f"there is no row of {name}", where=source.source, seen="a header only", todo="check the export"
+        )
+    frame = _one_frame(good, list(table.columns), text=kind == "csv")
+    if name == "reviews" and "review" not in frame.columns:
+        frame = frame.insert_column(0, _review_ids(frame, table))
+    merged = 0
+    if source.duplicates == "sum":
+        frame, merged = _summed(frame, table)
+    unique = validate.check_keys(frame, name, table)
+    rejected = pl.concat([*bad, *unique.rejected])
+    if unique.good.is_empty():
+        raise _nothing_left(name, source.source, rejected)
+    if cut:
+        notes.append(f"{name}: {cut} texts were longer than {TEXT_LIMIT:,} characters and were cut")
+    return Sheet(unique.good, rejected, read, merged, list(dict.fromkeys(notes)))
+
+
+def _parts(source: TableSource, folder: Path, kind: sources.Format, notes: list[str]) -> Iterator[Part]:
+    """Each file of the source, or its query. Of several files an empty one is no harm."""
+    if kind == "sql":
+        if source.query is None:
+            raise DataError("a database needs a 'query'", where=source.source.split("://")[0] + "://...")
+        yield sources.query(source.source, source.query, folder)
+        return
+    files = sources.files_of(source.source, folder)
+    for path, name in files:
+        if len(files) > 1 and path.stat().st_size == 0:
+            notes.append(f"{name}: the file is empty")
+        else:
+            yield sources.open_file(path, name, kind, encoding=source.encoding, separator=source.separator)
+
+
+def _mapped(batch: Batch, plan: mapping.Plan, file: str, notes: list[str]) -> tuple[pl.DataFrame, dict[str, bytes]]:
+    """The batch under tuwen's names, its pictures as references, and the bytes of those that came as bytes."""
+    columns: list[pl.Series] = []
+    contents: dict[str, bytes] = {}
+    for name, given in plan.names.items():
+        if name == "images":
+            images, contents = references(batch.frame, given)
+            columns.append(images)
+        elif batch.frame[given[0]].dtype == pl.Binary and name == given[0]:
+            notes.append(
+                f"{file}: the column '{name}' holds bytes and is left out; pictures: columns: {{images: {name}}}"
+            )
+        else:
+            columns.append(batch.frame[given[0]].alias(name))
+    height = batch.frame.height
+    columns += [pl.Series(name, [value]).new_from_index(0, height) for name, value in plan.constants.items()]
+    columns += [pl.Series(FILE, [file]).new_from_index(0, height), batch.rows.alias(ROW)]
+    return pl.DataFrame(columns), contents
+
+
+def _wanted(contents: dict[str, bytes], good: pl.DataFrame) -> dict[str, bytes]:
+    """Only the pictures of good rows."""
+    if not contents:
+        return {}
+    used = set(good["images"].explode().drop_nulls())
+    return {reference: data for reference, data in contents.items() if reference in used}
+
+
+def _one_frame(parts: list[pl.DataFrame], known: list[str], *, text: bool) -> pl.DataFrame:
+    """All batches as one: known columns first, and a shop's own ones of a type that Parquet keeps well."""
+    frame = pl.concat(parts, how="diagonal_relaxed")
+    columns = []
+    for column in frame.columns:
+        values = frame[column]
+        if values.dtype in (pl.Null, pl.Categorical, pl.Enum):
+            values = values.cast(pl.String)
+        elif values.dtype == pl.Decimal:
+            values = values.cast(pl.Float64)
+        if text and column not in known and column not in (FILE, ROW):
+            values = inferred(values)
+        columns.append(values)
+    order = {column: i for i, column in enumerate(known)}
+    return pl.DataFrame(sorted(columns, key=lambda values: order.get(values.name, len(order))))
+
+
+def _review_ids(frame: pl.DataFrame, table: Table) -> pl.Series:
+    """A key from each review's own content; the same content again gets a number behind it."""
+    parts = [pl.col(c).cast(pl.String).fill_null("") for c in table.columns if c in frame.columns and c != "images"]
+    texts = frame.select(pl.concat_str(parts or [pl.lit("")], separator="\0")).to_series()
+    ids = pl.Series("review", [hashlib.sha256(text.encode()).hexdigest()[:20] for text in texts], pl.String)
+    copy = ids.to_frame().select(pl.int_range(pl.len()).over("review")).to_series()
+    return ids.zip_with(copy == 0, pl.select(pl.format("{}-{}", ids, copy + 1)).to_series())
+
+
+def _summed(frame: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, int]:
+    """Events of one key as one: ``quantity`` (1 where nothing is said) and ``value`` added up, the rest the first's."""
+    if "quantity" not in frame.columns:
+        frame = frame.with_columns(pl.lit(None, pl.Float64).alias("quantity"))
+    sums = [pl.col("quantity").fill_null(1.0).sum()]
+    if "value" in frame.columns:
+        sums.append(pl.when(pl.col("value").is_not_null().any()).then(pl.col("value").sum()))
+    rest = [pl.col(c).first() for c in frame.columns if c not in (*table.key, "quantity", "value")]
+    merged = frame.group_by(table.key, maintain_order=True).agg(*sums, *rest)
+    order = [c for c in table.columns if c in frame.columns] + [c for c in frame.columns if c not in table.columns]
+    return merged.select(order), frame.height - merged.height
+
+
+def _nothing_left(name: str, where: str, rejected: pl.DataFrame) -> DataError:
+    first = rejected.row(0, named=True)
+    reasons = Counter(rejected["reason"].to_list()).most_common()
+    return DataError(
+        f"no row of {name} is good",
+        where=where,
+        seen=", ".join(f"{count} × {reason}" for reason, count in reasons),
+        todo=f"look at {first['file']}, row {first['row']}, column '{first['column']}': {first['seen']}",
+    )
+
+
+def state_of(source: TableSource, table: Table, folder: Path, version: str) -> tuple[list[dict[str, Any]], str | None]:
+    """The source's files, and a hash of all that decides what the table will be; None for a database."""
+    if sources.format_of(source.source, source.format) == "sql":
+        return [], None
+    files = sources.fingerprint(sources.files_of(source.source, folder))
+    told = [version, source.model_dump(mode="json"), repr(table), files]
+    return files, hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,66 @@
+"""JSON lines: one object a line; lines that are none are told apart by their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pydantic_core import from_json
+
+from tuwen.data.batch import BATCH_ROWS, Batch, Unread, series
+from tuwen.data.encoding import MARK, decode, readable
+from tuwen.errors import DataError
+
+
+class JsonLinesFile:
+    """One JSONL file. A key that some objects lack is missing in their rows.
+
+    Raises:
+        DataError: empty, no object in it, or in no encoding that can be told.
+    """
+
+    def __init__(self, path: Path, name: str, *, encoding: str | None = None) -> None:
+        decoded = decode(path.read_bytes(), encoding, name)
+        self.name = name
+        self.notes = [f"{name}: read as {decoded.encoding}, which is a guess"] if decoded.guessed else []
+        if not decoded.data.strip():
+            raise DataError("the file is empty", where=name, todo="check the export")
+        self._lines = decoded.data.split(b"\n")
+        self.rows: int | None = len(self._lines)
+        self.columns = list(dict.fromkeys(key for _, record, _ in self._records(0, len(self._lines)) for key in record))
+        if not self.columns:
+            seen = readable(self._lines[0].decode())[:200]
+            raise DataError("no line of the file is a JSON object", where=name, seen=seen, allowed='{"item": "1", ...}')
+
+    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
+        """Strings, numbers, booleans and lists of strings as they are; anything else as JSON text."""
+        for start in range(0, len(self._lines), BATCH_ROWS):
+            found = list(self._records(start, start + BATCH_ROWS))
+            good = [(row, record) for row, record, reason in found if not reason]
+            frame = pl.DataFrame([series(column, [record.get(column) for _, record in good]) for column in columns])
+            rows = pl.Series("row", [row for row, _ in good], pl.Int64)
+            unread = [
+                Unread(row, reason, readable(self._lines[row - 1].decode())) for row, _, reason in found if reason
+            ]
+            yield Batch(frame, rows, unread)
+
+    def _records(self, start: int, stop: int) -> Iterator[tuple[int, dict[str, Any], str]]:
+        """(line number, object, what is wrong) of every line that is not blank."""
+        mark = MARK.encode()
+        for number, line in enumerate(self._lines[start:stop], start + 1):
+            if not line.strip():
+                continue
+            if mark in line:
+                yield number, {}, "wrong encoding"
+                continue
+            try:
+                record = from_json(line)
+            except ValueError:
+                yield number, {}, "not JSON"
+                continue
+            if isinstance(record, dict):
+                yield number, record, ""
+            else:
+                yield number, {}, "not a JSON object"

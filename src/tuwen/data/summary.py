@@ -1,0 +1,69 @@
+"""What the manifest says about tables and pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import polars as pl
+
+from tuwen.data.gather import Sheet
+from tuwen.data.language import LANGUAGES, languages
+from tuwen.data.pictures import Pictures
+from tuwen.data.schema import SPOKEN
+
+KEYS = {"item": "items", "user": "users"}
+
+
+def of_table(name: str, frame: pl.DataFrame, sheet: Sheet) -> dict[str, Any]:
+    """Counts, reasons of rejection, languages seen (rows each), shares of rows without text and without picture."""
+    reasons = Counter(sheet.rejected["reason"].to_list())
+    about: dict[str, Any] = {
+        "rows": frame.height,
+        "read": sheet.read,
+        "rejected": sheet.rejected.height,
+        "merged": sheet.merged,
+        "reasons": dict(sorted(reasons.items())),
+        "columns": {column: str(dtype) for column, dtype in frame.schema.items()},
+        "notes": sheet.notes,
+    }
+    spoken = [column for column in SPOKEN.get(name, ()) if column in frame.columns]
+    if spoken:
+        texts = frame.select(pl.concat_str(spoken, separator=" ", ignore_nulls=True).alias("text")).to_series()
+        seen = Counter(languages(texts).to_list())
+        about["languages"] = {language: seen[language] for language in LANGUAGES if seen[language]}
+        about["without_text"] = _share(int((texts.str.strip_chars().str.len_bytes() == 0).sum()), frame.height)
+    if "images" in frame.columns:
+        about["without_picture"] = _share(int((frame["images"].list.len() == 0).sum()), frame.height)
+    return about
+
+
+def of_pictures(pictures: Pictures, frames: list[pl.DataFrame]) -> dict[str, Any]:
+    """How many pictures the rows speak of, what became of them, and why some are in quarantine."""
+    parts = [frame["images"].explode().drop_nulls() for frame in frames if "images" in frame.columns]
+    references = [reference for part in parts for reference in part]
+    keys = [pictures.keys[reference] for reference in references if reference in pictures.keys]
+    reasons = Counter(pictures.store.quarantine()["reason"].to_list())
+    return {
+        "references": len(references),
+        "stored": len(set(keys)),
+        "duplicates": len(keys) - len(set(keys)),
+        "read_now": pictures.read,
+        "quarantined": dict(sorted(reasons.items())),
+    }
+
+
+def strangers(frames: dict[str, pl.DataFrame]) -> list[str]:
+    """Warnings about reviews and events of items or users that the shop does not list."""
+    warnings = []
+    for name in ("reviews", "events"):
+        for column, table in KEYS.items():
+            if name in frames and table in frames and column in frames[name].columns:
+                rows = frames[name].filter(~pl.col(column).is_in(frames[table][column].implode())).height
+                if rows:
+                    warnings.append(f"{name}: {rows} rows name a {column} that is not among the {table}")
+    return warnings
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 6) if whole else 0.0
