@@ -73,9 +73,8 @@ def plan(
     others = [c for c in given if c not in used and c not in names and c not in constants]
     doubts = []
     for column in others if keep == "all" else ():
-        near = get_close_matches(column.lower(), [c for c in table.columns if c not in names], n=1, cutoff=0.75)
-        if near:
-            doubts.append(f"{where}: the column '{column}' is kept as it is; if it is '{near[0]}', map it")
+        close = get_close_matches(column.lower(), [c for c in table.columns if c not in names], n=1, cutoff=0.75)
+        doubts += [f"{where}: the column '{column}' is kept as it is; if it is '{name}', map it" for name in close]
     if isinstance(keep, list):
         for column in keep:
             _need(column, given, where, f"the column '{column}', listed in keep, is not there")

@@ -48,28 +48,33 @@ class Pictures:
 
     def add(self, contents: Mapping[str, bytes]) -> None:
         """Pictures that came with their rows, by their ``sha256:…`` references."""
-        self._keep(
-            self._normalised((r, self._state, c) for r, c in contents.items() if not self._known(r, self._state))
-        )
+        new = self._new(dict.fromkeys(contents, self._state))
+        self._keep(self._normalised((reference, state, contents[reference]) for reference, state in new.items()))
 
     def has_all(self, references: Iterable[str]) -> bool:
         """Whether every ``sha256:…`` reference among these was read before, within the same limits."""
-        return all(self._known(r, self._state) for r in references if r.startswith(BYTES))
+        return not self._new({r: self._state for r in references if r.startswith(BYTES)})
 
     def resolve(self, references: Iterable[str], progress: Progress | None = None) -> None:
         """Read the files and fetch the URLs among ``references`` that are new or changed."""
-        urls: dict[str, list[str]] = {}
-        paths: list[Source] = []
+        states: dict[str, str] = {}
+        places: dict[str, str | Path] = {}
         for reference in references:
             if reference.startswith(BYTES):
-                self._known(reference, self._state)
+                states[reference] = self._state
             elif (url := _url(reference)) is not None:
-                if not self._known(reference, self._state):
+                states[reference], places[reference] = self._state, url
+            elif (file := self._file(reference)) is not None:
+                states[reference], places[reference] = file
+        new = self._new(states)
+        urls: dict[str, list[str]] = {}
+        paths: list[Source] = []
+        for reference, state in new.items():
+            match places.get(reference):
+                case Path() as path:
+                    paths.append((reference, state, path))
+                case str() as url:
                     urls.setdefault(url, []).append(reference)
-            else:
-                source = self._file(reference)
-                if source is not None:
-                    paths.append(source)
         progress = progress or Silent()
         if paths:
             with progress.task("read pictures", len(paths)) as task:
@@ -78,8 +83,14 @@ class Pictures:
             with progress.task("fetch pictures", len(urls)) as task:
                 self._keep(self._normalised(self._fetched(urls, task), chunk=1))
 
-    def _file(self, reference: str) -> Source | None:
-        """What to read for a path, None where it is known or not to be had."""
+    def _new(self, states: dict[str, str]) -> dict[str, str]:
+        """Those that were not read in this state yet; the keys of the others are noted."""
+        known = self.store.known(states)
+        self.keys.update({reference: key for reference, key in known.items() if key is not None})
+        return {reference: state for reference, state in states.items() if reference not in known}
+
+    def _file(self, reference: str) -> tuple[str, Path] | None:
+        """The state of a path and what to read, None where there is nothing to be had."""
         path = self._root / (url2pathname(urlsplit(reference).path) if reference.startswith("file:") else reference)
         if not path.exists() and "\\" in reference:
             path = self._root / reference.replace("\\", "/")
@@ -98,8 +109,7 @@ class Pictures:
                 reference, "", DataError("too many bytes", seen=f"{about.st_size:,} bytes", allowed=allowed)
             )
             return None
-        state = f"{self._state} size={about.st_size} time={about.st_mtime_ns}"
-        return None if self._known(reference, state) else (reference, state, path)
+        return f"{self._state} size={about.st_size} time={about.st_mtime_ns}", path
 
     def _fetched(self, urls: Mapping[str, list[str]], task: Task) -> Iterator[Source]:
         for url, data in download(urls, self._web):
@@ -111,20 +121,15 @@ class Pictures:
                 else:
                     yield reference, self._state, data
 
-    def _known(self, reference: str, state: str) -> bool:
-        key, known = self.store.known(reference, state)
-        if key is not None:
-            self.keys[reference] = key
-        return known
-
     def _keep(self, chunks: Iterable[Chunk], task: Task | None = None) -> None:
         for chunk in chunks:
-            for reference, state, result in chunk:
-                self.read += 1
-                if isinstance(result, DataError):
-                    self.store.refuse(reference, state, result)
-                else:
-                    self.keys[reference] = self.store.keep(reference, state, result)
+            good = [(reference, state, data) for reference, state, data in chunk if isinstance(data, bytes)]
+            for (reference, _, _), key in zip(good, self.store.keep(good), strict=True):
+                self.keys[reference] = key
+            for reference, state, error in chunk:
+                if isinstance(error, DataError):
+                    self.store.refuse(reference, state, error)
+            self.read += len(chunk)
             if task is not None:
                 task.advance(len(chunk))
 

@@ -3,8 +3,8 @@
     media/index.sqlite      pictures (key → shard, offset, length, width, height), sources (reference → key or reason)
     media/00000.shard ...   JPEG after JPEG, nothing else
 
-Bytes reach the shard before their row reaches the index, and rows are committed in groups, so a run that is killed
-leaves a store that reads well and lacks at most the last group; bytes without a row are read by nobody.
+Bytes reach the shard before their row reaches the index, and rows are committed every other second, so a run that is
+killed leaves a store that reads well and lacks at most the last pictures; bytes without a row are read by nobody.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import polars as pl
 import simplejpeg
@@ -27,7 +27,7 @@ import simplejpeg
 from tuwen.errors import DataError
 
 SHARD_BYTES = 256 * 2**20
-GROUP, SECONDS = 512, 2.0  # pictures, and time, between two commits
+SECONDS = 2.0  # between two commits
 _TABLES = """
 CREATE TABLE IF NOT EXISTS pictures (
     key TEXT PRIMARY KEY, shard INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
@@ -155,7 +155,9 @@ class MediaWriter(MediaStore):
         numbers = [int(path.stem) for path in self.folder.glob("*.shard") if path.stem.isdigit()]
         self._number = max(numbers, default=0)
         self._shard = _shard(self.folder, self._number).open("ab")
-        self._waiting, self._committed = 0, time.monotonic()
+        self._pictures: dict[str, tuple[Any, ...]] = {}  # rows not in the index yet
+        self._sources: dict[str, tuple[Any, ...]] = {}
+        self._committed = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -173,43 +175,44 @@ class MediaWriter(MediaStore):
             self._close_shard()
 
     def _connection(self) -> sqlite3.Connection:
+        """The index with all rows in it, for the methods that read."""
+        self._insert()
         return self._index
 
-    def put(self, data: bytes) -> str:
-        """Store a normalised picture, once however often it comes; returns its key."""
-        key = content_key(data)
-        if key not in self:
-            if self._shard.tell() >= SHARD_BYTES:
-                self.commit()
-                self._close_shard()
-                self._number += 1
-                self._shard = _shard(self.folder, self._number).open("ab")
-            offset = self._shard.tell()
-            height, width, *_ = simplejpeg.decode_jpeg_header(data)
-            with _full_disk(self.folder):
-                self._shard.write(data)
-                row = (key, self._number, offset, len(data), width, height)
-                self._index.execute("INSERT INTO pictures VALUES (?, ?, ?, ?, ?, ?)", row)
-            self._counted()
-        return key
+    def put(self, pictures: Sequence[bytes]) -> list[str]:
+        """Store normalised pictures, each once however often it comes; returns their keys."""
+        keys = [content_key(data) for data in pictures]
+        stored = {key for (key,) in self._select("SELECT key FROM pictures WHERE key IN", keys)}
+        for key, data in zip(keys, pictures, strict=True):
+            if key not in stored and key not in self._pictures:
+                if self._shard.tell() >= SHARD_BYTES:
+                    self._next_shard()
+                height, width, *_ = simplejpeg.decode_jpeg_header(data)
+                self._pictures[key] = (key, self._number, self._shard.tell(), len(data), width, height)
+                with _full_disk(self.folder):
+                    self._shard.write(data)
+        return keys
 
-    def known(self, reference: str, state: str) -> tuple[str | None, bool]:
-        """(key, True) for a source that was read before in the same state; key is None where it was no good."""
-        found = self._index.execute("SELECT key, state FROM sources WHERE reference = ?", (reference,)).fetchone()
-        return (found[0], True) if found is not None and found[1] == state else (None, False)
+    def known(self, states: Mapping[str, str]) -> dict[str, str | None]:
+        """Of references and their states, those that were read before in that state, with their keys; None: no good."""
+        rows = self._select("SELECT reference, state, key FROM sources WHERE reference IN", list(states))
+        rows += [self._sources[reference][:3] for reference in states if reference in self._sources]
+        return {reference: key for reference, state, key in rows if states[reference] == state}
 
-    def keep(self, reference: str, state: str, data: bytes) -> str:
-        """Store what ``reference``, being in ``state``, has become; returns the key."""
-        key = self.put(data)
-        self._note(reference, state, key, None, None, None)
-        return key
+    def keep(self, sources: Sequence[tuple[str, str, bytes]]) -> list[str]:
+        """Store what references, each in its state, have become; returns the keys."""
+        keys = self.put([data for _, _, data in sources])
+        for (reference, state, _), key in zip(sources, keys, strict=True):
+            self._note((reference, state, key, None, None, None))
+        return keys
 
     def refuse(self, reference: str, state: str, reason: DataError) -> None:
         """Put ``reference`` into quarantine. With an empty ``state`` it is tried anew next time."""
-        self._note(reference, state, None, None, reason.what, reason.seen)
+        self._note((reference, state, None, None, reason.what, reason.seen))
 
     def settle(self, places: Mapping[str, str]) -> None:
         """Say where each quarantined reference stands in the shop's files, and forget those that stand nowhere now."""
+        self._insert()
         with _full_disk(self.folder):
             known = [r for (r,) in self._index.execute("SELECT reference FROM sources WHERE key IS NULL")]
             gone = [(reference,) for reference in known if reference not in places]
@@ -219,21 +222,39 @@ class MediaWriter(MediaStore):
 
     def commit(self) -> None:
         """Make everything so far last: bytes first, then the rows that point at them."""
-        self._waiting, self._committed = 0, time.monotonic()
+        self._committed = time.monotonic()
         with _full_disk(self.folder):
             self._shard.flush()
             os.fsync(self._shard.fileno())
+            self._insert()
             self._index.commit()
 
-    def _note(self, *row: str | None) -> None:
-        with _full_disk(self.folder):
-            self._index.execute("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?)", row)
-        self._counted()
-
-    def _counted(self) -> None:
-        self._waiting += 1
-        if self._waiting >= GROUP or time.monotonic() - self._committed > SECONDS:
+    def _note(self, row: tuple[str | None, ...]) -> None:
+        self._sources[str(row[0])] = row
+        if time.monotonic() - self._committed > SECONDS:
             self.commit()
+
+    def _select(self, query: str, values: Sequence[str]) -> list[Any]:
+        """One query for many values: each call into SQLite waits for the interpreter that other threads are using."""
+        rows: list[Any] = []
+        for start in range(0, len(values), 500):
+            some = values[start : start + 500]
+            rows += self._index.execute(f"{query} ({', '.join('?' * len(some))})", some).fetchall()
+        return rows
+
+    def _next_shard(self) -> None:
+        self.commit()
+        self._close_shard()
+        self._number += 1
+        self._shard = _shard(self.folder, self._number).open("ab")
+
+    def _insert(self) -> None:
+        """Rows go in together and sorted, which a B-tree takes far faster than one by one."""
+        with _full_disk(self.folder):
+            for rows, into in ((self._pictures, "INSERT INTO pictures"), (self._sources, "REPLACE INTO sources")):
+                if rows:
+                    self._index.executemany(f"{into} VALUES (?, ?, ?, ?, ?, ?)", [rows[k] for k in sorted(rows)])
+                    rows.clear()
 
     def _close_shard(self) -> None:
         try:
