@@ -1,1 +1,1 @@
-"""evaluation"""
+"""EVALUATE: metrics, intervals, comparison, report. It sees tables of predictions, never a model."""

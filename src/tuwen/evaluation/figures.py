@@ -289,11 +289,14 @@ def residuals(regression: Plain) -> Figure:
 
 
 def curves(history: Sequence[Plain]) -> list[tuple[Text, Figure]]:
-    """Learning curves, one chart for each measure that has a train or validation value; the loss stands first."""
+    """Learning curves, one chart for each measure, the loss first.
+
+    A measure is ``train_NAME`` and ``validation_NAME``; a bare metric is the validation part's.
+    """
     epochs = [_flat(epoch) for epoch in history]
     measures: dict[str, dict[str, str]] = {}
     for key in dict.fromkeys(key for epoch in epochs for key in epoch):
-        part, _, measure = key.partition("_")
+        part, _, measure = ("validation", "", key) if key in METRICS else key.partition("_")
         if part in ("train", "validation") and measure and measure not in ("seconds", "rows"):
             measures.setdefault(measure, {})[part] = key
     if len(epochs) < 2:

@@ -112,11 +112,11 @@ class Scored:
         Returns:
             areas f64 [classes], NaN where a class has no row or all rows;
             own f64 [rows]: share of the other classes' rows that score below this row on its own class;
-            others f32 [rows, classes]: share of the class's rows that score above this row; 0 for its own class.
+            others f64 [rows, classes]: share of the class's rows that score above this row; 0 for its own class.
         """
         scores = self.predictions.probabilities
         areas, own = np.full(self.classes, np.nan), np.zeros(len(scores))
-        others = np.zeros(scores.shape, dtype=np.float32)
+        others = np.zeros(scores.shape)
         for c in range(self.classes):
             inside = self.target == c
             if not inside.any() or inside.all():
@@ -224,12 +224,12 @@ def macro_auc(w: Weighted) -> Array:
     """
     areas, own, others = w.scored.placements
     inside = w.scored.by_target.sums(w.weights * own[:, None])  # [classes, samples]
-    outside = others.T @ w.weights.astype(np.float32)
+    outside = others.T @ w.weights
     rest = w.total - w.actual
     usable = np.isfinite(areas)
     if not usable.any():
         return np.full(len(w.total), np.nan)
-    each = _ratio(inside, w.actual) + _ratio(outside.astype(np.float64), rest) - areas[:, None]
+    each = _ratio(inside, w.actual) + _ratio(outside, rest) - areas[:, None]
     each = np.where((w.actual > 0) & (rest > 0), each, areas[:, None])  # a class that the resample misses
     return np.clip(each[usable], 0.0, 1.0).mean(axis=0)
 

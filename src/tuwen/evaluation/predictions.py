@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tuwen.errors import DataError
+from tuwen.files import whole
 
 Array = np.ndarray[Any, Any]
 TaskName = Literal["rate", "binary", "classify"]
@@ -107,15 +107,12 @@ class Predictions:
         note = json.dumps({"format": 1, "task": self.task, "classes": self.classes}, ensure_ascii=False)
         table = self.frame.to_arrow()
         table = table.replace_schema_metadata({_METADATA: note.encode()})
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(table, temporary, compression="zstd")
-            temporary.replace(path)
+            with whole(path) as file:
+                pq.write_table(table, file, compression="zstd")
         except OSError as error:
             raise DataError("cannot write the predictions", where=str(path), seen=error.strerror or error) from None
-        finally:
-            temporary.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:

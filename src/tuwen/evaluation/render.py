@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ Plain = Mapping[str, Any]
 
 THUMBNAIL_SIDE = 280
 THUMBNAILS_A_ROW = 4
+MOST_TEXT = 2000  # characters of a text on a card
 CHARTED = {
     "rate": ("rmse", "mae", "r2", "spearman"),
     "binary": ("accuracy", "f1", "auc", "log_loss"),
@@ -82,7 +84,7 @@ def render(
         ],
         "worst": _worst(report, pictures or {}, texts or {}),
         "cost": [(label(key, COSTS), _quantity(key, value)) for key, value in report["cost"].items()],
-        "provenance": [(label(key, PROVENANCE), value) for key, value in report["provenance"].items()],
+        "provenance": [(label(key, PROVENANCE), _spelt(value)) for key, value in report["provenance"].items()],
         "run": yaml.safe_dump(dict(report["run"]), allow_unicode=True, sort_keys=False) if report["run"] else "",
         "bootstrap": _bootstrap(report),
         "few_rows": figures.FEW_ROWS,
@@ -144,6 +146,7 @@ def _hero(report: Plain) -> dict[str, Any]:
         "rows": _words("test_rows", rows=f"{report['rows']:,}"),
         "metric": METRIC_NAMES[primary],
         "lower": not METRICS[primary].greater_is_better,
+        "time": re.sub(r"(?<=\d)T(?=\d)", " ", str(report["provenance"].get("time") or "")).replace("+00:00", " UTC"),
         "lead": verdict.lead(report),
         "also": [(METRIC_NAMES[m], _cell(report["metrics"][m], m)) for m in _charted(report) if m != primary],
         "how_good": verdict.how_good(report),
@@ -220,12 +223,12 @@ def _knock_out(report: Plain) -> dict[str, Any]:
 
 def _loss(found: Plain, metric: str) -> dict[str, Any]:
     """What the model loses without an input: above 0 when the input helps, whichever way the metric points."""
-    metric_, outcome = METRICS[metric], verdict.outcome(found, metric)
-    sign = (1 if metric_.greater_is_better else -1) * (-1 if outcome == "worse" else 1)
+    percent, outcome = METRICS[metric].percent, verdict.outcome(found, metric)
+    sign = (1 if METRICS[metric].greater_is_better else -1) * (-1 if outcome == "worse" else 1)
     value, low, high = (None if found[key] is None else found[key] * sign for key in ("difference", "low", "high"))
     ends = (low, high) if low is None or high is None else (min(low, high), max(low, high))
-    text = verdict.number(value, metric_.percent, ends)
-    return {"outcome": outcome, "value": text, "span": verdict.span(*ends, metric_.percent)}
+    text = verdict.number(value, percent, ends)
+    return {"outcome": outcome, "value": text, "span": verdict.span(*ends, percent)}
 
 
 def _slices(report: Plain, charts: dict[str, figures.Figure]) -> list[dict[str, Any]]:
@@ -300,7 +303,12 @@ def _worst(report: Plain, pictures: Mapping[str, Sequence[bytes]], texts: Mappin
     for one in report["worst"]:
         row = one["row"]
         shown = [thumbnail(data) for data in list(pictures.get(row, ()))[:THUMBNAILS_A_ROW]]
-        card = {"row": row, "pictures": [p for p in shown if p], "text": texts.get(row, ""), "slices": one["slices"]}
+        card = {
+            "row": row,
+            "pictures": [p for p in shown if p],
+            "text": texts.get(row, "")[:MOST_TEXT],
+            "slices": one["slices"],
+        }
         if report["task"] == "rate":
             card |= {"target": f"{one['target']:g}", "prediction": verdict.number(one["prediction"])}
             card |= {"off": verdict.number(one["loss"]), "sure": None}
@@ -325,6 +333,15 @@ def _bootstrap(report: Plain) -> Markup:
 def _chart(charts: dict[str, figures.Figure], key: str, figure: figures.Figure) -> str:
     charts[key] = figure
     return key
+
+
+def _spelt(value: Any) -> str:
+    """A plain value on one line: ``train 800, test 200``."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_spelt(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_spelt, value))
+    return "–" if value is None else str(value)
 
 
 def _quantity(key: str, value: Any) -> Text:

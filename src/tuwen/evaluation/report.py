@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,9 +18,9 @@ from tuwen.evaluation.metrics import METRICS, PRIMARY, metrics_of
 from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.regression import regression
 from tuwen.evaluation.slices import slices, worst
+from tuwen.files import whole
 
 FORMAT = 1
-MODEL = "model"
 
 
 def build_report(
@@ -69,18 +68,8 @@ def build_report(
         DataError: the systems do not hold the same rows, or ``primary`` is not a metric of the task.
     """
     primary = metrics_of(model.task, [primary or PRIMARY[model.task]])[0].name
-    if MODEL in baselines:
-        raise DataError("a baseline cannot be called 'model'", seen=", ".join(baselines), todo="give it another name")
-    knocked = {f"without {modality}": predictions for modality, predictions in (knock_out or {}).items()}
-    drawn = resample({MODEL: model, **baselines, **knocked}, samples=samples, seed=seed, groups=groups)
-    of_model = drawn[MODEL]
-
-    def compared(other: Resampled) -> dict[str, Any]:
-        return {metric: d.plain() for metric, d in differences(of_model, other, confidence).items()}
-
-    def measured(system: Resampled) -> dict[str, Any]:
-        return {metric: i.plain() for metric, i in intervals(system, confidence).items()}
-
+    knocked = knock_out or {}
+    bootstrap = {"samples": samples, "confidence": confidence, "seed": seed}
     report: dict[str, Any] = {
         "format": FORMAT,
         "name": name,
@@ -88,19 +77,8 @@ def build_report(
         "rows": len(model),
         "split": split,
         "primary": primary,
-        "bootstrap": {
-            "samples": samples,
-            "confidence": confidence,
-            "seed": seed,
-            "groups": None if groups is None else len(set(groups)),
-        },
-        "metrics": measured(of_model),
-        "baselines": {baseline: measured(drawn[baseline]) for baseline in baselines},
-        "comparisons": {baseline: compared(drawn[baseline]) for baseline in baselines},
-        "knock_out": {
-            modality: {"metrics": measured(drawn[key]), "comparison": compared(drawn[key])}
-            for modality, key in zip(knock_out or {}, knocked, strict=True)
-        },
+        "bootstrap": {**bootstrap, "groups": None if groups is None else len(set(groups))},
+        **_judged(model, baselines, knocked, samples=samples, confidence=confidence, seed=seed, groups=groups),
         "unseen": _unseen(model),
         "calibration": calibration(model),
         "confusion": confusion(model),
@@ -121,6 +99,42 @@ def build_report(
         groups=None if groups is None else np.array(groups, dtype=object),
     )
     return dict(plain(report))
+
+
+def _judged(
+    model: Predictions,
+    baselines: Mapping[str, Predictions],
+    knock_out: Mapping[str, Predictions],
+    *,
+    samples: int,
+    confidence: float,
+    seed: int,
+    groups: Sequence[object] | None,
+) -> dict[str, Any]:
+    """``metrics``, ``baselines``, ``comparisons`` and ``knock_out``: every system on the same resamples."""
+    systems = {("model", ""): model}
+    systems |= {("baseline", name): system for name, system in baselines.items()}
+    systems |= {("without", name): system for name, system in knock_out.items()}
+    names = {" ".join(key).strip(): key for key in systems}  # for messages: "baseline text_only"
+    drawn = resample({n: systems[key] for n, key in names.items()}, samples=samples, seed=seed, groups=groups)
+    found = {key: drawn[n] for n, key in names.items()}
+    of_model = found["model", ""]
+
+    def measured(system: Resampled) -> dict[str, Any]:
+        return {metric: i.plain() for metric, i in intervals(system, confidence).items()}
+
+    def compared(system: Resampled) -> dict[str, Any]:
+        return {metric: d.plain() for metric, d in differences(of_model, system, confidence).items()}
+
+    return {
+        "metrics": measured(of_model),
+        "baselines": {name: measured(found["baseline", name]) for name in baselines},
+        "comparisons": {name: compared(found["baseline", name]) for name in baselines},
+        "knock_out": {
+            name: {"metrics": measured(found["without", name]), "comparison": compared(found["without", name])}
+            for name in knock_out
+        },
+    }
 
 
 def best_baseline(report: Mapping[str, Any], metric: str | None = None) -> str | None:
@@ -165,21 +179,16 @@ def write_report(folder: str | Path, report: Mapping[str, Any], html: str) -> tu
         text = json.dumps(report, ensure_ascii=False, allow_nan=False, indent=1)
     except (TypeError, ValueError) as error:
         raise DataError("the report is not strict JSON", seen=error, todo="build it with build_report") from None
-    contents = {folder / "report.json": text + "\n", folder / "report.html": html}
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
+    as_json, as_html = folder / "report.json", folder / "report.html"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path, content in contents.items():
-            temporary[path].write_text(content, encoding="utf-8")
-        for path in contents:
-            temporary[path].replace(path)
+        with whole(as_html) as page, whole(as_json) as data:
+            page.write(html.encode())
+            data.write(text.encode() + b"\n")
     except OSError as error:
         todo = "free some space or choose another folder"
         raise DataError("cannot write the report", where=str(folder), seen=error.strerror, todo=todo) from None
-    finally:
-        for path in temporary.values():
-            path.unlink(missing_ok=True)
-    return folder / "report.json", folder / "report.html"
+    return as_json, as_html
 
 
 def plain(value: Any) -> Any:

@@ -34,8 +34,7 @@ def slices(
 
     Returns:
         NAME → list of ``value``, ``rows``, ``share``, ``metrics``, and where there is a baseline ``baseline`` (its
-        metrics) and ``comparison``. Values beyond the twentieth are left out; a list shows which rows it covers by its
-        counts.
+        metrics) and ``comparison``. Values beyond the twentieth are left out: the shares then add up to less than 1.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for column in model.slices:

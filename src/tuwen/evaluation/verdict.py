@@ -37,7 +37,9 @@ def number(value: float | None, percent: bool = False, beside: Iterable[float | 
         text = f"{100 * value:.1f}"
     else:
         size = max(abs(v) for v in (value, *beside) if v is not None)
-        digits = 0 if size >= 1000 else 1 if size >= 100 else 3 if size >= 0.01 else 4 if size >= 0.0001 else 6
+        digits = (
+            0 if size >= 1000 else 1 if size >= 100 else 3 if size >= 0.01 or not size else 4 if size >= 0.0001 else 6
+        )
         text = f"{value:,.{digits}f}"
     return text.removeprefix("-") if text.strip("-0.") == "" else text.replace("-", "−")
 

@@ -235,6 +235,11 @@ THINGS: dict[str, Text] = {  # modalities, slices and their values
     "popularity": ("popularity", "热度"),
     "zh": ("Chinese", "中文"),
     "en": ("English", "英文"),
+    "with": ("with", "有"),
+    "without": ("without", "无"),
+    "seen": ("seen in training", "训练中见过"),
+    "new": ("new", "新"),
+    "events": ("events", "事件"),
     "missing": ("missing", "缺失"),
     "present": ("present", "有"),
     "yes": ("yes", "是"),
@@ -262,6 +267,8 @@ SPLITS: dict[str, Text] = {
 }
 
 COSTS: dict[str, Text] = {
+    "prepare_seconds": ("Preparation", "准备"),
+    "trained_parameters": ("Trained parameters", "训练的参数量"),
     "train_seconds": ("Training", "训练"),
     "preprocess_seconds": ("Preprocessing", "预处理"),
     "evaluate_seconds": ("Evaluation", "评估"),
@@ -282,6 +289,12 @@ PROVENANCE: dict[str, Text] = {
     "seed": ("Seed", "随机种子"),
     "tuwen": ("tuwen version", "tuwen 版本"),
     "time": ("Time", "时间"),
+    "trained_on": ("Trained on data", "训练数据哈希"),
+    "split": ("Split", "划分"),
+    "folds": ("Folds", "折数"),
+    "rows": ("Rows", "行数"),
+    "rows_without_truth": ("Rows without truth", "无真值的行"),
+    "best_epochs": ("Best epochs", "最佳轮次"),
     "dataset": ("Dataset", "数据集"),
     "bundle": ("Bundle", "模型包"),
     "device": ("Device", "设备"),
@@ -292,6 +305,10 @@ PROVENANCE: dict[str, Text] = {
 
 def thing(name: str) -> Text:
     """A modality, slice or slice value in both languages; a name nobody foresaw stands as it is."""
+    of, _, last = name.lower().rpartition("_")
+    if last == "language" and of:
+        english, chinese = thing(of)
+        return f"{english} language", f"{chinese}语言"
     return THINGS.get(name.lower(), (name, name))
 
 

@@ -1,0 +1,264 @@
+"""report.html: complete without a network, safe with any text, in both languages, and it says what the numbers say."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import string
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluation_tables import binary, classify, drawn_binary, drawn_classes, drawn_rate, rate
+from tuwen.evaluation import words
+from tuwen.evaluation.baselines import trivial
+from tuwen.evaluation.figures import confusion_classes, confusion_matrix
+from tuwen.evaluation.metrics import METRICS
+from tuwen.evaluation.predictions import Predictions
+from tuwen.evaluation.render import render, thumbnail
+from tuwen.evaluation.report import build_report
+from tuwen.evaluation.verdict import checks, compared, headline, number, standing
+
+NASTY = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+HISTORY = [{"epoch": i + 1, "train_loss": 1 / (i + 1), "validation_loss": 1.1, "accuracy": 0.5} for i in range(3)]
+EXTRAS = {
+    "history": HISTORY,
+    "cost": {"train_seconds": 192.4, "latency_p50_ms": 12.3, "bundle_mb": 45.1},
+    "run": {"name": "演示", "task": {"use": "classify"}},
+    "provenance": {"commit": "0a8678e", "rows": {"train": 800, "test": 200}, "time": "2025-06-02T14:03:00+00:00"},
+}
+
+
+def report_of(model: Predictions, other: Predictions, **more: object) -> dict:
+    baselines = {**trivial(model.frame["target"], model), "text_only": other}
+    return build_report(model, baselines, samples=100, knock_out={"picture": other}, **{**EXTRAS, **more})
+
+
+def picture(colour: str = "red") -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (640, 480), colour).save(out, "JPEG")
+    return out.getvalue()
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements with their attributes, scripts and visible text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.scripts: list[str] = []
+        self._inside = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts.append(data)
+        elif self._inside != "style":
+            self.text.append(data)
+
+
+@pytest.fixture(scope="module", params=["classify", "binary", "rate"])
+def page(request) -> tuple[dict, str, Page]:
+    part = np.array(["zh", "en"] * 120)
+    draw, good, poor = {
+        "classify": (lambda sharp, seed: drawn_classes(240, 7, sharp, seed, slice_language=part), 2.5, 1.0),
+        "binary": (lambda sharp, seed: drawn_binary(240, sharp, seed, slice_language=part), 1.5, 0.3),
+        "rate": (lambda noise, seed: drawn_rate(240, noise, seed, slice_language=part), 0.4, 1.5),
+    }[request.param]
+    report = report_of(draw(good, 1), draw(poor, 2), name="演示 demo")
+    rows = [one["row"] for one in report["worst"]]
+    html = render(report, {rows[0]: [picture(), picture("blue")]}, {rows[0]: "好看 nice"})
+    return report, html, Page(html)
+
+
+def test_nothing_is_loaded_from_anywhere(page) -> None:
+    _, html, seen = page
+    for tag, attributes in seen.elements:
+        assert (attributes.get("src") or "data:").startswith("data:"), tag
+        assert re.match(r"#|data:", attributes.get("href") or "#"), tag
+        assert not {"srcset", "action", "poster", "background"} & set(attributes), tag
+    policy = next(a["content"] for _, a in seen.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'") and "http" not in policy
+    style = html[html.index("<style>") : html.index("</style>")]
+    assert "url(" not in style and "@import" not in style
+    assert "Plotly" in max(seen.scripts, key=len) and max(map(len, seen.scripts)) > 1_000_000
+
+
+def test_both_languages_say_everything(page) -> None:
+    _, _, seen = page
+    spoken = [a["lang"] for _, a in seen.elements if a.get("class") == "t"]
+    assert spoken.count("en") == spoken.count("zh") > 50
+    text = "".join(seen.text)
+    for phrases in (("How good is it?", "效果如何？"), ("Can I trust it?", "可信吗？"), ("Text only", "仅用文字")):
+        assert all(phrase in text for phrase in phrases)
+
+
+def test_charts_are_strict_json_with_a_place_on_the_page(page) -> None:
+    report, _, seen = page
+    charts = json.loads(next(s for s in seen.scripts if s.startswith("{")))
+    places = {a["id"] for _, a in seen.elements if (a.get("id") or "").startswith("chart-")}
+    assert places == {f"chart-{key}" for key in charts}
+    assert {"calibration", "curve-0", "slice-0", f"systems-{report['primary']}"} <= set(charts)
+    assert ("confusion" in charts) == (report["task"] != "rate") == ("predicted" not in charts)
+
+
+def test_pictures_are_small_and_inside(page) -> None:
+    _, _, seen = page
+    pictures = [a["src"] for tag, a in seen.elements if tag == "img"]
+    assert len(pictures) == 2 and all(p.startswith("data:image/jpeg;base64,") and len(p) < 20_000 for p in pictures)
+    assert "好看 nice" in seen.text
+    assert "2025-06-02 14:03:00 UTC" in seen.text
+
+
+def test_tables_and_charts_have_names_for_a_screen_reader(page) -> None:
+    _, _, seen = page
+    for _, attributes in seen.elements:
+        if attributes.get("role") in ("img", "region"):
+            assert attributes["aria-label"] and attributes["data-label-zh"] and attributes["data-label-en"]
+    ids = {a["id"] for _, a in seen.elements if a.get("id")}
+    assert {a["href"][1:] for tag, a in seen.elements if tag == "a"} <= ids
+
+
+def test_text_from_the_shop_stays_text() -> None:
+    names = (NASTY, "</script><u>", "c")
+    part = [NASTY, "plain"] * 30
+    model = drawn_classes(60, 3, 0.5, 1, names, **{f"slice_{NASTY}": part})
+    report = build_report(
+        model,
+        {NASTY: drawn_classes(60, 3, 0.1, 2, names)},
+        samples=100,
+        name=NASTY,
+        split=NASTY,
+        knock_out={NASTY: drawn_classes(60, 3, 0.1, 2, names)},
+        history=[{NASTY: 1, f"train_{NASTY}": 1.0}] * 2,
+        cost={NASTY: NASTY},
+        run={NASTY: [NASTY]},
+        provenance={NASTY: NASTY, "time": NASTY},
+    )
+    seen = Page(render(report, {}, {one["row"]: NASTY for one in report["worst"]}))
+    assert [tag for tag, _ in seen.elements].count("script") == 3
+    assert not [tag for tag, _ in seen.elements if tag in ("img", "u")]
+    assert not [a for _, a in seen.elements if any(name.startswith("on") for name in a)]
+    assert NASTY in seen.text
+    charts = json.loads(next(s for s in seen.scripts if s.startswith("{")))
+    assert "<script" not in json.dumps(charts)  # plotly reads a little HTML in labels
+
+
+def test_bytes_that_are_no_picture_are_left_out() -> None:
+    assert thumbnail(b"<html>not a picture</html>") is None
+    assert thumbnail(picture()[:300]) is None
+    assert thumbnail(b"") is None
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        rate([3.0], [3.0]),
+        rate([3.0] * 30, [4.0] * 30),
+        rate(np.linspace(1e5, 1e6, 40), np.full(40, 5e5)),
+        binary([1], [0.5]),
+        binary([0] * 25, [0.0] * 25),
+        classify([0], [[1.0]], ("only",)),
+        classify([0, 1] * 20, [[0.5, 0.5]] * 40, slice_part=["x"] * 40),
+    ],
+    ids=["one row", "constant", "large numbers", "one answer", "one class, sure", "one class of one", "no information"],
+)
+def test_odd_tables_make_a_page_too(model: Predictions) -> None:
+    report = build_report(model, trivial(model.frame["target"], model), samples=100)
+    html = render(json.loads(json.dumps(report, allow_nan=False)))
+    assert "NaN" not in Page(html).text and "Infinity" not in Page(html).scripts[0]
+
+
+# --- Charts and words ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("classes", "size"), [(2, 2), (7, 7), (131, 25)])
+def test_a_confusion_matrix_stays_readable(classes: int, size: int) -> None:
+    found = build_report(drawn_classes(800, classes, 1.5, 1), {}, samples=100)["confusion"]
+    right, wrong = confusion_matrix(found)["data"]
+    assert len(right["z"]) == size
+    shown, drawn = set(confusion_classes(found)), {}
+    for truth, answer, rows in found["cells"]:
+        if truth in shown and answer in shown:
+            drawn[truth, answer] = rows
+    of_right = sum(int(text.replace(",", "")) for row in right["text"] for text in row if text)
+    assert of_right == sum(rows for (truth, answer), rows in drawn.items() if truth == answer)
+    assert all(wrong["z"][i][i] is None for i in range(size))
+
+
+def test_every_metric_and_phrase_has_words_in_both_languages() -> None:
+    assert set(words.METRIC_NAMES) == set(words.METRIC_MEANINGS) == set(METRICS)
+    for english, chinese in words.WORDS.values():
+        fields = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (english, chinese)]
+        assert fields[0] == fields[1], english
+    assert words.baseline_phrase("picture_only") == ("picture only", "仅用图片")
+    assert words.baseline_heading("tf-idf") == ("tf-idf", "tf-idf")
+    assert words.thing("text_language") == ("text language", "文字语言")
+
+
+def test_sentences_say_what_the_numbers_say() -> None:
+    other = ("text only", "仅用文字")
+    better = {"difference": 0.012, "low": 0.003, "high": 0.021, "p": 0.01}
+    assert compared(better, "accuracy", other) == (
+        "Better than text only by 1.2 points (0.3–2.1).",
+        "比“仅用文字”好 1.2 个百分点（0.3–2.1）。",
+    )
+    unclear = {"difference": 0.012, "low": -0.003, "high": 0.027, "p": 0.1}
+    assert compared(unclear, "accuracy", other)[0] == "No clear difference from text only: +1.2 points (−0.3 to 2.7)."
+    error = {"difference": 0.25, "low": 0.2, "high": 0.3, "p": 0.01}  # more error is worse
+    assert compared(error, "rmse", other) == (
+        "Worse than text only by 0.250 (0.200–0.300).",
+        "比“仅用文字”差 0.250（0.200–0.300）。",
+    )
+    fewer = {"difference": -0.25, "low": -0.3, "high": -0.2, "p": 0.01}
+    assert compared(fewer, "rmse", other)[0] == "Better than text only by 0.250 (0.200–0.300)."
+    report = {"primary": "accuracy", "metrics": {"accuracy": {"value": 0.955, "low": 0.941, "high": 0.968}}}
+    assert headline(report) == ("Accuracy 95.5 % (94.1–96.8).", "准确率 95.5%（94.1–96.8）。")
+    assert [number(x) for x in (12345.6, 0.0, -0.5, 0.00012, None)] == ["12,346", "0.000", "−0.500", "0.0001", "–"]
+
+
+def test_the_verdict_warns_where_trust_ends() -> None:
+    part = np.where(np.arange(400) < 60, "missing", "present")
+    target = np.arange(400) % 2
+    wrong = (np.arange(400) < 60) & (np.arange(400) % 3 == 0)
+    model = binary(target, np.where(target ^ wrong, 0.99, 0.01), slice_picture=part)
+    baselines = trivial(model.frame["target"], model)
+    warned = [c.text[0] for c in checks(build_report(model, baselines, samples=200, split="random")) if not c.fine]
+    assert any("random draw" in text for text in warned)
+    assert any(text.startswith("Weaker where picture is “missing”: Accuracy 66.7 % (60 rows)") for text in warned)
+    few = build_report(drawn_binary(50, 1.0, 1), {}, samples=100)
+    assert any("Only 50 test rows" in c.text[0] for c in checks(few))
+
+
+def test_the_verdict_names_a_baseline_that_is_not_beaten() -> None:
+    model, other = drawn_binary(300, 0.8, 3), drawn_binary(300, 0.8, 4)
+    kind, (english, chinese) = standing(report_of(model, other))
+    assert (kind, english, chinese) == ("unclear", "Not clearly better than text only.", "并不明显优于：仅用文字。")
+    assert standing(report_of(drawn_binary(300, 2.0, 1), other))[1][0] == "Clearly better than all 2 baselines."
+    assert standing(report_of(drawn_binary(300, 0.1, 1), other))[0] == "worse"
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium, to see that the page's script runs")
+def test_a_browser_draws_every_chart_in_chinese(page, tmp_path) -> None:
+    _, html, seen = page
+    file = tmp_path / "report.html"
+    file.write_text(html, encoding="utf-8")
+    command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom"]
+    dom = subprocess.run([*command, f"{file.as_uri()}?lang=zh"], capture_output=True, text=True, timeout=120).stdout
+    drawn = [a for tag, a in Page(dom).elements if tag == "div" and "js-plotly-plot" in (a.get("class") or "")]
+    assert len(drawn) == sum((a.get("id") or "").startswith("chart-") for _, a in seen.elements)
+    assert 'data-language="zh"' in dom and "<title>演示 demo · 评估报告</title>" in dom
