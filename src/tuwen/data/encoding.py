@@ -33,11 +33,9 @@ _OTHERS = [
     "koi8_r",
     "cp1250",
     "cp1253",
-    "cp1254",
-    "cp1252",
 ]
-_WESTERN = re.compile(
-    "[^\x00-\x7fÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØŒÙÚÛÜŸßàáâãäåæçèéêëìíîïñòóôõöøœùúûüÿ¡¿«»‹›“”„‘’‚–—…•·€£¥¢§°ºª®™©½¼¾²±×´\xa0]"
+_NOT_WESTERN = re.compile(
+    "(?<![mM])³|[^\x00-\x7fÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØŒÙÚÛÜŸßàáâãäåæçèéêëìíîïñòóôõöøœùúûüÿ¡¿«»‹›“”„‘’‚–—…•·€£¥¢§°ºª®™©½¼¾²³±×´\xa0]"
 )
 _PAIRS = ("gb18030", "big5", "shift_jis", "euc_jp", "euc_kr")
 _CHINESE = re.compile(  # 1 common hanzi, 2 rarer ones, 3 kana, 4 signs, 5 the rest of GBK, 6 stray bytes
@@ -154,7 +152,7 @@ def _guess(sample: bytes) -> str | None:
         return "euc_kr"  # the same structure, but Hangul fills the first half of it only
     letters = sum(chr(byte).isalpha() or byte > 127 for byte in sample)
     accents = len(sample) - len(sample.translate(None, bytes(range(128, 256))))
-    if not chinese and accents <= 0.35 * letters and not _WESTERN.search(sample.decode("cp1252", "replace")):
+    if not chinese and accents <= 0.35 * letters and not _NOT_WESTERN.search(sample.decode("cp1252", "replace")):
         return "cp1252"
     if chinese:
         return "gb18030"
