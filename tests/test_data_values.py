@@ -1,0 +1,204 @@
+"""Values as shops write them, one kind after the other."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuwen.data.schema import KEY_LIMIT, TABLES, TEXT_LIMIT
+from tuwen.data.validate import FILE, ROW, check_keys, check_rows
+from tuwen.data.values import identifiers, inferred, numbers, texts, times
+
+NOON = datetime(2024, 2, 29, 12, 30, 15)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2024-02-29 12:30:15", NOON),
+        ("2024-02-29T12:30:15", NOON),
+        ("2024-02-29T12:30:15Z", NOON),
+        ("2024-02-29T20:30:15+08:00", NOON),
+        ("2024-02-29 20:30:15 +0800", NOON),
+        ("2024-02-29T07:00:15-05:30", NOON),
+        ("2024-02-29 12:30:15.25", NOON + timedelta(milliseconds=250)),
+        ("2024-02-29T12:30:15.123456Z", NOON + timedelta(microseconds=123456)),
+        ("2024-02-29T12:30:15.123456789Z", NOON + timedelta(microseconds=123456)),
+        ("2024-02-29 12:30", NOON.replace(second=0)),
+        ("2024-02-29", datetime(2024, 2, 29)),
+        ("2024/2/29", datetime(2024, 2, 29)),
+        ("2024.02.29", datetime(2024, 2, 29)),
+        ("2024年2月29日", datetime(2024, 2, 29)),
+        ("2024年2月29日 12时30分15秒", NOON),
+        ("20240229", datetime(2024, 2, 29)),
+        ("1709209815", NOON),
+        ("1709209815000", NOON),
+        ("1709209815000000", NOON),
+        ("1709209815.5", NOON + timedelta(milliseconds=500)),
+        ("  2024-02-29 12:30:15  ", NOON),
+    ],
+)
+def test_times_as_people_write_them(written: str, meant: datetime) -> None:
+    values, reasons = times(pl.Series([written]))
+    assert values.dtype == pl.Datetime("us")
+    assert (values[0], reasons[0]) == (meant, None)
+
+
+@pytest.mark.parametrize(
+    "written", ["2023-02-29", "2024-13-01", "yesterday", "12:30", "29.02.2024", "2024-02-29 25:00:00"]
+)
+def test_what_is_no_date(written: str) -> None:
+    values, reasons = times(pl.Series([written]))
+    assert (values[0], reasons[0]) == (None, "not a date")
+
+
+@pytest.mark.parametrize("written", ["0001-01-01", "2999-12-31", "1709209815000000000000"])
+def test_dates_beyond_belief(written: str) -> None:
+    assert times(pl.Series([written]))[1][0] in ("date out of range", "not a date")
+
+
+@given(moment=st.datetimes(datetime(1971, 1, 1), datetime(2099, 12, 31)), hours=st.integers(-12, 14))
+def test_the_same_moment_however_it_is_typed(moment: datetime, hours: int) -> None:
+    there = moment.replace(tzinfo=UTC).astimezone(timezone(timedelta(hours=hours)))
+    seconds = moment.replace(microsecond=0)
+    epoch = int(seconds.replace(tzinfo=UTC).timestamp())
+    assert times(pl.Series([moment]))[0][0] == moment
+    assert times(pl.Series([moment], dtype=pl.Datetime("us", "UTC")))[0][0] == moment
+    assert times(pl.Series([there.isoformat()]))[0][0] == moment
+    assert times(pl.Series([moment.isoformat(" ")]))[0][0] == moment
+    assert times(pl.Series([moment.date()]))[0][0] == datetime.combine(moment.date(), datetime.min.time())
+    if epoch > 200_000_000:
+        assert times(pl.Series([epoch]))[0][0] == seconds
+        assert times(pl.Series([epoch * 1000]))[0][0] == seconds
+        assert times(pl.Series([str(epoch)]))[0][0] == seconds
+
+
+def test_zoned_datetimes_become_utc() -> None:
+    zoned = pl.Series([NOON]).dt.replace_time_zone("Asia/Shanghai")
+    assert times(zoned)[0][0] == NOON - timedelta(hours=8)
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("4.5", None),
+        (" 4 ", None),
+        ("", None),
+        ("N/A", None),
+        ("NULL", None),
+        ("five", "not a number"),
+        ("4,5", "not a number"),
+        ("NaN", "not a finite number"),
+        ("inf", "not a finite number"),
+        ("-Infinity", "not a finite number"),
+        ("1e999", "not a finite number"),
+        ("1e300", "number out of range"),
+        ("5.01", "number out of range"),
+        ("-1", "number out of range"),
+    ],
+)
+def test_numbers(written: str, reason: str | None) -> None:
+    values, reasons = numbers(pl.Series([written]), 0, 5)
+    assert reasons[0] == reason
+    assert values.dtype == pl.Float64
+    assert values[0] == {"4.5": 4.5, " 4 ": 4.0}.get(written)
+
+
+def test_numbers_of_other_types() -> None:
+    assert numbers(pl.Series([True, False]), 0, 1)[0].to_list() == [1.0, 0.0]
+    assert numbers(pl.Series([float("nan"), None, 2.0]), 0, 5)[1].to_list() == ["not a finite number", None, None]
+    assert numbers(pl.Series([[1.0]]), 0, 5)[1].to_list() == ["not a number"]
+    assert numbers(pl.Series([date(2024, 1, 1)]), 0, 5)[1].to_list() == ["not a number"]
+    whole, reasons = numbers(pl.Series(["3", "3.5"]), 0, 5, whole=True)
+    assert (whole.to_list(), reasons.to_list()) == ([3, None], [None, "not a whole number"])
+
+
+@given(value=st.floats(allow_nan=False, allow_infinity=False), low=st.integers(-10, 0), high=st.integers(1, 10))
+def test_a_number_is_kept_exactly_or_refused(value: float, low: int, high: int) -> None:
+    values, reasons = numbers(pl.Series([repr(value)]), low, high)
+    assert (reasons[0] is None) == (low <= value <= high)
+    assert values[0] == (value if low <= value <= high else None)
+
+
+def test_texts_and_keys() -> None:
+    assert texts(pl.Series(["a", " ", "", None, " b "]))[0].to_list() == ["a", None, None, None, " b "]
+    assert identifiers(pl.Series([" a ", "", "\t"]))[0].to_list() == ["a", None, None]
+    assert identifiers(pl.Series([7.0, 7.5, None]))[0].to_list() == ["7", "7.5", None]
+    assert identifiers(pl.Series([7, 12345678901234567]))[0].to_list() == ["7", "12345678901234567"]
+    assert identifiers(pl.Series(["x" * (KEY_LIMIT + 1)]))[1].to_list() == ["key too long"]
+    assert texts(pl.Series([["a"], None]))[1].to_list() == ["not a text", None]
+    assert texts(pl.Series([b"a"]))[1].to_list() == ["not a text"]
+
+
+def test_a_text_of_a_megabyte_is_cut() -> None:
+    for long in ("x" * 1_000_000, "衫" * 1_000_000, "😀" * 300_000):
+        assert texts(pl.Series([long]))[0][0] == long[:TEXT_LIMIT]
+    assert texts(pl.Series(["衫" * (TEXT_LIMIT // 2)]))[0][0] == "衫" * (TEXT_LIMIT // 2)
+
+
+def test_a_shop_s_own_columns_get_a_type_only_where_nothing_is_lost() -> None:
+    for written, kind in [
+        (["1", "-2", None], pl.Int64),
+        (["1.5", "2", "3e4"], pl.Float64),
+        (["2024-01-01", "2024-02-29"], pl.Datetime("us")),
+        (["007", "1"], pl.String),
+        (["1", "x"], pl.String),
+        (["2024-01-01", "soon"], pl.String),
+        (["2023-02-29"], pl.String),
+        ([None, None], pl.String),
+        (["12345678901234567890"], pl.Float64),
+    ]:
+        assert inferred(pl.Series(written, dtype=pl.String)).dtype == kind, written
+
+
+def frame(**columns: list[object]) -> pl.DataFrame:
+    height = len(next(iter(columns.values())))
+    return pl.DataFrame({**columns, FILE: ["f.csv"] * height, ROW: list(range(1, height + 1))}, strict=False)
+
+
+def test_each_bad_row_is_rejected_once_with_all_it_held() -> None:
+    rows = frame(
+        item=["1", None, "3", "4", "5"],
+        price=["9.5", "1", "free", "-1", None],
+        colour=["red", "blue", "green", "grey", "black"],
+    )
+    checked = check_rows(rows, "items", TABLES["items"])
+    assert checked.good["item"].to_list() == ["1", "5"]
+    bad = pl.concat(checked.rejected).sort("row")
+    assert bad.select("table", "file", "row", "column", "reason", "seen").rows() == [
+        ("items", "f.csv", 2, "item", "missing key", None),
+        ("items", "f.csv", 3, "price", "not a number", "free"),
+        ("items", "f.csv", 4, "price", "number out of range", "-1"),
+    ]
+    assert bad["record"][1] == '{"item":"3","price":"free","colour":"green"}'
+
+
+def test_nan_in_a_column_of_the_shop_s_own_is_missing() -> None:
+    rows = frame(item=["1", "2", "3"], weight=[1.0, float("nan"), float("inf")])
+    assert check_rows(rows, "items", TABLES["items"]).good["weight"].to_list() == [1.0, None, None]
+
+
+def test_the_first_row_of_a_key_stays() -> None:
+    rows = frame(item=["1", "2", "1"], title=["a", "b", "c"])
+    checked = check_keys(rows, "items", TABLES["items"])
+    assert checked.good["title"].to_list() == ["a", "b"]
+    assert checked.rejected[0].select("row", "column", "reason", "seen").rows() == [(3, "item", "duplicate key", "1")]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["1", "2", "", None]), st.sampled_from(["1", "x", "-1", "nan", None])), min_size=1
+    )
+)
+def test_no_row_is_lost(rows: list[tuple[str | None, str | None]]) -> None:
+    table = frame(item=[r[0] for r in rows], price=[r[1] for r in rows]).with_columns(
+        pl.col("item", "price").cast(pl.String)
+    )
+    checked = check_rows(table, "items", TABLES["items"])
+    unique = check_keys(checked.good, "items", TABLES["items"])
+    seen = [*unique.good[ROW], *(row for bad in (*checked.rejected, *unique.rejected) for row in bad["row"])]
+    assert sorted(seen) == list(range(1, len(rows) + 1))
