@@ -1,6 +1,7 @@
 """The loop against an unbroken twin, an oracle and planted truths."""
 
 import json
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -44,45 +45,69 @@ SETTINGS = Settings(
 )
 
 
-@pytest.mark.parametrize("stop_at", [(0, 3), (1, 0), (2, 7)])
-def test_a_resumed_training_equals_an_unbroken_one(tmp_path, stop_at):
+class Killed(Exception):
+    """Stands for a process that ends in the middle of a step, with nothing saved for it."""
+
+
+class Stops:
+    """A progress that, after some steps, presses Ctrl-C or dies."""
+
+    def __init__(self, after, how):
+        self.after, self.how, self.seen = after, how, -1
+
+    def task(self, name, total=None):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def advance(self, n=1):
+        self.seen += 1
+        if self.seen == self.after:
+            if self.how is Killed:
+                raise Killed
+            signal.raise_signal(signal.SIGINT)
+
+
+def without_seconds(history):
+    return [{key: value for key, value in entry.items() if key != "seconds"} for entry in history]
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt, Killed])
+@pytest.mark.parametrize("after", [3, 10, 17])
+def test_a_resumed_training_equals_an_unbroken_one(tmp_path, after, how):
+    """Stopped within an epoch, at its end, and after several: parameters and history are those of the unbroken twin."""
     target = RateTarget(0, 6, 3.0)
     unbroken = model_of(target)
     whole = train(unbroken, problem(), problem(60, 1), SETTINGS, seed=5)
 
-    broken, seen = model_of(target), []
-
-    class StopsAt:
-        """A person who presses Ctrl-C at one step."""
-
-        def task(self, name, total=None):
-            return self
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            return None
-
-        def advance(self, n=1):
-            seen.append(n)
-            if len(seen) - 1 == stop_at[0] * 10 + stop_at[1] + 1:
-                raise KeyboardInterrupt
-
-    path = tmp_path / "checkpoint.safetensors"
-    with pytest.raises(KeyboardInterrupt):
-        train(broken, problem(), problem(60, 1), SETTINGS, seed=5, checkpoint=path, fingerprint="f", progress=StopsAt())
+    # a killed process has only its last timely checkpoint: here one after every step but the last
+    settings = replace(SETTINGS, checkpoint_seconds=1e-9) if how is Killed else SETTINGS
+    keep = {"seed": 5, "checkpoint": tmp_path / "checkpoint.safetensors", "fingerprint": "f"}
+    with pytest.raises(how):
+        train(model_of(target), problem(), problem(60, 1), settings, progress=Stops(after, how), **keep)
     again = model_of(target)
-    resumed = train(again, problem(), problem(60, 1), SETTINGS, seed=5, checkpoint=path, fingerprint="f")
+    counted = Stops(-2, how)
+    resumed = train(again, problem(), problem(60, 1), SETTINGS, progress=counted, **keep)
+    assert counted.seen <= 40 - after  # it went on, it did not start anew
     for key, value in unbroken.state_dict().items():
         assert torch.equal(value, again.state_dict()[key]), key
-    strip = [{k: v for k, v in entry.items() if k != "seconds"} for entry in whole.history]
-    assert strip == [{k: v for k, v in entry.items() if k != "seconds"} for entry in resumed.history]
+    assert without_seconds(whole.history) == without_seconds(resumed.history)
+
+
+def test_after_the_loop_ctrl_c_is_what_it_was(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    train(model_of(RateTarget(0, 6, 3.0)), problem(), None, replace(SETTINGS, epochs=1), seed=0)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path):
     target, path = RateTarget(0, 6, 3.0), tmp_path / "checkpoint.safetensors"
-    train(model_of(target), problem(), None, replace(SETTINGS, epochs=1), seed=5, checkpoint=path, fingerprint="one")
+    once = replace(SETTINGS, epochs=1, checkpoint_seconds=1e-9)
+    train(model_of(target), problem(), None, once, seed=5, checkpoint=path, fingerprint="one")
     fresh = train(
         model_of(target), problem(), None, replace(SETTINGS, epochs=2), seed=5, checkpoint=path, fingerprint="other"
     )
@@ -91,7 +116,8 @@ def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path):
 
 def test_a_truncated_checkpoint_starts_anew(tmp_path):
     target, path = RateTarget(0, 6, 3.0), tmp_path / "checkpoint.safetensors"
-    train(model_of(target), problem(), None, replace(SETTINGS, epochs=1), seed=5, checkpoint=path, fingerprint="f")
+    once = replace(SETTINGS, epochs=1, checkpoint_seconds=1e-9)
+    train(model_of(target), problem(), None, once, seed=5, checkpoint=path, fingerprint="f")
     path.write_bytes(path.read_bytes()[:200])
     assert (
         len(train(model_of(target), problem(), None, SETTINGS, seed=5, checkpoint=path, fingerprint="f").history) == 4
@@ -100,7 +126,8 @@ def test_a_truncated_checkpoint_starts_anew(tmp_path):
 
 def test_a_checkpoint_holds_no_pickle(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
-    train(model_of(RateTarget(0, 6, 3.0)), problem(), None, SETTINGS, seed=5, checkpoint=path, fingerprint="f")
+    settings = replace(SETTINGS, checkpoint_seconds=1e-9)
+    train(model_of(RateTarget(0, 6, 3.0)), problem(), None, settings, seed=5, checkpoint=path, fingerprint="f")
     with safe_open(path, framework="np") as file:
         assert json.loads(file.metadata()["tuwen"])["fingerprint"] == "f"
 

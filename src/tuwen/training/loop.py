@@ -25,6 +25,7 @@ from tuwen.training import checkpoint as checkpoints
 from tuwen.training.batches import Augment, Batch, Examples, Network, ahead, augmented, batch_of, order, outputs_of
 from tuwen.training.checkpoint import Checkpoint
 from tuwen.training.inputs import Arrays
+from tuwen.training.interrupt import Interrupt
 from tuwen.training.optimiser import Name, Schedule, WeightAverage, optimiser, schedule
 
 Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # (outputs, targets) → named numbers for the history
@@ -156,49 +157,44 @@ class _Loop:
         self.average = WeightAverage(model, settings.average) if settings.average else None
         self.best: dict[str, Tensor] = {}
         self.state = _State()
+        self.saved = time.perf_counter()
 
     def run(self, progress: Progress) -> Trained:
         self._resume()
         state = self.state
-        with progress.task("train", self.settings.epochs * self.steps) as bar:
+        with progress.task("train", self.settings.epochs * self.steps) as bar, Interrupt() as interrupt:
             bar.advance(state.epoch * self.steps + state.step)
             while state.epoch < self.settings.epochs and not self._out_of_patience():
-                self._epoch(bar.advance)
+                self._epoch(bar.advance, interrupt)
         if self.best:
             self._load_best()
         return Trained(
             state.history, state.best_epoch or state.epoch, state.epoch * self.steps + state.step, state.seconds
         )
 
-    def _epoch(self, advance: Callable[[int], None]) -> None:
+    def _epoch(self, advance: Callable[[int], None], interrupt: Interrupt) -> None:
         state = self.state
         rows = order(
             len(self.training), self.settings.batch_size, np.random.default_rng([self.seed, state.epoch]), self.lengths
         )
         self.model.train()
-        began = saved = time.perf_counter()
+        began = time.perf_counter()
         before = state.seconds
 
         def make(step: int) -> Batch:
             batch = batch_of(self.training, rows[step])
             return augmented(batch, self.augment, np.random.default_rng([self.seed, state.epoch, step]))
 
-        try:
-            for batch in ahead(make, state.step, len(rows)):
-                self._step(batch)
-                state.step += 1
-                state.seconds = before + time.perf_counter() - began
-                advance(1)
-                if time.perf_counter() - saved > self.settings.checkpoint_seconds:
-                    self._save()
-                    saved = time.perf_counter()
-        except KeyboardInterrupt:
-            self._save()
-            raise
+        for batch in ahead(make, state.step, len(rows)):
+            self._step(batch)
+            state.step += 1
+            state.seconds = before + time.perf_counter() - began
+            self._save_when_due(interrupt)
+            advance(1)
         self._finish_epoch()
         state.seconds = before + time.perf_counter() - began
         state.history[-1]["seconds"] = state.seconds - before
-        self._save()
+        self._save_when_due(interrupt)
 
     def _step(self, batch: Batch) -> None:
         state = self.state
@@ -231,7 +227,7 @@ class _Loop:
         entry: dict[str, float] = {
             "epoch": state.epoch + 1,
             "train_loss": state.loss / state.rows,
-            "learning_rate": self.optimiser.param_groups[-1]["lr"],
+            "learning_rate": self.rates[-1] * self.factor((state.epoch + 1) * self.steps - 1),
         }
         if self.average:
             self.average.swap(self.plain_model)
@@ -270,6 +266,12 @@ class _Loop:
             _tensor(batch.targets, self.fabric.device),
         )
 
+    def _save_when_due(self, interrupt: Interrupt) -> None:
+        if interrupt.asked or time.perf_counter() - self.saved > self.settings.checkpoint_seconds:
+            self._save()
+        if interrupt.asked:
+            raise KeyboardInterrupt
+
     def _save(self) -> None:
         if self.path is None:
             return
@@ -281,6 +283,7 @@ class _Loop:
         state = vars(self.state) | {"best": None if math.isinf(self.state.best) else self.state.best}
         state["average_steps"] = self.average.steps if self.average else 0
         checkpoints.save(Checkpoint(self.fingerprint, self.state.epoch, self.state.step, state, tensors), self.path)
+        self.saved = time.perf_counter()
 
     def _resume(self) -> None:
         found = checkpoints.load(self.path) if self.path else None
