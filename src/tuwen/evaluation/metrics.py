@@ -160,7 +160,8 @@ class Weighted:
 
         Where a class's ``base`` (its rows, or its answers) is 0 in a resample, it keeps its score on all rows: a third
         of the classes with one row is missing from every resample, and counting them as 0 or dropping them would put
-        the interval beside the value.
+        the interval beside the value. What no resampling can give is the spread of a class with one or two rows: where
+        most classes are like that, the interval of a macro average is too narrow.
         """
         everything = self.scored.everything
         occurs = (everything.actual + everything.predicted)[:, 0] > 0  # [classes]

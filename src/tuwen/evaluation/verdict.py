@@ -227,8 +227,9 @@ def _rare(report: Plain) -> Check | None:
     if not rare:
         return None
     text = (
-        f"{rare} of {len(classes)} classes have fewer than {FEW_CLASS_ROWS} test rows: judge them with care.",
-        f"{len(classes)} 个类别中有 {rare} 个测试行数不足 {FEW_CLASS_ROWS}，其单独的数字仅供参考。",
+        f"{rare} of {len(classes)} classes have fewer than {FEW_CLASS_ROWS} test rows: judge them, and macro averages, "
+        "with care.",
+        f"{len(classes)} 个类别中有 {rare} 个测试行数不足 {FEW_CLASS_ROWS}：其单独的数字和宏平均仅供参考。",
     )
     return Check(False, text)
 
