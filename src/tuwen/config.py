@@ -90,6 +90,9 @@ class Evaluation(Strict):
 
     samples: int = Field(1000, ge=100, description="bootstrap resamples")
     confidence: float = Field(0.95, gt=0, lt=1)
+    groups: str | None = Field(
+        None, description="column whose values are resampled whole (reviews.user), not row by row"
+    )
     baselines: list[Literal["trivial", "unimodal"]] = ["trivial", "unimodal"]
 
 
@@ -135,8 +138,10 @@ class TableSource(Strict):
 
     ``source`` is a path or glob (relative to ``root``) or, with ``query``, a database URL. ``columns`` maps tuwen's
     names to the shop's: ``{item: sku, images: [photo1, photo2]}``. ``constants`` gives every row the same value in a
-    column the shop has not: ``{kind: purchase}``. ``keep``: which other columns come along. ``duplicates``: what happens
-    to an event whose key came before: it is rejected, or ``sum`` makes one event of them, with ``quantity`` (1 where the
+    column the shop has not: ``{kind: purchase}``. ``keep``: which other columns come along. ``duplicates``: what
+    happens
+    to an event whose key came before: it is rejected, or ``sum`` makes one event of them, with ``quantity`` (1 where
+    the
     shop says nothing) and ``value`` added up.
     """
 

@@ -83,6 +83,7 @@ def evaluate_folds(
             provenance=_provenance(run, opened, judged, dataset),
             name=run.name,
             split=run.split.use,
+            groups=_groups(run, judged),
             samples=run.evaluation.samples,
             confidence=run.evaluation.confidence,
             seed=run.seed,
@@ -151,20 +152,15 @@ def _predictions(bundle: Bundle, base: pl.DataFrame, outputs: np.ndarray) -> Pre
         return Predictions(task, frame.with_columns(pl.Series("probability", decoded["probability"])))
     if task == "rate":
         return Predictions(task, frame.with_columns(pl.col("target").cast(pl.Float64)))
-    return _classified(
-        frame.with_columns(pl.col("target").cast(pl.String)), bundle.target.classes, decoded["probabilities"]
+    probabilities = pl.Series(
+        "probabilities", decoded["probabilities"], dtype=pl.Array(pl.Float64, len(bundle.target.classes))
     )
+    return Predictions(task, frame.with_columns(pl.col("target").cast(pl.String), probabilities), bundle.target.classes)
 
 
-def _classified(frame: pl.DataFrame, classes: tuple[str, ...], probabilities: np.ndarray) -> Predictions:
-    """A class of the test part that training never saw keeps its column, with probability 0: the model is wrong
-    there.
-    """
-    every = tuple(sorted({*classes, *frame["target"].to_list()}))
-    wide = np.zeros((len(frame), len(every)))
-    wide[:, [every.index(name) for name in classes]] = probabilities
-    column = pl.Series("probabilities", wide, dtype=pl.Array(pl.Float64, len(every)))
-    return Predictions("classify", frame.with_columns(column), every)
+def _groups(run: Run, judged: list[Judged]) -> list[object] | None:
+    column = run.evaluation.groups
+    return [v for one in judged for v in one.gathered.frame[column][one.rows].to_list()] if column else None
 
 
 def pooled(parts: list[Predictions]) -> Predictions:

@@ -72,6 +72,7 @@ def gather(run: Run, dataset: Dataset, fold: int = 0) -> Gathered:
         )
     read = [c for spec in run.modalities.values() for c in spec.columns]
     extra = [c for c in ("reviews.item", "reviews.user") if _has(dataset, run.rows.table, c)]
+    extra += [run.evaluation.groups] if run.evaluation.groups else []
     frame = examples(
         dataset,
         run.rows.table,
