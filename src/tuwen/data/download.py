@@ -22,6 +22,7 @@ from tuwen.errors import DataError
 
 PER_HOST = 4  # connections to one host at a time
 REDIRECTS = 5
+BACK_OFF = 0.5  # seconds before the second attempt; twice as long before each further one
 GIVE_UP = 20  # attempts failed in a row before a host is asked no more
 AGAIN = {408, 425, 429, 500, 502, 503, 504}
 HEADERS: Mapping[bytes | str, bytes | str] = {
@@ -123,7 +124,7 @@ async def _one(pool: httpcore.AsyncConnectionPool, url: str, limits: Limits, hos
         return error
     with anyio.move_on_after(limits.deadline):
         for attempt in range(limits.retries + 1):
-            pause = 0.5 * 2**attempt
+            pause = BACK_OFF * 2**attempt
             try:
                 data = await _get(pool, url, limits)
                 host.failed = 0
