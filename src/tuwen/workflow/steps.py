@@ -10,9 +10,10 @@ import polars as pl
 
 from tuwen.bundle.bundle import Bundle
 from tuwen.config import Shop
+from tuwen.data.batch import Batch
 from tuwen.data.collect import collect as collect_shop
-from tuwen.data.sources import read_file
-from tuwen.errors import DataError
+from tuwen.data.sources import format_of, open_file
+from tuwen.errors import DataError, did_you_mean
 from tuwen.progress import Progress, Silent
 
 CHUNK = 256
@@ -43,38 +44,72 @@ def predict(
         out: where to write the answers, by its ending: .csv, .jsonl or .parquet.
     """
     opened, file = Bundle.open(bundle), Path(file)
-    frame = read_file(file)
-    answers = _answers(opened, frame, file.parent, progress or Silent())
+    if not file.is_file():
+        raise DataError("there is no such file", where=str(file))
+    answers = _answers(opened, file, progress or Silent())
     if out is not None:
         _write(answers, Path(out))
     return answers
 
 
-def _answers(bundle: Bundle, frame: pl.DataFrame, folder: Path, progress: Progress) -> pl.DataFrame:
-    kinds = {entry["column"]: entry["kind"] for entry in bundle.inputs}
-    read = {c: c for c in frame.columns if c in kinds}
-    short = {column.partition(".")[2]: column for column in kinds}
-    read |= {c: short[c] for c in frame.columns if c not in kinds and c in short}
+def _answers(bundle: Bundle, file: Path, progress: Progress) -> pl.DataFrame:
+    part = open_file(file, file.name, format_of(file.name, None), encoding=None, separator=None)
+    read = _columns_read(bundle, part.columns, file)
+    answered = []
+    with progress.task("predict", part.rows) as bar:
+        for batch in part.batches(part.columns):
+            for start in range(0, max(len(batch.frame), 1), CHUNK):
+                some = batch.frame[start : start + CHUNK]
+                answered.append(_answered(bundle, some, read, file.parent))
+                bar.advance(len(some))
+            answered += [_unread(batch)] if batch.unread else []
+    found = pl.concat([frame for frame in answered if len(frame)] or answered[:1], how="diagonal_relaxed")
+    if found.is_empty():
+        raise DataError("the file has no rows", where=str(file))
+    return found
+
+
+def _columns_read(bundle: Bundle, columns: list[str], file: Path) -> dict[str, str]:
+    """The file's columns that the bundle reads, and the names it knows them by."""
+    known = [entry["column"] for entry in bundle.inputs]
+    short = {name: column for column in known if (name := column.partition(".")[2]) not in known}
+    read = {c: c if c in known else short[c] for c in columns if c in known or c in short}
     if not read:
-        raise DataError("the file has no column that the bundle reads", seen=frame.columns, allowed=list(kinds))
+        near = next((hint for c in columns if (hint := did_you_mean(c, [*known, *short]))), None)
+        raise DataError(
+            "the file has no column that the bundle reads",
+            where=str(file),
+            seen=", ".join(columns),
+            allowed=known,
+            todo=near,
+        )
+    return read
+
+
+def _answered(bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], folder: Path) -> pl.DataFrame:
+    """The frame without its pictures, with ``prediction``, ``probability`` (of yes, or of the answer) and
+    ``problem``.
+    """
+    if frame.is_empty():
+        return frame
+    kinds = {entry["column"]: entry["kind"] for entry in bundle.inputs}
     pictures = {c for c, column in read.items() if kinds[column] == "image"}
-    found: list[dict[str, Any]] = []
-    with progress.task("predict", len(frame)) as bar:
-        for part in frame.select(list(read)).iter_slices(CHUNK):
-            rows = part.to_dicts()
-            problems = [_open_pictures(bundle, row, pictures, folder) for row in rows]
-            answers = bundle.predict([{read[c]: value for c, value in row.items()} for row in rows])
-            found += [{**answer, "problem": problem} for answer, problem in zip(answers, problems, strict=True)]
-            bar.advance(len(rows))
-    answered = pl.DataFrame(
-        [{k: v for k, v in row.items() if k != "probabilities"} for row in found], infer_schema_length=None
-    )
-    answered = answered.with_columns(pl.col("problem").cast(pl.String))
-    if found and "probabilities" in found[0]:
-        best = [max(row["probabilities"].values()) for row in found]
-        answered = answered.with_columns(pl.Series("probability", best))
-    kept = frame.drop([c for c in (*pictures, *answered.columns) if c in frame.columns])
-    return pl.concat([kept, answered], how="horizontal")
+    rows = frame.select(list(read)).to_dicts()
+    problems = [_open_pictures(bundle, row, pictures, folder) for row in rows]
+    answers = bundle.predict([{read[c]: value for c, value in row.items()} for row in rows])
+    columns = {"prediction": [a["prediction"] for a in answers]}
+    if "probability" in answers[0]:
+        columns["probability"] = [a["probability"] for a in answers]
+    if "probabilities" in answers[0]:
+        columns["probability"] = [max(a["probabilities"].values()) for a in answers]
+    answered = pl.DataFrame(columns).with_columns(pl.Series("problem", problems, dtype=pl.String))
+    return pl.concat([frame.drop(*pictures, *answered.columns, strict=False), answered], how="horizontal")
+
+
+def _unread(batch: Batch) -> pl.DataFrame:
+    """Rows that are none keep a line of their own: nobody should wonder where they went."""
+    problems = [f"row {row.row}: {row.reason}: {row.text[:80]}" for row in batch.unread]
+    return pl.DataFrame({"problem": problems})
 
 
 def _open_pictures(bundle: Bundle, row: dict[str, Any], columns: set[str], folder: Path) -> str | None:
