@@ -17,8 +17,9 @@ import PIL.Image
 import simplejpeg
 from PIL import ImageFilter
 
-from tuwen.preprocess.modality import Arrays, Progress, read_state, write_state
+from tuwen.preprocess.modality import Arrays, read_state, write_state
 from tuwen.preprocess.spec import ArraySpec
+from tuwen.progress import Progress
 
 Fit = Literal["crop", "stretch", "pad"]
 GREY = 127  # what the encoders' normalisation turns into zero

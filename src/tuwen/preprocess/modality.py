@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -12,9 +11,9 @@ import numpy as np
 
 from tuwen.errors import BundleError, TuwenError
 from tuwen.preprocess.spec import ArraySpec
+from tuwen.progress import Progress
 
 Arrays = dict[str, np.ndarray]
-Progress = Callable[[int, int], None]  # called with (rows done, rows in all)
 
 STATE = "state.json"
 

@@ -41,7 +41,7 @@ class Header:
     directory: int  # byte offset
 
 
-def read_header(data: bytes | np.memmap) -> Header:
+def read_header(data: bytes) -> Header:
     """The start of the file. Raises DataError where it is not such a file."""
     raw = memoryview(data)
     if bytes(raw[:4]) != b"E5S1":
@@ -66,7 +66,7 @@ def read_header(data: bytes | np.memmap) -> Header:
 
 def read_tensors(path: Path) -> tuple[Header, dict[str, np.ndarray]]:
     """Every tensor as float32, matrices as [out, in]; ``emb.word`` [words, width] in tuwen's numbering."""
-    data = np.memmap(path, np.uint8, "r")
+    data = path.read_bytes()
     header = read_header(data)
     raw, at = memoryview(data), header.directory
     (n,) = struct.unpack_from("<i", raw, at)
@@ -78,7 +78,7 @@ def read_tensors(path: Path) -> tuple[Header, dict[str, np.ndarray]]:
         quantised, _count, offset, size = struct.unpack_from("<BIQQ", raw, at + 2 + length)
         at += 2 + length + 21
         part = data[offset : offset + size]
-        flat = dequantise(part) if quantised else np.frombuffer(part.tobytes(), "<f4").copy()
+        flat = dequantise(part) if quantised else np.frombuffer(part, "<f4").copy()
         tensors[name] = (
             flat.reshape(-1, header.inner if name.endswith(".fo.w") else header.width) if _matrix(name) else flat
         )
@@ -92,9 +92,9 @@ def _matrix(name: str) -> bool:
     return name in ("emb.word", "emb.pos", "emb.type") or name.endswith((".q.w", ".k.w", ".v.w", "o.w", ".fi.w"))
 
 
-def dequantise(raw: np.ndarray) -> np.ndarray:
-    """uint8 [18 × blocks] → float32 [32 × blocks]."""
-    blocks = np.frombuffer(raw.tobytes(), _Q4)
+def dequantise(raw: bytes) -> np.ndarray:
+    """18 bytes a block → float32 [32 × blocks]."""
+    blocks = np.frombuffer(raw, _Q4)
     out = np.empty((len(blocks), BLOCK), np.float32)
     out[:, :16] = blocks["nibbles"] & 15
     out[:, 16:] = blocks["nibbles"] >> 4

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from tuwen.errors import DataError
-from tuwen.preprocess.modality import Arrays, Progress, not_fitted, read_state, write_state
+from tuwen.preprocess.modality import Arrays, not_fitted, read_state, write_state
 from tuwen.preprocess.spec import ArraySpec
+from tuwen.progress import Progress
 
 CLIP = 5.0  # standard deviations; one absurd price must not drown the rest of the row
 

@@ -9,9 +9,10 @@ from typing import Literal, Self
 import numpy as np
 
 from tuwen.preprocess.cleaning import clean
-from tuwen.preprocess.modality import Arrays, Progress, not_fitted, read_state, write_state
+from tuwen.preprocess.modality import Arrays, not_fitted, read_state, write_state
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.preprocess.words import Vocabulary, characters, padded, words
+from tuwen.progress import Progress
 
 Tokens = Literal["word", "character"]
 

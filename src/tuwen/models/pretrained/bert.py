@@ -67,12 +67,13 @@ class Bert(nn.Module):
         weight = real.unsqueeze(-1).to(x.dtype)
         return (x * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
-    def states(self, ids: Tensor, real: Tensor) -> Tensor:
-        """The last layer, f32 [batch, length, width]; ``real`` bool [batch, length] is false on padding."""
+    def states(self, ids: Tensor, real: Tensor | None) -> Tensor:
+        """The last layer, f32 [batch, length, width]; ``real`` bool [batch, length], None where nothing is padding."""
         positions = torch.arange(ids.shape[1], device=ids.device)
         x = self.dropout(self.norm(self.word(ids) + self.position(positions)))
-        # the first place is always looked at: softmax over nothing would be NaN
-        mask = (real | (positions == 0)).view(ids.shape[0], 1, 1, ids.shape[1])
+        mask = None
+        if real is not None:  # the first place is always looked at: softmax over nothing would be NaN
+            mask = (real | (positions == 0)).view(ids.shape[0], 1, 1, ids.shape[1])
         for block in self.blocks:
             x = block(x, mask)
         return x
