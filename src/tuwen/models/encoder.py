@@ -48,15 +48,18 @@ class Encoder(nn.Module):
 
 
 class Standardise(nn.Module):
-    """Centre and scale each feature by the train part's mean and deviation: frozen vectors are narrow cones
-    otherwise.
+    """Centre and scale each feature by the train part's mean and deviation: frozen vectors are narrow cones otherwise.
+
+    ``size`` multiplies the result. With Adam every weight moves alike, so a modality with many features of size 1 learns
+    faster than one with few, and a fusion then overfits the wide one: make the wide one small.
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, size: float = 1.0) -> None:
         super().__init__()
+        self.size = size
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
 
@@ -68,7 +71,7 @@ class Standardise(nn.Module):
         # a feature that hardly varies would be blown up to noise
         floor = max(float(np.median(deviation)) * 0.1, 1e-6)
         self.mean.copy_(torch.from_numpy(vectors.mean(axis=0)))
-        self.scale.copy_(torch.from_numpy(1.0 / np.maximum(deviation, floor)))
+        self.scale.copy_(torch.from_numpy(self.size / np.maximum(deviation, floor)))
 
     def forward(self, vector: Tensor) -> Tensor:  # [batch, width]
         return (vector - self.mean) * self.scale

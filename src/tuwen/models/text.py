@@ -105,19 +105,29 @@ class Ngram(Encoder):
 class Pretrained(Encoder):
     """A pretrained sentence encoder: mean of the last layer's states over the real tokens.
 
-    Frozen, it runs in ONNX Runtime before training and this module only standardises the cached vectors. Otherwise the
-    top ``train_layers`` blocks are trained (all of them and the word embeddings when None).
+    Frozen, it runs in ONNX Runtime in ``precision`` before training and this module only standardises the cached
+    vectors
+    to ``size`` (see :class:`Standardise`). Otherwise the top ``train_layers`` blocks are trained (all of them and the
+    word
+    embeddings when None).
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("tokens", "vector")
 
     def __init__(
-        self, spec: ArraySpec, *, frozen: bool = True, train_layers: int | None = None, dropout: float = 0.0
+        self,
+        spec: ArraySpec,
+        *,
+        frozen: bool = True,
+        train_layers: int | None = None,
+        precision: Literal["int8", "float32"] = "int8",
+        size: float = 1.0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__(spec)
         self.width = 384
         if spec.kind == "vector":
-            self.network: nn.Module = Standardise(self.width)
+            self.network: nn.Module = Standardise(self.width, size)
         else:
             self.network = self._load()
             self._freeze(0 if frozen else train_layers)
@@ -145,7 +155,9 @@ class Pretrained(Encoder):
         if vector is not None:
             return self.dropout(self.network(vector))
         assert ids is not None
-        if not torch.jit.is_tracing():  # padding beyond the longest row is wasted work; eights, so that few shapes recur
+        if (
+            not torch.jit.is_tracing()
+        ):  # padding beyond the longest row is wasted work; eights, so that few shapes recur
             ids = ids[:, : -(-max(int((ids != 0).sum(dim=1).max()), 1) // 8) * 8]
         return self.dropout(self.network(ids.long()))  # [batch, 384]
 
