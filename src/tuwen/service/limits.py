@@ -1,0 +1,26 @@
+"""What is too much for one request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one request, and all of them together, may take.
+
+    Attributes:
+        body_bytes: a whole request body, pictures included.
+        picture_bytes: one picture.
+        rows: rows in one request.
+        read_seconds: until the whole body must have arrived.
+        workers: predictions made at the same time; the network itself uses every core.
+        waiting: requests that may wait for a worker before the next is told to come back later.
+    """
+
+    body_bytes: int = 32_000_000
+    picture_bytes: int = 20_000_000
+    rows: int = 256
+    read_seconds: float = 30.0
+    workers: int = 1
+    waiting: int = 64

@@ -1,0 +1,119 @@
+"""What goes over the wire: requests and answers, with examples for the OpenAPI page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from tuwen.service.predictor import Input, Kind
+
+# a small grey picture, so that the example can be sent as it stands
+EXAMPLE_PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAAAAACMmsGiAAAAEUlEQVR42mOcxsDAwMSAQgAAC4YAnntK0aUAAAAASUVORK5CYII="
+EXAMPLES: dict[str, JsonValue] = {
+    "image": EXAMPLE_PICTURE,
+    "text": "做工真的很好, it arrived two days early",
+    "number": 49.9,
+    "category": "Home 家居",
+    "date": "2025-06-14",
+    "list": ["Comedy", "Drama"],
+}
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "image": {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/*"},
+    "text": {"type": "string"},
+    "number": {"type": "number"},
+    "category": {"type": "string"},
+    "date": {"type": "string", "format": "date-time"},
+    "list": {"type": "array", "items": {"type": "string"}},
+}
+
+
+class PredictRequest(BaseModel):
+    """Rows to answer. Columns by qualified name, or by their last part where that is unambiguous."""
+
+    model_config = ConfigDict(extra="forbid")
+    rows: list[dict[str, JsonValue]] = Field(min_length=1)
+
+
+class Prediction(BaseModel):
+    """The answer to one row."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [{"prediction": 4.2}]})
+    prediction: float | int | str = Field(description="the rating, 0 or 1, or the name of the class")
+    probability: float | None = Field(None, description="of 1, where the task is yes or no")
+    probabilities: dict[str, float] | None = Field(None, description="by class, where the task is to classify")
+
+
+class PredictResponse(BaseModel):
+    """One prediction a row, in the order of the rows."""
+
+    bundle: str
+    predictions: list[Prediction]
+
+
+class InputColumn(BaseModel):
+    """A column that the bundle reads."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"column": "items.images", "kind": "image", "modality": "picture"}]}
+    )
+    column: str
+    kind: Kind
+    modality: str
+
+
+class BundleResponse(BaseModel):
+    """What is served."""
+
+    name: str
+    tuwen: str = Field(description="the version that made the bundle")
+    format: int
+    task: str
+    target: str | None = Field(None, description="the column that it predicts")
+    classes: list[str] | None = None
+    range: tuple[float, float] | None = Field(None, description="the ratings seen in training, lowest and highest")
+    inputs: list[InputColumn]
+    limits: dict[str, int]
+
+
+class HealthResponse(BaseModel):
+    status: str = Field("ok", examples=["ok"])
+
+
+def describe(manifest: dict[str, Any], inputs: Sequence[Input], limits: dict[str, int]) -> BundleResponse:
+    """The public part of a bundle's manifest."""
+    target = manifest.get("target", {})
+    low, high = target.get("low"), target.get("high")
+    return BundleResponse(
+        name=manifest["name"],
+        tuwen=manifest["tuwen"],
+        format=manifest["format"],
+        task=manifest["task"],
+        target=manifest.get("architecture", {}).get("task", {}).get("options", {}).get("target"),
+        classes=target.get("classes"),
+        range=None if low is None or high is None else (low, high),
+        inputs=[InputColumn(column=i["column"], kind=i["kind"], modality=i["modality"]) for i in inputs],
+        limits=limits,
+    )
+
+
+def request_body(inputs: Sequence[Input]) -> dict[str, Any]:
+    """The OpenAPI description of ``POST /v1/predict`` for this bundle's own columns, as JSON and as a form."""
+    row = {"type": "object", "properties": {i["column"]: SCHEMAS[i["kind"]] for i in inputs}, "minProperties": 1}
+    json_schema = {
+        "type": "object",
+        "required": ["rows"],
+        "properties": {"rows": {"type": "array", "minItems": 1, "items": row}},
+        "additionalProperties": False,
+    }
+    binary = {"type": "string", "contentMediaType": "image/*", "format": "binary"}
+    form = {i["column"]: binary if i["kind"] == "image" else SCHEMAS[i["kind"]] for i in inputs}
+    example = {"rows": [{i["column"]: EXAMPLES[i["kind"]] for i in inputs}]}
+    return {
+        "required": True,
+        "content": {
+            "application/json": {"schema": json_schema, "example": example},
+            "multipart/form-data": {"schema": {"type": "object", "properties": form}},
+        },
+    }

@@ -1,0 +1,33 @@
+"""What the service asks of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, TypedDict
+
+Kind = Literal["image", "text", "number", "category", "date", "list"]
+
+
+class Input(TypedDict):
+    """One column the bundle reads: its qualified name, what it holds, and the modality it belongs to."""
+
+    column: str
+    kind: Kind
+    modality: str
+
+
+class Predictor(Protocol):
+    """A bundle in use.
+
+    ``predict`` takes rows by qualified column name: pictures as the bytes of an image file, numbers as float, dates as
+    datetime, categories and texts as str, lists as list[str], None for what is absent. It answers each row with a dict
+    that JSON can hold: ``prediction``, and ``probability`` or ``probabilities``.
+    """
+
+    @property
+    def manifest(self) -> dict[str, Any]: ...
+
+    @property
+    def inputs(self) -> Sequence[Any]: ...
+
+    def predict(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]: ...

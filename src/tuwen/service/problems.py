@@ -1,0 +1,83 @@
+"""Errors as ``application/problem+json`` (RFC 9457): the same fields that the command line prints."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from tuwen.errors import BundleError, ConfigError, DataError, InUse, MissingExtra, TuwenError
+
+
+class RequestError(DataError):
+    """A request that is refused with a status of its own."""
+
+    def __init__(self, status: HTTPStatus, what: str, **fields: str | None) -> None:
+        self.status = status
+        super().__init__(what, **fields)
+
+
+class Problem(BaseModel):
+    """What went wrong, where, what was seen there, what would have been accepted, what to do."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Unprocessable Content",
+                    "status": 422,
+                    "what": "the bundle reads no column 'titel'",
+                    "where": "row 1",
+                    "allowed": "items.title, items.images",
+                    "todo": "did you mean 'title'?",
+                    "request": "8c0f2f3a9d1b",
+                }
+            ]
+        }
+    )
+    type: str = "about:blank"
+    title: str
+    status: int
+    what: str
+    where: str | None = None
+    seen: str | None = None
+    allowed: str | None = None
+    todo: str | None = None
+    request: str | None = Field(None, description="the number of the request, as the log has it")
+
+
+STATUS: dict[type[TuwenError], HTTPStatus] = {
+    ConfigError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    DataError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    InUse: HTTPStatus.CONFLICT,
+    MissingExtra: HTTPStatus.SERVICE_UNAVAILABLE,
+    BundleError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+def response(error: TuwenError, request_number: str | None = None) -> JSONResponse:
+    """The answer that tells ``error``."""
+    status = error.status if isinstance(error, RequestError) else STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
+    problem = Problem(title=status.phrase, status=status, request=request_number, **error.fields())
+    headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    content = problem.model_dump(exclude_none=True)
+    return JSONResponse(content, status, headers, media_type="application/problem+json")
+
+
+async def on_tuwen_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TuwenError)
+    return response(error, request.scope.get("tuwen.request"))
+
+
+async def on_http_error(request: Request, error: Exception) -> JSONResponse:
+    """No such path, wrong method, a form that cannot be read."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    what = error.detail if error.detail != status.phrase else f"{status.phrase.lower()}: {request.url.path}"
+    answer = response(RequestError(status, what), request.scope.get("tuwen.request"))
+    answer.headers.update(error.headers or {})
+    return answer
