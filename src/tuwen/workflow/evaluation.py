@@ -20,7 +20,6 @@ from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture, joined_text
 from tuwen.data.language import languages
-from tuwen.errors import BundleError
 from tuwen.evaluation.baselines import trivial
 from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.render import render
@@ -30,7 +29,7 @@ from tuwen.training.batches import outputs_of
 from tuwen.training.inputs import EncodedInput, Input
 from tuwen.workflow.gathering import Gathered, content_columns, gather
 from tuwen.workflow.preparing import make_input, raw_values
-from tuwen.workflow.training import train
+from tuwen.workflow.training import train_once
 
 LATENCY_ROWS = 30
 KINDS = {"image": "picture"}  # what a report calls a kind of modality, where it is not its own name
@@ -203,7 +202,8 @@ def _baselines(
             answers = []
             for bundle in bundles:
                 fold = bundle.manifest["data"]["fold"]
-                trained = _trained(alone, dataset, out / "baselines" / f"{kind}_only" / f"fold-{fold}", fold, progress)
+                folder = out / "baselines" / f"{kind}_only" / f"fold-{fold}"
+                trained = Bundle.open(train_once(alone, dataset, folder, fold, progress))
                 answers.append(_judge(alone, trained, dataset, progress).predictions)
             found[f"{kind}_only"] = _same_rows(pooled(answers), model)
     return found
@@ -221,18 +221,6 @@ def _only(run: Run, names: list[str]) -> Run:
     """The run with some of its modalities; the rows and the split stay those of the whole run."""
     kept = {name: run.modalities[name] for name in names}
     return run.model_copy(update={"modalities": kept, "content": content_columns(run)})
-
-
-def _trained(run: Run, dataset: Dataset, folder: Path, fold: int, progress: Progress) -> Bundle:
-    """The baseline's bundle: the one that lies there if it is of the same run and data, else trained now."""
-    try:
-        bundle = Bundle.open(folder)
-        data = bundle.manifest["data"]
-        if bundle.run == run.plain() and (data["hash"], data["fold"]) == (dataset.hash, fold):
-            return bundle
-    except BundleError:
-        pass
-    return Bundle.open(train(run, dataset, folder, progress=progress, fold=fold))
 
 
 def _same_rows(other: Predictions, model: Predictions) -> Predictions:
@@ -272,7 +260,7 @@ def _latency(bundle: Bundle, one: Judged, dataset: Dataset) -> tuple[float, floa
 def bundle_rows(bundle: Bundle, frame: pl.DataFrame, dataset: Dataset) -> list[dict[str, Any]]:
     """The rows of a frame as :meth:`Bundle.predict` takes them, pictures as bytes."""
     pictures = {entry["column"] for entry in bundle.inputs if entry["kind"] == "image"}
-    rows = frame.select([entry["column"] for entry in bundle.inputs]).to_dicts()
+    rows = frame.select(list(dict.fromkeys(entry["column"] for entry in bundle.inputs))).to_dicts()
     for row in rows:
         for column in pictures:
             row[column] = dataset.media.read(row[column][0]) if row[column] else None

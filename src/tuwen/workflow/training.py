@@ -16,10 +16,11 @@ import numpy as np
 import torch
 
 from tuwen import __version__
-from tuwen.bundle.files import writing
+from tuwen.bundle.files import read_manifest, writing
 from tuwen.bundle.network import save_weights
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
+from tuwen.errors import BundleError
 from tuwen.models import FUSIONS, TASKS
 from tuwen.models.assemble import Part, assemble
 from tuwen.models.encoder import Encoder
@@ -76,13 +77,23 @@ def train(
         score=_score(target),
         augment={n: m.augment for n, m in modalities.items() if run.modalities[n].use == "image" and not _is_vector(m)},
         checkpoint=work / "checkpoint.safetensors",
-        fingerprint=_fingerprint(run, dataset, fold),
+        fingerprint=fingerprint(run, dataset, fold),
         progress=progress,
     )
     cost = _cost(model, trained, prepared)
     _write(out, run, dataset, fold, gathered, modalities, target, model, trained, cost)
     shutil.rmtree(work, ignore_errors=True)
     return out
+
+
+def train_once(run: Run, dataset: Dataset, out: Path, fold: int, progress: Progress | None) -> Path:
+    """:func:`train`, unless the bundle of the same run, data and fold lies there already: a stopped series goes on."""
+    try:
+        if read_manifest(out)["fingerprint"] == fingerprint(run, dataset, fold):
+            return out
+    except (BundleError, KeyError):
+        pass
+    return train(run, dataset, out, progress=progress, fold=fold)
 
 
 def _prepare(
@@ -140,7 +151,8 @@ def _is_vector(modality: Modality) -> bool:
     return isinstance(modality, Frozen)
 
 
-def _fingerprint(run: Run, dataset: Dataset, fold: int) -> str:
+def fingerprint(run: Run, dataset: Dataset, fold: int) -> str:
+    """Everything that the parameters depend on: a bundle or checkpoint with the same one needs no training."""
     told = run.plain()
     told["training"].pop("checkpoint_seconds")
     text = json.dumps([__version__, told, dataset.hash, fold], sort_keys=True)
@@ -180,6 +192,7 @@ def _write(
         "media": dataset.manifest["media_limits"],
         "data": {"hash": dataset.hash, "fold": fold, "split": gathered.split.label, "rows": gathered.counts()},
         "best_epoch": trained.best_epoch,
+        "fingerprint": fingerprint(run, dataset, fold),
         "cost": cost,
     }
     with writing(out, manifest) as folder:

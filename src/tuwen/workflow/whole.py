@@ -13,7 +13,7 @@ from tuwen.errors import ConfigError
 from tuwen.progress import Progress
 from tuwen.workflow.evaluation import evaluate_folds
 from tuwen.workflow.gathering import split_of
-from tuwen.workflow.training import train
+from tuwen.workflow.training import train_once
 
 
 def run(
@@ -39,5 +39,5 @@ def run(
     bundles = []
     for fold in range(folds):
         folder = out / "bundle" if folds == 1 else out / "folds" / f"bundle-{fold}"
-        bundles.append(train(spec, dataset, folder, progress=progress, fold=fold))
+        bundles.append(train_once(spec, dataset, folder, fold, progress))
     return evaluate_folds(bundles, dataset, out, progress)
