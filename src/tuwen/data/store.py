@@ -176,6 +176,7 @@ class MediaWriter(MediaStore):
 
     def _connection(self) -> sqlite3.Connection:
         """The index with all rows in it, for the methods that read."""
+        self._shard.flush()
         self._insert()
         return self._index
 
@@ -188,9 +189,9 @@ class MediaWriter(MediaStore):
                 if self._shard.tell() >= SHARD_BYTES:
                     self._next_shard()
                 height, width, *_ = simplejpeg.decode_jpeg_header(data)
-                self._pictures[key] = (key, self._number, self._shard.tell(), len(data), width, height)
-                with _full_disk(self.folder):
-                    self._shard.write(data)
+                offset = self._shard.tell()
+                self._shard.write(data)  # first, so that Ctrl-C never leaves a row without its bytes
+                self._pictures[key] = (key, self._number, offset, len(data), width, height)
         return keys
 
     def known(self, states: Mapping[str, str]) -> dict[str, str | None]:
@@ -203,17 +204,19 @@ class MediaWriter(MediaStore):
         """Store what references, each in its state, have become; returns the keys."""
         keys = self.put([data for _, _, data in sources])
         for (reference, state, _), key in zip(sources, keys, strict=True):
-            self._note((reference, state, key, None, None, None))
+            self._sources[reference] = (reference, state, key, None, None, None)
+        self._commit_by_time()
         return keys
 
     def refuse(self, reference: str, state: str, reason: DataError) -> None:
         """Put ``reference`` into quarantine. With an empty ``state`` it is tried anew next time."""
-        self._note((reference, state, None, None, reason.what, reason.seen))
+        self._sources[reference] = (reference, state, None, None, reason.what, reason.seen)
+        self._commit_by_time()
 
     def settle(self, places: Mapping[str, str]) -> None:
         """Say where each quarantined reference stands in the shop's files, and forget those that stand nowhere now."""
         self._insert()
-        with _full_disk(self.folder):
+        with self._all_or_nothing():
             known = [r for (r,) in self._index.execute("SELECT reference FROM sources WHERE key IS NULL")]
             gone = [(reference,) for reference in known if reference not in places]
             self._index.executemany("DELETE FROM sources WHERE reference = ?", gone)
@@ -223,14 +226,13 @@ class MediaWriter(MediaStore):
     def commit(self) -> None:
         """Make everything so far last: bytes first, then the rows that point at them."""
         self._committed = time.monotonic()
-        with _full_disk(self.folder):
-            self._shard.flush()
-            os.fsync(self._shard.fileno())
-            self._insert()
+        self._shard.flush()
+        os.fsync(self._shard.fileno())
+        self._insert()
+        with self._all_or_nothing():
             self._index.commit()
 
-    def _note(self, row: tuple[str | None, ...]) -> None:
-        self._sources[str(row[0])] = row
+    def _commit_by_time(self) -> None:
         if time.monotonic() - self._committed > SECONDS:
             self.commit()
 
@@ -250,11 +252,24 @@ class MediaWriter(MediaStore):
 
     def _insert(self) -> None:
         """Rows go in together and sorted, which a B-tree takes far faster than one by one."""
-        with _full_disk(self.folder):
-            for rows, into in ((self._pictures, "INSERT INTO pictures"), (self._sources, "REPLACE INTO sources")):
+        into = ((self._pictures, "INSERT OR IGNORE INTO pictures"), (self._sources, "REPLACE INTO sources"))
+        with self._all_or_nothing():
+            for rows, what in into:
                 if rows:
-                    self._index.executemany(f"{into} VALUES (?, ?, ?, ?, ?, ?)", [rows[k] for k in sorted(rows)])
+                    self._index.executemany(f"{what} VALUES (?, ?, ?, ?, ?, ?)", [rows[k] for k in sorted(rows)])
                     rows.clear()
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """A failed write takes back all since the last commit: no reference may outlive the row of its picture."""
+        try:
+            with _full_disk(self.folder):
+                yield
+        except (sqlite3.Error, OSError):
+            self._pictures.clear()
+            self._sources.clear()
+            self._index.rollback()
+            raise
 
     def _close_shard(self) -> None:
         try:

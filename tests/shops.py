@@ -1,0 +1,50 @@
+"""Small shops on disk for the tests of collect."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from tuwen.config import Shop
+from tuwen.data.collect import collect
+from tuwen.data.dataset import Dataset
+
+
+def jpeg(number: int, side: int = 24) -> bytes:
+    """A picture of its own for every number."""
+    rng = np.random.default_rng(number)
+    return simplejpeg.encode_jpeg(rng.integers(0, 256, (side, side, 3), dtype=np.uint8), quality=80)
+
+
+def png(colour: str, size: tuple[int, int] = (30, 20)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Desk:
+    """A folder with a shop's files in ``shop/`` and its dataset in ``dataset/``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.shop, self.out = folder / "shop", folder / "dataset"
+        self.shop.mkdir()
+
+    def write(self, name: str, data: str | bytes, encoding: str = "utf-8") -> Path:
+        path = self.shop / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encode(encoding) if isinstance(data, str) else data)
+        return path
+
+    def collect(self, progress: Any = None, **tables: Any) -> dict[str, Any]:
+        return collect(self.describe(**tables), self.out, progress=progress)
+
+    def describe(self, **tables: Any) -> Shop:
+        return Shop.model_validate({"name": "test", "root": str(self.shop), **tables})
+
+    def dataset(self) -> Dataset:
+        return Dataset.open(self.out)
