@@ -78,9 +78,10 @@ def collect(shop_yaml: ShopYaml, out: Out, override: Override = None, json: Json
 
 
 def _show_dataset(screen: Screen, manifest: dict[str, Any], out: Path) -> None:
-    from tuwen.cli.summaries import dataset_rows
+    from tuwen.cli.summaries import dataset_notes, dataset_rows
 
-    screen.table(("table", "rows"), dataset_rows(manifest))
+    screen.table(("table", "rows", "rejected", "without text", "without picture"), dataset_rows(manifest))
+    screen.say(*dataset_notes(manifest, out))
     screen.say(f"dataset: {out}")
 
 

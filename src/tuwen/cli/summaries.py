@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tuwen.errors import ConfigError, did_you_mean
@@ -35,6 +36,34 @@ def components(kind: str) -> dict[str, dict[str, str]]:
     }
 
 
-def dataset_rows(manifest: dict[str, Any]) -> list[tuple[str, int]]:
-    """Table → rows, as a dataset's manifest counts them."""
-    return [(name, found["rows"]) for name, found in manifest["tables"].items()]
+def dataset_rows(manifest: dict[str, Any]) -> list[tuple[object, ...]]:
+    """One line a table: rows kept and rejected, shares without text and without picture."""
+
+    def share(found: dict[str, Any], what: str) -> str:
+        return f"{found[what]:.1%}" if what in found else "–"
+
+    return [
+        (name, found["rows"], found["rejected"], share(found, "without_text"), share(found, "without_picture"))
+        for name, found in manifest["tables"].items()
+    ]
+
+
+def dataset_notes(manifest: dict[str, Any], out: Path) -> list[str]:
+    """What was left out and why, and what looks odd."""
+    lines = [
+        f"rejected {name}: {_counted(found['reasons'])}"
+        for name, found in manifest["tables"].items()
+        if found["reasons"]
+    ]
+    if lines:
+        lines.append(f"  each such row is in {out / 'rejected.parquet'}")
+    pictures = manifest["pictures"]
+    if pictures["references"]:
+        lines.append(f"pictures: {pictures['stored']:,} stored, {pictures['read_now']:,} read now")
+    if pictures["quarantined"]:
+        lines.append(f"not readable: {_counted(pictures['quarantined'])}")
+    return lines + [f"note: {warning}" for warning in manifest["warnings"]]
+
+
+def _counted(reasons: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())

@@ -259,8 +259,8 @@ def draw_item(kind: str, colour: Colour, pattern: Pattern, rng: np.random.Genera
     angle, zoom = rng.uniform(-7, 7), rng.uniform(0.84, 1.0)
     side = round(SIDE * zoom)
     place = (round((SIDE - side) * rng.uniform(0, 1)), round((SIDE - side) * rng.uniform(0, 1)))
-    layer = layer.rotate(angle, Image.Resampling.BILINEAR).resize((side, side), Image.Resampling.BOX)
-    outline = outline.rotate(angle, Image.Resampling.BILINEAR).resize((side, side), Image.Resampling.BOX)
+    layer = layer.resize((side, side), Image.Resampling.BOX).rotate(angle, Image.Resampling.BILINEAR)
+    outline = outline.resize((side, side), Image.Resampling.BOX).rotate(angle, Image.Resampling.BILINEAR)
     shade = _ramp().resize((side, side)).point(lambda v: max(0.0, v - 90) * 0.55)
     layer.paste((22, 20, 34), mask=shade)
 

@@ -32,6 +32,7 @@ reviews:
 events:
   source: events.csv
   columns: {user: customer, item: sku, time: at, kind: action, quantity: qty, value: amount}
+rating_range: [1, 5]
 media:
   root: photos
 """
@@ -201,6 +202,7 @@ def _write_reviews(path: Path, reviews: list[Review]) -> int:
         ("R90002", one.user, one.sku, one.time, "NaN", "没有数字的评分"),
         ("R90003", one.user, one.sku, "2025-13-45", "4", "a day no calendar has"),
         (reviews[2].number, one.user, one.sku, one.time, "4", "编号重复的评价"),
+        ("R90004", one.user, one.sku, one.time, "55", "more stars than there are"),
     ]
     _write_csv(path, ("number", "customer", "sku", "date", "stars", "comment"), [*rows, *bad], encoding="gb18030")
     return len(bad)
