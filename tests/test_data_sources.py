@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tuwen.data.batch import Part, series
@@ -87,6 +87,8 @@ def test_what_python_writes_as_csv_comes_back(
     quoting: int,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
+    # Python leaves a lone carriage return unquoted where lines end otherwise, and nobody can tell it from a line's end.
+    assume(quoting == csv.QUOTE_ALL or ending == "\r\n" or "\r" not in "".join(c for row in rows for c in row))
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=separator, lineterminator=ending, quoting=quoting)
     writer.writerows([("a", "b", "c"), *rows])
@@ -169,7 +171,10 @@ def test_series_loses_nothing() -> None:
     assert series("x", [2**70, 1]).dtype == pl.Float64
     assert series("x", [1, "a", None]).to_list() == ["1", "a", None]
     assert series("x", [datetime(2024, 1, 1), None]).dtype == pl.Datetime("us")
-    assert series("x", [Decimal("1.50"), None]).to_list() == ["1.50", None]
+    assert series("x", [Decimal("7.00"), None, Decimal("8")]).to_list() == [7, None, 8]
+    assert series("x", [Decimal("1.50"), None, Decimal("1E+999999")]).to_list() == [1.5, None, float("inf")]
+    assert str(series("x", [Decimal("NaN")])[0]) == "nan"
+    assert series("x", [Decimal("1.50"), "a"]).to_list() == ["1.50", "a"]
     assert series("x", [b"a", None]).dtype == pl.Binary
     assert series("x", [True, None]).dtype == pl.Boolean
     assert series("x", [["a"], []]).dtype == pl.List(pl.String)

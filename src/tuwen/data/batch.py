@@ -64,6 +64,9 @@ def numbered(count: int, start: int = 1) -> pl.Series:
 def series(name: str, values: list[Any]) -> pl.Series:
     """Python values as a column: of their own type where they share one, else each as text, so that nothing is lost."""
     kinds = {type(value) for value in values if value is not None}
+    if kinds == {Decimal}:
+        values = [None if value is None else _number(value) for value in values]
+        kinds = {type(value) for value in values if value is not None}
     if kinds <= {int, float}:
         if float not in kinds and all(value is None or -(2**63) <= value < 2**63 for value in values):
             return pl.Series(name, values, pl.Int64)
@@ -85,10 +88,16 @@ _TYPES: dict[type, Any] = {
 }
 
 
+def _number(value: Decimal) -> int | float:
+    """What a database calls numeric: whole where it is (``7.00`` may be a key), else floating-point."""
+    whole = value.is_finite() and value.adjusted() < 19 and value == value.to_integral_value()
+    return int(value) if whole else float(value)
+
+
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, Decimal | datetime | date):
+    if isinstance(value, Decimal | date):
         return str(value)
     if isinstance(value, bytes):
         return repr(value)

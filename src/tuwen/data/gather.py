@@ -19,7 +19,7 @@ from tuwen.data.pictures import Pictures
 from tuwen.data.references import references
 from tuwen.data.schema import TEXT_LIMIT, Table
 from tuwen.data.validate import FILE, ROW
-from tuwen.data.values import inferred
+from tuwen.data.values import inferred, times
 from tuwen.errors import DataError
 from tuwen.progress import Progress
 
@@ -85,7 +85,7 @@ def gather(name: str, source: TableSource, table: Table, folder: Path, pictures:
     if source.duplicates == "sum":
         frame, merged = _summed(frame, table)
     unique = validate.check_keys(frame, name, table)
-    rejected = pl.concat([*bad, *unique.rejected])
+    rejected = pl.concat([*bad, *unique.rejected]).sort("file", "row", maintain_order=True)
     if unique.good.is_empty():
         raise _nothing_left(name, source.source, rejected)
     if cut:
@@ -144,8 +144,10 @@ def _one_frame(parts: list[pl.DataFrame], known: list[str], *, text: bool) -> pl
         values = frame[column]
         if values.dtype in (pl.Null, pl.Categorical, pl.Enum):
             values = values.cast(pl.String)
-        elif values.dtype == pl.Decimal:
+        elif isinstance(values.dtype, pl.Decimal):
             values = values.cast(pl.Float64)
+        elif isinstance(values.dtype, pl.Datetime) and column not in known:
+            values, _ = times(values)
         if text and column not in known and column not in (FILE, ROW):
             values = inferred(values)
         columns.append(values)
