@@ -18,21 +18,24 @@ from tuwen.preprocess.spec import ArraySpec
 from tuwen.preprocess.words import Vocabulary
 from tuwen.progress import Progress
 
-Tokens = Literal["word", "character", "subword", "ngram", "e5-small", "minilm"]
+Tokens = Literal["word", "character", "subword", "ngram", "word-ngram", "character-ngram", "e5-small", "minilm"]
+NGRAMS = ("ngram", "word-ngram", "character-ngram")
 
 # length, vocabulary and min_count where the run says nothing
-DEFAULTS = {"ngram": (1024, 200_000, 2), "subword": (100, 8_000, 2)}
+DEFAULTS = dict.fromkeys(NGRAMS, (1024, 200_000, 2)) | {"subword": (100, 8_000, 2)}
 SIMPLE = (100, 20_000, 1)
+MAX_CHARACTERS = 10_000_000
 
 
 class Text:
     """Chinese and English text as ids.
 
     Args:
-        tokens: ``word`` (Chinese words by rjieba, ``\\w+`` elsewhere, emoji; no punctuation), ``character`` (every one of
-            them, spaces too), ``subword`` (byte pairs trained on the train part), ``ngram`` (a TF-IDF bag), ``e5-small``
-            and ``minilm`` (the tokenisers of the pretrained encoders).
-        length: tokens kept of one text; default 100 (n-grams: 1024).
+        tokens: ``word`` (Chinese words by rjieba, ``\\w+`` elsewhere, emoji; no punctuation), ``character`` (every one,
+            spaces too), ``subword`` (byte pairs trained on the train part), ``word-ngram``, ``character-ngram`` and
+            ``ngram`` (a TF-IDF bag of the one, the other or both), ``e5-small`` and ``minilm`` (the tokenisers of the
+            pretrained encoders).
+        length: tokens kept of one text; default 100 (n-grams: 1024 different ones).
         vocabulary: how many different ids there may be; default 20,000 (sub-words 8,000, n-grams 200,000; fixed for the
             pretrained).
         min_count: tokens seen less often in the train part are unknown (n-grams: in fewer texts); default 1 (sub-words
@@ -40,7 +43,7 @@ class Text:
         lower: fold upper case; the pretrained tokenisers have their own way.
         truncate: which tokens of a longer text go: those at the ``end``, or in the ``middle`` (a review's verdict often
             stands last).
-        word_ngrams, character_ngrams: smallest and largest n, or null for none.
+        word_ngrams, character_ngrams: smallest and largest n.
         prefix: what the text is given to start with; default ``query: `` for e5-small, nothing elsewhere.
         max_characters: a longer text is cut here before anything else is done with it.
     """
@@ -54,8 +57,8 @@ class Text:
         min_count: int | None = None,
         lower: bool = True,
         truncate: Literal["end", "middle"] = "end",
-        word_ngrams: Range | None = (1, 2),
-        character_ngrams: Range | None = (1, 3),
+        word_ngrams: Range = (1, 2),
+        character_ngrams: Range = (1, 3),
         prefix: str | None = None,
         max_characters: int = 20_000,
     ) -> None:
@@ -65,12 +68,10 @@ class Text:
         self.vocabulary = _at_least(3, "vocabulary", defaults[1] if vocabulary is None else vocabulary)
         self.min_count = _at_least(1, "min_count", defaults[2] if min_count is None else min_count)
         self.lower, self.truncate = lower, truncate
-        self.max_characters = _at_least(1, "max_characters", max_characters)
+        self.max_characters = _at_least(1, "max_characters", min(max_characters, MAX_CHARACTERS))
         self.prefix = tokenisers.PREFIX.get(tokens, "") if prefix is None else prefix
         self.word_ngrams = _range("word_ngrams", word_ngrams)
         self.character_ngrams = _range("character_ngrams", character_ngrams)
-        if tokens == "ngram" and self.word_ngrams is None and self.character_ngrams is None:
-            raise ConfigError("n-grams of nothing", todo="give word_ngrams or character_ngrams")
         self._tokeniser: Vocabulary | Tokenizer | Ngrams | None = None
 
     @property
@@ -99,13 +100,7 @@ class Text:
         elif self.tokens == "subword":
             self._tokeniser = tokenisers.trained(texts, self.vocabulary, self.min_count)
         else:
-            self._tokeniser = Ngrams.fit(
-                texts,
-                word_range=self.word_ngrams,
-                character_range=self.character_ngrams,
-                size=self.vocabulary,
-                min_count=self.min_count,
-            )
+            self._tokeniser = Ngrams.fit(texts, self._ranges(), size=self.vocabulary, min_count=self.min_count)
 
     def encode(self, values: Sequence[str | None]) -> tuple[Arrays, np.ndarray]:
         """``ids`` int32 [rows, length] (n-grams: and ``weights`` f32); present where there is a token at all."""
@@ -142,8 +137,8 @@ class Text:
         try:
             if text.tokens == "word" or text.tokens == "character":
                 text._tokeniser = Vocabulary(text.tokens, state["fitted"]["vocabulary"])
-            elif text.tokens == "ngram":
-                text._tokeniser = Ngrams.load(folder, text.word_ngrams, text.character_ngrams)
+            elif text.tokens in NGRAMS:
+                text._tokeniser = Ngrams.load(folder, text._ranges())
             else:
                 text._tokeniser = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # the tokenizers and safetensors packages raise bare exceptions
@@ -154,6 +149,11 @@ class Text:
         if self._tokeniser is None:
             raise not_fitted("text")
         return self._tokeniser
+
+    def _ranges(self) -> list[Range | None]:
+        some = self.tokens != "character-ngram", self.tokens != "word-ngram"
+        ranges = self.word_ngrams, self.character_ngrams
+        return [wanted if asked else None for wanted, asked in zip(ranges, some, strict=True)]
 
     def _clean(self, values: Sequence[str | None]) -> list[str]:
         lower = self.lower and self.tokens not in tokenisers.PRETRAINED
@@ -173,9 +173,7 @@ def _at_least(least: int, name: str, value: int) -> int:
     return value
 
 
-def _range(name: str, value: Range | None) -> Range | None:
-    if value is None:
-        return None
+def _range(name: str, value: Range) -> Range:
     low, high = value
     if not 1 <= low <= high <= 8:
         raise ConfigError(f"'{name}' must be the smallest and the largest n", seen=value, allowed="from 1 to 8")
