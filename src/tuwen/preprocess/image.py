@@ -10,35 +10,46 @@ import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import PIL.Image
 import simplejpeg
 from PIL import ImageFilter
 
+from tuwen.errors import ConfigError
+from tuwen.preprocess.augment import Augmentation
 from tuwen.preprocess.modality import Arrays, read_state, write_state
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Progress
 
 Fit = Literal["crop", "stretch", "pad"]
 GREY = 127  # what the encoders' normalisation turns into zero
+MAX_PIXELS = 80_000_000  # more is no photo; the media store allows less
+UNREADABLE = (OSError, ValueError, SyntaxError, MemoryError, PIL.Image.DecompressionBombError)
 
 
 def read(data: bytes, height: int, width: int) -> PIL.Image.Image:
-    """Decode a picture at the smallest scale that still covers ``height`` × ``width``.
+    """Decode a picture; a JPEG at the smallest scale that still covers ``height`` × ``width``.
 
     Raises:
-        OSError, ValueError, SyntaxError, MemoryError: not a whole picture.
+        OSError, ValueError, SyntaxError, MemoryError: not a whole picture, or an absurdly large one.
     """
     if data[:2] == b"\xff\xd8":
         try:
+            _small_enough(*simplejpeg.decode_jpeg_header(data, min_height=height, min_width=width)[:2])
             pixels = simplejpeg.decode_jpeg(data, "RGB", fastdct=True, min_height=height, min_width=width)
             return PIL.Image.fromarray(pixels)
         except ValueError:
             pass  # CMYK and other rarities: Pillow knows more kinds of JPEG
     with PIL.Image.open(io.BytesIO(data)) as picture:
+        _small_enough(picture.height, picture.width)
         return picture.convert("RGB")
+
+
+def _small_enough(height: int, width: int) -> None:
+    if height * width > MAX_PIXELS:
+        raise OSError("the picture is too large")
 
 
 def resized(picture: PIL.Image.Image, height: int, width: int, fit: Fit) -> PIL.Image.Image:
@@ -50,7 +61,7 @@ def resized(picture: PIL.Image.Image, height: int, width: int, fit: Fit) -> PIL.
     bilinear = PIL.Image.Resampling.BILINEAR
     w, h = picture.size
     if fit == "stretch" or w * height == h * width:
-        return picture.resize((width, height), bilinear)
+        return picture if (w, h) == (width, height) else picture.resize((width, height), bilinear)
     if fit == "crop":
         scale = min(w / width, h / height)
         left, top = (w - scale * width) / 2, (h - scale * height) / 2
@@ -69,13 +80,39 @@ class Image:
         size: side, or (height, width), in pixels.
         fit: how a picture of other proportions is made to fit; see :func:`resized`.
         denoise: 3 × 3 median filter after resizing.
+        flip, shift, brightness, contrast: random changes while training; see :class:`Augmentation`.
     """
 
-    def __init__(self, *, size: int | tuple[int, int] = 224, fit: Fit = "crop", denoise: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        size: int | tuple[int, int] = 224,
+        fit: Fit = "crop",
+        denoise: bool = False,
+        flip: bool = False,
+        shift: float = 0.0,
+        brightness: float = 0.0,
+        contrast: float = 0.0,
+    ) -> None:
         self.height, self.width = (size, size) if isinstance(size, int) else size
-        self.fit_policy: Fit = fit
+        if not (1 <= self.height <= 4096 and 1 <= self.width <= 4096):
+            raise ConfigError("'size' is out of range", seen=size, allowed="1 to 4096 pixels a side")
+        self.policy: Fit = fit
         self.denoise = denoise
-        self.options = {"size": [self.height, self.width], "fit": fit, "denoise": denoise}
+        self.augmentation = Augmentation(flip, *(_share(v) for v in (shift, brightness, contrast)))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        drawn = self.augmentation
+        return {
+            "size": [self.height, self.width],
+            "fit": self.policy,
+            "denoise": self.denoise,
+            "flip": drawn.flip,
+            "shift": drawn.shift,
+            "brightness": drawn.brightness,
+            "contrast": drawn.contrast,
+        }
 
     @property
     def spec(self) -> ArraySpec:
@@ -104,8 +141,8 @@ class Image:
 
     def _into(self, data: bytes, out: np.ndarray) -> bool:
         try:
-            picture = resized(read(data, self.height, self.width), self.height, self.width, self.fit_policy)
-        except (OSError, ValueError, SyntaxError, MemoryError, PIL.Image.DecompressionBombError):
+            picture = resized(read(data, self.height, self.width), self.height, self.width, self.policy)
+        except UNREADABLE:
             return False
         if self.denoise:
             picture = picture.filter(ImageFilter.MedianFilter(3))
@@ -113,11 +150,21 @@ class Image:
         return True
 
     def augment(self, arrays: Arrays, rng: np.random.Generator) -> Arrays:
-        return arrays
+        """Other ``pixels``, or the same where no change was asked for."""
+        if self.augmentation == Augmentation():
+            return arrays
+        return arrays | {"pixels": self.augmentation(arrays["pixels"], rng)}
 
     def save(self, folder: Path) -> None:
         write_state(folder, self, self.options, {})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        return cls(**read_state(folder)["options"])
+        options = read_state(folder)["options"]
+        return cls(**options | {"size": tuple(options["size"])})
+
+
+def _share(value: float) -> float:
+    if not 0 <= value < 1:
+        raise ConfigError("a random change must be a share", seen=value, allowed="0 or more, below 1")
+    return float(value)
