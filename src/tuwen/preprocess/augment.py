@@ -29,7 +29,7 @@ class Augmentation:
         """uint8 [rows, height, width, 3] → the same, new. An all-zero (absent) picture stays all zero."""
         rows, height, width, _ = pixels.shape
         # always the same draws in the same order: one option does not change the luck of another
-        flips: np.ndarray = rng.random(rows) < 0.5
+        flips = np.less(rng.random(rows), 0.5)
         shifts = rng.uniform(-1, 1, (rows, 2)) * self.shift * (height, width)
         factors = 1 + rng.uniform(-1, 1, (rows, 2)) * (self.brightness, self.contrast)
         out = np.empty_like(pixels)
