@@ -79,8 +79,9 @@ class DelimitedFile:
         frame, bad = self._table(data)
         frame, total = frame[1:], frame.height - 1 + len(bad)
         unread = [_ragged(row, open_lines) for row in bad]
-        good = np.setdiff1d(np.arange(1, total + 1), [row.row for row in unread])
-        return frame, pl.Series("row", good, pl.Int64), unread
+        good = np.ones(total, dtype=bool)
+        good[[row.row - 1 for row in unread]] = False
+        return frame, pl.Series("row", np.flatnonzero(good) + 1, pl.Int64), unread
 
     def _table(self, data: bytes) -> tuple[pl.DataFrame, list[Any]]:
         """Rows with the right number of cells, and Arrow's ``InvalidRow`` for each of the others."""
