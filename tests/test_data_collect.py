@@ -8,7 +8,8 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,7 @@ def test_bad_pictures_are_quarantined_with_reason_and_place_and_their_rows_stay(
     (desk.shop / "folder").mkdir()
     os.mkfifo(desk.shop / "pipe.jpg")
     bad["pipe.jpg"] = (None, "not a file")
+    bad["x" * 5000] = (None, "the file cannot be read")
     bad["a\0b.jpg"] = (None, "the file cannot be read")
     desk.write("good.jpg", jpeg(5))
     rows = [{"item": str(i), "images": [name, "good.jpg"]} for i, name in enumerate(bad, 1)]
@@ -369,6 +371,42 @@ def test_columns_of_bytes_that_nobody_asked_for_stay_out(desk: Desk) -> None:
     manifest = desk.collect(items={"source": "items.parquet"})
     assert desk.dataset().table("items").columns == ["item", "size"]
     assert any("'image' holds bytes" in warning for warning in manifest["warnings"])
+
+
+def test_columns_of_every_type_are_kept_or_rejected_without_a_crash(desk: Desk) -> None:
+    rows = {
+        "item": ["1", None],
+        "price": [1.5, -1.0],
+        "a_list": [["x"], []],
+        "a_struct": [{"x": 1}, None],
+        "a_time": [time(12, 30), None],
+        "a_day": [date(2024, 1, 1), None],
+        "a_while": [timedelta(seconds=5), None],
+        "a_money": [Decimal("1.50"), None],
+        "a_moment": [datetime(2024, 1, 1, tzinfo=UTC), None],
+        "some_bytes": [[b"x"], None],
+        "nothing": [None, None],
+    }
+    frame = pl.DataFrame(rows).with_columns(pl.Series("a_kind", ["x", "y"], pl.Categorical))
+    frame.write_parquet(desk.shop / "items.parquet")
+    desk.collect(items={"source": "items.parquet"})
+    schema = desk.dataset().table("items").schema
+    assert schema["a_money"] == pl.Float64 and schema["a_moment"] == pl.Datetime("us") and schema["a_kind"] == pl.String
+    assert "some_bytes" not in schema and len(schema) == 11
+    (bad,) = desk.dataset().rejected().to_dicts()
+    assert bad["reason"] == "missing key" and json.loads(bad["record"])["price"] == -1.0
+
+
+def test_a_place_that_cannot_be_written(desk: Desk) -> None:
+    desk.write("items.csv", "item\n1\n")
+    desk.out.write_text("a file")
+    with refused("the file or folder cannot be used"):
+        desk.collect(items=ITEMS)
+
+
+def test_only_events_can_be_summed(desk: Desk) -> None:
+    with refused("only events can be summed"):
+        desk.collect(items={**ITEMS, "duplicates": "sum"})
 
 
 def test_progress_counts_rows_and_pictures(desk: Desk) -> None:

@@ -218,6 +218,12 @@ def test_a_jpeg_that_claims_too_much_is_refused() -> None:
     assert reason(data) == "too many pixels"
 
 
+def test_a_jpeg_of_a_thousand_scans_is_refused() -> None:
+    data = saved(photo(40, 30), progressive=True)
+    at = data.rindex(b"\xff\xda")
+    assert reason(data[:at] + data[at:-2] * 1000 + data[-2:]) == "too many scans"
+
+
 def test_other_reasons() -> None:
     assert reason(b"") == "empty file"
     assert reason(b"<!DOCTYPE html><html><body>404</body></html>") == "a web page, not a picture"

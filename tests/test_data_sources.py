@@ -7,10 +7,11 @@ import io
 import json
 import sqlite3
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import polars as pl
 import pytest
@@ -142,6 +143,8 @@ def test_csv_headers(write: Any) -> None:
         write("a,b,a\n1,2,3\n")
     assert write(",b\n1,2\n").columns == ["column_1", "b"]
     assert read(write("a,b\n"))[0] == []
+    with pytest.raises(DataError, match="the header cannot be read"):
+        write("x" * 200_000 + "\n1\n")
 
 
 def test_jsonl(write: Any) -> None:
@@ -176,6 +179,11 @@ def test_series_loses_nothing() -> None:
     assert str(series("x", [Decimal("NaN")])[0]) == "nan"
     assert series("x", [Decimal("1.50"), "a"]).to_list() == ["1.50", "a"]
     assert series("x", [b"a", None]).dtype == pl.Binary
+    key = UUID(int=7)
+    assert series("x", [key, None]).to_list() == [str(key), None]
+    assert series("x", [time(12, 30), None]).to_list() == ["12:30:00", None]
+    assert series("x", [memoryview(b"a"), None]).to_list() == [b"a", None]
+    assert series("x", [True, "a", {"b": 1}, ["c", 1]]).to_list() == ["true", "a", '{"b": 1}', '["c", 1]']
     assert series("x", [True, None]).dtype == pl.Boolean
     assert series("x", [["a"], []]).dtype == pl.List(pl.String)
     assert series("x", [None]).null_count() == 1
@@ -323,8 +331,15 @@ def test_references_in_one_cell(text: str, parts: list[str]) -> None:
 
 
 def test_references_of_a_row() -> None:
-    frame = pl.DataFrame({"one": ["a.jpg|b.jpg", None], "two": [["b.jpg", "c.jpg"], []], "raw": [b"jpeg", None]})
-    images, contents = references(frame, ["one", "two", "raw"])
+    frame = pl.DataFrame(
+        {
+            "one": ["a.jpg|b.jpg", None],
+            "two": [["b.jpg", "c.jpg"], []],
+            "raw": [b"jpeg", None],
+            "struct": [{"bytes": b"jpeg", "path": None}, {"bytes": None, "path": "d.jpg"}],
+        }
+    )
+    images, contents = references(frame, ["one", "two", "raw", "struct"])
     (reference,) = contents
     assert contents == {reference: b"jpeg"} and reference.startswith(BYTES)
-    assert images.to_list() == [["a.jpg", "b.jpg", "c.jpg", reference], []]
+    assert images.to_list() == [["a.jpg", "b.jpg", "c.jpg", reference], ["d.jpg"]]

@@ -77,6 +77,12 @@ def test_the_same_moment_however_it_is_typed(moment: datetime, hours: int) -> No
         assert times(pl.Series([str(epoch)]))[0][0] == seconds
 
 
+@pytest.mark.parametrize("written", ["", " ", "NULL", "\\N", "0000-00-00 00:00:00", None])
+def test_no_date_at_all(written: str | None) -> None:
+    values, reasons = times(pl.Series([written], dtype=pl.String))
+    assert (values[0], reasons[0]) == (None, None)
+
+
 def test_zoned_datetimes_become_utc() -> None:
     zoned = pl.Series([NOON]).dt.replace_time_zone("Asia/Shanghai")
     assert times(zoned)[0][0] == NOON - timedelta(hours=8)

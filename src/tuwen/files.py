@@ -14,6 +14,7 @@ from typing import IO, Any, Self
 
 from tuwen.errors import DataError, InUse
 
+DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -76,10 +77,13 @@ def held(folder: str | Path) -> Iterator[None]:
 
 @contextmanager
 def room_on_disk(folder: str | Path) -> Iterator[None]:
-    """Turn a full disk inside the block into a :class:`DataError` that says so."""
+    """Turn a full disk, or a file that may not be used, inside the block into a :class:`DataError` that says so."""
     try:
         yield
     except OSError as error:
+        if error.errno in DENIED:
+            where = str(error.filename or folder)
+            raise DataError("the file or folder cannot be used", where=where, seen=error.strerror) from None
         if error.errno not in FULL:
             raise
         raise DataError(

@@ -64,6 +64,8 @@ def numbered(count: int, start: int = 1) -> pl.Series:
 def series(name: str, values: list[Any]) -> pl.Series:
     """Python values as a column: of their own type where they share one, else each as text, so that nothing is lost."""
     kinds = {type(value) for value in values if value is not None}
+    if kinds == {memoryview}:
+        return pl.Series(name, [None if value is None else bytes(value) for value in values], pl.Binary)
     if kinds == {Decimal}:
         values = [None if value is None else _number(value) for value in values]
         kinds = {type(value) for value in values if value is not None}
@@ -95,10 +97,6 @@ def _number(value: Decimal) -> int | float:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Decimal | date):
-        return str(value)
-    if isinstance(value, bytes):
-        return repr(value)
-    return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, bool | int | float | list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)

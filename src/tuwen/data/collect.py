@@ -51,6 +51,9 @@ def collect(shop: Shop, out: str | Path, *, progress: Progress | None = None) ->
     progress = progress or Silent()
     if not shop.tables():
         raise ConfigError("the shop names no table", where=shop.where(), allowed=list(TABLES))
+    for name, source in shop.tables().items():
+        if source.duplicates == "sum" and name != "events":
+            raise ConfigError("only events can be summed", where=shop.where(name, "duplicates"), seen=name)
     with room_on_disk(out), held(out), MediaWriter(out / "media") as store:
         for folder in (out, out / "media"):
             finish(folder)

@@ -48,7 +48,11 @@ class DelimitedFile:
         head = self._data[: 2**20].decode("utf-8", "ignore")
         self._separator = separator or _separator(head)
         rows = csv.reader(StringIO(head, newline=""), delimiter=self._separator)
-        self.columns = [c.strip() or f"column_{i}" for i, c in enumerate(next(row for row in rows if row), 1)]
+        try:
+            header = next(row for row in rows if row)
+        except (csv.Error, StopIteration) as error:
+            raise DataError("the header cannot be read", where=f"{name}:1", seen=error) from None
+        self.columns = [c.strip() or f"column_{i}" for i, c in enumerate(header, 1)]
         if MARK in "".join(self.columns):
             seen = readable(self._separator.join(self.columns))
             raise DataError(f"the header is not in {decoded.encoding}", where=name, seen=seen, todo="save it anew")

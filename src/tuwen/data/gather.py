@@ -116,7 +116,7 @@ def _mapped(batch: Batch, plan: mapping.Plan, file: str, notes: list[str]) -> tu
         if name == "images":
             images, contents = references(batch.frame, given)
             columns.append(images)
-        elif batch.frame[given[0]].dtype == pl.Binary and name == given[0]:
+        elif name == given[0] and _holds_bytes(batch.frame[name].dtype):
             notes.append(
                 f"{file}: the column '{name}' holds bytes and is left out; pictures: columns: {{images: {name}}}"
             )
@@ -126,6 +126,12 @@ def _mapped(batch: Batch, plan: mapping.Plan, file: str, notes: list[str]) -> tu
     columns += [pl.Series(name, [value]).new_from_index(0, height) for name, value in plan.constants.items()]
     columns += [pl.Series(FILE, [file]).new_from_index(0, height), batch.rows.alias(ROW)]
     return pl.DataFrame(columns), contents
+
+
+def _holds_bytes(kind: pl.DataType) -> bool:
+    """Whether there are bytes anywhere in a type."""
+    inner = [field.dtype for field in kind.fields] if isinstance(kind, pl.Struct) else [getattr(kind, "inner", None)]
+    return kind == pl.Binary or any(_holds_bytes(part) for part in inner if isinstance(part, pl.DataType))
 
 
 def _wanted(contents: dict[str, bytes], good: pl.DataFrame) -> dict[str, bytes]:

@@ -9,7 +9,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tuwen.errors import DataError
+
 START, END = b"\xff\xd8", b"\xff\xd9"
+SCANS = 100  # progressive pictures have about ten; thousands are a way to keep a decoder busy
 JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"  # version 1.1, square pixels, no thumbnail
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # in a scan: not stuffing, not a restart
 
@@ -51,8 +54,12 @@ def plain(data: bytes) -> Plain | None:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """(marker, body, everything up to the next marker) of each segment; the last is END, or the file is not whole."""
-    at = 2
+    """(marker, body, everything up to the next marker) of each segment; the last is END, or the file is not whole.
+
+    Raises:
+        DataError: too many scans.
+    """
+    at, scans = 2, 0
     while data[:2] == START:
         while data[at : at + 2] == b"\xff\xff":  # fill bytes
             at += 1
@@ -65,6 +72,9 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
             return
         code, body = data[at + 1], data[at + 4 : end]
         if code == 0xDA:
+            scans += 1
+            if scans > SCANS:
+                raise DataError("too many scans", allowed=f"at most {SCANS}")
             found = _MARKER.search(data, end)
             if found is None:
                 return

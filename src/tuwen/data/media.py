@@ -6,7 +6,7 @@ training saw.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -84,30 +84,13 @@ def _kind(data: bytes) -> str:
 
 
 def _open(data: bytes, kind: str) -> Image:
-    """The picture with its header read and its pixels not. Plug-ins are named, so that no other is ever tried."""
-    from PIL import (
-        AvifImagePlugin,
-        BmpImagePlugin,
-        GifImagePlugin,
-        JpegImagePlugin,
-        PngImagePlugin,
-        TiffImagePlugin,
-        WebPImagePlugin,
-    )
-
-    plug_ins: dict[str, Callable[[BytesIO], Image]] = {
-        "jpeg": JpegImagePlugin.JpegImageFile,
-        "png": PngImagePlugin.PngImageFile,
-        "gif": GifImagePlugin.GifImageFile,
-        "bmp": BmpImagePlugin.BmpImageFile,
-        "tiff": TiffImagePlugin.TiffImageFile,
-        "webp": WebPImagePlugin.WebPImageFile,
-        "avif": AvifImagePlugin.AvifImageFile,
-    }
+    """The picture with its header read and its pixels not. The plug-in is named, so that no other is ever tried."""
+    name = "WebP" if kind == "webp" else kind.capitalize()
     try:
-        return plug_ins[kind](BytesIO(data))
+        opened: Image = getattr(import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")(BytesIO(data))
     except Exception as error:
         raise _broken(kind, error) from None
+    return opened
 
 
 def _broken(kind: str, error: Exception) -> DataError:

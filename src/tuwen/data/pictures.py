@@ -91,14 +91,15 @@ class Pictures:
 
     def _file(self, reference: str) -> tuple[str, Path] | None:
         """The state of a path and what to read, None where there is nothing to be had."""
-        path = self._root / (url2pathname(urlsplit(reference).path) if reference.startswith("file:") else reference)
-        if not path.exists() and "\\" in reference:
-            path = self._root / reference.replace("\\", "/")
         try:
+            name = url2pathname(urlsplit(reference).path) if reference.startswith("file:") else reference
+            path = self._root / name
+            if "\\" in name and not path.exists():
+                path = self._root / name.replace("\\", "/")
             about = path.stat()
         except (OSError, ValueError) as error:
             reason = "no such file" if isinstance(error, FileNotFoundError) else "the file cannot be read"
-            self.store.refuse(reference, "", DataError(reason, seen=path))
+            self.store.refuse(reference, "", DataError(reason, seen=f"{self._root}, {reference[:200]}"))
             return None
         if not stat.S_ISREG(about.st_mode):
             self.store.refuse(reference, "", DataError("not a file", seen=path))
@@ -109,7 +110,7 @@ class Pictures:
                 reference, "", DataError("too many bytes", seen=f"{about.st_size:,} bytes", allowed=allowed)
             )
             return None
-        return f"{self._state} size={about.st_size} time={about.st_mtime_ns}", path
+        return f"{self._state} {path} size={about.st_size} time={about.st_mtime_ns}", path
 
     def _fetched(self, urls: Mapping[str, list[str]], task: Task) -> Iterator[Source]:
         for url, data in download(urls, self._web):

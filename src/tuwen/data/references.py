@@ -25,13 +25,14 @@ def references(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.Series, 
     for column in columns:
         for row, value in zip(rows, frame[column].to_list(), strict=True):
             for part in value if isinstance(value, list) else [value]:
-                if isinstance(part, bytes):
-                    if part:
-                        reference = BYTES + hashlib.sha256(part).hexdigest()
-                        contents[reference] = part
+                one = part.get("bytes") or part.get("path") if isinstance(part, dict) else part  # {bytes, path} structs
+                if isinstance(one, bytes):
+                    if one:
+                        reference = BYTES + hashlib.sha256(one).hexdigest()
+                        contents[reference] = one
                         row.append(reference)
-                elif part is not None:
-                    row.extend(split(str(part)))
+                elif one is not None:
+                    row.extend(split(str(one)))
     return pl.Series("images", [list(dict.fromkeys(row)) for row in rows], pl.List(pl.String)), contents
 
 

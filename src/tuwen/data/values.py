@@ -12,7 +12,8 @@ from tuwen.data.schema import KEY_LIMIT, TEXT_LIMIT, Column
 
 Typed = tuple[pl.Series, pl.Series]
 
-MISSING = ("", "null", "none", "n/a", "na", "-", "\\n")  # how exports write "no value" where no text is expected
+# How exports write "no value" where no text is expected; the last two are what MySQL makes of a missing date.
+MISSING = ("", "null", "none", "n/a", "na", "-", "\\n", "0000-00-00", "0000-00-00 00:00:00")
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 _DATE = (
     r"^\s*(\d{4})(?:[-/.年])(\d{1,2})(?:[-/.月])(\d{1,2})日?"
