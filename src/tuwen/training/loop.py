@@ -6,6 +6,7 @@ one.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -304,6 +305,9 @@ class _Loop:
 
 def fabric(device: str = "auto", precision: str = "float32") -> Fabric:
     """Devices and precision; ``bfloat16`` computes in mixed precision."""
+    logging.getLogger("lightning.fabric").setLevel(
+        logging.WARNING
+    )  # it announces the precision, the run says it already
     return Fabric(
         accelerator="gpu" if device == "cuda" else device,
         devices=1,

@@ -1,0 +1,191 @@
+"""The five steps end to end on a small sample shop, through the same functions that every door calls."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from safetensors.numpy import load_file
+
+from tuwen import workflow
+from tuwen.bundle.bundle import Bundle
+from tuwen.config import Run
+from tuwen.data.dataset import Dataset
+from tuwen.data.sample import write_sample_shop
+from tuwen.errors import ConfigError, DataError
+from tuwen.workflow.evaluation import bundle_rows
+from tuwen.workflow.gathering import gather
+
+QUICK = ["training.epochs=2", "modalities.picture.size=32", "evaluation.samples=100"]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shop")
+    write_sample_shop(folder, items=60, seed=3)
+    workflow.collect(folder / "SHOP.yaml", folder / "dataset")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(shop):
+    bundle = workflow.train(shop / "RUN.yaml", shop / "dataset", shop / "bundle", QUICK)
+    return bundle, workflow.evaluate(bundle, shop / "dataset", shop / "report")
+
+
+def test_the_report_holds_the_baselines_the_metrics_and_their_intervals(shop, trained):
+    _, report = trained
+    assert json.loads((shop / "report" / "report.json").read_text(encoding="utf-8")) == report
+    assert set(report["baselines"]) == {"mean", "median", "text_only", "picture_only"}
+    rmse = report["metrics"]["rmse"]
+    assert rmse["low"] <= rmse["value"] <= rmse["high"]
+    assert set(report["knock_out"]) == {"text", "picture"}
+    assert {"train_seconds", "peak_memory_mb", "bundle_mb", "latency_p50_ms", "latency_p95_ms"} <= set(report["cost"])
+    assert report["provenance"]["data_hash"] == Dataset.open(shop / "dataset").hash
+    html = (shop / "report" / "report.html").read_text(encoding="utf-8")
+    assert "data:image/jpeg;base64," in html
+
+
+def test_the_model_learns_what_was_planted(trained):
+    """Words carry most of the signal, so even two epochs on few rows must beat the mean clearly."""
+    _, report = trained
+    assert report["comparisons"]["mean"]["rmse"]["high"] < 0
+
+
+def test_serving_answers_as_evaluation_did(shop, trained):
+    """One door: a row answered by the bundle alone equals its row in the table of predictions."""
+    folder, _ = trained
+    bundle, dataset = Bundle.open(folder), Dataset.open(shop / "dataset")
+    gathered = gather(Run.model_validate(bundle.run), dataset)
+    frame = gathered.frame[gathered.rows("test")][:20]
+    told = pl.read_parquet(shop / "report" / "predictions.parquet").filter(pl.col("row").is_in(frame["row"].to_list()))
+    answers = [bundle.predict([row])[0]["prediction"] for row in bundle_rows(bundle, frame, dataset)]
+    np.testing.assert_allclose(answers, told["prediction"].to_numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_predict_reads_a_file_and_tells_of_pictures_it_cannot_read(tmp_path, trained):
+    file = tmp_path / "new.csv"
+    (tmp_path / "broken.jpg").write_bytes(b"<html>no picture</html>")
+    file.write_text("id,text,images\n1,太喜欢了，包装精美,\n2,Awful,broken.jpg\n3,,nowhere.jpg\n", encoding="utf-8")
+    answers = workflow.predict(trained[0], file, tmp_path / "answers.jsonl")
+    assert answers["id"].to_list() == ["1", "2", "3"]
+    assert answers["prediction"].is_between(1, 5).all()
+    assert answers["problem"][0] is None
+    assert "web page" in answers["problem"][1] and "No such file" in answers["problem"][2]
+    assert len((tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_a_broken_picture_counts_as_none(trained):
+    bundle = Bundle.open(trained[0])
+    row = {"reviews.text": "好看，质量很好"}
+    assert bundle.predict([row]) == bundle.predict([row | {"items.images": None}])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [({"reviews.txt": "x"}, "did you mean"), ({"images": "x.jpg"}, "bytes"), ({"images": b"nonsense"}, "row 1")],
+)
+def test_a_row_that_does_not_fit_says_where(trained, row, message):
+    with pytest.raises(DataError, match=message):
+        Bundle.open(trained[0]).predict([row])
+
+
+def test_a_file_without_a_known_column_says_what_is_read(tmp_path, trained):
+    file = tmp_path / "x.csv"
+    file.write_text("words\nhello\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"reviews\.text"):
+        workflow.predict(trained[0], file)
+
+
+def test_the_same_run_and_data_give_the_same_bundle(shop, trained):
+    again = workflow.train(shop / "RUN.yaml", shop / "dataset", shop / "again", QUICK)
+    one, other = load_file(trained[0] / "model.safetensors"), load_file(again / "model.safetensors")
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+TRAIN = """
+import sys
+from tuwen import workflow
+workflow.train(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_training_that_was_stopped_goes_on_and_ends_the_same(shop, trained, tmp_path, how):
+    """A process is really killed (or interrupted) after its first checkpoint; the same command then finishes."""
+    out = tmp_path / "bundle"
+    command = [sys.executable, "-c", TRAIN, shop / "RUN.yaml", shop / "dataset", out, *QUICK]
+    process = subprocess.Popen([*command, "training.checkpoint_seconds=0.05"], stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "bundle.training" / "checkpoint.safetensors"
+    deadline = time.monotonic() + 60
+    while not checkpoint.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(how)
+    process.wait(timeout=60)
+    assert process.returncode != 0 and not out.exists()
+    assert checkpoint.is_file()
+    workflow.train(shop / "RUN.yaml", shop / "dataset", out, QUICK)
+    assert not checkpoint.parent.exists()
+    one, other = load_file(trained[0] / "model.safetensors"), load_file(out / "model.safetensors")
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_a_whole_run_with_folds_pools_them_and_goes_on_where_it_was(shop, tmp_path):
+    settings = [*QUICK, "split.use=folds", "split.folds=2", "training.epochs=1"]
+    run = tmp_path / "RUN.yaml"
+    text = (shop / "RUN.yaml").read_text(encoding="utf-8").replace("SHOP.yaml", str(shop / "SHOP.yaml"))
+    run.write_text(text.replace(", column: reviews.time", ""), encoding="utf-8")
+    report = workflow.run(run, tmp_path / "out", settings)
+    assert report["provenance"]["folds"] == 2
+    assert report["rows"] == report["provenance"]["rows"]["test"]
+    before = (tmp_path / "out" / "folds" / "bundle-1" / "model.safetensors").stat().st_mtime_ns
+    again = workflow.run(run, tmp_path / "out", settings)
+    assert (tmp_path / "out" / "folds" / "bundle-1" / "model.safetensors").stat().st_mtime_ns == before
+    assert again["metrics"] == report["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("modalities.text.encoder=lsmt", "did you mean 'lstm'"),
+        ("modalities.text.encoder.widht=3", "did you mean 'width'"),
+        ("modalities.text.lenght=3", "did you mean 'length'"),
+        ("fusion=sum_", "did you mean 'sum'"),
+        ("task.tarrget=x", "did you mean 'target'"),
+        ("split.shares=1", "no option 'shares'"),
+        ("modalities.picture.use=pictures", "there is no modality"),
+    ],
+)
+def test_check_finds_a_mistake_without_training(shop, override, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        workflow.check(shop / "RUN.yaml", [override])
+    assert caught.value.where.startswith(str(shop / "RUN.yaml"))
+
+
+def test_check_completes_the_defaults(shop):
+    found = workflow.check(shop / "RUN.yaml")
+    assert found["modalities"]["text"]["encoder"]["width"] == 64
+    assert found["split"]["label"].startswith("global time cut")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("modalities.text.columns=[reviews.txt]", "did you mean 'reviews.text'"),
+        ("task.target=reviews.stars", "no column 'reviews.stars'"),
+        ("modalities.text.columns=[text]", "TABLE.COLUMN"),
+        ("rows.where=rating > 99", "no row of reviews is left"),
+        ("rows.where=DROP TABLE x", "not a condition"),
+        ("rows.where=rating >", "not a condition"),
+    ],
+)
+def test_a_run_that_does_not_fit_the_data_says_so(shop, tmp_path, override, message):
+    with pytest.raises((ConfigError, DataError), match=message):
+        workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", [override])
+    assert not Path(tmp_path / "bundle").exists()
