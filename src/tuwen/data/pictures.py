@@ -18,7 +18,7 @@ from tuwen.data.store import MediaWriter
 from tuwen.errors import DataError
 from tuwen.progress import Progress, Silent, Task
 
-CHUNK = 32  # pictures a thread takes at once
+CHUNK = 32  # pictures a thread takes at once, at most
 AHEAD = 8  # chunks waiting for a thread
 
 Source = tuple[str, str, "bytes | Path"]  # reference, state, what to read
@@ -49,7 +49,7 @@ class Pictures:
     def add(self, contents: Mapping[str, bytes]) -> None:
         """Pictures that came with their rows, by their ``sha256:…`` references."""
         new = self._new(dict.fromkeys(contents, self._state))
-        self._keep(self._normalised((reference, state, contents[reference]) for reference, state in new.items()))
+        self._keep(self._normalised([(reference, state, contents[reference]) for reference, state in new.items()]))
 
     def has_all(self, references: Iterable[str]) -> bool:
         """Whether every ``sha256:…`` reference among these was read before, within the same limits."""
@@ -81,7 +81,7 @@ class Pictures:
                 self._keep(self._normalised(paths), task)
         if urls:
             with progress.task("fetch pictures", len(urls)) as task:
-                self._keep(self._normalised(self._fetched(urls, task), chunk=1))
+                self._keep(self._normalised(self._fetched(urls, task)))
 
     def _new(self, states: dict[str, str]) -> dict[str, str]:
         """Those that were not read in this state yet; the keys of the others are noted."""
@@ -134,11 +134,14 @@ class Pictures:
             if task is not None:
                 task.advance(len(chunk))
 
-    def _normalised(self, sources: Iterable[Source], chunk: int = CHUNK) -> Iterator[Chunk]:
+    def _normalised(self, sources: Iterable[Source]) -> Iterator[Chunk]:
         """In threads, in order: Pillow and libjpeg let go of the interpreter while they decode."""
+        threads = os.cpu_count() or 1
+        known = len(sources) if isinstance(sources, list) else 0  # what arrives bit by bit goes on one by one
+        chunk = min(CHUNK, max(1, known // (AHEAD * threads)))
         sources = iter(sources)
         waiting: list[Future[Chunk]] = []
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             try:
                 while some := list(islice(sources, chunk)):
                     waiting.append(pool.submit(self._some, some))
