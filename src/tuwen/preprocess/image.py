@@ -55,7 +55,7 @@ def _small_enough(height: int, width: int) -> None:
 def resized(picture: PIL.Image.Image, height: int, width: int, fit: Fit) -> PIL.Image.Image:
     """Bilinear, antialiased, to exactly ``height`` × ``width``.
 
-    ``stretch`` keeps everything and bends the proportions; ``pad`` keeps both and fills with middle grey; ``crop`` keeps
+    ``stretch`` keeps everything and bends the proportions; ``pad`` keeps both and fills with grey; ``crop`` keeps
     the proportions and cuts the longer side at both ends. Products fill their pictures: on frozen EfficientNet-lite0
     vectors of the Flipkart sample a linear probe loses five points by cropping, and nowhere gains any.
     """
