@@ -61,7 +61,8 @@ def ids(tokenizer: Tokenizer, texts: Sequence[str], chunk: int = 4096) -> list[l
 def _e5() -> Tokenizer:
     """Unigram (Kudo, 2018) over NFKC text with ``▁`` for spaces, as ``<s> … </s>``; ids 0 and 1 swapped."""
     header = read_header(find("e5-small").read_bytes())
-    vocabulary = list(zip(header.pieces, header.scores, strict=True))
+    # six decimals: longer ones change when the tokeniser is saved and read, and so would the names of cached vectors
+    vocabulary = [(piece, round(score, 6)) for piece, score in zip(header.pieces, header.scores, strict=True)]
     vocabulary[:2] = vocabulary[1], vocabulary[0]
     tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=header.pieces.index("<unk>"), byte_fallback=False))
     special = [AddedToken(t, special=True, normalized=False) for t in ("<pad>", "<s>", "</s>", "<unk>")]
