@@ -13,6 +13,7 @@ from tuwen.preprocess.modality import Arrays, not_fitted, read_state, write_stat
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Progress
 
+FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 CLIP = 5.0  # standard deviations; one absurd price must not drown the rest of the row
 
 
@@ -22,12 +23,15 @@ class Table:
     Columns that no option names are sorted by their type: numbers, dates, everything else a category.
 
     Args:
-        numbers: columns to standardise (z-score clipped to ±5; missing → 0 and a 1 in a column of its own).
+        numbers: columns to standardise (z-score clipped to ±5; missing → 0 and a 1 in a column of its own). Mean and
+            deviation are those of the values between the 1st and the 99th percentile.
         categories: columns to number (0 is missing or unknown).
-        dates: columns to turn into year, and sine and cosine of the place in the year, the week and the day.
+        dates: columns to turn into year, and sine and cosine of the place in the year, the week and the day. Strings
+            may be ISO 8601 or with slashes, year first.
         lists: columns of several categories in one cell, joined by ``separator``; one 0/1 number each.
         separator: between the categories of one cell.
         min_count: categories seen less often in the train part are unknown.
+        widest: how many categories of a list column get their number, the most frequent ones.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Table:
         lists: list[str] | None = None,
         separator: str = "|",
         min_count: int = 1,
+        widest: int = 200,
     ) -> None:
         self.options: dict[str, Any] = {
             "numbers": numbers,
@@ -47,8 +52,9 @@ class Table:
             "lists": lists,
             "separator": separator,
             "min_count": min_count,
+            "widest": widest,
         }
-        self.separator, self.min_count = separator, min_count
+        self.separator, self.min_count, self.widest = separator, min_count, widest
         self._fitted: dict[str, Any] | None = None
 
     @property
@@ -71,7 +77,7 @@ class Table:
             "numbers": scale,
             "dates": kinds["dates"],
             "categories": {name: _names(_text(values[name]), self.min_count) for name in kinds["categories"]},
-            "lists": {name: _names(self._cells(values[name]).explode(), self.min_count) for name in kinds["lists"]},
+            "lists": {name: self._list_names(values[name]) for name in kinds["lists"]},
         }
 
     def encode(self, values: pl.DataFrame) -> tuple[Arrays, np.ndarray]:
@@ -84,7 +90,9 @@ class Table:
         for name, (mean, deviation) in f["numbers"].items():
             x = _finite(values[name])
             known = np.isfinite(x)
-            columns += [np.where(known, np.clip((x - mean) / deviation, -CLIP, CLIP), 0), ~known]
+            with np.errstate(over="ignore"):
+                standard = np.clip((x - mean) / deviation, -CLIP, CLIP)
+            columns += [np.where(known, standard, 0), ~known]
             seen |= known
         for name in f["dates"]:
             parts, known = _date_parts(values[name])
@@ -138,10 +146,14 @@ class Table:
         if missing:
             raise DataError(f"the table has no column '{missing[0]}'", allowed=values.columns)
 
+    def _list_names(self, column: pl.Series) -> list[str]:
+        return _names(self._cells(column).explode(), self.min_count, self.widest)
+
     def _cells(self, column: pl.Series) -> pl.Series:
-        if isinstance(column.dtype, pl.List):
-            return column.cast(pl.List(pl.String))
-        return _text(column).str.split(self.separator).list.eval(pl.element().str.strip_chars())
+        if not isinstance(column.dtype, pl.List):
+            column = _text(column).str.split(self.separator)
+        one = pl.element().str.strip_chars()
+        return column.cast(pl.List(pl.String)).list.eval(one.filter(one != ""))
 
 
 def _text(column: pl.Series) -> pl.Series:
@@ -150,9 +162,15 @@ def _text(column: pl.Series) -> pl.Series:
     return text.set(text == "", None)
 
 
-def _names(column: pl.Series, min_count: int) -> list[str]:
-    counts = column.drop_nulls().value_counts(name="n").filter(pl.col("n") >= min_count)
-    return counts.sort(counts.columns[0])[counts.columns[0]].to_list()
+def _counts(column: pl.Series) -> pl.DataFrame:
+    """``value`` and ``n``, the most frequent first, equal ones in alphabetical order."""
+    counts = column.rename("value").drop_nulls().value_counts(name="n")
+    return counts.sort("n", "value", descending=[True, False])
+
+
+def _names(column: pl.Series, min_count: int, most: int | None = None) -> list[str]:
+    names: list[str] = _counts(column).filter(pl.col("n") >= min_count)["value"][:most].to_list()
+    return names
 
 
 def _finite(column: pl.Series) -> np.ndarray:
@@ -161,18 +179,31 @@ def _finite(column: pl.Series) -> np.ndarray:
 
 
 def _scale(column: pl.Series) -> tuple[float, float]:
+    """Mean and deviation without the outermost hundredths: one price of 10¹² must not flatten all others."""
     x = _finite(column)
     x = x[np.isfinite(x)]
     if x.size == 0:
         return 0.0, 1.0
-    return float(x.mean()), float(x.std()) or 1.0
+    with np.errstate(over="ignore"):
+        inner = np.clip(x, *np.quantile(x, [0.01, 0.99]))
+        mean, deviation = float(inner.mean()), float(inner.std()) or float(x.std()) or 1.0
+    return (mean, deviation) if np.isfinite([mean, deviation]).all() else (0.0, 1.0)
+
+
+def _time(column: pl.Series) -> pl.Series:
+    """As UTC microseconds without a zone; each value is read by itself, whatever stands beside it."""
+    if column.dtype == pl.String:
+        frame = column.str.strip_chars().str.replace_all("/", "-", literal=True).to_frame("t")
+        read = [pl.col("t").str.to_datetime(f, strict=False, time_unit="us", time_zone="UTC") for f in FORMATS]
+        column = frame.select(pl.coalesce(read))["t"]
+    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
+        column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return column.cast(pl.Datetime("us"), strict=False)
 
 
 def _date_parts(column: pl.Series) -> tuple[list[np.ndarray], np.ndarray]:
     """Year (0 at 2000, in tens) and three clocks; zeros where missing. Also which rows are known."""
-    time = (column.str.to_datetime(strict=False) if column.dtype == pl.String else column).cast(
-        pl.Datetime("us"), strict=False
-    )
+    time = _time(column)
     known = time.is_not_null().to_numpy()
     day, hour = time.dt.ordinal_day(), time.dt.hour() + time.dt.minute() / 60
     turns = [(day - 1) / 365.25, (time.dt.weekday() - 1) / 7, hour / 24]
