@@ -1,0 +1,76 @@
+# tuwen: everything here runs in .venv, which the first target that needs it makes once.
+#   make demo            a sample shop from its files to a served model; SERVE=no ends after the report
+#   make test            all tests
+#   make help            the rest
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= 2
+PORT ?= 8000
+# V=1 shows what pip does
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile $(if $(V),,-qq)
+DEMO := demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check run runs bench lock clean
+
+help:
+	@echo "make demo [SERVE=no] [PORT=8000]  sample shop: collect, train, evaluate, serve at 127.0.0.1 until Ctrl-C"
+	@echo "make test                         all tests"
+	@echo "make check                        format, lint, types, import floors"
+	@echo "make run RUN=flipkart OUT=DIR     repeat runs/flipkart.yaml: DIR/report.json, DIR/report.html"
+	@echo "make runs                         repeat all runs and rewrite docs/results.md"
+	@echo "make bench                        speed, as ratios against a named limit"
+	@echo "make lock                         rewrite requirements.lock with today's versions"
+	@echo "make clean                        remove what was made here, .venv too; out/ stays"
+
+install: $(STAMP)
+
+# The lock is whole, so nothing is resolved. Only torch may need more where its build is not the CPU one.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "tuwen needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "installing into $(VENV): about 2 GB, a minute or two (V=1 shows more)"
+	@$(PYTHON) -m venv $(VENV) || { echo "on Debian: apt-get install python3-venv"; exit 1; }
+	@$(PIP) --no-deps -r requirements.lock
+	@$(PIP) "$$(grep '^torch==' requirements.lock)"
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/tuwen sample $(DEMO)/shop
+	@$(BIN)/tuwen collect $(DEMO)/shop/SHOP.yaml --out $(DEMO)/dataset
+	@$(BIN)/tuwen train runs/sample.yaml $(DEMO)/dataset --out $(DEMO)/bundle
+	@$(BIN)/tuwen evaluate $(DEMO)/bundle $(DEMO)/dataset --out $(DEMO)/out
+ifneq ($(SERVE),no)
+	@$(BIN)/tuwen serve $(DEMO)/bundle --port $(PORT)
+endif
+
+test: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+check: $(STAMP)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+run: $(STAMP)
+	@test -n "$(RUN)" -a -n "$(OUT)" || { echo "usage: make run RUN=flipkart OUT=DIR"; exit 2; }
+	@$(BIN)/tuwen run runs/$(RUN).yaml --out $(OUT)
+
+runs: $(STAMP)
+	@$(BIN)/tuwen sample $(DEMO)/shop
+	@$(BIN)/tuwen runs runs --out out/runs --results docs/results.md
+
+bench: $(STAMP)
+	@set -e; for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+lock:
+	@$(PYTHON) scripts/lock.py
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find src tests bench scripts -name __pycache__ -prune -exec rm -rf {} +
