@@ -22,6 +22,7 @@ from tuwen import files
 from tuwen.data.collect import collect
 from tuwen.data.store import MediaStore
 from tuwen.errors import DataError, InUse
+from web import Web
 
 COLLECT = """
 import os, sys, time
@@ -162,6 +163,23 @@ def test_ctrl_c_and_then_on(desk: Desk) -> None:
     assert 0 < kept < 600
     manifest = desk.collect(**shop)
     assert manifest["pictures"]["read_now"] == 600 - kept and manifest["pictures"]["stored"] == 600
+
+
+def test_ctrl_c_while_downloading_and_then_on(desk: Desk) -> None:
+    with Web({f"/{i}.jpg": jpeg(i, 64) for i in range(120)}) as web:
+        lines = "".join(f"{i},{web.url}/slow/{i}.jpg\n" for i in range(120))
+        desk.write("items.csv", "item,images\n" + lines)
+        shop = {"items": {"source": "items.csv"}, "media": {"allow_private_addresses": True}}
+        process = start(desk, shop, desk.out)
+        wait_for_bytes(desk.out, 30_000, process)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=20)
+        assert process.returncode != 0 and "KeyboardInterrupt" in output
+        kept = len(MediaStore(desk.out / "media"))
+        assert 0 < kept < 120
+        web.asked.clear()
+        assert desk.collect(**shop)["pictures"]["stored"] == 120
+        assert sum(web.asked.values()) == 120 - kept
 
 
 def test_a_full_disk_is_a_clear_error_and_changes_nothing(desk: Desk) -> None:

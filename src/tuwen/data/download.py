@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,8 +56,8 @@ class Limits:
     allow_private_addresses: bool = False
 
 
-def download(urls: Iterable[str], limits: Limits) -> Iterator[Outcome]:
-    """(URL, its bytes or why not) for each URL, in the order they finish. Ending the iteration ends the downloads."""
+def download(urls: Iterable[str], limits: Limits) -> Generator[Outcome]:
+    """(URL, its bytes or why not) for each URL, in the order they finish. Closing the generator ends the downloads."""
     with start_blocking_portal() as portal:
         send, receive = anyio.create_memory_object_stream[Outcome](limits.parallel)
         with send, receive:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -80,8 +81,9 @@ class Pictures:
             with progress.task("read pictures", len(paths)) as task:
                 self._keep(self._normalised(paths), task)
         if urls:
-            with progress.task("fetch pictures", len(urls)) as task:
-                self._keep(self._normalised(self._fetched(urls, task)))
+            # Closed by name: Ctrl-C leaves generators waiting, and downloads must end before the interpreter does.
+            with progress.task("fetch pictures", len(urls)) as task, closing(self._fetched(urls, task)) as fetched:
+                self._keep(self._normalised(fetched))
 
     def _new(self, states: dict[str, str]) -> dict[str, str]:
         """Those that were not read in this state yet; the keys of the others are noted."""
@@ -112,15 +114,16 @@ class Pictures:
             return None
         return f"{self._state} {path} size={about.st_size} time={about.st_mtime_ns}", path
 
-    def _fetched(self, urls: Mapping[str, list[str]], task: Task) -> Iterator[Source]:
-        for url, data in download(urls, self._web):
-            task.advance()
-            for reference in urls[url]:
-                if isinstance(data, DataError):
-                    # What could not be had today is asked for again by the next collect.
-                    self.store.refuse(reference, self._state if isinstance(data, TooLarge) else "", data)
-                else:
-                    yield reference, self._state, data
+    def _fetched(self, urls: Mapping[str, list[str]], task: Task) -> Generator[Source]:
+        with closing(download(urls, self._web)) as outcomes:
+            for url, data in outcomes:
+                task.advance()
+                for reference in urls[url]:
+                    if isinstance(data, DataError):
+                        # What could not be had today is asked for again by the next collect.
+                        self.store.refuse(reference, self._state if isinstance(data, TooLarge) else "", data)
+                    else:
+                        yield reference, self._state, data
 
     def _keep(self, chunks: Iterable[Chunk], task: Task | None = None) -> None:
         for chunk in chunks:
