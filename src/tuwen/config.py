@@ -139,10 +139,8 @@ class TableSource(Strict):
     ``source`` is a path or glob (relative to ``root``) or, with ``query``, a database URL. ``columns`` maps tuwen's
     names to the shop's: ``{item: sku, images: [photo1, photo2]}``. ``constants`` gives every row the same value in a
     column the shop has not: ``{kind: purchase}``. ``keep``: which other columns come along. ``duplicates``: what
-    happens
-    to an event whose key came before: it is rejected, or ``sum`` makes one event of them, with ``quantity`` (1 where
-    the
-    shop says nothing) and ``value`` added up.
+    happens to an event whose key came before: it is rejected, or ``sum`` makes one event of them, with ``quantity`` (1
+    where the shop says nothing) and ``value`` added up.
     """
 
     source: str

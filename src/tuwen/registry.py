@@ -1,7 +1,7 @@
 """Names to objects: ``{use: NAME, option: value}`` checked against the object's own signature.
 
 A registry lists where each component lives as ``module:attribute``, so that listing names imports nothing heavy.
-Keyword-only parameters of a component are its options: their annotations are the check, their defaults the only defaults.
+Keyword-only parameters of a component are its options: annotations are the check, defaults the only defaults.
 Plug-ins add names through entry points of the group ``tuwen.KIND`` (for example ``tuwen.encoder``).
 """
 

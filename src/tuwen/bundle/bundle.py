@@ -83,8 +83,7 @@ class Bundle:
 
         Args:
             rows: columns by qualified name (``items.title``) or by short name where that is unambiguous. Pictures are
-            the bytes
-                of an image file. What is missing or null counts as absent.
+                the bytes of an image file. What is missing or null counts as absent.
 
         Returns:
             one dict a row: ``prediction``, and ``probability`` (binary) or ``probabilities`` by class (classify).

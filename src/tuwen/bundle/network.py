@@ -1,8 +1,7 @@
 """The network of a bundle as a function of numpy arrays.
 
 Today it runs in torch. The seam: anything that is a :data:`tuwen.training.batches.Network` can stand here, so an
-exported graph will
-answer through the same door without torch.
+exported graph will answer through the same door without torch.
 """
 
 from __future__ import annotations

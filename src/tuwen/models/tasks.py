@@ -18,8 +18,7 @@ class Task(nn.Module):
     """The head g: one dense layer, wᵀF + b, and the loss that trains it.
 
     A concrete task takes ``(width, fitted, *, target, options)``: ``target`` is the column of truth, ``fitted`` what
-    was learned
-    about it by :meth:`fit`. ``loss`` is the mean over the batch.
+    was learned about it by :meth:`fit`. ``loss`` is the mean over the batch.
     """
 
     def __init__(self, width: int, fitted: Target) -> None:

@@ -106,10 +106,8 @@ class Pretrained(Encoder):
     """A pretrained sentence encoder: mean of the last layer's states over the real tokens.
 
     Frozen, it runs in ONNX Runtime in ``precision`` before training and this module only standardises the cached
-    vectors
-    to ``size`` (see :class:`Standardise`). Otherwise the top ``train_layers`` blocks are trained (all of them and the
-    word
-    embeddings when None).
+    vectors to ``size`` (see :class:`Standardise`). Otherwise the top ``train_layers`` blocks are trained (all of them
+    and the word embeddings when None).
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("tokens", "vector")

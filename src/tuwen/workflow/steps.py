@@ -37,8 +37,7 @@ def predict(
     """Answer every row of a CSV, JSONL or Parquet file.
 
     Picture columns hold paths relative to the file, or bytes. Columns the bundle does not read are passed through; a
-    picture
-    that cannot be read counts as absent and its row says so in ``problem``.
+    picture that cannot be read counts as absent and its row says so in ``problem``.
 
     Args:
         out: where to write the answers, by its ending: .csv, .jsonl or .parquet.
