@@ -125,15 +125,16 @@ def _base(run: Run, gathered: Gathered, rows: np.ndarray, bundle: Bundle) -> pl.
     truth = gathered.truth[rows]
     target = pl.Series("target", bundle.target.encode(truth) if run.task.use == "binary" else truth)
     base = pl.DataFrame({"row": frame["row"], "target": target})
+    texts: dict[tuple[str, ...], str] = {}  # two views of the same columns have one language
     for name, spec in run.modalities.items():
         if spec.use == "image":
             pictures = pl.Series([key is not None for key in first_picture(frame, spec.columns)])
             base = base.with_columns(
                 pl.when(pictures).then(pl.lit("with")).otherwise(pl.lit("without")).alias(f"slice_{name}")
             )
-        if spec.use == "text":
-            texts = pl.Series(joined_text(frame, spec.columns), dtype=pl.String)
-            base = base.with_columns(languages(texts).alias(f"slice_{name}_language"))
+        if spec.use == "text" and texts.setdefault(tuple(spec.columns), name) == name:
+            joined = pl.Series(joined_text(frame, spec.columns), dtype=pl.String)
+            base = base.with_columns(languages(joined).alias(f"slice_{name}_language"))
     for key in ("reviews.item", "reviews.user"):
         if key in frame.columns:
             seen = gathered.frame[key][gathered.rows("train")].unique()
