@@ -80,8 +80,8 @@ def test_a_whole_shop(desk: Desk) -> None:
     assert manifest["tables"]["reviews"]["without_text"] == 0.0
     assert manifest["tables"]["items"]["reasons"] == {"not a number": 1}
     assert manifest["rejected"]["rows"] == 1
-    assert "events: 1 rows name a user that is not among the users" in manifest["warnings"]
-    assert "events: 2 rows name a item that is not among the items" in manifest["warnings"]
+    assert "events: 1 rows speak of an unknown user" in manifest["warnings"]
+    assert "events: 2 rows speak of an unknown item" in manifest["warnings"]
     assert any("items.csv: read as gb18030, which is a guess" in warning for warning in manifest["warnings"])
     assert not list(desk.out.glob(".*.half")) and not (desk.out / ".placing").exists()
 

@@ -61,7 +61,7 @@ def strangers(frames: dict[str, pl.DataFrame]) -> list[str]:
             if name in frames and table in frames and column in frames[name].columns:
                 rows = frames[name].filter(~pl.col(column).is_in(frames[table][column].implode())).height
                 if rows:
-                    warnings.append(f"{name}: {rows} rows name a {column} that is not among the {table}")
+                    warnings.append(f"{name}: {rows} rows speak of an unknown {column}")
     return warnings
 
 
