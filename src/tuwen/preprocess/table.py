@@ -90,7 +90,7 @@ class Table:
         for name, (mean, deviation) in f["numbers"].items():
             x = _finite(values[name])
             known = np.isfinite(x)
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
                 standard = np.clip((x - mean) / deviation, -CLIP, CLIP)
             columns += [np.where(known, standard, 0), ~known]
             seen |= known
@@ -184,7 +184,7 @@ def _scale(column: pl.Series) -> tuple[float, float]:
     x = x[np.isfinite(x)]
     if x.size == 0:
         return 0.0, 1.0
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         inner = np.clip(x, *np.quantile(x, [0.01, 0.99]))
         mean, deviation = float(inner.mean()), float(inner.std()) or float(x.std()) or 1.0
     return (mean, deviation) if np.isfinite([mean, deviation]).all() else (0.0, 1.0)

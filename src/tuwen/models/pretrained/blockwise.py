@@ -37,8 +37,10 @@ def restored(packed: np.ndarray, scales: np.ndarray, bits: Bits) -> np.ndarray:
     return ((whole.astype(np.float32) - 2 ** (bits - 1)) * scales[..., None]).reshape(len(packed), -1)
 
 
-def rewrite(model: Any, matrices: set[str], tables: set[str], bits: Bits) -> None:
-    """Change an ONNX model in place: the MatMul nodes named in ``matrices`` and the Gather nodes in ``tables``."""
+def rewrite(model: Any, matrices: set[str], tables: dict[str, np.ndarray], bits: Bits) -> None:
+    """Change an ONNX model in place: the MatMul nodes named in ``matrices``, and the Gather nodes named in ``tables``,
+    which get the f32 [words, width] given there.
+    """
     from onnx import helper, numpy_helper
 
     graph = model.graph
@@ -57,7 +59,7 @@ def rewrite(model: Any, matrices: set[str], tables: set[str], bits: Bits) -> Non
             )
         elif node.name in tables:
             name = node.input[0]
-            packed, scales = quantised(numpy_helper.to_array(constants[name]), bits)
+            packed, scales = quantised(tables[node.name], bits)
             packed = packed.reshape(len(packed), -1)
             attributes = {"gather_axis": 0, "quantize_axis": 1}
             inputs, kind = [f"{name}.blocks", node.input[1], f"{name}.scales"], "GatherBlockQuantized"

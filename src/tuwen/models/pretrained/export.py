@@ -25,6 +25,7 @@ Precision = Literal["int8", "float32"]
 
 VERSION = 1  # change it when the same weights would give other files
 OPSET = 17
+STAND_IN = 7  # words of the table that tracing sees
 BITS: dict[str, Bits] = {"e5-small": 4, "minilm": 8}  # e5-small is published in 4 bits: nothing is lost
 
 
@@ -170,12 +171,14 @@ class _Row(nn.Module):
 
 def _text(name: str, precision: Precision, calibration: np.ndarray | None) -> bytes:
     bert = e5_small() if name == "e5-small" else minilm()
-    sample = torch.full((1, 6), 5, dtype=torch.int64)
-    raw = _traced(_Row(bert).eval(), sample, "ids", {"ids": {1: "length"}})
-    return raw if precision == "float32" else _quantised_text(raw, BITS[name])
+    words = bert.word.weight.detach()
+    if precision == "int8":  # a stand-in while tracing: the table itself is most of the file
+        bert.word = nn.Embedding.from_pretrained(words[:STAND_IN])
+    raw = _traced(_Row(bert).eval(), torch.full((1, 6), 1), "ids", {"ids": {1: "length"}})
+    return raw if precision == "float32" else _quantised_text(raw, words.numpy(), BITS[name])
 
 
-def _quantised_text(raw: bytes, bits: Bits) -> bytes:
+def _quantised_text(raw: bytes, words: np.ndarray, bits: Bits) -> bytes:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
@@ -186,8 +189,8 @@ def _quantised_text(raw: bytes, bits: Bits) -> bytes:
     products = {n.name: shapes[n.input[1]] for n in model.graph.node if n.op_type == "MatMul" and n.input[1] in shapes}
     # the input of the second matrix of a block (after GELU) has outliers; it is the one with more rows than columns
     second = {name for name, (rows, columns) in products.items() if rows > columns}
-    tables = {n.name: shapes.get(n.input[0], (0,)) for n in model.graph.node if n.op_type == "Gather"}
-    words = max(tables, key=lambda name: tables[name][0])  # places stay as they are: they are few
+    stand_in = (STAND_IN, words.shape[1])
+    tables = {n.name: words for n in model.graph.node if n.op_type == "Gather" and shapes.get(n.input[0]) == stand_in}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         quantize_dynamic(
@@ -199,7 +202,7 @@ def _quantised_text(raw: bytes, bits: Bits) -> bytes:
             weight_type=QuantType.QInt8,
         )
         model = onnx.load(path)
-    rewrite(model, second, {words}, bits)
+    rewrite(model, second, tables, bits)
     return bytes(model.SerializeToString())
 
 

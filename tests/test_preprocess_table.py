@@ -1,0 +1,111 @@
+"""Numbers, categories, lists and dates."""
+
+import datetime
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tuwen.errors import DataError
+from tuwen.preprocess.table import Table
+
+
+def fitted(frame: pl.DataFrame, **options) -> Table:
+    table = Table(**options)
+    table.fit(frame)
+    return table
+
+
+def test_numbers_are_centred_scaled_and_their_gaps_marked():
+    frame = pl.DataFrame({"x": [1.0, 3.0, None, float("inf")]})
+    arrays, present = fitted(frame).encode(frame)
+    np.testing.assert_allclose(arrays["numbers"][:2], [[-1.0, 0], [1.0, 0]], atol=0.03)
+    assert not arrays["numbers"][2:].any()  # the row's only column is missing: absent
+    assert present.tolist() == [True, True, False, False]
+    beside = frame.with_columns(y=pl.lit("a"))
+    arrays, present = fitted(beside).encode(beside)
+    assert arrays["numbers"][2].tolist() == [0, 1]
+    assert present.all()
+
+
+def test_one_absurd_number_does_not_flatten_the_rest():
+    values = [*np.linspace(0, 100, 500), 1e12]
+    frame = pl.DataFrame({"x": values})
+    numbers = fitted(frame).encode(frame)[0]["numbers"][:, 0]
+    assert numbers[499] - numbers[0] > 2
+    assert numbers[500] == 5
+
+
+@settings(max_examples=60)
+@given(st.lists(st.one_of(st.none(), st.floats(), st.integers(-(10**9), 10**9)), min_size=1, max_size=20))
+def test_any_numbers_give_finite_arrays(values):
+    frame = pl.DataFrame({"x": pl.Series(values, dtype=pl.Float64, strict=False)})
+    numbers = fitted(frame).encode(frame)[0]["numbers"]
+    assert np.isfinite(numbers).all()
+    assert np.abs(numbers).max() <= 5
+
+
+def test_categories_are_numbered_and_strangers_are_zero():
+    frame = pl.DataFrame({"c": ["红", "blue", "红", None, " red ", "rare"]})
+    table = fitted(frame.head(5), min_count=1)
+    assert table.spec.sizes == (4,)
+    ids = table.encode(frame)[0]["categories"][:, 0]
+    assert len(set(ids[[0, 1, 4]])) == 3
+    assert ids[0] == ids[2]
+    assert ids[3] == ids[5] == 0
+    assert fitted(frame, min_count=2).spec.sizes == (2,)
+
+
+def test_lists_become_one_number_each():
+    frame = pl.DataFrame({"genres": ["drama|war", "war", "", None, "comedy"]})
+    table = fitted(frame, lists=["genres"], widest=2)
+    assert table.fitted["lists"] == {"genres": ["war", "drama"]} or table.fitted["lists"]["genres"][0] == "war"
+    arrays, present = table.encode(frame)
+    assert arrays["numbers"][:, 0].tolist() == [1, 1, 0, 0, 0]
+    assert present.tolist() == [True, True, False, False, True]
+    polars_lists = pl.DataFrame({"genres": [["drama", "war"], ["war"], [], None, ["comedy"]]})
+    assert fitted(polars_lists, widest=2).encode(polars_lists)[0]["numbers"].tolist() == arrays["numbers"].tolist()
+
+
+def test_dates_are_read_in_every_dress_and_clocks_close():
+    same = [
+        "2021-06-05",
+        "2021/06/05 00:00",
+        "2021-06-05T00:00:00Z",
+        "2021-06-05T08:00:00+08:00",
+        " 2021-06-05 00:00:00 ",
+    ]
+    frame = pl.DataFrame({"d": [*same, "2020-12-31 23:59:59", "2021-01-01 00:00:00", "5th of June"]})
+    arrays, present = fitted(frame, dates=["d"]).encode(frame)
+    numbers = arrays["numbers"]
+    assert (numbers[: len(same)] == numbers[0]).all()
+    assert np.abs(numbers[5] - numbers[6]).max() < 0.9  # only the weekday turns a whole day
+    assert np.abs(numbers[5, [0, 1, 2, 5, 6]] - numbers[6, [0, 1, 2, 5, 6]]).max() < 0.03
+    assert present.tolist() == [True] * 7 + [False]
+    typed = pl.DataFrame({"d": [datetime.datetime(2021, 6, 5)] * 5 + [None] * 3})
+    assert fitted(typed).encode(typed)[0]["numbers"][0].tolist() == numbers[0].tolist()
+
+
+def test_kinds_are_guessed_once_and_replayed():
+    frame = pl.DataFrame({"a": [1, 2], "b": ["x", "y"], "c": [datetime.date(2020, 1, 1)] * 2, "d": [True, False]})
+    table = fitted(frame)
+    assert table.spec.shape == (2 + 7, 2)
+    served = pl.DataFrame({"d": ["true", None], "b": ["y", "z"], "a": ["1", "oops"], "c": ["2020-01-01", None]})
+    arrays, present = table.encode(served)
+    np.testing.assert_array_equal(arrays["numbers"][0], table.encode(frame)[0]["numbers"][0])
+    assert arrays["categories"].tolist() == [[2, 2], [0, 0]]
+    assert present.tolist() == [True, True]
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(DataError, match="prize"):
+        fitted(pl.DataFrame({"price": [1]}), numbers=["prize"])
+    with pytest.raises(DataError, match="price"):
+        fitted(pl.DataFrame({"price": [1]})).encode(pl.DataFrame({"x": [1]}))
+
+
+def test_a_column_called_like_ours_is_no_trouble():
+    frame = pl.DataFrame({"n": ["a", "b"], "value": ["c", "c"], "t": ["2020-01-01", None]})
+    assert fitted(frame, dates=["t"]).encode(frame)[0]["categories"].tolist() == [[1, 1], [2, 1]]
