@@ -61,7 +61,7 @@ class Shopkeeper:
         if row.get("items.images"):
             try:
                 with Image.open(io.BytesIO(row["items.images"])) as picture:
-                    stars += float(picture.convert("L").resize((1, 1)).getpixel((0, 0))) / 255  # type: ignore[arg-type]
+                    stars += float(picture.convert("L").resize((1, 1)).getpixel((0, 0))) / 255
             except UnidentifiedImageError:
                 raise DataError("the picture cannot be read", where="row 1, 'items.images'") from None
         return stars - (row.get("items.price") or 0) / 100
@@ -372,7 +372,7 @@ def test_while_predictions_are_made_others_wait_and_too_many_are_sent_away() -> 
 
 def test_what_a_person_sees_is_what_the_library_raises() -> None:
     with pytest.raises(DataError) as error:
-        to_rows([{"pricce": 3}], Shopkeeper.inputs, 100)  # type: ignore[arg-type]
+        to_rows([{"pricce": 3}], Shopkeeper.inputs, 100)
     found = problem(predict({"pricce": 3}), 422)
     assert {key: found[key] for key in error.value.fields()} == error.value.fields()
     assert json.dumps(found)
