@@ -1,0 +1,93 @@
+"""The doctor and the lock: what is installed, what is missing, and that the lock holds all of it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from typer.testing import CliRunner
+
+from tuwen import doctor
+from tuwen.cli import app
+from tuwen.preprocess.weights import WEIGHTS
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LOCK = [
+    line for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines() if not line.startswith("#")
+]
+
+
+def test_it_looks_at_every_extra_and_every_weight() -> None:
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    found = json.loads(done.stdout)
+    names = [part["name"] for part in found["parts"]]
+    for extra in PROJECT["optional-dependencies"]:
+        assert any(name.startswith(f"{extra}: ") for name in names)
+    for name in WEIGHTS:
+        assert f"weights {name}" in names
+    assert found["well"] is True and done.exit_code == 0
+    assert int(found["machine"]["cores"]) >= 1
+    assert float(found["machine"]["memory"].split()[0]) > 0
+    assert "tuwen can work" in CliRunner().invoke(app, ["doctor"]).stdout
+
+
+def test_what_is_missing_or_too_old_is_told_with_the_way_to_get_it() -> None:
+    wanted = [Requirement("numpy>=1"), Requirement("tuwen-no-such-package")]
+    (part,) = doctor._judged("core", wanted, "pip install it", needed=True)
+    assert (part.state, part.todo) == ("missing", "pip install it")
+    assert "tuwen-no-such-package" in part.seen and "numpy" not in part.seen
+    (part,) = doctor._judged("core", [Requirement("numpy<1")], "pip install it", needed=True)
+    assert part.state == "wrong" and "numpy" in part.seen
+    assert not doctor.Findings({}, [part]).well
+    assert doctor.Findings({}, [doctor.Part("serve", "missing", "")]).well  # an extra may be absent
+
+
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "NEEDED_FREE", 2**80)
+    (part,) = doctor.disk()
+    assert part.state == "wrong" and "make room" in part.todo
+
+
+def test_the_requirements_are_those_of_the_project() -> None:
+    found = doctor.requirements()
+    assert {str(r) for r in found[""]} == {str(Requirement(line)) for line in PROJECT["dependencies"]}
+    for extra, lines in PROJECT["optional-dependencies"].items():
+        assert {r.name for r in found[extra]} == {Requirement(line).name for line in lines}
+
+
+# --- The lock -----------------------------------------------------------------------------------------------------
+
+
+def test_the_lock_pins_everything_the_project_asks_for() -> None:
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*", line) for line in LOCK)
+    pinned = {canonicalize_name(name): Version(version) for name, version in (line.split("==") for line in LOCK)}
+    assert len(pinned) == len(LOCK)
+    assert pinned["torch"] == Version("2.13.0")
+    for line in [*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]:
+        wanted = Requirement(line)
+        assert wanted.specifier.contains(pinned[canonicalize_name(wanted.name)], prereleases=True), line
+
+
+def test_every_import_comes_from_the_lock() -> None:
+    locked = {canonicalize_name(line.split("==")[0]) for line in LOCK}
+    homes = packages_distributions()
+    for file in [*ROOT.glob("src/**/*.py"), *ROOT.glob("tests/*.py"), *ROOT.glob("bench/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            else:
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in (full.partition(".")[0] for full in names):
+                if name in sys.stdlib_module_names or name == "tuwen" or (ROOT / "tests" / f"{name}.py").is_file():
+                    continue
+                assert {canonicalize_name(home) for home in homes.get(name, [])} & locked, f"{file}: {name}"
