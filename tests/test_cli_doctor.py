@@ -8,6 +8,7 @@ import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ def test_the_lock_pins_everything_the_project_asks_for() -> None:
     pinned = {canonicalize_name(name): Version(version) for name, version in (line.split("==") for line in LOCK)}
     assert len(pinned) == len(LOCK)
     assert pinned["torch"] == Version("2.13.0")
-    for line in [*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]:
+    for line in chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()):
         wanted = Requirement(line)
         assert wanted.specifier.contains(pinned[canonicalize_name(wanted.name)], prereleases=True), line
 
