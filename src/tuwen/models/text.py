@@ -99,7 +99,8 @@ class Ngram(Encoder):
     def forward(self, ids: Tensor, weights: Tensor) -> Tensor:  # int32, f32 [batch, length]
         if self.training and self.dropout:
             weights = nn.functional.dropout(weights, self.dropout)
-        return self.embedding(ids.long(), per_sample_weights=weights) * self.scale  # [batch, width]
+        with torch.autocast(ids.device.type, enabled=False):  # a weighted sum over a table wants both in one precision
+            return self.embedding(ids.long(), per_sample_weights=weights) * self.scale  # [batch, width]
 
 
 class Pretrained(Encoder):
