@@ -100,7 +100,7 @@ class Ngram(Encoder):
         if self.training and self.dropout:
             weights = nn.functional.dropout(weights, self.dropout)
         with torch.autocast(ids.device.type, enabled=False):  # a weighted sum over a table wants both in one precision
-            return self.embedding(ids.long(), per_sample_weights=weights) * self.scale  # [batch, width]
+            return self.embedding(ids.long(), per_sample_weights=weights.float()) * self.scale  # [batch, width]
 
 
 class Pretrained(Encoder):
