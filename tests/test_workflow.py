@@ -49,6 +49,7 @@ def test_the_report_holds_the_baselines_the_metrics_and_their_intervals(shop, tr
     assert report["provenance"]["data_hash"] == Dataset.open(shop / "dataset").hash
     html = (shop / "report" / "report.html").read_text(encoding="utf-8")
     assert "data:image/jpeg;base64," in html
+    assert "text_only" in (shop / "bundle" / "card.md").read_text(encoding="utf-8")
 
 
 def test_the_model_learns_what_was_planted(trained):

@@ -16,6 +16,8 @@ import polars as pl
 
 from tuwen import __version__
 from tuwen.bundle.bundle import Bundle
+from tuwen.bundle.card import card
+from tuwen.bundle.files import write_card
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture, joined_text
@@ -90,6 +92,8 @@ def evaluate_folds(
     out.mkdir(parents=True, exist_ok=True)
     model.write(out / "predictions.parquet")
     write_report(out, report, render(report, *_shown(run, report, judged, dataset)))
+    for bundle in opened:
+        write_card(bundle.folder, card(bundle.manifest, report))
     return report
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from tuwen import __version__
-from tuwen.bundle.files import read_manifest, writing
+from tuwen.bundle.card import card
+from tuwen.bundle.files import read_manifest, write_card, writing
 from tuwen.bundle.network import save_weights
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
@@ -201,6 +202,7 @@ def _write(
         save_weights(model, folder)
         for name, modality in modalities.items():
             modality.save(folder / "modalities" / name)
+    write_card(out, card(read_manifest(out)))
 
 
 def _architecture(run: Run, modalities: dict[str, Modality]) -> dict[str, Any]:
