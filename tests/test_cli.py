@@ -234,11 +234,14 @@ def test_the_page_of_results_holds_every_number() -> None:
         "split": "time",
         "bootstrap": {"confidence": 0.95},
         "metrics": {"rmse": {"value": 0.58761, "low": 0.55, "high": 0.62}},
+        "primary": "rmse",
         "baselines": {"mean": {"rmse": {"value": 1.1, "low": None, "high": None}}},
+        "comparisons": {"mean": {"rmse": {"difference": -0.51239, "low": -0.6, "high": -0.4, "p": 0.001}}},
         "cost": {"train_seconds": 12.5},
         "provenance": {"commit": "abc", "data_hash": "0123456789abcdef", "seed": 7},
     }
     page = results_page(Path("runs"), {"sample": report})
     assert "## sample" in page and "[`runs/sample.yaml`](../runs/sample.yaml)" in page
     assert "| **this model 本模型** | 0.5876 (0.55 – 0.62) |" in page and "| mean | 1.1 |" in page
+    assert "| [sample](#sample) | rmse | 0.5876 (0.55 – 0.62) | mean: 1.1 | -0.5124 (-0.6 – -0.4) |" in page
     assert "train seconds 12.5" in page and "0123456789ab," in page and "1,234 test rows" in page and "95%" in page

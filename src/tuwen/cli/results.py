@@ -8,6 +8,7 @@ from typing import Any
 
 from tuwen.cli.screen import Screen, shown
 from tuwen.errors import ConfigError, TuwenError
+from tuwen.evaluation.report import best_baseline
 from tuwen.files import whole
 
 HEAD = """\
@@ -57,7 +58,26 @@ def write_results(path: Path, folder: Path, reports: Mapping[str, Mapping[str, A
 def results_page(folder: Path, reports: Mapping[str, Mapping[str, Any]]) -> str:
     """The results as Markdown, one part a run."""
     confidence = next((r["bootstrap"]["confidence"] for r in reports.values()), 0.95)
-    return "\n".join([HEAD.format(confidence=confidence), *(_part(folder, n, r) for n, r in reports.items())])
+    parts = (_part(folder, name, report) for name, report in reports.items())
+    return "\n".join([HEAD.format(confidence=confidence), _overview(reports), *parts])
+
+
+def _overview(reports: Mapping[str, Mapping[str, Any]]) -> str:
+    """One line a run: what decides, and how far the model is from the best baseline on the same rows."""
+    lines = [
+        "| run | metric | this model 本模型 | best baseline 最佳基线 | difference, paired 配对差值 |",
+        "|---|---|---|---|---|",
+    ]
+    for name, report in reports.items():
+        metric, best = report["primary"], best_baseline(report)
+        against, difference = "–", "–"
+        if best is not None:
+            against = f"{best}: {_cell(report['baselines'][best][metric])}"
+            found = report["comparisons"][best][metric]
+            difference = _cell({"value": found["difference"], "low": found["low"], "high": found["high"]})
+        cells = [f"[{name}](#{name})", metric, _cell(report["metrics"][metric]), against, difference]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
 
 
 def _part(folder: Path, name: str, report: Mapping[str, Any]) -> str:
