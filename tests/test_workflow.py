@@ -1,6 +1,7 @@
 """The five steps end to end on a small sample shop, through the same functions that every door calls."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from tuwen.bundle.bundle import Bundle
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.sample import write_sample_shop
-from tuwen.errors import ConfigError, DataError
+from tuwen.errors import ConfigError, DataError, InUse
+from tuwen.files import held
 from tuwen.workflow.evaluation import bundle_rows
 from tuwen.workflow.gathering import gather
 
@@ -135,6 +137,37 @@ def test_a_training_that_was_stopped_goes_on_and_ends_the_same(shop, trained, tm
     one, other = load_file(trained[0] / "model.safetensors"), load_file(out / "model.safetensors")
     for name in one:
         np.testing.assert_allclose(one[name], other[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_two_trainings_of_one_bundle_do_not_meet(shop, tmp_path):
+    with held(tmp_path / "bundle.training"), pytest.raises(InUse, match="another run"):
+        workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", QUICK)
+
+
+SMALL_DISK = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit then fails like one on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+from tuwen import workflow
+from tuwen.errors import TuwenError
+try:
+    workflow.train(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])
+except TuwenError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+@pytest.mark.parametrize("when", ["training.checkpoint_seconds=0.01", "training.checkpoint_seconds=1000"])
+def test_a_full_disk_is_told_and_leaves_the_old_bundle(shop, trained, tmp_path, when):
+    """Full while a checkpoint is written, and while the bundle is."""
+    out = tmp_path / "bundle"
+    shutil.copytree(trained[0], out)
+    command = [sys.executable, "-c", SMALL_DISK, shop / "RUN.yaml", shop / "dataset", out, *QUICK, when]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert process.returncode == DataError.exit_code, process.stderr
+    assert "disk" in process.stdout
+    assert Bundle.open(out).manifest == Bundle.open(trained[0]).manifest
 
 
 def test_a_whole_run_with_folds_pools_them_and_goes_on_where_it_was(shop, tmp_path):

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from tuwen.models.assemble import Part, assemble
 from tuwen.models.model import Model
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.preprocess.target import Target
 from tuwen.training.batches import Network
+from tuwen.training.checkpoint import write_tensors
 from tuwen.training.loop import network_of
 
 WEIGHTS = "model.safetensors"
@@ -24,9 +25,7 @@ WEIGHTS = "model.safetensors"
 
 def save_weights(model: Model, folder: Path) -> None:
     """The parameters and buffers, float32."""
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS
-    )
+    write_tensors(model.state_dict(), folder / WEIGHTS)
 
 
 def load_network(folder: Path, architecture: dict[str, Any], target: Target) -> Network:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,17 +47,31 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     """
     beside = path.with_suffix(".partial")
     plain = {key: getattr(checkpoint, key) for key in ("fingerprint", "epoch", "step", "progress")}
-    tensors = {name: tensor.detach().contiguous().clone() for name, tensor in checkpoint.tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, beside, metadata={"tuwen": json.dumps(plain)})
+        write_tensors(checkpoint.tensors, beside, {"tuwen": json.dumps(plain)})
         with beside.open("rb") as handle:
             os.fsync(handle.fileno())
         beside.replace(path)
-    except (OSError, SafetensorError) as error:
+    finally:
         beside.unlink(missing_ok=True)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """A safetensors file.
+
+    Raises:
+        DataError: it cannot be written, most often because the disk is full.
+    """
+    try:
+        # clones, because safetensors refuses tensors that share memory
+        save_file({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, path, metadata)
+    except SafetensorError as error:
         raise DataError(
-            "the checkpoint could not be written", where=str(path), seen=error, todo="free some disk and run it again"
+            "the disk is full or cannot be written to",
+            where=str(path),
+            seen=error,
+            todo="make room and run the same command again: what was there before is untouched",
         ) from None
 
 

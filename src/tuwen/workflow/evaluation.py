@@ -26,6 +26,7 @@ from tuwen.evaluation.baselines import trivial
 from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.render import render
 from tuwen.evaluation.report import build_report, write_report
+from tuwen.files import held, room_on_disk
 from tuwen.progress import Progress, Silent
 from tuwen.training.batches import outputs_of
 from tuwen.training.inputs import EncodedInput, Input
@@ -66,7 +67,12 @@ def evaluate_folds(
 ) -> dict[str, Any]:
     """The same for one bundle a fold, their test parts pooled into one table."""
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
-    out, progress = Path(out), progress or Silent()
+    out = Path(out)
+    with room_on_disk(out), held(out):
+        return _evaluate(list(bundles), dataset, out, progress or Silent())
+
+
+def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progress) -> dict[str, Any]:
     opened = [Bundle.open(folder) for folder in bundles]
     run = Run.model_validate(opened[0].run)
     judged = [_judge(run, bundle, dataset, progress) for bundle in opened]
@@ -89,7 +95,6 @@ def evaluate_folds(
             confidence=run.evaluation.confidence,
             seed=run.seed,
         )
-    out.mkdir(parents=True, exist_ok=True)
     model.write(out / "predictions.parquet")
     write_report(out, report, render(report, *_shown(run, report, judged, dataset)))
     for bundle in opened:

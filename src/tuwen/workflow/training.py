@@ -22,6 +22,7 @@ from tuwen.bundle.network import save_weights
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError
+from tuwen.files import held, room_on_disk
 from tuwen.models import FUSIONS, TASKS
 from tuwen.models.assemble import Part, assemble
 from tuwen.models.encoder import Encoder
@@ -56,10 +57,21 @@ def train(
 
     Returns:
         the bundle's folder, ``out``.
+
+    Raises:
+        InUse: another process trains the same bundle.
     """
     run = run if isinstance(run, Run) else Run.read(run, list(overrides))
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
-    out, progress = Path(out), progress or Silent()
+    out = Path(out)
+    work = out.with_name(f"{out.name}.training")
+    with room_on_disk(out), held(work):
+        _train(run, dataset, out, work, fold, progress or Silent())
+        shutil.rmtree(work, ignore_errors=True)
+    return out
+
+
+def _train(run: Run, dataset: Dataset, out: Path, work: Path, fold: int, progress: Progress) -> None:
     began = time.perf_counter()
     gathered = gather(run, dataset, fold)
     modalities, inputs = _prepare(run, gathered, dataset, progress)
@@ -68,7 +80,6 @@ def train(
     parts = {part: _examples(inputs, target, gathered, part) for part in ("train", "validation")}
     model = _model(run, modalities, target, parts["train"])
     prepared = time.perf_counter() - began
-    work = out.with_name(f"{out.name}.training")
     trained = fit(
         model,
         parts["train"],
@@ -83,8 +94,6 @@ def train(
     )
     cost = _cost(model, trained, prepared)
     _write(out, run, dataset, fold, gathered, modalities, target, model, trained, cost)
-    shutil.rmtree(work, ignore_errors=True)
-    return out
 
 
 def train_once(run: Run, dataset: Dataset, out: Path, fold: int, progress: Progress | None) -> Path:
