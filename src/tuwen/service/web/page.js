@@ -14,11 +14,16 @@ const made = (tag, properties = {}, ...children) => {
   node.append(...children);
   return node;
 };
+const spoken = (tag, key) => { // text that changes with the language
+  const node = made(tag);
+  node.dataset.say = key;
+  return node;
+};
 const short = (number) => Number(number.toPrecision(4)).toString();
 
 function field(input) {
   const name = input.column.split(".").pop();
-  const label = made("label", {}, name, made("small", { textContent: `${input.column} · ${say("optional")}` }));
+  const label = made("label", {}, name, made("small", {}, `${input.column} · `, spoken("span", "optional")));
   if (input.kind === "image") {
     const file = made("input", { type: "file", name: input.column, accept: "image/*" });
     file.addEventListener("change", () => {
@@ -44,7 +49,6 @@ function draw() {
   document.title = `${bundle.name} · tuwen 图文`;
   const columns = bundle.inputs.map((input) => input.column).join(", ");
   by("about").textContent = `${say("reads")} ${bundle.target ?? bundle.task} ${say("from")} ${columns}`;
-  by("form").replaceChildren(...bundle.inputs.map(field), made("button", { textContent: say("ask") }));
   const parts = bundle.inputs.map((i) => `  -F '${i.column}=${i.kind === "image" ? "@photo.jpg" : "…"}'`);
   by("curl").textContent = [`curl ${location.origin}/v1/predict`, ...parts].join(" \\\n");
 }
@@ -102,4 +106,8 @@ async function ask(event) {
 by("language").addEventListener("click", () => { language = language === "en" ? "zh" : "en"; draw(); });
 by("form").addEventListener("submit", ask);
 draw();
-fetch("/v1/bundle").then((response) => response.json()).then((found) => { bundle = found; draw(); });
+fetch("/v1/bundle").then((response) => response.json()).then((found) => {
+  bundle = found;
+  by("form").replaceChildren(...bundle.inputs.map(field), spoken("button", "ask"));
+  draw();
+});
