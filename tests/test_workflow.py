@@ -105,6 +105,44 @@ def test_a_file_without_a_known_column_says_what_is_read(tmp_path, trained):
         workflow.predict(trained[0], file)
 
 
+@pytest.mark.parametrize("rows", [{"reviews.text": "x"}, "reviews", ["x"]])
+def test_predict_takes_a_list_of_rows(trained, rows):
+    with pytest.raises(DataError, match="list of rows"):
+        Bundle.open(trained[0]).predict(rows)
+
+
+def test_nan_is_nothing_and_half_a_character_is_no_fault(trained):
+    bundle = Bundle.open(trained[0])
+    nothing = bundle.predict([{"reviews.text": None}])
+    assert bundle.predict([{"reviews.text": float("nan")}]) == nothing
+    assert bundle.predict([{"reviews.text": "好\ud800"}])[0]["prediction"] > 0
+    with pytest.raises(DataError, match="given twice"):
+        bundle.predict([{"reviews.text": "x", "text": "y"}])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.csv", "texts,images\nhello,\n", "did you mean 'text'"),
+        ("x.csv", "text\n", "no rows"),
+        ("x.json", "{}", "cannot read this kind"),
+        ("gone.csv", None, "no such file"),
+    ],
+)
+def test_a_file_that_cannot_be_answered_says_why(tmp_path, trained, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        workflow.predict(trained[0], tmp_path / name)
+
+
+def test_answers_do_not_replace_their_questions(tmp_path, trained):
+    file = tmp_path / "x.csv"
+    file.write_text("text\nhello\n", encoding="utf-8")
+    with pytest.raises(DataError, match="replace their own"):
+        workflow.predict(trained[0], file, file)
+
+
 def test_the_same_run_and_data_give_the_same_bundle(shop, trained):
     again = workflow.train(shop / "RUN.yaml", shop / "dataset", shop / "again", QUICK)
     one, other = load_file(trained[0] / "model.safetensors"), load_file(again / "model.safetensors")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -91,6 +92,10 @@ class Bundle:
         Raises:
             DataError: an unknown column, a picture that cannot be read, a value of the wrong kind.
         """
+        if isinstance(rows, str | bytes | Mapping) or not all(isinstance(row, Mapping) for row in rows):
+            raise DataError(
+                "predict takes a list of rows", seen=type(rows).__name__, allowed='[{"items.title": "…"}, …]'
+            )
         if not rows:
             return []
         named = [self._named(row, i) for i, row in enumerate(rows)]
@@ -134,7 +139,11 @@ class Bundle:
                     allowed=fits or dict.fromkeys(columns),
                     todo=None if fits else did_you_mean(key, [*columns, *(c.partition(".")[2] for c in columns)]),
                 )
-            named[fits[0]] = value
+            if fits[0] in named:
+                raise DataError(
+                    f"'{fits[0]}' is given twice", where=f"row {position + 1}", todo="leave one of them out"
+                )
+            named[fits[0]] = _given(value)
         return named
 
     def _raw(self, use: str, columns: list[str], rows: list[dict[str, Any]]) -> Any:
@@ -166,6 +175,13 @@ def _picture(value: Any, position: int, column: str, limits: dict[str, int]) -> 
         raise DataError(
             error.what, where=f"row {position + 1}, '{column}'", seen=error.seen, allowed=error.allowed
         ) from None
+
+
+def _given(value: Any) -> Any:
+    """NaN is how data frames say nothing; a lone surrogate is half a character that no file can hold."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from tuwen.bundle.bundle import Bundle
 from tuwen.config import Shop
 from tuwen.data.batch import Batch
 from tuwen.data.collect import collect as collect_shop
-from tuwen.data.sources import format_of, open_file
-from tuwen.errors import DataError, did_you_mean
+from tuwen.data.sources import ENDINGS, format_of, open_file
+from tuwen.errors import DataError
 from tuwen.progress import Progress, Silent
 
 CHUNK = 256
@@ -44,7 +45,11 @@ def predict(
     """
     opened, file = Bundle.open(bundle), Path(file)
     if not file.is_file():
-        raise DataError("there is no such file", where=str(file))
+        raise DataError("this is a folder" if file.is_dir() else "there is no such file", where=str(file))
+    if file.suffix.lower() not in ENDINGS:
+        raise DataError("predict cannot read this kind of file", where=str(file), allowed=ENDINGS)
+    if out is not None and Path(out).resolve() == file.resolve():
+        raise DataError("the answers would replace their own questions", where=str(file), todo="choose another --out")
     answers = _answers(opened, file, progress or Silent())
     if out is not None:
         _write(answers, Path(out))
@@ -73,14 +78,18 @@ def _columns_read(bundle: Bundle, columns: list[str], file: Path) -> dict[str, s
     known = [entry["column"] for entry in bundle.inputs]
     short = {name: column for column in known if (name := column.partition(".")[2]) not in known}
     read = {c: c if c in known else short[c] for c in columns if c in known or c in short}
-    if not read:
-        near = next((hint for c in columns if (hint := did_you_mean(c, [*known, *short]))), None)
+    missing = [column for column in dict.fromkeys(known) if column not in read.values()]
+    names = {*missing, *(column.partition(".")[2] for column in missing)}
+    slips = [(c, near) for c in columns if c not in read and (near := get_close_matches(c, names, n=1, cutoff=0.8))]
+    if slips or not read:
         raise DataError(
-            "the file has no column that the bundle reads",
+            f"the bundle does not read '{slips[0][0]}'" if slips else "the file has no column that the bundle reads",
             where=str(file),
             seen=", ".join(columns),
-            allowed=known,
-            todo=near,
+            allowed=dict.fromkeys(known),
+            todo=f"did you mean '{slips[0][1][0]}'? if not, leave the column out"
+            if slips
+            else "name the columns as the bundle does, with or without the table's name",
         )
     return read
 
