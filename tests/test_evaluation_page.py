@@ -218,6 +218,8 @@ def test_sentences_say_what_the_numbers_say() -> None:
     )
     unclear = {"difference": 0.012, "low": -0.003, "high": 0.027, "p": 0.1}
     assert compared(unclear, "accuracy", other)[0] == "No clear difference from text only: +1.2 points (−0.3 to 2.7)."
+    hardly = {"difference": -0.012, "low": -0.049, "high": 0.024, "p": 0.4}
+    assert compared(hardly, "rmse", other)[0] == "No clear difference from text only: −0.012 (−0.049 to 0.024)."
     error = {"difference": 0.25, "low": 0.2, "high": 0.3, "p": 0.01}  # more error is worse
     assert compared(error, "rmse", other) == (
         "Worse than text only by 0.250 (0.200–0.300).",

@@ -116,9 +116,10 @@ def compared(comparison: Plain, metric: str, with_what: Text) -> Text:
         return (f"Cannot be compared with {with_what[0]}.", f"无法与{with_what[1]}比较。")
     gain = comparison["difference"] * sign
     low, high = sorted((comparison["low"] * sign, comparison["high"] * sign))
-    if verdict == "unclear":
-        inside, amount = span(low, high, percent), _amount(gain, percent)
-        plus = "+" if gain > 0 else ""
+    if verdict == "unclear":  # neither better nor worse, so the difference is told as the tables tell it
+        raw = comparison["difference"]
+        inside, amount = span(comparison["low"], comparison["high"], percent), _amount(raw, percent)
+        plus = "+" if raw > 0 else ""
         return (
             f"No clear difference from {with_what[0]}: {plus}{amount[0]} ({inside[0]}).",
             f"与“{with_what[1]}”没有明显差别：{plus}{amount[1].strip()}（{inside[1]}）。",
