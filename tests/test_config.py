@@ -106,3 +106,14 @@ def test_shop_paths_start_at_the_file(tmp_path):
 def test_a_misspelt_shop_key_inside_a_table(tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'columns'"):
         read(tmp_path, "name: s\nitems:\n  source: items.csv\n  colums: {}\n", kind=Shop)
+
+
+def test_a_misspelt_required_key_is_named_not_called_missing(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'source'") as caught:
+        read(tmp_path, "name: s\nitems:\n  sorce: items.csv\n", kind=Shop)
+    assert caught.value.where.endswith("run.yaml:3")
+
+
+def test_a_rating_range_the_wrong_way_round(tmp_path):
+    with pytest.raises(ConfigError, match="low before high"):
+        read(tmp_path, "name: s\nitems: {source: items.csv}\nrating_range: [5, 1]\n", kind=Shop)

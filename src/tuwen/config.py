@@ -183,6 +183,13 @@ class Shop(Strict):
     media: Media = Media()
     rating_range: tuple[float, float] | None = Field(None, description="lowest and highest rating; others are rejected")
 
+    @field_validator("rating_range")
+    @classmethod
+    def _low_before_high(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not value[0] < value[1]:
+            raise ValueError("low before high, as in [1, 5]")
+        return value
+
     _lines: Lines = PrivateAttr(default_factory=dict)
     _path: str = PrivateAttr(default="shop")
 
@@ -241,7 +248,12 @@ def load_yaml(path: str | Path) -> tuple[dict[str, Any], Lines]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise ConfigError("not valid YAML", where=place, seen=getattr(error, "problem", str(error))) from None
+        raise ConfigError(
+            "not valid YAML", where=place, seen=getattr(error, "problem", str(error)), todo=_YAML
+        ) from None
+
+
+_YAML = "check the indentation, and put quotes around text that holds ': ', '#' or brackets"
 
 
 def _walk(node: yaml.Node, loc: tuple[str | int, ...], lines: Lines, path: str) -> None:
@@ -280,7 +292,8 @@ def _override(data: dict[str, Any], text: str) -> None:
 
 
 def _explain(error: ValidationError, kind: type[BaseModel], path: str, lines: Lines) -> ConfigError:
-    first = error.errors()[0]
+    # a misspelt key is also a missing one: the slip itself says more
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     loc = tuple(part for part in first["loc"] if not (isinstance(part, str) and part.startswith("function-")))
     name = ".".join(map(str, loc))
     where = _place(path, lines, loc)
