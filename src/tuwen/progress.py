@@ -28,3 +28,13 @@ class Silent:
 
     def advance(self, n: int = 1) -> None:
         """Nothing to show."""
+
+
+class Within:
+    """The same place, with what the work is for before its name: three trainings in a row are three different ones."""
+
+    def __init__(self, progress: Progress, purpose: str) -> None:
+        self.progress, self.purpose = progress, purpose
+
+    def task(self, name: str, total: int | None = None) -> AbstractContextManager[Task]:
+        return self.progress.task(f"{self.purpose}: {name}", total)

@@ -27,7 +27,7 @@ from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.render import render
 from tuwen.evaluation.report import build_report, write_report
 from tuwen.files import held, room_on_disk
-from tuwen.progress import Progress, Silent
+from tuwen.progress import Progress, Silent, Within
 from tuwen.training.batches import outputs_of
 from tuwen.training.inputs import EncodedInput, Input
 from tuwen.workflow.gathering import Gathered, content_columns, gather
@@ -212,9 +212,10 @@ def _baselines(
             answers = []
             for bundle in bundles:
                 fold = bundle.manifest["data"]["fold"]
+                shown = Within(progress, f"{kind} only" + (f", fold {fold + 1}" if len(bundles) > 1 else ""))
                 folder = out / "baselines" / f"{kind}_only" / f"fold-{fold}"
-                trained = Bundle.open(train_once(alone, dataset, folder, fold, progress))
-                answers.append(_judge(alone, trained, dataset, progress).predictions)
+                trained = Bundle.open(train_once(alone, dataset, folder, fold, shown))
+                answers.append(_judge(alone, trained, dataset, shown).predictions)
             found[f"{kind}_only"] = _same_rows(pooled(answers), model)
     return found
 

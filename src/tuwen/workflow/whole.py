@@ -10,7 +10,7 @@ from tuwen.config import Run, Shop
 from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError
-from tuwen.progress import Progress
+from tuwen.progress import Progress, Silent, Within
 from tuwen.workflow.evaluation import evaluate_folds
 from tuwen.workflow.gathering import split_of
 from tuwen.workflow.training import train_once
@@ -39,5 +39,6 @@ def run(
     bundles = []
     for fold in range(folds):
         folder = out / "bundle" if folds == 1 else out / "folds" / f"bundle-{fold}"
-        bundles.append(train_once(spec, dataset, folder, fold, progress))
+        shown = Within(progress or Silent(), f"fold {fold + 1} of {folds}") if folds > 1 else progress
+        bundles.append(train_once(spec, dataset, folder, fold, shown))
     return evaluate_folds(bundles, dataset, out, progress)
