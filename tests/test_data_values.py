@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuwen.data.schema import KEY_LIMIT, TABLES, TEXT_LIMIT
-from tuwen.data.validate import FILE, ROW, check_keys, check_rows
+from tuwen.data.validate import FILE, ROW, check_keys, check_rows, emptied_note
 from tuwen.data.values import identifiers, inferred, numbers, texts, times
 
 NOON = datetime(2024, 2, 29, 12, 30, 15)
@@ -97,7 +97,7 @@ def test_zoned_datetimes_become_utc() -> None:
         ("N/A", None),
         ("NULL", None),
         ("five", "not a number"),
-        ("4,5", "not a number"),
+        ("4.5.1", "not a number"),
         ("NaN", "not a finite number"),
         ("inf", "not a finite number"),
         ("-Infinity", "not a finite number"),
@@ -112,6 +112,63 @@ def test_numbers(written: str, reason: str | None) -> None:
     assert reasons[0] == reason
     assert values.dtype == pl.Float64
     assert values[0] == {"4.5": 4.5, " 4 ": 4.0}.get(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("￥12", 12.0),
+        ("¥1,299.00", 1299.0),
+        ("¥ 12.5元", 12.5),
+        ("$12", 12.0),
+        ("12 €", 12.0),
+        ("12元", 12.0),
+        ("CNY 12", 12.0),
+        ("-¥12", -12.0),
+        ("¥-12", -12.0),
+        ("−3", -3.0),
+        ("1,200.00", 1200.0),
+        ("1,234,567", 1234567.0),
+        ("１２．５", 12.5),
+        ("１，２００", 1200.0),
+        ("\u3000４\u3000", 4.0),
+        ("4,5", 4.5),
+        ("9,50", 9.5),
+        ("0,5", 0.5),
+        ("0,125", None),
+        ("1,2,3", None),
+        ("1,234,5", None),
+        ("1.234,56", None),
+        ("1,23,456", None),
+        ("-¥-12", None),
+        ("12元起", None),
+        ("5²", None),
+        ("½", None),
+        ("¥", None),
+        (",", None),
+    ],
+)
+def test_numbers_as_people_write_them(written: str, meant: float | None) -> None:
+    values, reasons = numbers(pl.Series(["1", written]), -1e9, 1e9)
+    assert values.to_list() == [1.0, meant]
+    assert reasons[1] == (None if meant is not None else "not a number")
+
+
+@given(value=st.integers(0, 10**12), cents=st.integers(0, 99), sign=st.sampled_from(["", "-"]))
+def test_a_price_is_the_same_in_every_spelling(value: int, cents: int, sign: str) -> None:
+    wide = str.maketrans("0123456789,.-", "０１２３４５６７８９，．－")
+    grouped, plain = f"{sign}{value:,}.{cents:02}", f"{sign}{value}.{cents:02}"
+    spellings = [
+        plain,
+        grouped,
+        f"{plain}元",
+        f"￥{grouped}",
+        f"$ {plain}",
+        grouped.translate(wide),
+        f"{sign}{value},{cents:02}",
+    ]
+    values, reasons = numbers(pl.Series(spellings), -1e13, 1e13)
+    assert values.to_list() == [float(plain)] * len(spellings) and reasons.null_count() == len(spellings)
 
 
 def test_numbers_of_other_types() -> None:
@@ -168,19 +225,51 @@ def frame(**columns: list[object]) -> pl.DataFrame:
 
 def test_each_bad_row_is_rejected_once_with_all_it_held() -> None:
     rows = frame(
-        item=["1", None, "3", "4", "5"],
-        price=["9.5", "1", "free", "-1", None],
+        review=["1", None, "3", "4", "5"],
+        rating=["4.5", "x", "good", "1e9", None],
         colour=["red", "blue", "green", "grey", "black"],
     )
-    checked = check_rows(rows, "items", TABLES["items"])
-    assert checked.good["item"].to_list() == ["1", "5"]
+    checked = check_rows(rows, "reviews", TABLES["reviews"])
+    assert checked.good["review"].to_list() == ["1", "5"] and not checked.emptied
     bad = pl.concat(checked.rejected).sort("row")
     assert bad.select("table", "file", "row", "column", "reason", "seen").rows() == [
-        ("items", "f.csv", 2, "item", "missing key", None),
-        ("items", "f.csv", 3, "price", "not a number", "free"),
-        ("items", "f.csv", 4, "price", "number out of range", "-1"),
+        ("reviews", "f.csv", 2, "review", "missing key", None),
+        ("reviews", "f.csv", 3, "rating", "not a number", "good"),
+        ("reviews", "f.csv", 4, "rating", "number out of range", "1e9"),
     ]
-    assert bad["record"][1] == '{"item":"3","price":"free","colour":"green"}'
+    assert bad["record"][1] == '{"review":"3","rating":"good","colour":"green"}'
+
+
+def test_what_a_row_can_do_without_is_emptied_and_told() -> None:
+    rows = frame(
+        user=["u", "u", "u", None],
+        item=["1", "2", "3", "4"],
+        time=["2024-01-01"] * 4,
+        kind=["view"] * 4,
+        quantity=["1", "many", "1e12", "few"],
+        position=["3.5", "2", "1", "x"],
+        session=["s", "s" * (KEY_LIMIT + 1), "s", "s"],
+    )
+    checked = check_rows(rows, "events", TABLES["events"])
+    assert checked.good.select("item", "quantity", "position", "session").rows() == [
+        ("1", 1.0, None, "s"),
+        ("2", None, 2, None),
+        ("3", None, 1, "s"),
+    ]
+    assert [bad["row"].to_list() for bad in checked.rejected] == [[4]]
+    told = {cells.column: emptied_note("events", [cells, cells]) for cells in checked.emptied}
+    assert told["quantity"] == (
+        "events: 4 values of 'quantity' could not be used and are left empty (2 not a number, 2 number out of range); "
+        "the first: f.csv, row 2, 'many'"
+    )
+    assert "2 not a whole number" in told["position"] and told["session"].endswith("sss…")
+    assert len(told) == 3 and len(told["session"]) < 250
+
+
+def test_a_time_that_names_an_event_rejects_it() -> None:
+    rows = frame(user=["u"], item=["1"], time=["soon"], kind=["view"])
+    checked = check_rows(rows, "events", TABLES["events"])
+    assert checked.good.is_empty() and not checked.emptied and checked.rejected[0]["reason"].to_list() == ["not a date"]
 
 
 def test_nan_in_a_column_of_the_shop_s_own_is_missing() -> None:

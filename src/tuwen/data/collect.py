@@ -25,7 +25,7 @@ from tuwen.data.pictures import Pictures
 from tuwen.data.schema import TABLES, Table, with_rating_range
 from tuwen.data.store import MediaWriter
 from tuwen.data.validate import FILE, ROW
-from tuwen.errors import ConfigError, DataError
+from tuwen.errors import ConfigError, DataError, did_you_mean
 from tuwen.files import Ready, finish, held, json_bytes, room_on_disk, sweep
 from tuwen.progress import Progress, Silent
 
@@ -43,8 +43,8 @@ def collect(shop: Shop, out: str | Path, *, progress: Progress | None = None) ->
 
     Raises:
         ConfigError: the shop has no table.
-        DataError: a source is missing or unreadable, a mapped column is not there, a table has no good row, or the disk
-            is full.
+        DataError: a root folder or a source is missing, a source is unreadable, a mapped column is not there, a table
+            has no good row, or the disk is full.
         InUse: another process writes to ``out``.
     """
     out, begun = Path(out), time.monotonic()
@@ -54,6 +54,7 @@ def collect(shop: Shop, out: str | Path, *, progress: Progress | None = None) ->
     for name, source in shop.tables().items():
         if source.duplicates == "sum" and name != "events":
             raise ConfigError("only events can be summed", where=shop.where(name, "duplicates"), seen=name)
+    _need_folders(shop)
     with room_on_disk(out), held(out), MediaWriter(out / "media") as store:
         for folder in (out, out / "media"):
             finish(folder)
@@ -83,6 +84,21 @@ class _Collected:
         sheet = None if old is None or self.state is None else _kept(name, self.state, old, pictures)
         self.reused = sheet is not None
         self.sheet = sheet or gather(name, source, table, shop.folder(), pictures, progress)
+
+
+def _need_folders(shop: Shop) -> None:
+    """Refuse a root folder that is not there, rather than every single file under it."""
+    for place, folder in ((("root",), shop.folder()), (("media", "root"), _picture_root(shop))):
+        if not folder.is_dir():
+            beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+            raise DataError(
+                f"'{'.'.join(place)}' is not a folder"
+                if folder.exists()
+                else f"there is no folder '{'.'.join(place)}'",
+                where=shop.where(*place),
+                seen=folder,
+                todo=did_you_mean(folder.name, beside) or "give the folder that holds the files",
+            )
 
 
 def _table(name: str, shop: Shop) -> Table:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from tuwen.data.batch import BATCH_ROWS, Batch, Unread
-from tuwen.data.encoding import MARK, decode, readable
+from tuwen.data.encoding import MARK, WRONG, decode, other_encoding, readable
 from tuwen.errors import DataError
 
 SEPARATORS = ",;\t|"
@@ -37,7 +37,7 @@ class DelimitedFile:
         decoded = decode(path.read_bytes(), encoding, name)
         self.name = name
         self.rows: int | None = None
-        self.notes = [f"{name}: read as {decoded.encoding}, which is a guess"] if decoded.guessed else []
+        self.notes = decoded.notes
         self._data = decoded.data
         if self._data.startswith(b"sep=") and separator is None:  # how spreadsheets announce their separator
             separator, self._data = self._data[4:5].decode(), self._data.partition(b"\n")[2]
@@ -55,7 +55,8 @@ class DelimitedFile:
         self.columns = [c.strip() or f"column_{i}" for i, c in enumerate(header, 1)]
         if MARK in "".join(self.columns):
             seen = readable(self._separator.join(self.columns))
-            raise DataError(f"the header is not in {decoded.encoding}", where=name, seen=seen, todo="save it anew")
+            todo = other_encoding(encoding) if encoding else "save it anew"
+            raise DataError(f"the header is not in {decoded.encoding}", where=name, seen=seen, todo=todo)
         twice = [column for column, count in Counter(self.columns).items() if count > 1]
         if twice:
             raise DataError(f"the header has '{twice[0]}' twice", where=f"{name}:1", todo="rename one of them")
@@ -67,10 +68,7 @@ class DelimitedFile:
         marked = frame.select(pl.any_horizontal(pl.all().str.contains(MARK, literal=True).fill_null(False))).to_series()
         if marked.any():
             texts = frame.filter(marked).select(pl.concat_str(pl.all(), separator=" ", ignore_nulls=True)).to_series()
-            unread += [
-                Unread(row, "wrong encoding", readable(text))
-                for row, text in zip(rows.filter(marked), texts, strict=True)
-            ]
+            unread += [Unread(row, WRONG, readable(text)) for row, text in zip(rows.filter(marked), texts, strict=True)]
             frame, rows = frame.filter(~marked), rows.filter(~marked)
         for start in range(0, max(1, frame.height), BATCH_ROWS):
             part = slice(start, start + BATCH_ROWS)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tuwen.errors import DataError
 
 MARK = "\ufdd0"  # a Unicode noncharacter: no text contains it
+WRONG = "wrong encoding"  # why a row with such bytes is rejected
 _CHUNK = 2**20
 _SAMPLE = 2**18
 _BOMS = (  # UTF-32 first: its mark begins with that of UTF-16
@@ -54,12 +55,14 @@ class Decoded:
         encoding: what the file was in.
         guessed: nothing in the file or the settings proves it.
         wrong: lines with bytes that do not belong.
+        notes: what a person should know about it, one sentence each.
     """
 
     data: bytes
     encoding: str
     guessed: bool
     wrong: int
+    notes: list[str] = field(default_factory=list)
 
 
 def decode(data: bytes, encoding: str | None, where: str) -> Decoded:
@@ -69,8 +72,10 @@ def decode(data: bytes, encoding: str | None, where: str) -> Decoded:
         DataError: the encoding has no such name, is plainly another one, or cannot be told.
     """
     guessed = False
+    told, notes = encoding, []
     if encoding is None:
         encoding, guessed = detect(data, where)
+        notes = [f"{where}: read as {encoding}, which is a guess"] if guessed else []
     try:
         name = codecs.lookup(encoding).name
     except LookupError:
@@ -89,7 +94,23 @@ def decode(data: bytes, encoding: str | None, where: str) -> Decoded:
         )
     text = _text(data, name)
     wrong = sum(MARK in line for line in text.split("\n")) if MARK in text else 0
-    return Decoded(text.encode(), name, guessed, wrong)
+    if wrong and told is not None and not _fits(data, name):
+        notes = [f"{where}: {wrong:,} lines are not in {told}, as SHOP.yaml has it; {other_encoding(told)}"]
+    return Decoded(text.encode(), name, guessed, wrong, notes)
+
+
+def other_encoding(told: str) -> str:
+    """What to do where SHOP.yaml's ``encoding`` is not the file's."""
+    other = "gb18030" if told.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig") else "the right one"
+    return f"leave 'encoding' out of SHOP.yaml, or say {other}"
+
+
+def _fits(data: bytes, name: str) -> bool:
+    """Whether a file with wrong bytes is in ``name`` all the same, as far as can be told."""
+    try:
+        return detect(data, "")[0] == name
+    except DataError:
+        return True
 
 
 def readable(text: str) -> str:

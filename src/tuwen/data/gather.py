@@ -15,6 +15,7 @@ import polars as pl
 from tuwen.config import TableSource
 from tuwen.data import mapping, sources, validate
 from tuwen.data.batch import Batch, Part
+from tuwen.data.encoding import WRONG, other_encoding
 from tuwen.data.pictures import Pictures
 from tuwen.data.references import references
 from tuwen.data.schema import TEXT_LIMIT, Table
@@ -53,6 +54,7 @@ def gather(name: str, source: TableSource, table: Table, folder: Path, pictures:
     good: list[pl.DataFrame] = []
     bad: list[pl.DataFrame] = [pl.DataFrame(schema=validate.REJECTED)]
     notes: list[str] = []
+    emptied: dict[str, list[validate.Emptied]] = {}
     read = cut = 0
     for part in _parts(source, folder, kind, notes):
         plan = mapping.plan(
@@ -63,7 +65,8 @@ def gather(name: str, source: TableSource, table: Table, folder: Path, pictures:
             constants=source.constants,
             keep=source.keep,
         )
-        notes += part.notes + plan.doubts
+        slips = mapping.slips([*source.columns, *source.constants], plan, table)
+        notes += part.notes + plan.doubts + [f"{name}: {slip}" for slip in slips]
         with progress.task(f"read {part.name}", part.rows) as task:
             for batch in part.batches(plan.sources()):
                 frame, contents = _mapped(batch, plan, part.name, notes)
@@ -73,6 +76,8 @@ def gather(name: str, source: TableSource, table: Table, folder: Path, pictures:
                 good.append(checked.good)
                 read += frame.height + len(batch.unread)
                 cut += checked.cut
+                for cells in checked.emptied:
+                    emptied.setdefault(cells.column, []).append(cells)
                 task.advance(frame.height + len(batch.unread))
     if not read:
         raise DataError(
@@ -87,7 +92,8 @@ def gather(name: str, source: TableSource, table: Table, folder: Path, pictures:
     unique = validate.check_keys(frame, name, table)
     rejected = pl.concat([*bad, *unique.rejected]).sort("file", "row", maintain_order=True)
     if unique.good.is_empty():
-        raise _nothing_left(name, source.source, rejected)
+        raise _nothing_left(name, source.source, rejected, source.encoding)
+    notes += [validate.emptied_note(name, cells) for cells in emptied.values()]
     if cut:
         notes.append(f"{name}: {cut} texts were longer than {TEXT_LIMIT:,} characters and were cut")
     return Sheet(unique.good, rejected, read, merged, list(dict.fromkeys(notes)))
@@ -183,14 +189,16 @@ def _summed(frame: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, int]:
     return merged.select(order), frame.height - merged.height
 
 
-def _nothing_left(name: str, where: str, rejected: pl.DataFrame) -> DataError:
+def _nothing_left(name: str, where: str, rejected: pl.DataFrame, encoding: str | None) -> DataError:
     first = rejected.row(0, named=True)
+    column = f", column '{first['column']}'" if first["column"] else ""
     reasons = Counter(rejected["reason"].to_list()).most_common()
+    advice = f"{other_encoding(encoding)}; " if encoding and reasons[0][0] == WRONG else ""
     return DataError(
         f"no row of {name} is good",
         where=where,
         seen=", ".join(f"{count} × {reason}" for reason, count in reasons),
-        todo=f"look at {first['file']}, row {first['row']}, column '{first['column']}': {first['seen']}",
+        todo=f"{advice}look at {first['file']}, row {first['row']}{column}: {first['seen']}",
     )
 
 

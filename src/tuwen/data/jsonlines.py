@@ -10,7 +10,7 @@ import polars as pl
 from pydantic_core import from_json
 
 from tuwen.data.batch import BATCH_ROWS, Batch, Unread, series
-from tuwen.data.encoding import MARK, decode, readable
+from tuwen.data.encoding import MARK, WRONG, decode, readable
 from tuwen.errors import DataError
 
 
@@ -24,7 +24,7 @@ class JsonLinesFile:
     def __init__(self, path: Path, name: str, *, encoding: str | None = None) -> None:
         decoded = decode(path.read_bytes(), encoding, name)
         self.name = name
-        self.notes = [f"{name}: read as {decoded.encoding}, which is a guess"] if decoded.guessed else []
+        self.notes = decoded.notes
         if not decoded.data.strip():
             raise DataError("the file is empty", where=name, todo="check the export")
         self._lines = decoded.data.split(b"\n")
@@ -53,7 +53,7 @@ class JsonLinesFile:
             if not line.strip():
                 continue
             if mark in line:
-                yield number, {}, "wrong encoding"
+                yield number, {}, WRONG
                 continue
             try:
                 record = from_json(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal
@@ -82,6 +82,20 @@ def plan(
     names.update({column: [column] for column in others})
     order = {name: i for i, name in enumerate(dict.fromkeys([*table.columns, *names]))}
     return Plan(dict(sorted(names.items(), key=lambda n: order[n[0]])), dict(constants), doubts)
+
+
+def slips(given: Iterable[str], found: Plan, table: Table) -> list[str]:
+    """A sentence for every mapped name that tuwen does not know but that is close to one it does and has not got.
+
+    Args:
+        given: the names on the left of SHOP.yaml's ``columns`` and ``constants``.
+    """
+    missing = [name for name in table.columns if name not in found.names and name not in found.constants]
+    told = []
+    for name in given:
+        if name not in table.columns and (close := get_close_matches(name.lower(), missing, n=1, cutoff=0.75)):
+            told.append(f"'{name}' is kept as a column of the shop's own; did you mean '{close[0]}'?")
+    return told
 
 
 def _need(column: str, given: Sequence[str], where: str, what: str) -> None:

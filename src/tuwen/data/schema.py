@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 TEXT_LIMIT = 100_000  # characters kept of a title, description or review
@@ -28,10 +28,18 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: the columns that name a row, which no row lacks, and all known columns in their order."""
+    """One table.
+
+    Attributes:
+        key: the columns that name a row; no row lacks one.
+        columns: all known columns in their order.
+        needed: what a row is worth nothing with a wrong value in. It may be missing, but a value that cannot be read
+            rejects the row; in any other column beside the key it only empties the cell.
+    """
 
     key: tuple[str, ...]
     columns: dict[str, Column] = field(default_factory=dict)
+    needed: tuple[str, ...] = ()
 
 
 TEXT, ID, TIME, IMAGES = Column("text"), Column("id"), Column("time"), Column("images")
@@ -63,6 +71,7 @@ TABLES = {
             "text": TEXT,
             "images": IMAGES,
         },
+        ("rating",),
     ),
     "events": Table(
         ("user", "item", "time", "kind"),
@@ -86,4 +95,4 @@ SPOKEN = {"items": ("title", "description"), "reviews": ("title", "text")}  # th
 
 def with_rating_range(table: Table, low: float, high: float) -> Table:
     """The same table with another range for ``rating``."""
-    return Table(table.key, {**table.columns, "rating": Column("number", low, high)})
+    return replace(table, columns={**table.columns, "rating": Column("number", low, high)})

@@ -8,6 +8,7 @@ within the frame, not within the file; and it takes half a second to import.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -28,19 +29,38 @@ REJECTED = {
     "record": pl.String,
 }
 SEEN_LIMIT = 200
+EXAMPLE_LIMIT = 60
+
+
+@dataclass
+class Emptied:
+    """Cells of one column that could not be read and are now missing; their rows stay.
+
+    Attributes:
+        column: tuwen's name.
+        reasons: how many for each reason.
+        first: where the first of them stood and what it held.
+    """
+
+    column: str
+    reasons: Counter[str]
+    first: str
 
 
 @dataclass
 class Checked:
-    """Good rows (with FILE and ROW), rejected rows (columns REJECTED), and how many texts were cut."""
+    """Good rows (with FILE and ROW), rejected rows (columns REJECTED), emptied cells, and how many texts were cut."""
 
     good: pl.DataFrame
     rejected: list[pl.DataFrame] = field(default_factory=list)
+    emptied: list[Emptied] = field(default_factory=list)
     cut: int = 0
 
 
 def check_rows(frame: pl.DataFrame, name: str, table: Table) -> Checked:
     """Every rule that looks at one row alone.
+
+    A bad value in the key or in ``table.needed`` rejects its row, in another known column it becomes missing.
 
     Args:
         frame: columns under tuwen's names plus FILE and ROW; unknown columns are carried along.
@@ -48,6 +68,7 @@ def check_rows(frame: pl.DataFrame, name: str, table: Table) -> Checked:
     checked = Checked(frame)
     bad = pl.Series([False]).new_from_index(0, frame.height)
     columns: list[pl.Series] = []
+    doubtful: dict[str, pl.Series] = {}
     for column in frame.columns:
         if column not in table.columns:
             columns.append(_finite(frame[column]))
@@ -57,14 +78,38 @@ def check_rows(frame: pl.DataFrame, name: str, table: Table) -> Checked:
             missing = pl.select(pl.when(values.is_null() & reasons.is_null()).then(pl.lit("missing key"))).to_series()
             reasons = reasons.zip_with(reasons.is_not_null(), missing)
         new = reasons.is_not_null() & ~bad
-        if new.any():
+        if column not in (*table.key, *table.needed):
+            doubtful[column] = reasons
+        elif new.any():
             checked.rejected.append(rejected(frame.filter(new), name, column, reasons.filter(new)))
             bad = bad | new
         if table.columns[column].kind == "text" and frame[column].dtype == pl.String:
             checked.cut += int((frame[column].str.len_chars() > values.str.len_chars()).sum())
         columns.append(values.alias(column))
     checked.good = pl.DataFrame(columns).filter(~bad)
+    checked.emptied = [
+        _emptied(frame.filter(~bad & reasons.is_not_null()), column, reasons.filter(~bad).drop_nulls())
+        for column, reasons in doubtful.items()
+        if (~bad & reasons.is_not_null()).any()
+    ]
     return checked
+
+
+def emptied_note(name: str, cells: Sequence[Emptied]) -> str:
+    """One sentence about all emptied cells of one column of the table ``name``."""
+    reasons = sum((part.reasons for part in cells), Counter[str]())
+    told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    return (
+        f"{name}: {reasons.total():,} values of '{cells[0].column}' could not be used and are left empty ({told}); "
+        f"the first: {cells[0].first}"
+    )
+
+
+def _emptied(frame: pl.DataFrame, column: str, reasons: pl.Series) -> Emptied:
+    file, row, seen = frame.select(FILE, ROW, column).row(0)
+    text = repr(seen)
+    short = text if len(text) <= EXAMPLE_LIMIT else text[:EXAMPLE_LIMIT] + "…"
+    return Emptied(column, Counter(reasons.to_list()), f"{file}, row {row}, {short}")
 
 
 def check_keys(frame: pl.DataFrame, name: str, table: Table) -> Checked:

@@ -15,6 +15,13 @@ Typed = tuple[pl.Series, pl.Series]
 # How exports write "no value" where no text is expected; the last two are what MySQL makes of a missing date.
 MISSING = ("", "null", "none", "n/a", "na", "-", "\\n", "0000-00-00", "0000-00-00 00:00:00")
 FIRST_YEAR, LAST_YEAR = 1900, 2100
+_FULL_WIDTH = {chr(0xFEE0 + code): chr(code) for code in range(0x21, 0x7F)} | {"￥": "¥", "−": "-"}
+_MONEY = r"(?:CN¥|US\$|HK\$|[¥$€£]|RMB|CNY|HKD|USD|EUR|GBP|JPY|人民币)"
+_AMOUNT = (  # 1 sign, 2 sign behind the currency, 3 thousands, 4 with a decimal comma, 5 plain
+    rf"^([+-]?)\s*(?:{_MONEY}\s*)?([+-]?)"
+    r"(?:([1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]*)?)|([0-9]+,[0-9]{1,2})|([0-9]+\.?[0-9]*|\.[0-9]+))"
+    rf"\s*(?:{_MONEY}|元|円)?$"
+)
 _DATE = (
     r"^\s*(\d{4})(?:[-/.年])(\d{1,2})(?:[-/.月])(\d{1,2})日?"
     r"(?:[T\s]*(\d{1,2})[:时点](\d{1,2})(?:[:分](\d{1,2})(?:[.,](\d{1,9}))?)?[秒分]?)?"
@@ -69,7 +76,11 @@ def texts(values: pl.Series) -> Typed:
 
 
 def numbers(values: pl.Series, low: float, high: float, *, whole: bool = False) -> Typed:
-    """f64 (i64 where ``whole``), finite and within [low, high]."""
+    """f64 (i64 where ``whole``), finite and within [low, high].
+
+    Strings may carry a currency (``¥12``, ``12元``, ``$12``), thousands commas (``1,299.00``) or full-width characters;
+    a decimal comma where it can be nothing else: one comma, one or two digits behind it, no other separator (``4,5``).
+    """
     kind = values.dtype
     if kind == pl.Boolean or kind.is_numeric() or kind == pl.Null:
         number, given = values.cast(pl.Float64), values.is_not_null()
@@ -77,6 +88,9 @@ def numbers(values: pl.Series, low: float, high: float, *, whole: bool = False) 
         text = values.cast(pl.String).str.strip_chars()
         given = text.is_not_null() & ~text.str.to_lowercase().is_in(MISSING)
         number = text.cast(pl.Float64, strict=False).set(~given, None)
+        rest = given & number.is_null()
+        if rest.any():
+            number = number.scatter(rest.arg_true(), _amounts(text.filter(rest)))
     else:
         empty = pl.Series(values.name, [None] * len(values), pl.Int64 if whole else pl.Float64)
         return empty, _where(values.is_not_null(), "not a number")
@@ -130,6 +144,21 @@ def inferred(values: pl.Series) -> pl.Series:
         moments, reasons = times(values)
         return values if reasons.is_not_null().any() else moments
     return values
+
+
+def _amounts(text: pl.Series) -> pl.Series:
+    """Numbers as people and spreadsheets write them, null where a string is none."""
+    plain = text.str.replace_many(_FULL_WIDTH).str.strip_chars().str.to_uppercase()
+    parts = plain.str.extract_groups(_AMOUNT).struct.unnest()
+    parts.columns = ["sign", "inner", "thousands", "comma", "plain"]
+    digits = pl.coalesce(
+        pl.col("thousands").str.replace_all(",", "", literal=True),
+        pl.col("comma").str.replace(",", ".", literal=True),
+        pl.col("plain"),
+    )
+    signs = pl.col("sign") + pl.col("inner")
+    factor = pl.when(signs == "-").then(-1.0).when(signs.str.len_bytes() < 2).then(1.0)
+    return parts.select(digits.cast(pl.Float64, strict=False) * factor).to_series()
 
 
 def _from_number(number: pl.Series) -> pl.Series:
