@@ -305,7 +305,7 @@ class _Loop:
 
 def fabric(device: str = "auto", precision: str = "float32") -> Fabric:
     """Devices and precision; ``bfloat16`` computes in mixed precision."""
-    logging.getLogger("lightning.fabric").setLevel(
+    logging.getLogger("lightning_fabric").setLevel(
         logging.WARNING
     )  # it announces the precision, the run says it already
     return Fabric(
