@@ -163,7 +163,7 @@ def test_sample_and_collect_answer_in_text_in_json_and_not_at_all(tmp_path: Path
     made = json.loads(tuwen("sample", tmp_path / "shop", "--items", "16", "--json").stdout)
     told = tuwen("collect", made["shop"], "--out", tmp_path / "dataset")
     assert told.exit_code == 0, told.output
-    assert re.search(r"items +16 +4", told.stdout)
+    assert re.search(r"items +18 +2", told.stdout)
     assert "1 number out of range" in told.stdout and "rejected.parquet" in told.stdout
     assert "read items.csv: 20" in told.stderr
     assert tuwen("collect", made["shop"], "--out", tmp_path / "dataset", "--quiet").output == ""

@@ -87,10 +87,18 @@ def test_collecting_keeps_the_good_and_tells_the_planted_bad(shop: Path, truth: 
     manifest = collect(Shop.read(shop), tmp_path / "dataset")
     tables = manifest["tables"]
     assert {name: tables[name]["rejected"] for name in truth["bad_rows"]} == truth["bad_rows"]
-    assert tables["items"]["rows"] == ITEMS
-    assert tables["reviews"]["rows"] == len(truth["sentiments"])
+    cells = truth["bad_cells"]
+    assert cells == {"items": 2, "users": 0, "reviews": 1}
+    assert tables["items"]["rows"] == ITEMS + cells["items"]
+    assert tables["reviews"]["rows"] == len(truth["sentiments"]) + cells["reviews"]
+    assert [warning.split(" could")[0] for warning in manifest["warnings"] if "left empty" in warning] == [
+        "items: 2 values of 'price'",
+        "reviews: 1 values of 'time'",
+    ]
     assert sum(manifest["pictures"]["quarantined"].values()) == len(truth["broken_pictures"]) == 4
-    assert tables["items"]["without_picture"] == pytest.approx(len(truth["items_without_picture"]) / ITEMS, abs=1e-4)
+    assert tables["items"]["without_picture"] == pytest.approx(
+        (len(truth["items_without_picture"]) + cells["items"]) / (ITEMS + cells["items"]), abs=1e-4
+    )
     again = collect(Shop.read(shop), tmp_path / "dataset")
     assert again["hash"] == manifest["hash"]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -68,6 +69,13 @@ seed: 0
 HTML_PAGE = b"<!doctype html><title>404</title><p>This picture has moved.</p>"
 
 
+class Planted(NamedTuple):
+    """What is bad in one file: rows that collect rejects, and rows that it keeps without the one bad cell."""
+
+    rejected: int
+    emptied: int
+
+
 @dataclass(frozen=True)
 class Photo:
     name: str
@@ -80,8 +88,8 @@ def write_sample_shop(folder: str | Path, *, items: int = 400, seed: int = 0) ->
 
     ``items.csv`` (UTF-8 with BOM), ``users.csv``, ``reviews.csv`` (GB18030), ``events.csv``, ``photos/`` (drawn JPEGs),
     ``SHOP.yaml``, ``RUN.yaml`` and ``truth.json``: what was planted. Some items have no picture, some pictures are
-    broken, some rows are bad; ``truth.json`` lists them, and under ``best_rmse`` the expected RMSE in stars of the best
-    possible reader of nothing, of the picture, of the text and of both (the model is in
+    broken, some rows and some cells are bad; ``truth.json`` tells them, and under ``best_rmse`` the expected RMSE in
+    stars of the best possible reader of nothing, of the picture, of the text and of both (the model is in
     :mod:`tuwen.data.sample.taste`).
 
     Args:
@@ -111,7 +119,7 @@ def write_sample_shop(folder: str | Path, *, items: int = 400, seed: int = 0) ->
     names = _plan_photos(goods, rng)
     broken = _write_photos(photos, [p for pair in names.values() for p in pair], seed, rng)
 
-    bad = {
+    planted = {
         "items": _write_items(folder / "items.csv", goods, names),
         "users": _write_users(folder / "users.csv", users, rng),
         "reviews": _write_reviews(folder / "reviews.csv", shopping.reviews),
@@ -122,7 +130,7 @@ def write_sample_shop(folder: str | Path, *, items: int = 400, seed: int = 0) ->
         header,
         ((e.user, e.sku, e.time, e.action, e.quantity, e.amount, e.session) for e in shopping.events),
     )
-    _write_truth(folder / "truth.json", goods, shopping.reviews, names, broken, bad, seed)
+    _write_truth(folder / "truth.json", goods, shopping.reviews, names, broken, planted, seed)
     (folder / "RUN.yaml").write_text(RUN_YAML, encoding="utf-8")
     shop_yaml.write_text(SHOP_YAML, encoding="utf-8")
     return shop_yaml
@@ -160,7 +168,7 @@ def _write_photos(folder: Path, photos: list[Photo], seed: int, rng: np.random.G
     return {cut: "truncated", page: "an HTML page", empty: "empty", gone: "missing"}
 
 
-def _write_items(path: Path, goods: list[Item], photos: dict[str, list[Photo]]) -> int:
+def _write_items(path: Path, goods: list[Item], photos: dict[str, list[Photo]]) -> Planted:
     rows: list[Sequence[object]] = []
     for item in goods:
         names = [p.name for p in photos[item.sku]]
@@ -169,18 +177,20 @@ def _write_items(path: Path, goods: list[Item], photos: dict[str, list[Photo]]) 
         shown = {"en": brand.en, "zh": brand.zh, "both": f"{brand.en} {brand.zh}"}[item.language]
         category = KINDS[item.kind].category
         rows.append((item.sku, item.title, item.description, category, shown, f"{item.price:.2f}", first, second))
-    bad = [
+    rejected = [
         (goods[1].sku, "a second row for the same item", "", KINDS["mug"].category, "", "49.00", "", ""),
         ("", "an item without a number", "", KINDS["mug"].category, "", "49.00", "", ""),
+    ]
+    emptied = [
         ("SKU-9001", "priced below nothing", "", KINDS["mug"].category, "", "-3.00", "", ""),
         ("SKU-9002", "面议", "", KINDS["mug"].category, "", "面议", "", ""),
     ]
     header = ("sku", "name", "description", "category", "brand", "price", "photo_1", "photo_2")
-    _write_csv(path, header, [*rows, *bad], encoding="utf-8-sig")
-    return len(bad)
+    _write_csv(path, header, [*rows, *rejected, *emptied], encoding="utf-8-sig")
+    return Planted(len(rejected), len(emptied))
 
 
-def _write_users(path: Path, users: list[User], rng: np.random.Generator) -> int:
+def _write_users(path: Path, users: list[User], rng: np.random.Generator) -> Planted:
     rows = [
         (
             user.name,
@@ -191,21 +201,26 @@ def _write_users(path: Path, users: list[User], rng: np.random.Generator) -> int
         for user in users
     ]
     _write_csv(path, ("customer", "city", "age", "joined"), rows)
-    return 0
+    return Planted(0, 0)
 
 
-def _write_reviews(path: Path, reviews: list[Review]) -> int:
+def _write_reviews(path: Path, reviews: list[Review]) -> Planted:
     rows: list[Sequence[object]] = [(r.number, r.user, r.sku, r.time, r.stars, r.text) for r in reviews]
     one = reviews[0]
-    bad = [
+    rejected = [
         ("R90001", one.user, one.sku, one.time, "five", "a rating in words"),
         ("R90002", one.user, one.sku, one.time, "NaN", "没有数字的评分"),
-        ("R90003", one.user, one.sku, "2025-13-45", "4", "a day no calendar has"),
         (reviews[2].number, one.user, one.sku, one.time, "4", "编号重复的评价"),
         ("R90004", one.user, one.sku, one.time, "55", "more stars than there are"),
     ]
-    _write_csv(path, ("number", "customer", "sku", "date", "stars", "comment"), [*rows, *bad], encoding="gb18030")
-    return len(bad)
+    emptied = [("R90003", one.user, one.sku, "2025-13-45", "4", "a day no calendar has")]
+    _write_csv(
+        path,
+        ("number", "customer", "sku", "date", "stars", "comment"),
+        [*rows, *rejected, *emptied],
+        encoding="gb18030",
+    )
+    return Planted(len(rejected), len(emptied))
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]], encoding: str = "utf-8") -> None:
@@ -221,7 +236,7 @@ def _write_truth(
     reviews: list[Review],
     photos: dict[str, list[Photo]],
     broken: dict[str, str],
-    bad: dict[str, int],
+    planted: dict[str, Planted],
     seed: int,
 ) -> None:
     patterns = {item.sku: item.pattern for item in goods}
@@ -230,7 +245,8 @@ def _write_truth(
         "seed": seed,
         "model": "stars = clip(round(3 + 0.9 pattern + 0.65 sentiment + user + noise), 1, 5)",
         "best_rmse": best_rmse((patterns[r.sku], r.sentiment, r.sku in readable) for r in reviews),
-        "bad_rows": bad,
+        "bad_rows": {table: count.rejected for table, count in planted.items()},
+        "bad_cells": {table: count.emptied for table, count in planted.items()},
         "broken_pictures": broken,
         "items_without_picture": sorted(set(patterns) - readable),
         "patterns": patterns,
