@@ -18,6 +18,7 @@ from tuwen.preprocess.target import BinaryTarget, RateTarget
 from tuwen.training.batches import Examples, ahead, order, outputs_of
 from tuwen.training.inputs import Decoded, EncodedInput, StreamedInput, distinct
 from tuwen.training.loop import Settings, network_of, train
+from tuwen.training.optimiser import WeightAverage, schedule
 
 
 def table_input(rows, seed):
@@ -255,3 +256,46 @@ def test_distinct_values_in_order_of_appearance():
     assert firsts.tolist() == [0, 1, 2]
     assert index.tolist() == [0, 1, 2, 0, 1]
     assert pl.Series(["x", None, "y"])[index.tolist()].to_list() == ["x", None, "y", "x", None]
+
+
+def test_balanced_class_weights_find_the_rare_class():
+    """One row in twenty is yes, and the signal is weak: unweighted the network never says yes, weighted it does."""
+    x, source = table_input(1000, 8)
+    y = (x[:, 0] + np.random.default_rng(9).normal(0, 1.0, 1000) > 2.3).astype(np.float32)
+    target = BinaryTarget(1.0, None, float(y.mean()))
+    recall = {}
+    for weights in ("none", "balanced"):
+        model = model_of(target, "binary", {"class_weights": weights})
+        examples = Examples({"a": source}, y)
+        train(model, examples, None, Settings(epochs=15, batch_size=50, learning_rate=0.01), seed=0)
+        yes = outputs_of(network_of(model, torch.device("cpu")), examples.inputs)[:, 0] > 0
+        recall[weights] = float(yes[y == 1].mean())
+    assert recall["none"] < 0.5 < 0.75 < recall["balanced"]
+
+
+@pytest.mark.parametrize("use", ["constant", "cosine", "linear"])
+def test_a_schedule_rises_then_falls_as_its_name_says(use):
+    factor = schedule(use, 0.1, 100)
+    rates = [factor(step) for step in range(100)]
+    assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    ends = {"constant": 1.0, "cosine": 0.0, "linear": 0.0}
+    assert rates[-1] == pytest.approx(ends[use], abs=0.02)
+    assert rates[55] == pytest.approx(1.0 if use == "constant" else 0.5, abs=0.01)
+
+
+def test_the_weight_average_is_what_its_formula_says():
+    model = torch.nn.Linear(2, 1)
+    average = WeightAverage(model, 0.5)
+    kept = model.weight.detach().clone()
+    for step in range(1, 4):
+        with torch.no_grad():
+            model.weight.add_(1.0)
+        average.update(model)
+        decay = min(0.5, (1 + step) / (10 + step))
+        kept = kept * decay + model.weight.detach() * (1 - decay)
+    torch.testing.assert_close(average.weights["weight"], kept)
+    before = model.weight.detach().clone()
+    average.swap(model)
+    torch.testing.assert_close(model.weight.detach(), kept)
+    average.swap(model)
+    torch.testing.assert_close(model.weight.detach(), before)
