@@ -202,6 +202,7 @@ def test_bad_pictures_are_quarantined_with_reason_and_place_and_their_rows_stay(
     assert dataset.table("items")["images"].list.len().to_list() == [1] * len(bad)
     found = {row["reference"]: (row["reason"], row["place"]) for row in dataset.media.quarantine().to_dicts()}
     assert found == {name: (why, f"items.jsonl, row {i}") for i, (name, (_, why)) in enumerate(bad.items(), 1)}
+    assert pl.read_parquet(desk.out / "quarantine.parquet").equals(dataset.media.quarantine())
     assert sum(manifest["pictures"]["quarantined"].values()) == len(bad)
     again = desk.collect(**shop)
     assert again["pictures"]["read_now"] == 0
@@ -485,6 +486,27 @@ def test_a_place_that_cannot_be_written(desk: Desk) -> None:
     desk.write("items.csv", "item\n1\n")
     desk.out.write_text("a file")
     with refused("the file or folder cannot be used"):
+        desk.collect(items=ITEMS)
+
+
+def test_a_folder_that_cannot_be_made(desk: Desk) -> None:
+    desk.write("items.csv", "item\n1\n")
+    with refused("the folder cannot be made") as caught:
+        collect(desk.describe(items=ITEMS), "/proc/no-such-folder")
+    assert isinstance(caught[0], DataError) and caught[0].where == "/proc/no-such-folder"
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"\n<!DOCTYPE html>\n<title>Log in</title>\n<p>a, b</p>\n", "a web page, not a table"),
+        (b"<HTML><body>gone</body></HTML>", "a web page, not a table"),
+        (bytes(500), "the file holds zero bytes only"),
+    ],
+)
+def test_what_is_no_table_is_called_what_it_is(desk: Desk, data: bytes, what: str) -> None:
+    desk.write("items.csv", data)
+    with refused(what):
         desk.collect(items=ITEMS)
 
 

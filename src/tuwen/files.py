@@ -53,9 +53,15 @@ def held(folder: str | Path) -> Iterator[None]:
 
     Raises:
         InUse: another process holds it; names its number.
+        DataError: the folder cannot be made.
     """
     path = Path(folder) / ".lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # a place like /proc, where no folder can be made
+        raise DataError(
+            "the folder cannot be made", where=str(folder), seen=error.strerror, todo="name another folder"
+        ) from None
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:

@@ -62,6 +62,7 @@ def dataset_notes(manifest: dict[str, Any], out: Path) -> list[str]:
         lines.append(f"pictures: {pictures['stored']:,} stored, {pictures['read_now']:,} read now")
     if pictures["quarantined"]:
         lines.append(f"not readable: {_counted(pictures['quarantined'])}")
+        lines.append(f"  each such picture is in {out / 'quarantine.parquet'}")
     return lines + [f"note: {warning}" for warning in manifest["warnings"]]
 
 

@@ -35,8 +35,8 @@ ORDER = ("users", "events", "reviews", "items")  # what carries pictures comes l
 def collect(shop: Shop, out: str | Path, *, progress: Progress | None = None) -> dict[str, Any]:
     """Read the shop's tables and pictures into the dataset folder ``out``, and only what is new there.
 
-    Rows that are no good go to ``rejected.parquet`` with their reason, pictures to the media store's quarantine;
-    neither stops the rest.
+    Rows that are no good go to ``rejected.parquet`` with their reason, pictures to ``quarantine.parquet``; neither
+    stops the rest.
 
     Returns:
         The manifest, as ``manifest.json`` holds it.
@@ -176,6 +176,7 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], picture
             "reused": one.reused,
         }
     rejected = pl.concat([one.sheet.rejected for one in collected.values()])
+    ready.add("quarantine.parquet", _parquet(pictures.store.quarantine()))
     told = "".join(f"{name} {tables[name]['sha256']}\n" for name in sorted(tables))
     return {
         "format": FORMAT,

@@ -45,6 +45,11 @@ class DelimitedFile:
             raise DataError("a separator is one ASCII character", where=name, seen=separator)
         if not self._data.strip():
             raise DataError("the file is empty", where=name, todo="check the export")
+        if self._data[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+            seen = self._data.lstrip()[:40].decode("utf-8", "ignore")
+            raise DataError("a web page, not a table", where=name, seen=seen, todo="export the table anew")
+        if not self._data.strip(b"\0\r\n "):
+            raise DataError("the file holds zero bytes only", where=name, todo="export the table anew")
         head = self._data[: 2**20].decode("utf-8", "ignore")
         self._separator = separator or _separator(head)
         rows = csv.reader(StringIO(head, newline=""), delimiter=self._separator)
