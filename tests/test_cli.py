@@ -245,3 +245,9 @@ def test_the_page_of_results_holds_every_number() -> None:
     assert "| **this model 本模型** | 0.5876 (0.55 – 0.62) |" in page and "| mean | 1.1 |" in page
     assert "| [sample](#sample) | rmse | 0.5876 (0.55 – 0.62) | mean: 1.1 | -0.5124 (-0.6 – -0.4) |" in page
     assert "train seconds 12.5" in page and "0123456789ab," in page and "1,234 test rows" in page and "95%" in page
+
+
+def test_a_folder_that_cannot_be_made_is_no_fault_of_ours(shop: Path) -> None:
+    result = CliRunner().invoke(app, ["collect", str(shop / "SHOP.yaml"), "--out", "/proc/nowhere", "-q"])
+    assert result.exit_code == 3
+    assert "/proc/nowhere" in result.output and "fault of its own" not in result.output

@@ -343,3 +343,13 @@ def test_references_of_a_row() -> None:
     (reference,) = contents
     assert contents == {reference: b"jpeg"} and reference.startswith(BYTES)
     assert images.to_list() == [["a.jpg", "b.jpg", "c.jpg", reference], ["d.jpg"]]
+
+
+@pytest.mark.parametrize(
+    "query", ["DROP TABLE goods", "CREATE TABLE evil (a)", "DELETE FROM goods", "UPDATE goods SET name = 'x'"]
+)
+def test_a_query_cannot_change_the_shops_database(database: Path, query: str) -> None:
+    before = (database / "shop.db").read_bytes()
+    with pytest.raises(DataError):
+        Query("sqlite:///shop.db", query, database)
+    assert (database / "shop.db").read_bytes() == before

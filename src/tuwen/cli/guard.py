@@ -15,7 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from tuwen.errors import TuwenError
+from tuwen.errors import DataError, TuwenError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
@@ -37,11 +37,21 @@ class Guarded(TyperGroup):
         except BrokenPipeError:  # `tuwen list | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except OSError as error:
+            show_error(_of_the_machine(error), as_json="--json" in arguments)
+            raise typer.Exit(DataError.exit_code) from None
         except Exception as error:
             if _is_control_flow(error):
                 raise
             show_unexpected(error, arguments)
             raise typer.Exit(UNEXPECTED) from None
+
+
+def _of_the_machine(error: OSError) -> DataError:
+    """A folder that cannot be made, a file that may not be read: not tuwen's fault, so no log."""
+    where = None if error.filename is None else str(error.filename)
+    todo = "check that the path exists and may be read and written, or name another"
+    return DataError("a file or folder cannot be used", where=where, seen=error.strerror or error, todo=todo)
 
 
 def _is_control_flow(error: Exception) -> bool:

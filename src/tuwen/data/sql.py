@@ -67,9 +67,14 @@ class Query:
 
     @contextmanager
     def _asked(self) -> Iterator[sa.CursorResult[Any]]:
-        """The answer, streamed. The query goes to the driver as it is: neither a colon nor a % is special."""
+        """The answer, streamed. The query goes to the driver as it is: neither a colon nor a % is special.
+
+        Collecting must never change a shop's own database, whatever the query says: the connection only reads.
+        """
         try:
-            with self._engine.connect() as connection:
+            with self._engine.connect().execution_options(**_READ_ONLY.get(self._engine.name, {})) as connection:
+                if self._engine.name == "sqlite":
+                    connection.exec_driver_sql("PRAGMA query_only = ON")
                 options = {"stream_results": True, "no_parameters": True}
                 yield connection.exec_driver_sql(self._query, execution_options=options)
         except sa.exc.SQLAlchemyError as error:
@@ -77,4 +82,5 @@ class Query:
             raise DataError("the database does not answer the query", where=self.name, seen=seen) from None
 
 
+_READ_ONLY: dict[str, dict[str, Any]] = {"postgresql": {"postgresql_readonly": True}}
 _ALLOWED = "sqlite:///shop.db, postgresql://user:$PASSWORD@host/shop, or any SQLAlchemy URL whose driver is installed"
