@@ -27,6 +27,7 @@ from tuwen.training.batches import Augment, Batch, Examples, Network, ahead, aug
 from tuwen.training.checkpoint import Checkpoint
 from tuwen.training.inputs import Arrays
 from tuwen.training.interrupt import Interrupt
+from tuwen.training.memory import keep_freed_memory
 from tuwen.training.optimiser import Name, Schedule, WeightAverage, optimiser, schedule
 
 Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # (outputs, targets) → named numbers for the history
@@ -120,6 +121,7 @@ def train(
     """
     if not len(training):
         raise DataError("the train part has no rows", todo="loosen rows.where or the split's shares")
+    keep_freed_memory()
     return _Loop(model, training, validation, settings, seed, score, dict(augment or {}), checkpoint, fingerprint).run(
         progress or Silent()
     )
