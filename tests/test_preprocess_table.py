@@ -109,3 +109,10 @@ def test_a_missing_column_is_named():
 def test_a_column_called_like_ours_is_no_trouble():
     frame = pl.DataFrame({"n": ["a", "b"], "value": ["c", "c"], "t": ["2020-01-01", None]})
     assert fitted(frame, dates=["t"]).encode(frame)[0]["categories"].tolist() == [[1, 1], [2, 1]]
+
+
+def test_a_price_asked_about_reads_as_the_price_that_was_learned():
+    table = fitted(pl.DataFrame({"price": [10.0, 20.0, 1299.0, 4.5]}), numbers=["price"])
+    asked = pl.DataFrame({"price": ["10", "￥20", "¥1,299.00", "4,5元"]})
+    told = table.encode(pl.DataFrame({"price": [10.0, 20.0, 1299.0, 4.5]}))[0]["numbers"]
+    np.testing.assert_allclose(table.encode(asked)[0]["numbers"], told)

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
+from tuwen.data.values import numbers as read_numbers
 from tuwen.errors import DataError
 from tuwen.preprocess.modality import Arrays, not_fitted, read_state, write_state
 from tuwen.preprocess.spec import ArraySpec
@@ -174,7 +175,9 @@ def _names(column: pl.Series, min_count: int, most: int | None = None) -> list[s
 
 
 def _finite(column: pl.Series) -> np.ndarray:
-    x = column.cast(pl.Float64, strict=False).to_numpy().astype(np.float64)
+    """Numbers as collect reads them, so that a row asked about with ``￥12`` is the row that was learned."""
+    read, _ = read_numbers(column, -np.inf, np.inf)
+    x = read.cast(pl.Float64).to_numpy().astype(np.float64)
     return np.where(np.isfinite(x), x, np.nan)
 
 
