@@ -172,6 +172,22 @@ def test_pictures_as_bytes_paths_and_lists(desk: Desk) -> None:
     assert manifest["tables"]["items"]["without_picture"] == 0.25
 
 
+def test_pictures_outside_the_folder_are_not_read_unless_allowed(desk: Desk, tmp_path: Path) -> None:
+    outside = tmp_path / "elsewhere.jpg"
+    outside.write_bytes(jpeg(1))
+    desk.write("link.jpg", b"")
+    (desk.shop / "link.jpg").unlink()
+    (desk.shop / "link.jpg").symlink_to(outside)
+    places = [str(outside), f"file://{outside}", "../../" * 9 + str(outside), "link.jpg"]
+    pl.DataFrame({"item": ["1", "2", "3", "4"], "photo": places}).write_parquet(desk.shop / "items.parquet")
+    source = {"source": "items.parquet", "columns": {"images": "photo"}}
+    manifest = desk.collect(items=source)
+    assert manifest["pictures"]["stored"] == 0
+    assert manifest["pictures"]["quarantined"] == {"outside the picture folder": 4}
+    manifest = desk.collect(items=source, media={"allow_outside_root": True})
+    assert manifest["pictures"]["stored"] == 1
+
+
 def test_bad_pictures_are_quarantined_with_reason_and_place_and_their_rows_stay(desk: Desk) -> None:
     bad = {
         "half.jpg": (jpeg(1, 60)[:900], "truncated picture"),

@@ -161,6 +161,7 @@ class Media(Strict):
         None, description="folder that relative picture paths start from; default: the shop's root"
     )
     allow_private_addresses: bool = False
+    allow_outside_root: bool = Field(False, description="read picture paths that lead out of the root folder")
     max_bytes: int = Field(20_000_000, ge=1)
     max_pixels: int = Field(50_000_000, ge=1)
     max_side: int = Field(512, ge=16, description="stored pictures are shrunk to this")

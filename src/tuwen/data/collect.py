@@ -60,7 +60,9 @@ def collect(shop: Shop, out: str | Path, *, progress: Progress | None = None) ->
             finish(folder)
             sweep(folder)
         old = _previous(out)
-        pictures = Pictures(store, _picture_root(shop), _picture_limits(shop), _web_limits(shop))
+        pictures = Pictures(
+            store, _picture_root(shop), _picture_limits(shop), _web_limits(shop), anywhere=shop.media.allow_outside_root
+        )
         collected = {name: _Collected(name, shop, old, pictures, progress) for name in ORDER if name in shop.tables()}
         collected = {name: collected[name] for name in TABLES if name in collected}
         used = _places([c.sheet.frame for c in collected.values()])

@@ -26,6 +26,9 @@ Source = tuple[str, str, "bytes | Path"]  # reference, state, what to read
 Chunk = list[tuple[str, str, "bytes | DataError"]]
 
 
+_OUT = "paths below the folder; media.root in SHOP.yaml names it, media.allow_outside_root: true lifts this"
+
+
 class Pictures:
     """Brings pictures into a store, and knows which reference became which key.
 
@@ -34,17 +37,22 @@ class Pictures:
         root: the folder that relative paths start from.
         limits: what :func:`tuwen.data.media.normalise` takes.
         web: what a download may cost.
+        anywhere: also read paths that lead out of ``root``. An export holds what customers and suppliers wrote, and
+            nobody should fetch ``/etc/passwd`` or a neighbour's photo through it.
 
     Attributes:
         keys: reference → key of all that were asked for and are good.
         read: how many pictures were read anew.
     """
 
-    def __init__(self, store: MediaWriter, root: Path, limits: Mapping[str, int], web: Limits) -> None:
+    def __init__(
+        self, store: MediaWriter, root: Path, limits: Mapping[str, int], web: Limits, *, anywhere: bool = False
+    ) -> None:
         self.store = store
         self.keys: dict[str, str] = {}
         self.read = 0
         self._root, self._limits, self._web = root, dict(limits), web
+        self._bounds = None if anywhere else root.resolve()
         self._state = " ".join(f"{name}={value}" for name, value in sorted(self._limits.items()))
 
     def add(self, contents: Mapping[str, bytes]) -> None:
@@ -98,6 +106,11 @@ class Pictures:
             path = self._root / name
             if "\\" in name and not path.exists():
                 path = self._root / name.replace("\\", "/")
+            if self._bounds is not None and not path.resolve().is_relative_to(self._bounds):
+                self.store.refuse(
+                    reference, "", DataError("outside the picture folder", seen=reference[:200], allowed=_OUT)
+                )
+                return None
             about = path.stat()
         except (OSError, ValueError) as error:
             reason = "no such file" if isinstance(error, FileNotFoundError) else "the file cannot be read"
