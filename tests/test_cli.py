@@ -21,6 +21,7 @@ from tuwen import __version__, files
 from tuwen.cli import app
 from tuwen.cli.bars import Bars
 from tuwen.cli.results import results_page
+from tuwen.cli.screen import shown
 from tuwen.cli.summaries import components
 from tuwen.data.sample import write_sample_shop
 
@@ -251,3 +252,8 @@ def test_a_folder_that_cannot_be_made_is_no_fault_of_ours(shop: Path) -> None:
     result = CliRunner().invoke(app, ["collect", str(shop / "SHOP.yaml"), "--out", "/proc/nowhere", "-q"])
     assert result.exit_code == 3
     assert "/proc/nowhere" in result.output and "fault of its own" not in result.output
+
+
+def test_a_long_cell_does_not_fill_the_terminal() -> None:
+    assert shown("x" * 1_000_000) == "x" * 199 + "…"
+    assert shown("short") == "short"

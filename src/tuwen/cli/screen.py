@@ -71,10 +71,16 @@ class Screen:
         return Console(file=sys.stdout, highlight=False, soft_wrap=True)
 
 
+WIDEST = 200  # characters of a cell: an address fits, a pasted page does not
+
+
 def shown(value: object) -> str:
-    """A cell as text: numbers to four digits, a missing one as a dash."""
+    """A cell as text: numbers to four digits, a missing one as a dash, a long text cut."""
     if value is None:
         return "–"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    text = str(value)
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
