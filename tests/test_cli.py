@@ -249,7 +249,7 @@ def test_the_page_of_results_holds_every_number() -> None:
 
 
 def test_a_folder_that_cannot_be_made_is_no_fault_of_ours(shop: Path) -> None:
-    result = CliRunner().invoke(app, ["collect", str(shop / "SHOP.yaml"), "--out", "/proc/nowhere", "-q"])
+    result = CliRunner().invoke(app, ["collect", str(shop), "--out", "/proc/nowhere", "-q"])
     assert result.exit_code == 3
     assert "/proc/nowhere" in result.output and "fault of its own" not in result.output
 
