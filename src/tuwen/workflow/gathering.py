@@ -84,11 +84,12 @@ def gather(run: Run, dataset: Dataset, fold: int = 0) -> Gathered:
         raise DataError(
             f"'{options['target']}' is empty in every row", where=str(dataset.folder), todo="check task.target"
         )
+    without_truth = len(frame) - len(known)
     content = content_hash(known, content_columns(run))
     if run.rows.balance:
         known, content = _balanced(run, known, options, content)
     parts = split.parts(known, content, fold)
-    gathered = Gathered(known, parts, split, options, len(frame) - len(known))
+    gathered = Gathered(known, parts, split, options, without_truth)
     for part in ("train", "test"):
         if not gathered.counts()[part]:
             raise DataError(
