@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,8 @@ class Query:
                 if self._engine.name == "sqlite":
                     connection.exec_driver_sql("PRAGMA query_only = ON")
                 options = {"stream_results": True, "no_parameters": True}
-                yield connection.exec_driver_sql(self._query, execution_options=options)
+                with closing(connection.exec_driver_sql(self._query, execution_options=options)) as result:
+                    yield result
         except sa.exc.SQLAlchemyError as error:
             seen = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
             raise DataError("the database does not answer the query", where=self.name, seen=seen) from None
