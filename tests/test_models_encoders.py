@@ -69,8 +69,9 @@ def test_an_empty_row_gives_numbers(name, spec):
 
 
 def test_an_encoder_refuses_arrays_it_cannot_read():
-    with pytest.raises(ConfigError, match="cannot read pixels"):
-        ENCODERS.build("lstm", {}, SPECS["pixels"])
+    with pytest.raises(ConfigError, match="encoder 'lstm': this encoder cannot read pixels") as caught:
+        ENCODERS.build("lstm", {}, SPECS["pixels"], where="run.yaml:7")
+    assert caught.value.where == "run.yaml:7" and "tokens: word" in caught.value.todo
 
 
 @pytest.mark.parametrize("pool", ["last", "max", "mean"])

@@ -232,12 +232,18 @@ def test_a_whole_run_with_folds_pools_them_and_goes_on_where_it_was(shop, tmp_pa
         ("task.tarrget=x", "did you mean 'target'"),
         ("split.shares=1", "no option 'shares'"),
         ("modalities.picture.use=pictures", "there is no modality"),
+        ("modalities.text.columns=[reviews.text, reviews.rating]", "what is to be predicted"),
     ],
 )
 def test_check_finds_a_mistake_without_training(shop, override, message):
     with pytest.raises(ConfigError, match=message) as caught:
         workflow.check(shop / "RUN.yaml", [override])
     assert caught.value.where.startswith(str(shop / "RUN.yaml"))
+
+
+def test_an_encoder_brings_what_its_modality_needs(shop, tmp_path):
+    found = workflow.check(shop / "RUN.yaml", ["modalities.text={use: text, columns: reviews.text, encoder: ngram}"])
+    assert found["modalities"]["text"]["tokens"] == "ngram"
 
 
 def test_check_completes_the_defaults(shop):
@@ -252,6 +258,7 @@ def test_check_completes_the_defaults(shop):
         ("modalities.text.columns=[reviews.txt]", "did you mean 'reviews.text'"),
         ("task.target=reviews.stars", "no column 'reviews.stars'"),
         ("modalities.text.columns=[text]", "TABLE.COLUMN"),
+        ("modalities.text={use: text, columns: reviews.text, tokens: word, encoder: ngram}", "tokens: ngram"),
         ("rows.where=rating > 99", "no row of reviews is left"),
         ("rows.where=DROP TABLE x", "not a condition"),
         ("rows.where=rating >", "not a condition"),

@@ -67,7 +67,17 @@ class Registry:
 
     def build(self, name: str, options: Mapping[str, Any], *given: Any, where: str | None = None) -> Any:
         """Check ``options`` and call the component: ``component(*given, **options)``."""
-        return self.load(name, where)(*given, **self.options(name, options, where))
+        complete = self.options(name, options, where)
+        try:
+            return self.load(name, where)(*given, **complete)
+        except ConfigError as error:  # the component knows what is wrong, only the caller knows where it stands
+            raise ConfigError(
+                f"{self.kind} '{name}': {error.what}",
+                where=error.where or where,
+                seen=error.seen,
+                allowed=error.allowed,
+                todo=error.todo,
+            ) from None
 
     def _explain(self, error: ValidationError, name: str, model: type[BaseModel], where: str | None) -> ConfigError:
         first = error.errors()[0]

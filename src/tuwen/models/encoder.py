@@ -11,6 +11,13 @@ from torch import Tensor, nn
 from tuwen.errors import ConfigError
 from tuwen.preprocess.spec import ArraySpec
 
+COMES_FROM = {
+    "pixels": "a modality with use: image",
+    "tokens": "a modality with use: text and tokens: word, character or subword",
+    "bag": "a modality with use: text and tokens: ngram, word-ngram or character-ngram",
+    "table": "a modality with use: table",
+}
+
 
 class Encoder(nn.Module):
     """Arrays of one modality → one vector.
@@ -23,20 +30,22 @@ class Encoder(nn.Module):
         accepts: the spec kinds it can read.
         pretrained: name of the weights it starts from, if any.
         modality_options: what the modality must be told so that the arrays fit the weights.
+        modality_defaults: what it is told where the run says nothing.
     """
 
     accepts: ClassVar[tuple[str, ...]] = ()
     pretrained: ClassVar[str | None] = None
     modality_options: ClassVar[dict[str, Any]] = {}
+    modality_defaults: ClassVar[dict[str, Any]] = {}
     width: int
 
     def __init__(self, spec: ArraySpec) -> None:
         super().__init__()
         if spec.kind not in self.accepts:
             raise ConfigError(
-                f"the encoder {type(self).__name__} cannot read {spec.kind}",
+                f"this encoder cannot read {spec.kind}",
                 allowed=self.accepts,
-                todo="tuwen list encoders",
+                todo="; or ".join(COMES_FROM[kind] for kind in self.accepts if kind in COMES_FROM),
             )
 
     def prepare(self, arrays: dict[str, np.ndarray]) -> None:

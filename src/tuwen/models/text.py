@@ -84,6 +84,7 @@ class Ngram(Encoder):
     """
 
     accepts: ClassVar[tuple[str, ...]] = ("bag",)
+    modality_defaults: ClassVar[dict[str, Any]] = {"tokens": "ngram"}
 
     def __init__(self, spec: ArraySpec, *, width: int = 64, dropout: float = 0.0, scale: float = 10.0) -> None:
         super().__init__(spec)

@@ -50,7 +50,20 @@ class Gathered:
 
 
 def task_options(run: Run) -> dict[str, Any]:
-    return TASKS.options(run.task.use, run.task.options, run.where("task"))
+    """The task's complete options.
+
+    Raises:
+        ConfigError: an option that the task does not know, or a target that is also an input.
+    """
+    options = TASKS.options(run.task.use, run.task.options, run.where("task"))
+    for name, spec in run.modalities.items():
+        if options["target"] in spec.columns:
+            raise ConfigError(
+                f"the modality '{name}' reads '{options['target']}', which is what is to be predicted",
+                where=run.where("modalities", name, "columns"),
+                todo="take the target out of the inputs",
+            )
+    return options
 
 
 def split_of(run: Run) -> Split:

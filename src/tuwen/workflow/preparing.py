@@ -87,9 +87,9 @@ def fitted_modality(
 def modality_options(run: Run, name: str) -> dict[str, Any]:
     """The run's options of a modality, completed by what its encoder's weights demand."""
     spec: ModalitySpec = run.modalities[name]
-    demanded: dict[str, Any] = ENCODERS.load(
-        spec.encoder.use, run.where("modalities", name, "encoder")
-    ).modality_options
+    encoder = ENCODERS.load(spec.encoder.use, run.where("modalities", name, "encoder"))
+    demanded: dict[str, Any] = encoder.modality_options
+    defaults: dict[str, Any] = encoder.modality_defaults
     for option, value in demanded.items():
         if spec.options.get(option, value) != value:
             raise ConfigError(
@@ -98,7 +98,7 @@ def modality_options(run: Run, name: str) -> dict[str, Any]:
                 seen=spec.options[option],
                 todo="leave the option out",
             )
-    return demanded | spec.options
+    return defaults | demanded | spec.options
 
 
 def encoder_options(run: Run, name: str) -> dict[str, Any]:
