@@ -49,6 +49,8 @@ def test_a_run_is_read_whole(tmp_path):
         ("name: shoes", "name: shoes\nname: boots", 2, "stands twice"),
         ("name: shoes", "name: ../up", 1, "pattern"),
         ("  epochs: 3", "  epochs: [3", 11, "not valid YAML"),
+        ("    columns: reviews.text", "    colums: reviews.text", 3, "is 'colums' meant to be 'columns'"),
+        ("  text:", "  te xt/..:", 2, "letters, digits"),
     ],
 )
 def test_a_mistake_names_its_line(tmp_path, old, new, line, message):
@@ -117,3 +119,8 @@ def test_a_misspelt_required_key_is_named_not_called_missing(tmp_path):
 def test_a_rating_range_the_wrong_way_round(tmp_path):
     with pytest.raises(ConfigError, match="low before high"):
         read(tmp_path, "name: s\nitems: {source: items.csv}\nrating_range: [5, 1]\n", kind=Shop)
+
+
+def test_names_may_be_chinese(tmp_path):
+    run = read(tmp_path, RUN.replace("name: shoes", "name: 鞋子").replace("  text:", "  文字:"))
+    assert (run.name, list(run.modalities)) == ("鞋子", ["文字"])

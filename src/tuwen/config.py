@@ -7,6 +7,8 @@ the file is kept, so that every error names file and line.
 
 from __future__ import annotations
 
+import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,8 +16,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from tuwen.errors import ConfigError, did_you_mean
+from tuwen.registry import plainly
 
 Lines = dict[tuple[str | int, ...], int]
+
+
+NAME = r"^\w[\w.-]*$"  # letters of any script, digits, _ . -; it becomes a file name
 
 
 class Strict(BaseModel):
@@ -99,7 +105,7 @@ class Evaluation(Strict):
 class Run(Strict):
     """One training, whole. ``shop`` is the SHOP.yaml that ``make run`` collects from."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME)
     shop: str | None = None
     rows: Rows = Rows()
     content: list[str] | None = Field(
@@ -115,6 +121,14 @@ class Run(Strict):
 
     _lines: Lines = PrivateAttr(default_factory=dict)
     _path: str = PrivateAttr(default="run")
+
+    @field_validator("modalities")
+    @classmethod
+    def _named(cls, value: dict[str, ModalitySpec]) -> dict[str, ModalitySpec]:
+        for name in value:
+            if not re.fullmatch(r"\w[\w-]*", name):
+                raise ValueError(f"a modality is named with letters, digits, _ and -, not '{name}'")
+        return value
 
     @classmethod
     def read(cls, path: str | Path, overrides: list[str] | None = None) -> Run:
@@ -301,8 +315,12 @@ def _explain(error: ValidationError, kind: type[BaseModel], path: str, lines: Li
     if first["type"] == "extra_forbidden":
         known = _fields(kind, loc[:-1])
         return ConfigError(f"unknown key '{name}'", where=where, allowed=known, todo=did_you_mean(str(loc[-1]), known))
-    seen = None if first["type"] == "missing" else repr(first["input"])
-    return ConfigError(f"'{name}': {first['msg'].lower()}", where=where, seen=seen)
+    if first["type"] == "missing":  # a component takes any key, so a misspelt one only shows as the missing one
+        written = [str(place[-1]) for place in lines if place and place[:-1] == loc[:-1]]
+        near = get_close_matches(str(loc[-1]), written, n=1, cutoff=0.6)
+        todo = f"is '{near[0]}' meant to be '{loc[-1]}'?" if near else None
+        return ConfigError(f"'{name}': field required", where=where, todo=todo)
+    return ConfigError(f"'{name}': {plainly(first['msg'])}", where=where, seen=repr(first["input"]))
 
 
 def _fields(kind: Any, loc: tuple[str | int, ...]) -> list[str]:

@@ -12,11 +12,15 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from tuwen.errors import ConfigError, did_you_mean
+
+# kinds of option that many components share; the bounds are checked where the run is read
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Registry:
@@ -91,10 +95,15 @@ class Registry:
                 todo=did_you_mean(option, known),
             )
         return ConfigError(
-            f"{self.kind} '{name}', option '{option}': {first['msg'].lower()}",
+            f"{self.kind} '{name}', option '{option}': {plainly(first['msg'])}",
             where=where,
             seen=None if first["type"] == "missing" else repr(first["input"]),
         )
+
+
+def plainly(message: str) -> str:
+    """A library's sentence as the end of one of ours; patterns in it keep their case."""
+    return message[:1].lower() + message[1:]
 
 
 @cache
@@ -106,7 +115,7 @@ def _plug_ins(kind: str) -> tuple[Any, ...]:
 def signature_model(component: Any) -> type[BaseModel]:
     """A pydantic model of a component's keyword-only parameters."""
     target = component.__init__ if inspect.isclass(component) else component
-    hints = get_type_hints(target)
+    hints = get_type_hints(target, include_extras=True)
     fields: dict[str, Any] = {
         p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default)
         for p in inspect.signature(target).parameters.values()

@@ -61,7 +61,16 @@ def examples(dataset: Dataset, table: str, columns: Iterable[str], where: str | 
 
 
 def joined_text(frame: pl.DataFrame, columns: Sequence[str]) -> list[str | None]:
-    """The texts of one modality: its columns joined by " | ", null where all are empty."""
+    """The texts of one modality: its columns joined by " | ", null where all are empty.
+
+    Raises:
+        DataError: a column holds lists (pictures, say).
+    """
+    for name in columns:
+        if frame[name].dtype.is_nested():
+            raise DataError(
+                f"'{name}' is not a column of texts", seen=frame[name].dtype, todo="use: image for pictures"
+            )
     texts = frame.select(pl.col(c).cast(pl.String).str.strip_chars() for c in columns)
     present = [pl.when(pl.col(c).str.len_bytes() > 0).then(pl.col(c)) for c in columns]
     joined = texts.select(pl.concat_str(present, separator=" | ", ignore_nulls=True)).to_series()
@@ -69,7 +78,18 @@ def joined_text(frame: pl.DataFrame, columns: Sequence[str]) -> list[str | None]
 
 
 def first_picture(frame: pl.DataFrame, columns: Sequence[str]) -> list[str | None]:
-    """The media key of each row's first picture over ``columns``, null where there is none."""
+    """The media key of each row's first picture over ``columns``, null where there is none.
+
+    Raises:
+        DataError: a column holds no pictures.
+    """
+    for name in columns:
+        if frame[name].dtype != pl.List(pl.String):
+            raise DataError(
+                f"'{name}' is not a column of pictures",
+                seen=frame[name].dtype,
+                todo="map it to 'images' in SHOP.yaml and collect again, or use: text",
+            )
     lists = [pl.col(c).list.first() for c in columns]
     return frame.select(pl.coalesce(lists)).to_series().to_list()
 
@@ -146,9 +166,11 @@ def _split_name(name: str) -> None:
 def _filter(frame: pl.DataFrame, table: str, where: str) -> pl.DataFrame:
     bare = {c.removeprefix(f"{table}."): pl.col(c) for c in frame.columns if c.startswith(f"{table}.")}
     try:
-        named = frame.with_columns(**bare).sql(f"SELECT * FROM self WHERE {where}")  # noqa: S608 - the run's own file
+        # both `rating` and `reviews.rating` are the table's own column
+        context = pl.SQLContext({table: frame.with_columns(**bare)}, eager=True)
+        named = context.execute(f"SELECT * FROM {table} WHERE {where}")  # noqa: S608 - the run's own file
         return named.select(frame.columns)
     except (pl.exceptions.PolarsError, TypeError) as error:
         raise ConfigError(
-            "rows.where is not a condition over these columns", seen=str(error), allowed=list(bare)
+            "rows.where is not a condition over these columns", seen=str(error).splitlines()[0], allowed=list(bare)
         ) from None

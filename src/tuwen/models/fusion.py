@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tuwen.errors import ConfigError
+from tuwen.registry import Count, Share
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh, "none": nn.Identity}
 
@@ -39,7 +40,7 @@ class Sum(Fusion):
     """σ(Σ Wᵢ vᵢ): the mission's formula. An absent modality adds nothing."""
 
     def __init__(
-        self, widths: dict[str, int], *, width: int = 64, activation: str = "relu", dropout: float = 0.0
+        self, widths: dict[str, int], *, width: Count = 64, activation: str = "relu", dropout: Share = 0.0
     ) -> None:
         super().__init__(widths)
         self.project = nn.ModuleDict({m: nn.Linear(w, width, bias=False) for m, w in self.widths.items()})
@@ -57,7 +58,7 @@ class Concat(Fusion):
     """σ(W [v₁; v₂; …]): a dense layer over the vectors laid side by side, with one bit each for presence."""
 
     def __init__(
-        self, widths: dict[str, int], *, width: int = 64, activation: str = "relu", dropout: float = 0.0
+        self, widths: dict[str, int], *, width: Count = 64, activation: str = "relu", dropout: Share = 0.0
     ) -> None:
         super().__init__(widths)
         self.dense = nn.Linear(sum(self.widths.values()) + len(self.widths), width)
@@ -76,7 +77,7 @@ class Pairwise(Fusion):
     With user and item vectors and the task ``rate`` this is matrix factorisation with features.
     """
 
-    def __init__(self, widths: dict[str, int], *, width: int = 32, dropout: float = 0.0) -> None:
+    def __init__(self, widths: dict[str, int], *, width: Count = 32, dropout: Share = 0.0) -> None:
         super().__init__(widths)
         self.linear = nn.ModuleDict({m: nn.Linear(w, width, bias=False) for m, w in self.widths.items()})
         self.factors = nn.ModuleDict({m: nn.Linear(w, width, bias=False) for m, w in self.widths.items()})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from tuwen.errors import ConfigError
 from tuwen.models.encoder import Encoder, Standardise
 from tuwen.preprocess.spec import ArraySpec
+from tuwen.registry import Count, Share
 
 
 class Cnn(Encoder):
@@ -27,10 +29,10 @@ class Cnn(Encoder):
         self,
         spec: ArraySpec,
         *,
-        channels: list[int] = [32, 64],  # noqa: B006 - read only
+        channels: Annotated[list[Count], Field(min_length=1)] = [32, 64],  # noqa: B006 - read only
         pool: str = "flatten",
         norm: bool = False,
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
     ) -> None:
         super().__init__(spec)
         height, width, colours = spec.shape
@@ -74,7 +76,7 @@ class EfficientNetLite0(Encoder):
         frozen: bool = True,
         precision: Literal["int8", "float32"] = "int8",
         size: float = 0.1,
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
     ) -> None:
         super().__init__(spec)
         if spec.kind == "vector":

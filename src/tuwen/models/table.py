@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tuwen.models.encoder import Encoder
 from tuwen.preprocess.spec import ArraySpec
+from tuwen.registry import Count, Share
 
 
 class Table(Encoder):
@@ -21,7 +22,7 @@ class Table(Encoder):
     accepts: ClassVar[tuple[str, ...]] = ("table",)
 
     def __init__(
-        self, spec: ArraySpec, *, width: int = 32, embedding: int = 16, hidden: int = 0, dropout: float = 0.0
+        self, spec: ArraySpec, *, width: Count = 32, embedding: Count = 16, hidden: int = 0, dropout: Share = 0.0
     ) -> None:
         super().__init__(spec)
         numbers, _ = spec.shape

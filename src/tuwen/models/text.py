@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tuwen.errors import ConfigError
 from tuwen.models.encoder import Encoder, Standardise
 from tuwen.preprocess.spec import ArraySpec
+from tuwen.registry import Count, Share
 
 
 class Lstm(Encoder):
@@ -28,12 +29,12 @@ class Lstm(Encoder):
         self,
         spec: ArraySpec,
         *,
-        embedding: int = 64,
-        width: int = 64,
+        embedding: Count = 64,
+        width: Count = 64,
         bidirectional: bool = False,
         pool: Literal["last", "max", "mean"] = "last",
-        dropout: float = 0.0,
-        word_dropout: float = 0.0,
+        dropout: Share = 0.0,
+        word_dropout: Share = 0.0,
     ) -> None:
         super().__init__(spec)
         (vocabulary,) = spec.sizes
@@ -86,7 +87,7 @@ class Ngram(Encoder):
     accepts: ClassVar[tuple[str, ...]] = ("bag",)
     modality_defaults: ClassVar[dict[str, Any]] = {"tokens": "ngram"}
 
-    def __init__(self, spec: ArraySpec, *, width: int = 64, dropout: float = 0.0, scale: float = 10.0) -> None:
+    def __init__(self, spec: ArraySpec, *, width: Count = 64, dropout: Share = 0.0, scale: float = 10.0) -> None:
         super().__init__(spec)
         (vocabulary,) = spec.sizes
         if width < 1:
@@ -122,7 +123,7 @@ class Pretrained(Encoder):
         train_layers: int | None = None,
         precision: Literal["int8", "float32"] = "int8",
         size: float = 1.0,
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
     ) -> None:
         super().__init__(spec)
         self.width = 384

@@ -25,6 +25,7 @@ NGRAMS = ("ngram", "word-ngram", "character-ngram")
 DEFAULTS = dict.fromkeys(NGRAMS, (1024, 200_000, 2)) | {"subword": (100, 8_000, 2)}
 SIMPLE = (100, 20_000, 1)
 MAX_CHARACTERS = 10_000_000
+LONGEST = 65_536  # tokens of one text: every row takes that many numbers
 
 
 class Text:
@@ -65,6 +66,8 @@ class Text:
         defaults = DEFAULTS.get(tokens, SIMPLE)
         self.tokens: Tokens = tokens
         self.length = _at_least(1, "length", defaults[0] if length is None else length)
+        if self.length > LONGEST:
+            raise ConfigError("'length' is too large", seen=self.length, allowed=f"at most {LONGEST:,}")
         self.vocabulary = _at_least(3, "vocabulary", defaults[1] if vocabulary is None else vocabulary)
         self.min_count = _at_least(1, "min_count", defaults[2] if min_count is None else min_count)
         self.lower, self.truncate = lower, truncate

@@ -19,7 +19,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from tuwen.errors import DataError
+from tuwen.errors import ConfigError, DataError
 from tuwen.models.model import Model
 from tuwen.progress import Progress, Silent
 from tuwen.training import checkpoint as checkpoints
@@ -310,6 +310,8 @@ def fabric(device: str = "auto", precision: str = "float32") -> Fabric:
     logging.getLogger("lightning_fabric").setLevel(
         logging.WARNING
     )  # it announces the precision, the run says it already
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("there is no CUDA device here", seen="training.device: cuda", allowed="auto, cpu")
     return Fabric(
         accelerator="gpu" if device == "cuda" else device,
         devices=1,
