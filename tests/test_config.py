@@ -51,6 +51,7 @@ def test_a_run_is_read_whole(tmp_path):
         ("  epochs: 3", "  epochs: [3", 11, "not valid YAML"),
         ("    columns: reviews.text", "    colums: reviews.text", 3, "is 'colums' meant to be 'columns'"),
         ("  text:", "  te xt/..:", 2, "letters, digits"),
+        ("  epochs: 3", "  optimiser: adma", 10, "did you mean 'adam'"),
     ],
 )
 def test_a_mistake_names_its_line(tmp_path, old, new, line, message):

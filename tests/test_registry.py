@@ -32,6 +32,7 @@ def test_defaults_live_in_the_signature_only():
         ("desk", {"wats": 3}, "did you mean 'watts'"),
         ("desk", {"watts": "many"}, "valid integer"),
         ("desk", {"colour": "blue"}, "'warm' or 'cold'"),
+        ("desk", {"colour": "wram"}, "did you mean 'warm'"),
         ("desk", {"room": "x"}, "no option 'room'"),
     ],
 )

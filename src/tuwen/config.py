@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from tuwen.errors import ConfigError, did_you_mean
-from tuwen.registry import plainly
+from tuwen.registry import meant, plainly
 
 Lines = dict[tuple[str | int, ...], int]
 
@@ -320,7 +320,9 @@ def _explain(error: ValidationError, kind: type[BaseModel], path: str, lines: Li
         near = get_close_matches(str(loc[-1]), written, n=1, cutoff=0.6)
         todo = f"is '{near[0]}' meant to be '{loc[-1]}'?" if near else None
         return ConfigError(f"'{name}': field required", where=where, todo=todo)
-    return ConfigError(f"'{name}': {plainly(first['msg'])}", where=where, seen=repr(first["input"]))
+    return ConfigError(
+        f"'{name}': {plainly(first['msg'])}", where=where, seen=repr(first["input"]), todo=meant(dict(first))
+    )
 
 
 def _fields(kind: Any, loc: tuple[str | int, ...]) -> list[str]:

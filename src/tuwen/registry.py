@@ -8,6 +8,7 @@ Plug-ins add names through entry points of the group ``tuwen.KIND`` (for example
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -98,7 +99,15 @@ class Registry:
             f"{self.kind} '{name}', option '{option}': {plainly(first['msg'])}",
             where=where,
             seen=None if first["type"] == "missing" else repr(first["input"]),
+            todo=meant(dict(first)),
         )
+
+
+def meant(slip: Mapping[str, Any]) -> str | None:
+    """``"did you mean 'adam'?"`` for a near miss of one of a few allowed values, as pydantic reports it."""
+    if slip["type"] != "literal_error" or not isinstance(slip["input"], str):
+        return None
+    return did_you_mean(slip["input"], re.findall(r"'([^']*)'", slip["ctx"]["expected"]))
 
 
 def plainly(message: str) -> str:
