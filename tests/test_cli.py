@@ -257,3 +257,15 @@ def test_a_folder_that_cannot_be_made_is_no_fault_of_ours(shop: Path) -> None:
 def test_a_long_cell_does_not_fill_the_terminal() -> None:
     assert shown("x" * 1_000_000) == "x" * 199 + "…"
     assert shown("short") == "short"
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "ascii"])
+def test_a_terminal_without_unicode_gets_an_answer(encoding: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from tuwen.cli import main; main()", "list"],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"lstm" in done.stdout

@@ -30,7 +30,7 @@ def test_what_goes_in_comes_out_once(tmp_path: Path) -> None:
     assert store.size(keys[0]) == (24, 24)
     assert "x" not in store and keys[0] in store
     assert sum(p.stat().st_size for p in tmp_path.glob("*.shard")) == sum(map(len, pictures))
-    with pytest.raises(KeyError):
+    with pytest.raises(DataError):
         store.read("x")
 
 

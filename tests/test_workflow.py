@@ -277,3 +277,20 @@ def test_a_run_that_does_not_fit_the_data_says_so(shop, tmp_path, override, mess
     with pytest.raises((ConfigError, DataError), match=message):
         workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", [override])
     assert not Path(tmp_path / "bundle").exists()
+
+
+def test_a_bundle_with_a_table_tells_what_its_columns_are_and_is_served(shop, tmp_path):
+    """Each column of a table is asked for as what it is; the service starts and answers."""
+    from fastapi.testclient import TestClient
+
+    from tuwen.service import app
+
+    table = "modalities.who={use: table, columns: [users.city, items.price, reviews.time], encoder: table}"
+    quick = ["training.epochs=1", "modalities.picture.size=32", table]
+    bundle = Bundle.open(workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", quick))
+    kinds = {entry["column"]: entry["kind"] for entry in bundle.inputs}
+    assert [kinds[c] for c in ("users.city", "items.price", "reviews.time")] == ["category", "number", "date"]
+    with TestClient(app(bundle, hosts=["testserver"])) as client:
+        row = {"reviews.text": "很好", "items.price": 12, "users.city": "上海", "reviews.time": "2025-05-01"}
+        answer = client.post("/v1/predict", json={"rows": [row, {"items.price": 12.0, "text": "很好"}]})
+    assert answer.status_code == 200, answer.text

@@ -57,12 +57,16 @@ class MediaStore:
         """The JPEG stored under ``key``.
 
         Raises:
-            KeyError: no such picture.
-            DataError: the store is damaged.
+            DataError: no such picture, or the store is damaged.
         """
         row = self._row("SELECT shard, offset, length FROM pictures WHERE key = ?", key)
         if row is None:
-            raise KeyError(key)
+            raise DataError(
+                "a picture of the dataset is not in its media store",
+                where=str(self.folder),
+                seen=key,
+                todo="collect again; if that does not help, delete the media folder first",
+            )
         shard, offset, length = row
         path = _shard(self.folder, shard)
         try:

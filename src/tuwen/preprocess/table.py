@@ -65,6 +65,12 @@ class Table:
         return self._fitted
 
     @property
+    def kinds(self) -> dict[str, str]:
+        """Column → number, date, category or list: what a person who asks should be asked for."""
+        words = {"numbers": "number", "dates": "date", "categories": "category", "lists": "list"}
+        return {column: word for kind, word in words.items() for column in self.fitted[kind]}
+
+    @property
     def spec(self) -> ArraySpec:
         f = self.fitted
         n = 2 * len(f["numbers"]) + 7 * len(f["dates"]) + sum(len(names) for names in f["lists"].values())
