@@ -294,3 +294,32 @@ def test_a_bundle_with_a_table_tells_what_its_columns_are_and_is_served(shop, tm
         row = {"reviews.text": "很好", "items.price": 12, "users.city": "上海", "reviews.time": "2025-05-01"}
         answer = client.post("/v1/predict", json={"rows": [row, {"items.price": 12.0, "text": "很好"}]})
     assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    ("split", "refused"),
+    [
+        ("{use: time, column: reviews.time}", True),
+        ("{use: time, column: reviews.time, cut: 2025-06-01}", False),
+        ("{use: random}", True),
+        ("{use: folds, folds: 3}", True),
+        ("{use: hash}", False),
+    ],
+)
+def test_a_bundle_is_not_tested_on_rows_it_was_trained_on(shop, tmp_path, split, refused):
+    """The shop exports again with more rows: a split that then moves rows across is refused, the others move none."""
+    shutil.copytree(shop, tmp_path / "later", ignore=shutil.ignore_patterns("dataset", "bundle*", "again", "report"))
+    lines = (shop / "reviews.csv").read_text(encoding="gb18030").splitlines(keepends=True)
+    (tmp_path / "later" / "reviews.csv").write_text("".join(lines[:1] + lines[60:]), encoding="gb18030")
+    workflow.collect(tmp_path / "later" / "SHOP.yaml", tmp_path / "later" / "dataset")
+    changes = ["training.epochs=1", "modalities.picture.size=32", "evaluation={samples: 100, baselines: []}"]
+    bundle = workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", [*changes, f"split={split}"])
+    if refused:
+        with pytest.raises(DataError, match="would test it on rows it knows"):
+            workflow.evaluate(bundle, tmp_path / "later" / "dataset", tmp_path / "report")
+        return
+    workflow.evaluate(bundle, tmp_path / "later" / "dataset", tmp_path / "report")
+    run = Run.model_validate(Bundle.open(bundle).run)
+    before, after = (gather(run, Dataset.open(folder / "dataset")) for folder in (shop, tmp_path / "later"))
+    learned = set(before.frame["row"][before.rows("train")]) | set(before.frame["row"][before.rows("validation")])
+    assert not learned & set(after.frame["row"][after.rows("test")])

@@ -7,6 +7,7 @@ row's normalised content (:func:`tuwen.data.examples.content_hash`): rows with e
 from __future__ import annotations
 
 import hashlib
+from datetime import date
 from typing import Protocol
 
 import numpy as np
@@ -22,11 +23,14 @@ class Split(Protocol):
         folds: how many trainings one run is; more than 1 for cross-validation.
         label: one line for the report.
         columns: qualified columns it reads beside the content.
+        stable: whether a row's side depends on that row alone. Where it does not, other data divides the same rows
+            otherwise, and a bundle would be tested on what it was trained on.
     """
 
     folds: int
     label: str
     columns: tuple[str, ...]
+    stable: bool
 
     def parts(self, frame: pl.DataFrame, content: pl.Series, fold: int = 0) -> pl.Series: ...
 
@@ -35,6 +39,7 @@ class Hash:
     """Share of the hash space: stable when rows are added, and duplicates stay on one side."""
 
     folds = 1
+    stable = True
     columns: tuple[str, ...] = ()
 
     def __init__(self, *, test: float = 0.2, validation: float = 0.1, salt: str = "") -> None:
@@ -51,6 +56,7 @@ class Random:
     """A random draw of rows. Near-duplicates and the future leak into training; the report says so."""
 
     folds = 1
+    stable = False
     columns: tuple[str, ...] = ()
 
     def __init__(self, *, test: float = 0.2, validation: float = 0.1, seed: int = 0) -> None:
@@ -70,6 +76,7 @@ class Column:
     """
 
     folds = 1
+    stable = True
 
     def __init__(
         self,
@@ -104,11 +111,14 @@ class Time:
     folds = 1
 
     def __init__(
-        self, *, column: str = "reviews.time", cut: str | None = None, test: float = 0.2, validation: float = 0.1
+        self, *, column: str = "reviews.time", cut: str | date | None = None, test: float = 0.2, validation: float = 0.1
     ) -> None:
         _shares(test, validation)
         self.column, self.columns = column, (column,)
+        if isinstance(cut, date):  # how YAML reads a date without quotes
+            cut = cut.isoformat()
         self.cut, self.test, self.validation = cut, test, validation
+        self.stable = cut is not None
         self.label = f"global time cut on {column}" + (f" at {cut}" if cut else f", last {test:.0%} test")
 
     def parts(self, frame: pl.DataFrame, content: pl.Series, fold: int = 0) -> pl.Series:
@@ -140,6 +150,8 @@ class Folds:
     """k folds: every row is test exactly once. Equal content shares a fold; classes are spread evenly when
     ``stratify`` names one.
     """
+
+    stable = False
 
     def __init__(self, *, folds: int = 5, stratify: str | None = None, validation: float = 0.1) -> None:
         if folds < 2:

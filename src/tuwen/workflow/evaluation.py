@@ -22,6 +22,7 @@ from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture, joined_text
 from tuwen.data.language import languages
+from tuwen.errors import DataError
 from tuwen.evaluation.baselines import trivial
 from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.render import render
@@ -104,6 +105,7 @@ def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progre
 
 def _judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Judged:
     gathered = gather(run, dataset, bundle.manifest["data"]["fold"])
+    _refuse_other_data(bundle, gathered, dataset)
     rows = gathered.rows("test")
     frame = gathered.frame[rows]
     inputs: dict[str, Input] = {}
@@ -119,6 +121,18 @@ def _judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Ju
             without = outputs_of(bundle.network, inputs | {name: _absent(inputs[name]) for name in names})
             knocked[kind] = _predictions(bundle, base, without)
     return Judged(gathered, rows, _predictions(bundle, base, outputs), knocked)
+
+
+def _refuse_other_data(bundle: Bundle, gathered: Gathered, dataset: Dataset) -> None:
+    """A split that depends on all rows gives training rows to the test part as soon as the data changes."""
+    if bundle.manifest["data"]["hash"] != dataset.hash and not gathered.split.stable:
+        raise DataError(
+            "the dataset is not the one that the bundle was trained on, and this split would test it on rows it knows",
+            where=str(dataset.folder),
+            seen=f"data {dataset.hash[:12]}, trained on {bundle.manifest['data']['hash'][:12]}; {gathered.split.label}",
+            allowed="the same dataset; or a split by hash, by column, or by time with a named cut",
+            todo="train again on this dataset, then evaluate",
+        )
 
 
 def _absent(source: Input) -> Input:
