@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import simplejpeg
 from PIL import Image
 
 from tuwen.config import Shop
 from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
+from tuwen.errors import TuwenError
 
 
 def jpeg(number: int, side: int = 24) -> bytes:
@@ -48,3 +52,12 @@ class Desk:
 
     def dataset(self) -> Dataset:
         return Dataset.open(self.out)
+
+
+@contextmanager
+def refused(what: str) -> Iterator[list[TuwenError]]:
+    """The block raises an error that says ``what``; it is in the list afterwards."""
+    caught: list[TuwenError] = []
+    with pytest.raises(TuwenError, match=what) as error:
+        yield caught
+    caught.append(error.value)

@@ -1,0 +1,176 @@
+"""Collect and rows: what cannot be used is told with its place, and the good rest is kept."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from shops import Desk, jpeg, refused
+
+ITEMS = {"source": "items.csv"}
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def test_ratings_out_of_range_and_absurd_numbers(desk: Desk) -> None:
+    stars = ["5", "1", "5.5", "0", "NaN", "inf", "-inf", "1e300", "five", ""]
+    desk.write("reviews.csv", "rating,text\n" + "".join(f"{s},t{i}\n" for i, s in enumerate(stars)))
+    manifest = desk.collect(reviews={"source": "reviews.csv"}, rating_range=[1, 5])
+    assert desk.dataset().table("reviews")["rating"].to_list() == [5.0, 1.0, None]
+    assert manifest["tables"]["reviews"]["reasons"] == {
+        "not a finite number": 3,
+        "not a number": 1,
+        "number out of range": 3,
+    }
+    wide = desk.collect(reviews={"source": "reviews.csv"})
+    assert wide["tables"]["reviews"]["rows"] == 5
+
+
+def test_an_optional_value_that_cannot_be_read_empties_its_cell_and_keeps_the_row(desk: Desk) -> None:
+    desk.write("more.csv", "item,title,price\n7,帽子,12元起\n8,鞋,$3\n")
+    lines = ["1,a,￥12", '2,b,"¥1,299.00"', "3,c,free", "4,d,-1", "5,e,NaN", "6,f,12元", ",g,dear"]
+    desk.write("items.csv", "item,title,price\n" + "\n".join(lines) + "\n")
+    desk.write("reviews.csv", "item,time,rating\n1,soon,4\n1,2024-01-01,four\n1,2024-01-01,４\n")
+    shop = {"items": {"source": "[im]*.csv"}, "reviews": {"source": "reviews.csv"}}
+    manifest = desk.collect(**shop)
+    items = desk.dataset().table("items")
+    assert items["item"].to_list() == ["1", "2", "3", "4", "5", "6", "7", "8"]
+    assert items["price"].to_list() == [12.0, 1299.0, None, None, None, 12.0, None, 3.0]
+    assert desk.dataset().table("reviews").select("time", "rating").rows() == [
+        (None, 4.0),
+        (datetime(2024, 1, 1), 4.0),
+    ]
+    assert desk.dataset().rejected().select("file", "row", "column", "seen").rows() == [
+        ("items.csv", 7, "item", None),
+        ("reviews.csv", 2, "rating", "four"),
+    ]
+    assert (
+        "items: 4 values of 'price' could not be used and are left empty (2 not a number, 1 number out of range, "
+        "1 not a finite number); the first: items.csv, row 3, 'free'"
+    ) in manifest["warnings"]
+    assert "reviews: 1 values of 'time'" in "".join(manifest["warnings"])
+    assert desk.collect(**shop)["warnings"] == manifest["warnings"]  # also where the table is not read again
+
+
+def test_a_mapping_to_nearly_a_known_name_is_noted_and_others_are_not(desk: Desk) -> None:
+    for part in ("a", "b"):
+        desk.write(f"{part}.csv", f"id,comment,note,sort\n{part},很好,x,y\n")
+    columns = {"review": "id", "txt": "comment", "remark": "note"}
+    manifest = desk.collect(reviews={"source": "?.csv", "columns": columns, "constants": {"tittle": "z"}, "keep": []})
+    assert desk.dataset().table("reviews").columns == ["review", "txt", "remark", "tittle"]
+    assert manifest["warnings"] == [
+        "reviews: 'txt' is kept as a column of the shop's own; did you mean 'text'?",
+        "reviews: 'tittle' is kept as a column of the shop's own; did you mean 'title'?",
+    ]
+    columns = {"review": "id", "txt": "comment", "text": "note"}  # text is there: txt is meant
+    assert desk.collect(reviews={"source": "?.csv", "columns": columns, "keep": []})["warnings"] == []
+
+
+def test_utf8_said_of_a_gbk_file_says_what_to_say_instead(desk: Desk) -> None:
+    advice = "leave 'encoding' out of SHOP.yaml, or say gb18030"
+    source = {"source": "items.csv", "encoding": "utf-8"}
+    lines = [f"{i},蓝色衬衫和红色的连衣裙" for i in range(5)]
+    desk.write("items.csv", "\n".join(["item,title", *lines]) + "\n", "gbk")
+    with refused("no row of items is good") as caught:
+        desk.collect(items=source)
+    assert caught[0].todo is not None and caught[0].todo.startswith(f"{advice}; look at items.csv, row 1: ")
+    desk.write("items.csv", "\n".join(["item,标题", *lines]) + "\n", "gbk")
+    with refused("the header is not in utf-8") as caught:
+        desk.collect(items=source)
+    assert caught[0].todo == advice
+    desk.write("items.csv", "\n".join(["item,title", *lines, "9,plain"]) + "\n", "gbk")
+    warnings = desk.collect(items=source)["warnings"]
+    assert warnings == [f"items.csv: 5 lines are not in utf-8, as SHOP.yaml has it; {advice}"]
+    mixed = "\n".join(["item,title", *lines, ""]).encode() + "9,红色连衣裙\n".encode("gbk")
+    desk.write("items.csv", mixed)  # it is UTF-8, but for one line: the setting is right
+    assert desk.collect(items=source)["warnings"] == []
+
+
+def test_duplicate_keys(desk: Desk) -> None:
+    desk.write("items.csv", "item,title\n1,a\n2,b\n1,c\n 1 ,d\n")
+    manifest = desk.collect(items=ITEMS)
+    assert desk.dataset().table("items")["title"].to_list() == ["a", "b"]
+    assert manifest["tables"]["items"]["reasons"] == {"duplicate key": 2}
+    assert desk.dataset().rejected()["row"].to_list() == [3, 4]
+
+
+def test_reviews_without_an_id_keep_even_what_stands_twice(desk: Desk) -> None:
+    desk.write("reviews.csv", "text,label\n很好,1\n很好,1\n不好,0\n")
+    desk.collect(reviews={"source": "reviews.csv"})
+    ids = desk.dataset().table("reviews")["review"].to_list()
+    assert len(set(ids)) == 3 and ids[1] == ids[0] + "-2"
+    desk.write("reviews.csv", "label,text,new\n1,很好,x\n0,不好,y\n")
+    desk.collect(reviews={"source": "reviews.csv"})
+    assert desk.dataset().table("reviews")["review"].to_list() == [ids[0], ids[2]]
+
+
+def test_events_need_all_keys_and_may_be_summed(desk: Desk) -> None:
+    lines = ["u,1,2024-01-01,2.5", "u,1,2024-01-01,", "u,2,2024-01-01,1", ",1,2024-01-01,1", "u,1,soon,1"]
+    desk.write("events.csv", "user,item,time,value\n" + "\n".join(lines) + "\n")
+    source = {"source": "events.csv", "constants": {"kind": "purchase"}}
+    manifest = desk.collect(events=source)
+    assert manifest["tables"]["events"]["reasons"] == {"duplicate key": 1, "missing key": 1, "not a date": 1}
+    manifest = desk.collect(events={**source, "duplicates": "sum"})
+    events = desk.dataset().table("events")
+    assert events.select("item", "quantity", "value").rows() == [("1", 2.0, 2.5), ("2", 1.0, 1.0)]
+    assert events["kind"].to_list() == ["purchase"] * 2
+    about = manifest["tables"]["events"]
+    assert (about["rows"], about["rejected"], about["merged"], about["read"]) == (2, 2, 1, 5)
+
+
+def test_a_text_of_a_megabyte_and_emoji_only(desk: Desk) -> None:
+    desk.write("items.csv", f"item,title\n1,{'很' * 400_000}\n2,😀😀😀\n3,\n")
+    manifest = desk.collect(items=ITEMS)
+    titles = desk.dataset().table("items")["title"].to_list()
+    assert titles == ["很" * 100_000, "😀😀😀", None]
+    assert manifest["tables"]["items"]["languages"] == {"zh": 1, "none": 2}
+    assert "items: 1 texts were longer than 100,000 characters and were cut" in manifest["warnings"]
+
+
+def test_mixed_encodings_lose_only_their_rows(desk: Desk) -> None:
+    data = "item,title\n1,蓝色衬衫\n".encode() + "2,红色连衣裙\n".encode("gbk") + "3,书包\n".encode()
+    desk.write("items.csv", data)
+    desk.collect(items=ITEMS)
+    assert desk.dataset().table("items")["title"].to_list() == ["蓝色衬衫", "书包"]
+    (bad,) = desk.dataset().rejected().to_dicts()
+    assert (bad["file"], bad["row"], bad["reason"]) == ("items.csv", 2, "wrong encoding")
+    assert "\\xba\\xec" in bad["seen"] and json.loads(bad["record"])["text"] == bad["seen"]
+
+
+def test_columns_of_bytes_that_nobody_asked_for_stay_out(desk: Desk) -> None:
+    pl.DataFrame({"item": ["1"], "image": [jpeg(1)], "size": [3]}).write_parquet(desk.shop / "items.parquet")
+    manifest = desk.collect(items={"source": "items.parquet"})
+    assert desk.dataset().table("items").columns == ["item", "size"]
+    assert any("'image' holds bytes" in warning for warning in manifest["warnings"])
+
+
+def test_columns_of_every_type_are_kept_or_rejected_without_a_crash(desk: Desk) -> None:
+    rows = {
+        "item": ["1", None],
+        "price": [1.5, -1.0],
+        "a_list": [["x"], []],
+        "a_struct": [{"x": 1}, None],
+        "a_time": [time(12, 30), None],
+        "a_day": [date(2024, 1, 1), None],
+        "a_while": [timedelta(seconds=5), None],
+        "a_money": [Decimal("1.50"), None],
+        "a_moment": [datetime(2024, 1, 1, tzinfo=UTC), None],
+        "some_bytes": [[b"x"], None],
+        "nothing": [None, None],
+    }
+    frame = pl.DataFrame(rows).with_columns(pl.Series("a_kind", ["x", "y"], pl.Categorical))
+    frame.write_parquet(desk.shop / "items.parquet")
+    desk.collect(items={"source": "items.parquet"})
+    schema = desk.dataset().table("items").schema
+    assert schema["a_money"] == pl.Float64 and schema["a_moment"] == pl.Datetime("us") and schema["a_kind"] == pl.String
+    assert "some_bytes" not in schema and len(schema) == 11
+    (bad,) = desk.dataset().rejected().to_dicts()
+    assert bad["reason"] == "missing key" and json.loads(bad["record"])["price"] == -1.0
