@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile $(i
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check run runs bench lock clean
+.PHONY: help install demo test check run runs bench docs lock clean
 
 help:
 	@echo "make demo [SERVE=no] [PORT=8000]  sample shop: collect, train, evaluate, serve at 127.0.0.1 until Ctrl-C"
@@ -23,6 +23,7 @@ help:
 	@echo "make run RUN=flipkart OUT=DIR     repeat runs/flipkart.yaml: DIR/report.json, DIR/report.html"
 	@echo "make runs                         repeat all runs and rewrite docs/results.md"
 	@echo "make bench                        speed, as ratios against a named limit"
+	@echo "make docs                         rewrite docs/options.md from the code"
 	@echo "make lock                         rewrite requirements.lock with today's versions"
 	@echo "make clean                        remove what was made here, .venv too; out/ stays"
 
@@ -52,6 +53,7 @@ test: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 check: $(STAMP)
+	@$(BIN)/python scripts/options.py --check || { echo "docs/options.md is stale: make docs"; exit 1; }
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -67,6 +69,9 @@ runs: $(STAMP)
 
 bench: $(STAMP)
 	@set -e; for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+docs: $(STAMP)
+	@$(BIN)/python scripts/options.py
 
 lock:
 	@$(PYTHON) scripts/lock.py

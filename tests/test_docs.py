@@ -86,6 +86,11 @@ def test_every_target_command_and_option_exists(page: Path) -> None:
         assert (ROOT / path).exists() or "*" in path, path
 
 
+def test_the_page_of_options_is_what_the_code_reads() -> None:
+    done = subprocess.run([sys.executable, ROOT / "scripts" / "options.py", "--check"], cwd=ROOT)
+    assert done.returncode == 0, "stale: make docs"
+
+
 # --- What it says to type works -----------------------------------------------------------------------------------
 
 

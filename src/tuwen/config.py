@@ -50,8 +50,8 @@ class Component(BaseModel):
 class ModalitySpec(Component):
     """One modality: what kind (``use``), which columns, which encoder; other keys are the modality's own options."""
 
-    columns: list[str] = Field(min_length=1)
-    encoder: Component
+    columns: list[str] = Field(min_length=1, description="TABLE.COLUMN, one or several")
+    encoder: Component = Field(description="what turns the modality's arrays into a vector")
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -60,53 +60,62 @@ class ModalitySpec(Component):
 
 
 class Rows(Strict):
-    """Which rows are the examples.
+    """Which rows are the examples."""
 
-    ``where`` is an SQL condition over the example columns. ``balance`` keeps equally many rows of every target class
-    (chosen by content hash, never by a random draw).
-    """
-
-    table: Literal["items", "reviews"] = "items"
-    where: str | None = None
-    balance: bool = False
+    table: Literal["items", "reviews"] = Field("items", description="one row of it is one example")
+    where: str | None = Field(None, description="SQL condition over the table's columns: `rating <= 3`")
+    balance: bool = Field(
+        False, description="keep equally many rows of every class, chosen by content hash, never by a random draw"
+    )
 
 
 class Training(Strict):
     """How the parameters are found; see :func:`tuwen.training.loop.train`."""
 
-    epochs: int = Field(10, ge=1)
-    batch_size: int = Field(32, ge=1)
+    epochs: int = Field(10, ge=1, description="how often every row of the train part is seen")
+    batch_size: int = Field(32, ge=1, description="rows a step")
     optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0)
-    encoder_learning_rate: float | None = Field(None, gt=0, description="for pretrained encoders that are fine-tuned")
-    weight_decay: float = Field(0.0, ge=0)
-    schedule: Literal["constant", "cosine", "linear"] = "constant"
-    warm_up: float = Field(0.0, ge=0, lt=1, description="share of all steps")
-    gradient_clip: float | None = Field(None, gt=0)
+    encoder_learning_rate: float | None = Field(
+        None, gt=0, description="for pretrained encoders that are fine-tuned; default: a twentieth of learning_rate"
+    )
+    weight_decay: float = Field(0.0, ge=0, description="pull towards zero, not on biases and norms")
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        "constant", description="how the learning rate falls after warm_up"
+    )
+    warm_up: float = Field(0.0, ge=0, lt=1, description="share of all steps in which the learning rate rises")
+    gradient_clip: float | None = Field(None, gt=0, description="largest norm of the whole gradient")
     patience: int | None = Field(None, ge=1, description="epochs without a better validation score before stopping")
     average: float | None = Field(None, gt=0, lt=1, description="decay of the exponential average of the weights")
-    monitor: Literal["loss", "score"] = "loss"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    monitor: Literal["loss", "score"] = Field(
+        "loss", description="what the kept epoch is best in, on the validation part: the loss, or accuracy / RMSE"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16: mixed, about twice as fast where the processor knows it"
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    checkpoint_seconds: float = Field(60.0, gt=0)
+    checkpoint_seconds: float = Field(60.0, gt=0, description="how much work a kill can cost")
 
 
 class Evaluation(Strict):
     """How the test part is judged."""
 
     samples: int = Field(1000, ge=100, description="bootstrap resamples")
-    confidence: float = Field(0.95, gt=0, lt=1)
+    confidence: float = Field(0.95, gt=0, lt=1, description="of the intervals")
     groups: str | None = Field(
         None, description="column whose values are resampled whole (reviews.user), not row by row"
     )
-    baselines: list[Literal["trivial", "unimodal"]] = ["trivial", "unimodal"]
+    baselines: list[Literal["trivial", "unimodal"]] = Field(
+        ["trivial", "unimodal"],
+        description="trivial: mean and median, or majority; unimodal: the same run with one modality",
+    )
 
 
 class Run(Strict):
     """One training, whole. ``shop`` is the SHOP.yaml that ``make run`` collects from."""
 
-    name: str = Field(pattern=NAME)
-    shop: str | None = None
+    name: str = Field(pattern=NAME, description="letters, digits, _ . and -")
+    shop: str | None = Field(None, description="SHOP.yaml that `tuwen run` collects from")
     rows: Rows = Rows()
     content: list[str] | None = Field(
         None, description="columns whose normalised content decides the side of a row; default: its texts and pictures"
@@ -117,7 +126,7 @@ class Run(Strict):
     split: Component = Component(use="hash")
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="of everything random in it")
 
     _lines: Lines = PrivateAttr(default_factory=dict)
     _path: str = PrivateAttr(default="run")
@@ -157,15 +166,17 @@ class TableSource(Strict):
     where the shop says nothing) and ``value`` added up.
     """
 
-    source: str
-    format: Literal["csv", "jsonl", "parquet", "sql"] | None = None
-    encoding: str | None = None
-    separator: str | None = Field(None, min_length=1, max_length=1)
-    query: str | None = None
-    columns: dict[str, str | list[str]] = {}
-    constants: dict[str, str | int | float] = {}
-    duplicates: Literal["reject", "sum"] = "reject"
-    keep: Literal["all", "none"] | list[str] = "all"
+    source: str = Field(description="path or glob below `root`, or with `query` a database URL")
+    format: Literal["csv", "jsonl", "parquet", "sql"] | None = Field(None, description="default: told by the name")
+    encoding: str | None = Field(None, description="default: found out (UTF-8, GBK, UTF-16, …)")
+    separator: str | None = Field(None, min_length=1, max_length=1, description="default: found out")
+    query: str | None = Field(None, description="SELECT that gives the rows; it cannot write")
+    columns: dict[str, str | list[str]] = Field(
+        {}, description="tuwen's name: the shop's name, as in `{item: sku, images: [photo1, photo2]}`"
+    )
+    constants: dict[str, str | int | float] = Field({}, description="columns the shop has not: `{kind: purchase}`")
+    duplicates: Literal["reject", "sum"] = Field("reject", description="events whose key came before")
+    keep: Literal["all", "none"] | list[str] = Field("all", description="which other columns come along")
 
 
 class Media(Strict):
@@ -174,23 +185,23 @@ class Media(Strict):
     root: str | None = Field(
         None, description="folder that relative picture paths start from; default: the shop's root"
     )
-    allow_private_addresses: bool = False
+    allow_private_addresses: bool = Field(False, description="download from inside the shop's own network")
     allow_outside_root: bool = Field(False, description="read picture paths that lead out of the root folder")
-    max_bytes: int = Field(20_000_000, ge=1)
-    max_pixels: int = Field(50_000_000, ge=1)
+    max_bytes: int = Field(20_000_000, ge=1, description="of a picture file")
+    max_pixels: int = Field(50_000_000, ge=1, description="of a picture, before it is decoded")
     max_side: int = Field(512, ge=16, description="stored pictures are shrunk to this")
     min_side: int = Field(2, ge=1, description="smaller pictures are quarantined")
     timeout: float = Field(10.0, gt=0, description="seconds without a byte before a download is given up")
     deadline: float = Field(60.0, gt=0, description="seconds a whole download may take")
-    retries: int = Field(2, ge=0)
-    parallel: int = Field(8, ge=1, le=64)
+    retries: int = Field(2, ge=0, description="of a download that failed in a way that may pass")
+    parallel: int = Field(8, ge=1, le=64, description="downloads at once")
 
 
 class Shop(Strict):
     """A shop's own files. Paths are relative to ``root``, and ``root`` to the YAML file's folder."""
 
     name: str
-    root: str = "."
+    root: str = Field(".", description="folder that sources are relative to")
     items: TableSource | None = None
     users: TableSource | None = None
     reviews: TableSource | None = None
@@ -230,6 +241,8 @@ Spec = TypeVar("Spec", Run, Shop)
 
 
 def _read(kind: type[Spec], path: str | Path, overrides: list[str]) -> Spec:
+    if Path(path).is_dir():
+        raise _folder(kind, Path(path))
     data, lines = load_yaml(path)
     for text in overrides:
         _override(data, text)
@@ -239,6 +252,17 @@ def _read(kind: type[Spec], path: str | Path, overrides: list[str]) -> Spec:
         raise _explain(error, kind, str(path), lines) from None
     spec._lines, spec._path = lines, str(path)
     return spec
+
+
+def _folder(kind: type[Spec], folder: Path) -> ConfigError:
+    """A folder where a file should be: the file in it, or how to get one."""
+    name = f"{kind.__name__.upper()}.yaml"
+    found = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in (".yaml", ".yml"))
+    if found:
+        todo = f"name the file in it: {folder / (name if name in found else found[0])}"
+    else:
+        todo = f"write one: README, 'Your own shop'; 'tuwen sample FOLDER' writes a shop with a {name} to copy from"
+    return ConfigError(f"this is a folder, not a {name}", where=str(folder), todo=todo)
 
 
 def load_yaml(path: str | Path) -> tuple[dict[str, Any], Lines]:
