@@ -125,3 +125,19 @@ def test_a_rating_range_the_wrong_way_round(tmp_path):
 def test_names_may_be_chinese(tmp_path):
     run = read(tmp_path, RUN.replace("name: shoes", "name: 鞋子").replace("  text:", "  文字:"))
     assert (run.name, list(run.modalities)) == ("鞋子", ["文字"])
+
+
+def test_a_folder_for_a_file_names_the_file_in_it_or_how_to_write_one(tmp_path):
+    with pytest.raises(ConfigError, match=r"this is a folder, not a SHOP\.yaml") as caught:
+        Shop.read(tmp_path)
+    assert caught.value.where == str(tmp_path) and "tuwen sample FOLDER" in caught.value.todo
+    (tmp_path / "goods.yml").write_text("")
+    with pytest.raises(ConfigError) as caught:
+        Shop.read(tmp_path)
+    assert caught.value.todo == f"name the file in it: {tmp_path / 'goods.yml'}"
+    for name in ("RUN.yaml", "SHOP.yaml"):
+        (tmp_path / name).write_text("")
+    for kind, name in ((Shop, "SHOP.yaml"), (Run, "RUN.yaml")):
+        with pytest.raises(ConfigError) as caught:
+            kind.read(tmp_path)
+        assert caught.value.todo == f"name the file in it: {tmp_path / name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,7 @@ def test_a_folder_that_cannot_be_made(desk: Desk) -> None:
     assert isinstance(caught[0], DataError) and caught[0].where == "/proc/no-such-folder"
 
 
+@pytest.mark.parametrize("name", ["items.csv", "items.jsonl", "items.parquet"])
 @pytest.mark.parametrize(
     ("data", "what"),
     [
@@ -89,10 +91,35 @@ def test_a_folder_that_cannot_be_made(desk: Desk) -> None:
         (bytes(500), "the file holds zero bytes only"),
     ],
 )
-def test_what_is_no_table_is_called_what_it_is(desk: Desk, data: bytes, what: str) -> None:
-    desk.write("items.csv", data)
+def test_what_is_no_table_is_called_what_it_is(desk: Desk, name: str, data: bytes, what: str) -> None:
+    desk.write(name, data)
     with refused(what):
+        desk.collect(items={"source": name})
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "items.parquet", "manifest.json", "media/a.jpg"])
+def test_a_folder_that_holds_something_else_is_left_as_it_is(desk: Desk, name: str) -> None:
+    desk.write("items.csv", "item\n1\n")
+    (desk.out / name).parent.mkdir(parents=True)
+    (desk.out / name).write_text('{"name": "a web app"}')
+    before = sorted(desk.out.rglob("*"))
+    with refused("the folder is not empty and holds no dataset") as caught:
         desk.collect(items=ITEMS)
+    assert (caught[0].where, caught[0].todo) == (str(desk.out), "name an empty or a new folder")
+    assert caught[0].seen == name.partition("/")[0]
+    assert sorted(desk.out.rglob("*")) == before and (desk.out / name).read_text() == '{"name": "a web app"}'
+
+
+def test_an_empty_folder_and_one_that_a_stopped_collect_left_are_taken(desk: Desk) -> None:
+    desk.write("items.csv", "item\n,\n")
+    desk.out.mkdir()
+    (desk.out / ".DS_Store").write_bytes(b"")
+    with refused("no row of items is good"):
+        desk.collect(items=ITEMS)
+    desk.write("items.csv", "item\n1\n")
+    assert desk.collect(items=ITEMS)["tables"]["items"]["rows"] == 1
+    shutil.rmtree(desk.out / "media")
+    assert desk.collect(items=ITEMS)["tables"]["items"]["rows"] == 1
 
 
 def test_datasets_that_cannot_be_opened(desk: Desk) -> None:

@@ -205,7 +205,7 @@ def test_damaged_parquet(cut: int, tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     pl.DataFrame({"item": [str(i) for i in range(1000)]}).write_parquet(path)
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(DataError, match="Parquet"):
+    with pytest.raises(DataError, match="Parquet" if cut else "the file is empty"):
         ParquetFile(path, "t.parquet")
 
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 
+from tuwen.errors import DataError
+
 BATCH_ROWS = 65_536
 
 
@@ -54,6 +56,21 @@ class Part(Protocol):
 
     def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
         """All rows, with these columns only."""
+
+
+def need_table(data: bytes, where: str) -> None:
+    """Refuse a file whose first bytes say that it holds no table at all.
+
+    Raises:
+        DataError: nothing, zero bytes only, or a web page (a log-in page in the place of the export).
+    """
+    if not data.strip():
+        raise DataError("the file is empty", where=where, todo="check the export")
+    if data[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        seen = data.lstrip()[:40].decode("utf-8", "ignore")
+        raise DataError("a web page, not a table", where=where, seen=seen, todo="export the table anew")
+    if not data.strip(b"\0\r\n "):
+        raise DataError("the file holds zero bytes only", where=where, todo="export the table anew")
 
 
 def numbered(count: int, start: int = 1) -> pl.Series:

@@ -18,7 +18,7 @@ import polars as pl
 from tuwen import __version__
 from tuwen.config import Shop
 from tuwen.data import summary
-from tuwen.data.dataset import FORMAT, Dataset
+from tuwen.data.dataset import FORMAT, Dataset, read_manifest
 from tuwen.data.download import Limits
 from tuwen.data.gather import Sheet, gather, state_of
 from tuwen.data.pictures import Pictures
@@ -26,7 +26,7 @@ from tuwen.data.schema import TABLES, Table, with_rating_range
 from tuwen.data.store import MediaWriter
 from tuwen.data.validate import FILE, ROW
 from tuwen.errors import ConfigError, DataError, did_you_mean
-from tuwen.files import Ready, finish, held, json_bytes, room_on_disk, sweep
+from tuwen.files import PLACING, Ready, finish, held, json_bytes, room_on_disk, sweep
 from tuwen.progress import Progress, Silent
 
 ORDER = ("users", "events", "reviews", "items")  # what carries pictures comes last: other mistakes show first
@@ -43,8 +43,8 @@ def collect(shop: Shop, out: str | Path, *, progress: Progress | None = None) ->
 
     Raises:
         ConfigError: the shop has no table.
-        DataError: a root folder or a source is missing, a source is unreadable, a mapped column is not there, a table
-            has no good row, or the disk is full.
+        DataError: ``out`` holds something else, a root folder or a source is missing, a source is unreadable, a mapped
+            column is not there, a table has no good row, or the disk is full.
         InUse: another process writes to ``out``.
     """
     out, begun = Path(out), time.monotonic()
@@ -55,6 +55,7 @@ def collect(shop: Shop, out: str | Path, *, progress: Progress | None = None) ->
         if source.duplicates == "sum" and name != "events":
             raise ConfigError("only events can be summed", where=shop.where(name, "duplicates"), seen=name)
     _need_folders(shop)
+    _need_own_place(out)
     with room_on_disk(out), held(out), MediaWriter(out / "media") as store:
         for folder in (out, out / "media"):
             finish(folder)
@@ -101,6 +102,31 @@ def _need_folders(shop: Shop) -> None:
                 seen=folder,
                 todo=did_you_mean(folder.name, beside) or "give the folder that holds the files",
             )
+
+
+def _need_own_place(out: Path) -> None:
+    """Refuse a folder that holds anything but a dataset, whole or begun, before anything is written into it."""
+    if (out / "media" / "index.sqlite").exists() or (out / PLACING).exists():
+        return
+    with room_on_disk(out):
+        if not out.is_dir():
+            return
+        there = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
+        begun = there == ["media"] and not any((out / "media").iterdir())
+    if not there or begun or _is_dataset(out):
+        return
+    seen = f"{', '.join(there[:5])}{', …' if len(there) > 5 else ''}"
+    raise DataError(
+        "the folder is not empty and holds no dataset", where=str(out), seen=seen, todo="name an empty or a new folder"
+    )
+
+
+def _is_dataset(folder: Path) -> bool:
+    try:
+        read_manifest(folder)
+    except DataError as error:
+        return "newer" in error.what
+    return True
 
 
 def _table(name: str, shop: Shop) -> Table:

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from tuwen.data.batch import BATCH_ROWS, Batch, Unread
+from tuwen.data.batch import BATCH_ROWS, Batch, Unread, need_table
 from tuwen.data.encoding import MARK, WRONG, decode, other_encoding, readable
 from tuwen.errors import DataError
 
@@ -43,13 +43,7 @@ class DelimitedFile:
             separator, self._data = self._data[4:5].decode(), self._data.partition(b"\n")[2]
         if separator is not None and not separator.isascii():
             raise DataError("a separator is one ASCII character", where=name, seen=separator)
-        if not self._data.strip():
-            raise DataError("the file is empty", where=name, todo="check the export")
-        if self._data[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-            seen = self._data.lstrip()[:40].decode("utf-8", "ignore")
-            raise DataError("a web page, not a table", where=name, seen=seen, todo="export the table anew")
-        if not self._data.strip(b"\0\r\n "):
-            raise DataError("the file holds zero bytes only", where=name, todo="export the table anew")
+        need_table(self._data, name)
         head = self._data[: 2**20].decode("utf-8", "ignore")
         self._separator = separator or _separator(head)
         rows = csv.reader(StringIO(head, newline=""), delimiter=self._separator)

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 from pydantic_core import from_json
 
-from tuwen.data.batch import BATCH_ROWS, Batch, Unread, series
+from tuwen.data.batch import BATCH_ROWS, Batch, Unread, need_table, series
 from tuwen.data.encoding import MARK, WRONG, decode, readable
 from tuwen.errors import DataError
 
@@ -25,8 +25,7 @@ class JsonLinesFile:
         decoded = decode(path.read_bytes(), encoding, name)
         self.name = name
         self.notes = decoded.notes
-        if not decoded.data.strip():
-            raise DataError("the file is empty", where=name, todo="check the export")
+        need_table(decoded.data, name)
         self._lines = decoded.data.split(b"\n")
         self.rows: int | None = len(self._lines)
         self.columns = list(dict.fromkeys(key for _, record, _ in self._records(0, len(self._lines)) for key in record))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 from pyarrow import parquet
 
-from tuwen.data.batch import BATCH_ROWS, Batch, numbered
+from tuwen.data.batch import BATCH_ROWS, Batch, need_table, numbered
 from tuwen.errors import DataError
 
 BATCH_BYTES = 64 * 2**20
@@ -32,6 +33,8 @@ class ParquetFile:
                 self.rows: int | None = meta.num_rows
                 size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
         except (pa.ArrowException, OSError) as error:
+            with suppress(OSError), path.open("rb") as start:
+                need_table(start.read(4096), name)
             raise DataError("not a readable Parquet file", where=name, seen=error, todo="export it again") from None
         self._batch = max(1, min(BATCH_ROWS, BATCH_BYTES * max(1, meta.num_rows) // max(1, size)))
 
