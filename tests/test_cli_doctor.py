@@ -8,6 +8,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterable
+from importlib import metadata
 from importlib.metadata import packages_distributions
 from itertools import chain
 from pathlib import Path
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 
 from tuwen import doctor
 from tuwen.cli import app
+from tuwen.errors import install_command
 from tuwen.preprocess.weights import WEIGHTS
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +35,7 @@ def test_it_looks_at_every_extra_and_every_weight() -> None:
     done = CliRunner().invoke(app, ["doctor", "--json"])
     found = json.loads(done.stdout)
     names = [part["name"] for part in found["parts"]]
-    for extra in PROJECT["optional-dependencies"]:
+    for extra in PROJECT["optional-dependencies"].keys() - {"dev"}:
         assert any(name.startswith(f"{extra}: ") for name in names)
     for name in WEIGHTS:
         assert f"weights {name}" in names
@@ -52,6 +54,30 @@ def test_what_is_missing_or_too_old_is_told_with_the_way_to_get_it() -> None:
     assert part.state == "wrong" and "numpy" in part.seen
     assert not doctor.Findings({}, [part]).well
     assert doctor.Findings({}, [doctor.Part("serve", "missing", "")]).well  # an extra may be absent
+
+
+def test_nobody_is_told_to_install_what_only_developers_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = [Requirement("tuwen-no-such-package")]
+    monkeypatch.setattr(doctor, "requirements", lambda: {"": [], "serve": absent, "dev": absent})
+    (part,) = doctor.extras()
+    assert part.name == "serve: tuwen serve" and part.todo == f"for tuwen serve: {install_command('serve')}"
+    monkeypatch.setattr(doctor, "requirements", lambda: {"": [], "dev": [Requirement("numpy")]})
+    assert [part.state for part in doctor.extras()] == ["fine"]
+
+
+def test_the_way_to_get_an_extra_suits_how_tuwen_was_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def installed(told: str | None) -> str:
+        monkeypatch.setattr(metadata.PathDistribution, "read_text", lambda self, name: told)
+        return install_command("serve")
+
+    clone = tmp_path / "my clone"
+    clone.mkdir()
+    url = clone.as_uri()
+    assert installed(json.dumps({"url": url, "dir_info": {"editable": True}})) == f"pip install -e '{clone}[serve]'"
+    assert installed(json.dumps({"url": url, "dir_info": {}})) == f"pip install '{clone}[serve]'"
+    assert installed(json.dumps({"url": f"{url}/gone", "dir_info": {}})) == "pip install 'tuwen[serve]'"
+    assert installed(json.dumps({"url": "https://host/tuwen.whl", "archive_info": {}})) == "pip install 'tuwen[serve]'"
+    assert installed(None) == "pip install 'tuwen[serve]'"
 
 
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

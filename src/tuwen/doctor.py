@@ -14,7 +14,7 @@ from typing import Any, Literal
 from packaging.requirements import Requirement
 
 from tuwen import __version__
-from tuwen.errors import TuwenError
+from tuwen.errors import MissingExtra, TuwenError, install_command
 from tuwen.preprocess.weights import WEIGHTS, find
 
 State = Literal["fine", "missing", "wrong"]
@@ -103,19 +103,26 @@ def requirements() -> dict[str, list[Requirement]]:
 
 def core() -> list[Part]:
     """What tuwen cannot work without; only what is not fine stands by itself."""
-    return _judged("core", requirements()[""], "pip install --force-reinstall tuwen", needed=True)
+    return _judged("core", requirements()[""], install_command(), needed=True)
 
 
 def extras() -> list[Part]:
-    """Each optional part and what it is for."""
-    return [
-        part
+    """Each optional part and what it is for; the tools of tuwen's own developers only where they are installed."""
+    found = [
+        (extra, part)
         for extra, wanted in requirements().items()
         if extra
-        for part in _judged(
-            f"{extra}: {PURPOSE.get(extra, 'a plug-in')}", wanted, f"pip install 'tuwen[{extra}]'", needed=False
-        )
+        for part in _judged(f"{extra}: {_purpose(extra)}", wanted, _advice(extra), needed=False)
     ]
+    return [part for extra, part in found if extra != "dev" or part.state != "missing"]
+
+
+def _purpose(extra: str) -> str:
+    return PURPOSE.get(extra, "a plug-in")
+
+
+def _advice(extra: str) -> str:
+    return f"for {_purpose(extra)}: {install_command(extra)}"
 
 
 def _judged(name: str, wanted: list[Requirement], todo: str, *, needed: bool) -> list[Part]:
@@ -143,9 +150,10 @@ def weights() -> list[Part]:
     for name, known in WEIGHTS.items():
         try:
             path = find(name)
+        except MissingExtra as error:
+            parts.append(Part(f"weights {name}", "missing", error.what, _advice(error.extra)))
         except TuwenError as error:
-            state: State = "wrong" if "not the file" in error.what else "missing"
-            parts.append(Part(f"weights {name}", state, error.what, error.todo or ""))
+            parts.append(Part(f"weights {name}", "wrong", error.what, error.todo or ""))
         else:
             parts.append(
                 Part(f"weights {name}", "fine", f"{path.stat().st_size / 1e6:.0f} MB, {known.licence}, sha256 ok")

@@ -76,7 +76,7 @@ class MissingExtra(TuwenError):
         self.extra = extra
         super().__init__(
             f"{needed_for} needs the extra '{extra}', which is not installed",
-            todo=f"pip install 'tuwen[{extra}]'   (tuwen doctor shows what is installed)",
+            todo=f"{install_command(extra)}   (tuwen doctor shows what is installed)",
         )
 
 
@@ -84,6 +84,22 @@ class InUse(TuwenError):
     """Another process is writing to the same folder."""
 
     exit_code = 6
+
+
+def install_command(extra: str = "") -> str:
+    """The pip command for tuwen with ``extra``: from the clone, where it was installed from one (PEP 610)."""
+    import json
+    import shlex
+    from importlib.metadata import distribution
+    from pathlib import Path
+    from urllib.parse import unquote, urlsplit
+
+    told = json.loads(distribution("tuwen").read_text("direct_url.json") or "{}")
+    place = unquote(urlsplit(told.get("url", "")).path)
+    from_clone = "dir_info" in told and Path(place).is_dir()
+    editable = ["-e"] if from_clone and told["dir_info"].get("editable") else []
+    what = (place if from_clone else "tuwen") + (f"[{extra}]" if extra else "")
+    return shlex.join(["pip", "install", *editable, what])
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

