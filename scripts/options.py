@@ -103,6 +103,7 @@ def _kind(annotation: Any) -> str:
         return "section" if issubclass(annotation, BaseModel) else annotation.__name__
     text = re.sub(r"\b(?:typing|tuwen(?:\.\w+)+|pydantic(?:\.\w+)+)\.", "", str(annotation))
     text = re.sub(r"Annotated\[(\w+), FieldInfo\(.*?\)\]\)\]", r"\1", text)
+    text = re.sub(r"Annotated\[(\w+), AfterValidator\(.*?\)\]", r"\1", text)
     text = re.sub(r"Literal\[(.*?)\]", lambda found: found.group(1).replace("'", "").replace(", ", " / "), text)
     text = re.sub(r"Optional\[(.*)\]$", r"\1 | None", text)
     text = re.sub(r"Union\[(.*)\]$", lambda found: found.group(1).replace(", ", " | ", 1), text)

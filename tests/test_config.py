@@ -47,10 +47,10 @@ def test_a_run_is_read_whole(tmp_path):
         ("epochs: 3", "epochs: 0", 10, "greater than or equal to 1"),
         ("    columns: reviews.text\n", "", 3, "field required"),
         ("name: shoes", "name: shoes\nname: boots", 2, "stands twice"),
-        ("name: shoes", "name: ../up", 1, "pattern"),
+        ("name: shoes", "name: ../up", 1, "a run is named with letters"),
         ("  epochs: 3", "  epochs: [3", 11, "not valid YAML"),
         ("    columns: reviews.text", "    colums: reviews.text", 3, "is 'colums' meant to be 'columns'"),
-        ("  text:", "  te xt/..:", 2, "letters, digits"),
+        ("  text:", "  te xt/..:", 3, "letters, digits"),
         ("  epochs: 3", "  optimiser: adma", 10, "did you mean 'adam'"),
     ],
 )
@@ -70,7 +70,7 @@ def test_overrides_change_one_key_and_may_add_component_options(tmp_path):
 
 @pytest.mark.parametrize("override", ["training.epochs", "=3", "training.epochs=[1", "name.x=1=2"])
 def test_a_bad_override_says_how_it_should_look(tmp_path, override):
-    with pytest.raises(ConfigError, match=r"--set|KEY=VALUE|pattern|string"):
+    with pytest.raises(ConfigError, match=r"--set|KEY=VALUE|is named with|string"):
         read(tmp_path, RUN, [override])
 
 
@@ -141,3 +141,11 @@ def test_a_folder_for_a_file_names_the_file_in_it_or_how_to_write_one(tmp_path):
         with pytest.raises(ConfigError) as caught:
             kind.read(tmp_path)
         assert caught.value.todo == f"name the file in it: {tmp_path / name}"
+
+
+@pytest.mark.parametrize(("old", "new", "seen"), [("  text:", "  te xt:", "'te xt'"), ("shoes", "-x", "'-x'")])
+def test_a_bad_name_is_told_in_plain_words_and_alone(tmp_path, old, new, seen):
+    with pytest.raises(ConfigError, match="is named with letters") as caught:
+        read(tmp_path, RUN.replace(old, new))
+    assert caught.value.seen == seen
+    assert "value error" not in str(caught.value) and "[key]" not in str(caught.value)

@@ -10,10 +10,19 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from tuwen.errors import ConfigError, did_you_mean
 from tuwen.registry import meant, plainly
@@ -21,7 +30,20 @@ from tuwen.registry import meant, plainly
 Lines = dict[tuple[str | int, ...], int]
 
 
-NAME = r"^\w[\w.-]*$"  # letters of any script, digits, _ . -; it becomes a file name
+def _run_name(name: str) -> str:
+    if not re.fullmatch(r"\w[\w.-]*", name):  # it becomes a file name
+        raise ValueError("a run is named with letters, digits, _ . and -, and does not begin with . or -")
+    return name
+
+
+def _modality_name(name: str) -> str:
+    if not re.fullmatch(r"\w[\w-]*", name):  # it becomes a folder and the name of a part of the network
+        raise ValueError("a modality is named with letters, digits, _ and -, and does not begin with -")
+    return name
+
+
+RunName = Annotated[str, AfterValidator(_run_name)]
+ModalityName = Annotated[str, AfterValidator(_modality_name)]
 
 
 class Strict(BaseModel):
@@ -114,13 +136,13 @@ class Evaluation(Strict):
 class Run(Strict):
     """One training, whole. ``shop`` is the SHOP.yaml that ``make run`` collects from."""
 
-    name: str = Field(pattern=NAME, description="letters, digits, _ . and -")
+    name: RunName = Field(description="letters, digits, _ . and -")
     shop: str | None = Field(None, description="SHOP.yaml that `tuwen run` collects from")
     rows: Rows = Rows()
     content: list[str] | None = Field(
         None, description="columns whose normalised content decides the side of a row; default: its texts and pictures"
     )
-    modalities: dict[str, ModalitySpec] = Field(min_length=1)
+    modalities: dict[ModalityName, ModalitySpec] = Field(min_length=1)
     fusion: Component = Component(use="concat")
     task: Component
     split: Component = Component(use="hash")
@@ -130,14 +152,6 @@ class Run(Strict):
 
     _lines: Lines = PrivateAttr(default_factory=dict)
     _path: str = PrivateAttr(default="run")
-
-    @field_validator("modalities")
-    @classmethod
-    def _named(cls, value: dict[str, ModalitySpec]) -> dict[str, ModalitySpec]:
-        for name in value:
-            if not re.fullmatch(r"\w[\w-]*", name):
-                raise ValueError(f"a modality is named with letters, digits, _ and -, not '{name}'")
-        return value
 
     @classmethod
     def read(cls, path: str | Path, overrides: list[str] | None = None) -> Run:
@@ -333,7 +347,7 @@ def _override(data: dict[str, Any], text: str) -> None:
 def _explain(error: ValidationError, kind: type[BaseModel], path: str, lines: Lines) -> ConfigError:
     # a misspelt key is also a missing one: the slip itself says more
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    loc = tuple(part for part in first["loc"] if not (isinstance(part, str) and part.startswith("function-")))
+    loc = tuple(part for part in first["loc"] if part != "[key]" and not str(part).startswith("function-"))
     name = ".".join(map(str, loc))
     where = _place(path, lines, loc)
     if first["type"] == "extra_forbidden":

@@ -112,6 +112,7 @@ def meant(slip: Mapping[str, Any]) -> str | None:
 
 def plainly(message: str) -> str:
     """A library's sentence as the end of one of ours; patterns in it keep their case."""
+    message = message.removeprefix("Value error, ")  # what pydantic puts before a sentence of our own
     return message[:1].lower() + message[1:]
 
 
