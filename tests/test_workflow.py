@@ -22,6 +22,7 @@ from tuwen.errors import ConfigError, DataError, InUse
 from tuwen.files import held
 from tuwen.workflow.evaluation import bundle_rows
 from tuwen.workflow.gathering import gather
+from tuwen.workflow.memory import room_in_memory
 
 QUICK = ["training.epochs=2", "modalities.picture.size=32", "evaluation.samples=100"]
 
@@ -206,6 +207,40 @@ def test_a_full_disk_is_told_and_leaves_the_old_bundle(shop, trained, tmp_path, 
     assert process.returncode == DataError.exit_code, process.stderr
     assert "disk" in process.stdout
     assert Bundle.open(out).manifest == Bundle.open(trained[0]).manifest
+
+
+SMALL_MEMORY = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (8_000_000_000, 8_000_000_000))
+from tuwen.cli import main
+sys.argv[0] = "tuwen"
+main()
+"""
+
+
+def test_too_little_memory_is_told_as_such(shop, tmp_path):
+    wide = ["--set", "modalities.text.encoder.width=100000"]
+    command = [sys.executable, "-c", SMALL_MEMORY, "train", shop / "RUN.yaml", shop / "dataset", *wide]
+    command += ["--out", tmp_path / "bundle", "--json"]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert process.returncode == DataError.exit_code, process.stderr
+    told = json.loads(process.stderr)["error"]
+    assert told["what"] == "there is not enough memory" and "smaller width" in told["todo"]
+
+
+@pytest.mark.parametrize(
+    ("error", "memory"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_only_a_failed_allocation_is_told_as_too_little_memory(error, memory):
+    with pytest.raises(DataError if memory else type(error)), room_in_memory():
+        raise error
 
 
 def test_a_whole_run_with_folds_pools_them_and_goes_on_where_it_was(shop, tmp_path):

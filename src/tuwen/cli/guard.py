@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from tuwen.errors import DataError, TuwenError
+from tuwen.workflow.memory import out_of_memory
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
@@ -43,6 +44,9 @@ class Guarded(TyperGroup):
         except Exception as error:
             if _is_control_flow(error):
                 raise
+            if (told := out_of_memory(error)) is not None:
+                show_error(told, as_json="--json" in arguments)
+                raise typer.Exit(told.exit_code) from None
             show_unexpected(error, arguments)
             raise typer.Exit(UNEXPECTED) from None
 

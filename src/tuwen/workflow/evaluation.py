@@ -32,6 +32,7 @@ from tuwen.progress import Progress, Silent, Within
 from tuwen.training.batches import outputs_of
 from tuwen.training.inputs import EncodedInput, Input
 from tuwen.workflow.gathering import Gathered, content_columns, gather
+from tuwen.workflow.memory import room_in_memory
 from tuwen.workflow.preparing import make_input, raw_values
 from tuwen.workflow.training import train_once
 
@@ -69,7 +70,7 @@ def evaluate_folds(
     """The same for one bundle a fold, their test parts pooled into one table."""
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     out = Path(out)
-    with room_on_disk(out), held(out):
+    with room_on_disk(out), room_in_memory(), held(out):
         return _evaluate(list(bundles), dataset, out, progress or Silent())
 
 
@@ -276,7 +277,7 @@ def _latency(bundle: Bundle, one: Judged, dataset: Dataset) -> tuple[float, floa
     seconds = []
     for row in bundle_rows(bundle, frame, dataset):
         began = time.perf_counter()
-        bundle.predict([row])
+        bundle.answer(bundle.read([row]))
         seconds.append(time.perf_counter() - began)
     warm = np.array(seconds[1:] or seconds) * 1000
     return round(float(np.quantile(warm, 0.5)), 2), round(float(np.quantile(warm, 0.95)), 2)

@@ -36,6 +36,7 @@ from tuwen.training.inputs import EncodedInput, Input
 from tuwen.training.loop import Settings, Trained
 from tuwen.training.loop import train as fit
 from tuwen.workflow.gathering import Gathered, gather
+from tuwen.workflow.memory import room_in_memory
 from tuwen.workflow.preparing import encoder_options, fitted_modality, make_input, raw_values
 
 
@@ -65,7 +66,7 @@ def train(
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     out = Path(out)
     work = out.with_name(f"{out.name}.training")
-    with room_on_disk(out), held(work):
+    with room_on_disk(out), room_in_memory(), held(work):
         _train(run, dataset, out, work, fold, progress or Silent())
         shutil.rmtree(work, ignore_errors=True)
     return out
