@@ -116,3 +116,37 @@ def test_a_price_asked_about_reads_as_the_price_that_was_learned():
     asked = pl.DataFrame({"price": ["10", "￥20", "¥1,299.00", "4,5元"]})
     told = table.encode(pl.DataFrame({"price": [10.0, 20.0, 1299.0, 4.5]}))[0]["numbers"]
     np.testing.assert_allclose(table.encode(asked)[0]["numbers"], told)
+
+
+def test_a_date_asked_about_reads_as_the_date_that_was_learned():
+    told = pl.DataFrame({"time": [datetime.datetime(2025, 1, 2)] * 5})
+    table = fitted(told)
+    expected = table.encode(told)[0]["numbers"]
+    written = ["2025年1月2日", "2025/1/2", "1735776000", "1735776000000", "20250102"]
+    for asked in (written, [1735776000] * 5, [1735776000.0] * 5, [1735776000000] * 5, [datetime.date(2025, 1, 2)] * 5):
+        np.testing.assert_array_equal(table.encode(pl.DataFrame({"time": asked}))[0]["numbers"], expected)
+
+
+WRITTEN_DATES = st.sampled_from(
+    ["2025年1月2日", "1735776000", "2025/1/2", "2025-01-02T08:00:00+08:00", "soon", "", None]
+)
+
+
+@settings(max_examples=40)
+@given(st.lists(WRITTEN_DATES, min_size=1, max_size=6))
+def test_a_date_is_read_by_itself_whatever_stands_beside_it(values):
+    table = fitted(pl.DataFrame({"d": ["2024-05-06"]}), dates=["d"])
+    together = table.encode(pl.DataFrame({"d": pl.Series(values, dtype=pl.String)}))[0]["numbers"]
+    alone = [table.encode(pl.DataFrame({"d": pl.Series([v], dtype=pl.String)}))[0]["numbers"][0] for v in values]
+    np.testing.assert_array_equal(together, np.stack(alone))
+
+
+def test_a_category_of_whole_numbers_is_the_same_with_and_without_its_point():
+    learned = pl.DataFrame({"c": [7.0, 8.5, None]})  # whole numbers beside a gap: what data frames make of integers
+    table = fitted(learned, categories=["c"])
+    assert table.encode(pl.DataFrame({"c": ["7", "7.0", "8.5", "8"]}))[0]["categories"][:, 0].tolist() == [
+        *[table.encode(learned)[0]["categories"][0, 0]] * 2,
+        table.encode(learned)[0]["categories"][1, 0],
+        0,
+    ]
+    assert fitted(pl.DataFrame({"c": [7]}), categories=["c"]).encode(pl.DataFrame({"c": ["7.0"]}))[0]["categories"] == 1

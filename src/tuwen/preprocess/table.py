@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,12 +10,12 @@ import numpy as np
 import polars as pl
 
 from tuwen.data.values import numbers as read_numbers
+from tuwen.data.values import times as read_times
 from tuwen.errors import DataError
 from tuwen.preprocess.modality import Arrays, not_fitted, read_state, write_state
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Progress
 
-FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 CLIP = 5.0  # standard deviations; one absurd price must not drown the rest of the row
 
 
@@ -28,7 +29,7 @@ class Table:
             deviation are those of the values between the 1st and the 99th percentile.
         categories: columns to number (0 is missing or unknown).
         dates: columns to turn into year, and sine and cosine of the place in the year, the week and the day. Strings
-            may be ISO 8601 or with slashes, year first.
+            and numbers are read as collect reads them (:func:`tuwen.data.values.times`).
         lists: columns of several categories in one cell, joined by ``separator``; one 0/1 number each.
         separator: between the categories of one cell.
         min_count: categories seen less often in the train part are unknown.
@@ -112,7 +113,7 @@ class Table:
         ids = np.zeros((rows, len(f["categories"])), np.int32)
         for i, (name, names) in enumerate(f["categories"].items()):
             text = _text(values[name])
-            ids[:, i] = text.replace_strict({n: k for k, n in enumerate(names, 1)}, default=0, return_dtype=pl.Int32)
+            ids[:, i] = text.replace_strict(_numbered(names), default=0, return_dtype=pl.Int32)
             seen |= text.is_not_null().to_numpy()
         numbers = np.stack(columns, axis=1).astype(np.float32) if columns else np.zeros((rows, 0), np.float32)
         numbers[~seen] = 0
@@ -180,6 +181,13 @@ def _names(column: pl.Series, min_count: int, most: int | None = None) -> list[s
     return names
 
 
+def _numbered(names: list[str]) -> dict[str, int]:
+    """Category → its number from 1. ``7`` and ``7.0`` are one: a column of floats was learned, a whole number asked."""
+    numbers = {name: i for i, name in enumerate(names, 1)}
+    whole = {name.removesuffix(".0"): i for name, i in numbers.items() if re.fullmatch(r"-?\d+(?:\.0)?", name)}
+    return {**{f"{name}.0": i for name, i in whole.items()}, **whole, **numbers}
+
+
 def _finite(column: pl.Series) -> np.ndarray:
     """Numbers as collect reads them, so that a row asked about with ``￥12`` is the row that was learned."""
     read, _ = read_numbers(column, -np.inf, np.inf)
@@ -200,11 +208,9 @@ def _scale(column: pl.Series) -> tuple[float, float]:
 
 
 def _time(column: pl.Series) -> pl.Series:
-    """As UTC microseconds without a zone; each value is read by itself, whatever stands beside it."""
-    if column.dtype == pl.String:
-        frame = column.str.strip_chars().str.replace_all("/", "-", literal=True).to_frame("t")
-        read = [pl.col("t").str.to_datetime(f, strict=False, time_unit="us", time_zone="UTC") for f in FORMATS]
-        column = frame.select(pl.coalesce(read))["t"]
+    """As UTC microseconds without a zone, read as collect reads it; each value by itself, whatever stands beside it."""
+    if not isinstance(column.dtype, pl.Date | pl.Datetime):
+        return read_times(column)[0]
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
         column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     return column.cast(pl.Datetime("us"), strict=False)
