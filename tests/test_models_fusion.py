@@ -12,9 +12,12 @@ WIDTHS = {"picture": 5, "text": 3, "table": 4}
 EVERY = sorted(FUSIONS.entries())
 
 
-def fusion_of(name, widths=WIDTHS, seed=0):
+def fusion_of(name, widths=WIDTHS, seed=0, absent="zero"):
     torch.manual_seed(seed)
-    return FUSIONS.build(name, {"width": 8, "dropout": 0.5}, widths).eval()
+    fusion = FUSIONS.build(name, {"width": 8, "dropout": 0.5, "absent": absent}, widths).eval()
+    for token in sorted(fusion.tokens):
+        torch.nn.init.normal_(fusion.tokens[token])
+    return fusion
 
 
 def drawn(seed, rows=6):
@@ -24,11 +27,12 @@ def drawn(seed, rows=6):
     return vectors, present
 
 
+@pytest.mark.parametrize("absent", ["zero", "learned"])
 @pytest.mark.parametrize("name", EVERY)
 @given(seed=st.integers(0, 10_000), value=st.sampled_from([0.0, 1e9, float("nan"), float("inf")]))
 @settings(max_examples=25, deadline=None)
-def test_what_is_absent_cannot_change_the_answer(name, seed, value):
-    fusion = fusion_of(name)
+def test_what_is_absent_cannot_change_the_answer(name, absent, seed, value):
+    fusion = fusion_of(name, absent=absent)
     vectors, present = drawn(seed)
     poisoned = {m: torch.where(present[m][:, None], v, value) for m, v in vectors.items()}
     assert torch.equal(fusion(vectors, present), fusion(poisoned, present))
@@ -83,6 +87,32 @@ def test_pairwise_is_the_factorisation_machine():
     factors = [fusion.factors[m](vectors[m]) for m in sorted(WIDTHS)]
     pairs = sum(factors[i] * factors[j] for i in range(3) for j in range(i + 1, 3))
     torch.testing.assert_close(fusion(vectors, present)[:, 8:], pairs)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_learned_token_stands_for_what_is_absent(name):
+    fusion = fusion_of(name, absent="learned")
+    vectors, present = drawn(2)
+    gone = {**present, "text": torch.zeros_like(present["text"])}
+    before = fusion(vectors, gone)
+    with torch.no_grad():
+        fusion.tokens["text"].add_(1.0)
+    assert not torch.allclose(fusion(vectors, gone), before)
+
+
+def test_low_rank_is_the_tensor_product_through_factors():
+    """With rank one and two modalities: (W₁v₁ + b₁) ∘ (W₂v₂ + b₂)."""
+    torch.manual_seed(0)
+    fusion = FUSIONS.build("low-rank", {"width": 8, "rank": 1}, {"a": 5, "b": 3}).eval()
+    a, b = torch.randn(4, 5), torch.randn(4, 3)
+    there = torch.ones(4, dtype=torch.bool)
+    expected = fusion.norm(fusion.factors["a"](a) * fusion.factors["b"](b))
+    torch.testing.assert_close(fusion({"a": a, "b": b}, {"a": there, "b": there}), expected)
+
+
+def test_attention_wants_a_width_that_its_heads_divide():
+    with pytest.raises(ConfigError, match="multiple of heads"):
+        FUSIONS.build("attention", {"width": 10, "heads": 4}, WIDTHS)
 
 
 def test_unknown_activation_names_what_is_allowed():

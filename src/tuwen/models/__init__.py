@@ -20,6 +20,9 @@ FUSIONS = Registry(
     {
         "sum": ("tuwen.models.fusion:Sum", "project every vector to one width and add"),
         "concat": ("tuwen.models.fusion:Concat", "lay the vectors side by side, then a dense layer"),
+        "gated": ("tuwen.models.fusion:Gated", "every row weighs its modalities, number by number"),
+        "attention": ("tuwen.models.fusion:Attention", "a transformer over one token a modality"),
+        "low-rank": ("tuwen.models.fusion:LowRank", "products of all modalities, through few factors"),
         "pairwise": ("tuwen.models.fusion:Pairwise", "sum and products of every pair (factorisation machine)"),
     },
 )

@@ -21,9 +21,20 @@ class Model(nn.Module):
         self.fusion = fusion
         self.task = task
 
+    def encode(self, arrays: Arrays) -> dict[str, Tensor]:
+        """Each modality's vector f32 [batch, its width]."""
+        return {name: encoder(**arrays[name]) for name, encoder in self.encoders.items()}
+
     def forward(self, arrays: Arrays, present: Present) -> Tensor:
-        vectors = {name: encoder(**arrays[name]) for name, encoder in self.encoders.items()}
-        return self.task(self.fusion(vectors, present))  # [batch, outputs]
+        return self.task(self.fusion(self.encode(arrays), present))  # [batch, outputs]
+
+    def for_loss(self, arrays: Arrays, present: Present) -> Tensor:
+        """What :meth:`loss` judges; for most fusions the answers themselves."""
+        return self.fusion.for_loss(self.encode(arrays), present, self.task)
+
+    def loss(self, outputs: Tensor, targets: Tensor, present: Present) -> Tensor:
+        """The mean loss of a batch from what :meth:`for_loss` gave."""
+        return self.fusion.loss(outputs, targets, present, self.task)
 
     def pretrained_parameters(self) -> list[nn.Parameter]:
         """Parameters that are fine-tuned rather than learned from scratch."""

@@ -153,6 +153,7 @@ class _Loop:
             weight_decay=settings.weight_decay,
         )
         self.model, self.optimiser = self.fabric.setup(model, optimise)
+        self.model.mark_forward_method("for_loss")  # so that precision and devices are minded there too
         self.rates = [group["lr"] for group in optimise.param_groups]
         self.lengths = training.lengths()
         self.steps = math.ceil(len(training) / settings.batch_size)
@@ -206,7 +207,7 @@ class _Loop:
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * self.factor(taken)
         arrays, present, targets = self._tensors(batch)
-        loss = self.plain_model.task.loss(self.model(arrays, present).float(), targets)
+        loss = self.plain_model.loss(self.model.for_loss(arrays, present).float(), targets, present)
         value = loss.item()
         if not math.isfinite(value):
             raise DataError(

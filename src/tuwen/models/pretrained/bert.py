@@ -4,31 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-
-class Block(nn.Module):
-    """Self-attention and a two-layer perceptron, each added to its input and then normalised (post-LN)."""
-
-    def __init__(self, width: int, heads: int, inner: int, epsilon: float, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.norm1 = nn.LayerNorm(width, eps=epsilon)
-        self.up = nn.Linear(width, inner)
-        self.down = nn.Linear(inner, width)
-        self.norm2 = nn.LayerNorm(width, eps=epsilon)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:  # [batch, length, width], bool [batch, 1, 1, length]
-        batch, length, width = x.shape
-        q, k, v = self.qkv(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        attended = functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask
-        )  # [batch, heads, length, width/heads]
-        x = self.norm1(x + self.dropout(self.out(attended.transpose(1, 2).reshape(batch, length, width))))
-        return self.norm2(x + self.dropout(self.down(functional.gelu(self.up(x)))))
+from tuwen.models.transformer import Block
 
 
 class Bert(nn.Module):
@@ -58,7 +35,7 @@ class Bert(nn.Module):
         self.position = nn.Embedding(positions, width)
         self.norm = nn.LayerNorm(width, eps=epsilon)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(width, heads, inner, epsilon, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, heads, inner, epsilon=epsilon, dropout=dropout) for _ in range(layers))
 
     def forward(self, ids: Tensor) -> Tensor:  # integers [batch, length ≤ positions]
         """f32 [batch, width]; a row of padding only gives a finite vector that means nothing."""
