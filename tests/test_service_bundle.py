@@ -13,20 +13,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from tuwen import workflow
 from tuwen.cli import app as cli
 from tuwen.data.sample import write_sample_shop
 from tuwen.data.sample.pictures import draw_item
-from tuwen.errors import ConfigError, InUse
-from tuwen.service import check_host, serve
+from tuwen.errors import BundleError, ConfigError, DataError, InUse
+from tuwen.service import app, check_host, serve
 
 TUWEN = [sys.executable, "-c", "from tuwen.cli import main; main()"]
 TEXT = "Worth every penny, 做工真的很好。"
@@ -43,6 +45,14 @@ def bundle(shop: Path) -> Path:
     return workflow.train(
         shop.with_name("RUN.yaml"), shop.with_name("dataset"), shop.with_name("bundle"), ["training.epochs=1"]
     )
+
+
+@pytest.fixture(scope="module")
+def table_bundle(shop: Path, bundle: Path) -> Path:
+    """One that reads a number, a date, a category and a picture."""
+    who = "modalities.who={use: table, columns: [items.price, reviews.time, users.city], encoder: table}"
+    quick = ["training.epochs=1", "modalities.picture.size=32", who]
+    return workflow.train(shop.with_name("RUN.yaml"), shop.with_name("dataset"), shop.with_name("tables"), quick)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +116,99 @@ def test_python_file_and_http_give_the_same_answers(bundle: Path, photo: bytes, 
         out, err = process.communicate(timeout=30)
         assert process.returncode == 0
         assert "stopped" in out and err == ""
+
+
+WRITTEN = [  # the same as a person and as a program writes it
+    ({"price": "￥1,299.00"}, {"price": 1299.0}),
+    ({"price": "4,5元"}, {"price": 4.5}),
+    ({"price": "N/A"}, {"price": None}),
+    ({"time": "2025年1月2日"}, {"time": "2025-01-02T00:00:00"}),
+    ({"time": "1735776000"}, {"time": "2025-01-02T00:00:00"}),
+    ({"time": "1735776000000"}, {"time": "2025-01-02T00:00:00"}),
+    ({"time": "2025/01/02 08:00:00+08:00"}, {"time": "2025-01-02T00:00:00"}),
+    ({"city": " 上海 "}, {"city": "上海"}),
+]
+UNREADABLE = [{"time": "soon"}, {"time": "1525-01-01"}, {"price": "30岁"}, {"price": "1e400"}, {"price": "-1"}]
+
+
+def test_what_collect_reads_is_read_at_every_door_and_the_rest_is_named(table_bundle: Path, tmp_path: Path) -> None:
+    """The written rows, alone and side by side, are the plain ones; the unreadable are refused, or named in a file."""
+    bundle = workflow.load(table_bundle)
+    base = {"price": 20, "time": "2024-06-05", "city": "北京", "text": TEXT}
+    written, plain = ([{**base, **pair[side]} for pair in WRITTEN] for side in (0, 1))
+    expected = [answer["prediction"] for answer in bundle.predict(plain)]
+    assert len({round(value, 6) for value in expected}) > 3  # they count
+    assert [answer["prediction"] for answer in bundle.predict(written)] == pytest.approx(expected, abs=1e-6)
+    as_numbers = [{**base, "time": t} for t in (1735776000, datetime(2025, 1, 2), date(2025, 1, 2), 1735776000_000_000)]
+    assert [a["prediction"] for a in bundle.predict(as_numbers)] == pytest.approx([expected[3]] * 4, abs=1e-6)
+    client = TestClient(app(bundle, hosts=["testserver"]))
+    told = client.post("/v1/predict", json={"rows": written}).json()["predictions"]
+    assert [answer["prediction"] for answer in told] == pytest.approx(expected, abs=1e-6)
+
+    bad = [{**base, **cell} for cell in UNREADABLE]
+    with (tmp_path / "rows.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, base)
+        writer.writeheader()
+        writer.writerows([*written, *bad])
+    told = workflow.predict(table_bundle, tmp_path / "rows.csv")
+    assert told["prediction"].to_list()[: len(written)] == pytest.approx(expected, abs=1e-6)
+    assert told["problem"].to_list()[: len(written)] == [None] * len(written)
+    for i, (row, cell, problem) in enumerate(zip(bad, UNREADABLE, told["problem"][len(written) :], strict=True)):
+        (name, value), *_ = cell.items()
+        assert problem.startswith(f"{name}: ") and repr(value) in problem
+        missing = bundle.predict([{**row, name: None}])[0]["prediction"]
+        assert told["prediction"][len(written) + i] == pytest.approx(missing, abs=1e-6)
+        with pytest.raises(DataError) as error:
+            bundle.predict([base, row])
+        assert str(error.value.where).startswith("row 2, '") and str(error.value.where).endswith(f".{name}'")
+        refused = client.post("/v1/predict", json={"rows": [base, row]})
+        assert refused.status_code == 422
+        assert {key: refused.json()[key] for key in error.value.fields()} == error.value.fields()
+
+
+def test_of_several_pictures_the_first_readable_one_is_used_at_every_door(
+    bundle: Path, photo: bytes, tmp_path: Path
+) -> None:
+    opened = workflow.load(bundle)
+    expected, none = (a["prediction"] for a in opened.predict([{"images": photo}, {"images": None}]))
+    assert expected != pytest.approx(none, abs=1e-4)
+    lists: list[Any] = [[photo], [None, photo], [b"broken", photo], (b"", photo, b"broken")]
+    assert [a["prediction"] for a in opened.predict([{"images": one} for one in lists])] == [expected] * 4
+    assert opened.predict([{"images": []}, {"images": [None]}]) == [{"prediction": none}] * 2
+    with pytest.raises(DataError, match=r"row 1, 'items\.images'"):
+        opened.predict([{"images": [None, b"broken"]}])
+
+    client = TestClient(app(opened, hosts=["testserver"]))
+    coded = [base64.b64encode(one).decode() for one in (b"broken", photo)]
+    answer = client.post("/v1/predict", json={"rows": [{"images": coded}]}).json()
+    assert answer["predictions"][0]["prediction"] == pytest.approx(expected, abs=1e-6)
+    form = client.post("/v1/predict", files=[("images", ("1.jpg", b"broken")), ("images", ("2.jpg", photo))]).json()
+    assert form["predictions"][0]["prediction"] == pytest.approx(expected, abs=1e-6)
+
+    (tmp_path / "a.jpg").write_bytes(photo)
+    rows = [{"images": ["gone.jpg", "a.jpg"]}, {"images": ["gone.jpg"]}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    told = workflow.predict(bundle, tmp_path / "rows.jsonl")
+    assert told["prediction"].to_list() == pytest.approx([expected, none], abs=1e-6)
+    assert told["problem"].to_list() == [None, "images: No such file or directory"]
+
+
+@pytest.mark.parametrize("kind", ["table", "video"])
+@pytest.mark.parametrize("command", [["serve"], ["predict", "rows.csv"]])
+def test_a_bundle_whose_columns_have_no_known_kind_is_refused_in_words(
+    table_bundle: Path, tmp_path: Path, kind: str, command: list[str]
+) -> None:
+    """Those trained before columns had kinds say 'table'."""
+    old = shutil.copytree(table_bundle, tmp_path / "old")
+    manifest = json.loads((old / "bundle.json").read_text(encoding="utf-8"))
+    columns = manifest["architecture"]["modalities"]["who"]["columns"]
+    manifest["architecture"]["modalities"]["who"]["columns"] = dict.fromkeys(columns, kind)
+    (old / "bundle.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(BundleError, match=kind) as error:
+        workflow.load(old)
+    assert "train it again" in str(error.value.todo)
+    done = CliRunner().invoke(cli, [command[0], str(old), *command[1:]])
+    assert done.exit_code == 4 and "train it again" in done.stderr
 
 
 def test_other_machines_are_let_in_only_when_asked() -> None:

@@ -106,7 +106,7 @@ def test_a_file_without_a_known_column_says_what_is_read(tmp_path, trained):
         workflow.predict(trained[0], file)
 
 
-@pytest.mark.parametrize("rows", [{"reviews.text": "x"}, "reviews", ["x"]])
+@pytest.mark.parametrize("rows", [{"reviews.text": "x"}, "reviews", ["x"], None, 5, [None]])
 def test_predict_takes_a_list_of_rows(trained, rows):
     with pytest.raises(DataError, match="list of rows"):
         Bundle.open(trained[0]).predict(rows)
@@ -142,6 +142,44 @@ def test_answers_do_not_replace_their_questions(tmp_path, trained):
     file.write_text("text\nhello\n", encoding="utf-8")
     with pytest.raises(DataError, match="replace their own"):
         workflow.predict(trained[0], file, file)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("answers.xlsx", "unknown kind of output"),
+        ("folder.csv", "cannot be written"),
+        ("file/x.csv", "cannot be written"),
+        ("/proc/no/x.csv", "cannot be written"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_before_a_row_is_answered(tmp_path, trained, monkeypatch, name, message):
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "x.csv").write_text("text\nhello\n", encoding="utf-8")
+    monkeypatch.setattr(Bundle, "answer", lambda *_: pytest.fail("a row was answered"))
+    with pytest.raises(DataError, match=message):
+        workflow.predict(trained[0], tmp_path / "x.csv", tmp_path / name)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_answers_are_written_whole_or_not_at_all(tmp_path, trained, monkeypatch, ending):
+    rows = [{"text": "hello", "tags": ["甲", "b"]}, {"text": "", "tags": None}]
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    out = tmp_path / "new" / f"answers.{ending}"
+    workflow.predict(trained[0], tmp_path / "x.jsonl", out)
+    before = out.read_bytes()
+    assert "甲".encode() in before
+    monkeypatch.setattr(Bundle, "answer", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        workflow.predict(trained[0], tmp_path / "x.jsonl", out)
+    assert out.read_bytes() == before and list(out.parent.iterdir()) == [out]
+
+
+def test_a_file_gives_no_column_twice(tmp_path, trained):
+    (tmp_path / "x.csv").write_text("text,reviews.text\na,b\n", encoding="utf-8")
+    with pytest.raises(DataError, match="given twice"):
+        workflow.predict(trained[0], tmp_path / "x.csv")
 
 
 def test_the_same_run_and_data_give_the_same_bundle(shop, trained):
@@ -267,10 +305,10 @@ def test_a_whole_run_with_folds_pools_them_and_goes_on_where_it_was(shop, tmp_pa
         ("task.tarrget=x", "did you mean 'target'"),
         ("split.shares=1", "no option 'shares'"),
         ("modalities.picture.use=pictures", "there is no modality"),
-        ("modalities.text.encoder={use: lstm, width: -3}", "greater than or equal to 1"),
-        ("modalities.text.encoder={use: lstm, dropout: 3}", "less than 1"),
-        ("modalities.picture.encoder={use: cnn, channels: []}", "at least 1 item"),
-        ("fusion={use: concat, width: -4}", "greater than or equal to 1"),
+        ("modalities.text.encoder={use: lstm, width: -3}", "must be at least 1"),
+        ("modalities.text.encoder={use: lstm, dropout: 3}", "must be below 1"),
+        ("modalities.picture.encoder={use: cnn, channels: []}", "holds too few values"),
+        ("fusion={use: concat, width: -4}", "must be at least 1"),
         ("modalities.text.columns=[reviews.text, reviews.rating]", "what is to be predicted"),
     ],
 )

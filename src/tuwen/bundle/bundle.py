@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +12,11 @@ import numpy as np
 import polars as pl
 
 from tuwen.bundle.files import verify
+from tuwen.bundle.reading import KINDS, Question, read_rows
 from tuwen.data.examples import joined_text
-from tuwen.data.media import normalise
-from tuwen.errors import BundleError, DataError, MissingExtra, did_you_mean
+from tuwen.errors import BundleError, MissingExtra
 from tuwen.preprocess.modality import Modality, load
+from tuwen.preprocess.table import Table
 from tuwen.preprocess.target import Target, from_plain
 from tuwen.training.batches import Network, outputs_of
 from tuwen.training.inputs import EncodedInput, Input
@@ -45,12 +45,13 @@ class Bundle:
         """Check every file of the bundle and read it.
 
         Raises:
-            BundleError: not a bundle, damaged, or made by a newer tuwen.
+            BundleError: not a bundle, damaged, made by a newer tuwen, or so old that its columns have no kinds.
         """
         manifest = verify(Path(folder))
         try:
+            _refuse_unknown_kinds(manifest, str(folder))
             return cls(Path(folder), manifest)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BundleError(
                 "bundle.json lacks something", where=str(folder), seen=error, todo="train again"
             ) from None
@@ -84,34 +85,38 @@ class Bundle:
 
         Args:
             rows: columns by qualified name (``items.title``) or by short name where that is unambiguous. Pictures are
-                the bytes of an image file. What is missing or null counts as absent.
+                the bytes of an image file, or a list of which the first readable one counts; numbers, dates,
+                categories and lists are read as collect reads them. What is missing or null counts as absent.
 
         Returns:
             one dict a row: ``prediction``, and ``probability`` (binary) or ``probabilities`` by class (classify).
 
         Raises:
-            DataError: an unknown column, a picture that cannot be read, a value of the wrong kind.
+            DataError: an unknown column, or a picture or value that cannot be read; names row and column.
         """
-        if isinstance(rows, str | bytes | Mapping) or not all(isinstance(row, Mapping) for row in rows):
-            raise DataError(
-                "predict takes a list of rows", seen=type(rows).__name__, allowed='[{"items.title": "…"}, …]'
-            )
-        if not rows:
+        question = self.read(rows)
+        if question.unreadable:
+            raise question.unreadable[0].error
+        return self.answer(question)
+
+    def read(self, rows: Sequence[Row]) -> Question:
+        """Rows as :meth:`predict` takes them → what the modalities take; cells that cannot be read are listed in it.
+
+        Raises:
+            DataError: no list of rows, or an unknown column.
+        """
+        separators = {name: found.separator for name, found in self.modalities.items() if isinstance(found, Table)}
+        return read_rows(rows, self.inputs, self.manifest["media"], separators)
+
+    def answer(self, question: Question) -> list[dict[str, Any]]:
+        """:meth:`predict` for rows that were read; a cell that could not be read counts as absent."""
+        if not question.rows:
             return []
-        named = [self._named(row, i) for i, row in enumerate(rows)]
         inputs: dict[str, Input] = {}
         for name, found in self.architecture["modalities"].items():
-            arrays, present = self.modalities[name].encode(self._raw(found["use"], list(found["columns"]), named))
-            inputs[name] = EncodedInput(arrays, present, np.arange(len(rows)))
+            arrays, present = self.modalities[name].encode(_raw(found["use"], question.columns[name]))
+            inputs[name] = EncodedInput(arrays, present, np.arange(question.rows))
         return self.answers(outputs_of(self.network, inputs))
-
-    def problem(self, picture: bytes) -> str | None:
-        """Why a picture cannot be read; None where it can."""
-        try:
-            normalise(picture, **self.manifest["media"])
-        except DataError as error:
-            return error.what
-        return None
 
     def answers(self, outputs: np.ndarray) -> list[dict[str, Any]]:
         """The task's outputs f32 [rows, outputs] as one dict a row."""
@@ -126,62 +131,27 @@ class Bundle:
                 )
         return rows
 
-    def _named(self, row: Row, position: int) -> dict[str, Any]:
-        """The row with every column under its qualified name."""
-        columns = [entry["column"] for entry in self.inputs]
-        named: dict[str, Any] = {}
-        for key, value in row.items():
-            fits = [c for c in dict.fromkeys(columns) if c == key or c.partition(".")[2] == key]
-            if len(fits) != 1:
-                raise DataError(
-                    f"'{key}' could be more than one column" if fits else f"the bundle reads no column '{key}'",
-                    where=f"row {position + 1}",
-                    allowed=fits or dict.fromkeys(columns),
-                    todo=None if fits else did_you_mean(key, [*columns, *(c.partition(".")[2] for c in columns)]),
+
+def _raw(use: str, columns: dict[str, Any]) -> Any:
+    """The raw values of one modality, as its ``encode`` takes them."""
+    if use == "image":
+        return [next((one for one in cells if one), None) for cells in zip(*columns.values(), strict=True)]
+    frame = pl.DataFrame(list(columns.values()))
+    return joined_text(frame, list(columns)) if use == "text" else frame
+
+
+def _refuse_unknown_kinds(manifest: dict[str, Any], folder: str) -> None:
+    """A bundle made before its columns had kinds, or a newer one: no door could ask for its columns."""
+    for found in manifest["architecture"]["modalities"].values():
+        for column, kind in dict(found["columns"]).items():
+            if kind not in KINDS:
+                raise BundleError(
+                    "the bundle does not say what a column holds in words that this tuwen knows",
+                    where=folder,
+                    seen=f"'{column}' holds '{kind}'; made by tuwen {manifest.get('tuwen', '?')}",
+                    allowed=KINDS,
+                    todo=f"train it again: tuwen train RUN.yaml DATASET --out {folder}",
                 )
-            if fits[0] in named:
-                raise DataError(
-                    f"'{fits[0]}' is given twice", where=f"row {position + 1}", todo="leave one of them out"
-                )
-            named[fits[0]] = _given(value)
-        return named
-
-    def _raw(self, use: str, columns: list[str], rows: list[dict[str, Any]]) -> Any:
-        """The raw values of one modality, as its ``encode`` takes them."""
-        if use == "image":
-            limits = self.manifest["media"]
-            return [
-                next((_picture(row[c], i, c, limits) for c in columns if row.get(c)), None)
-                for i, row in enumerate(rows)
-            ]
-        frame = pl.DataFrame(
-            {c: pl.Series(c, [row.get(c) for row in rows], strict=False) for c in columns}, strict=False
-        )
-        return joined_text(frame, columns) if use == "text" else frame
-
-
-def _picture(value: Any, position: int, column: str, limits: dict[str, int]) -> bytes:
-    if isinstance(value, list):
-        value = value[0]
-    if not isinstance(value, bytes):
-        raise DataError(
-            "a picture must be the bytes of an image file",
-            where=f"row {position + 1}, '{column}'",
-            seen=type(value).__name__,
-        )
-    try:
-        return normalise(value, **limits)
-    except DataError as error:
-        raise DataError(
-            error.what, where=f"row {position + 1}, '{column}'", seen=error.seen, allowed=error.allowed
-        ) from None
-
-
-def _given(value: Any) -> Any:
-    """NaN is how data frames say nothing; a lone surrogate is half a character that no file can hold."""
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _plain(value: Any) -> Any:

@@ -84,7 +84,7 @@ def _add_routes(service: FastAPI, predictor: Predictor, limits: Limits) -> None:
 
     @service.post(
         "/v1/predict",
-        summary="Answer rows: JSON, or one row as a form with its picture as a file",
+        summary="Answer rows: JSON, or one row as a form with its pictures as files",
         response_model_exclude_none=True,
         responses=PROBLEMS,
         openapi_extra={"requestBody": request_body(predictor.inputs)},
@@ -141,9 +141,6 @@ async def _from_form(request: Request, limits: Limits, predictor: Predictor) -> 
         for name in form:
             sent = form.getlist(name)
             values = [await _content(value, name, limits) if isinstance(value, UploadFile) else value for value in sent]
-            files = [value for value in values if isinstance(value, bytes)]
-            if len(files) > 1:
-                raise DataError("one picture a column, please", where=f"'{name}'", seen=f"{len(files)} files")
             # an empty field of a web form is a column that was not filled in
             row[name] = (values if len(values) > 1 else values[0]) or None
     return row

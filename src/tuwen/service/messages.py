@@ -19,13 +19,17 @@ EXAMPLES: dict[str, JsonValue] = {
     "date": "2025-06-14",
     "list": ["Comedy", "Drama"],
 }
+PICTURE = {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/*"}
 SCHEMAS: dict[str, dict[str, Any]] = {
-    "image": {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/*"},
+    "image": {
+        "anyOf": [PICTURE, {"type": "array", "items": PICTURE}],
+        "description": "of several the first one that can be read counts",
+    },
     "text": {"type": "string"},
-    "number": {"type": "number"},
-    "category": {"type": "string"},
-    "date": {"type": "string", "format": "date-time"},
-    "list": {"type": "array", "items": {"type": "string"}},
+    "number": {"type": ["number", "string"], "description": "also as collect reads it: ￥12, 1,299.00"},
+    "category": {"type": ["string", "number", "boolean"]},
+    "date": {"type": ["string", "number"], "description": "ISO 8601, 2025年1月2日, or seconds since 1970"},
+    "list": {"type": ["array", "string"], "items": {"type": "string"}},
 }
 
 

@@ -19,9 +19,9 @@ class Input(TypedDict):
 class Predictor(Protocol):
     """A bundle in use.
 
-    ``predict`` takes rows by qualified column name: pictures as the bytes of an image file, numbers as float, dates as
-    datetime, categories and texts as str, lists as list[str], None for what is absent. It answers each row with a dict
-    that JSON can hold: ``prediction``, and ``probability`` or ``probabilities``.
+    ``predict`` takes rows by qualified column name: pictures as the bytes of an image file or a list of such, all else
+    as it was sent, None for what is absent; it refuses what it cannot read with a DataError. It answers each row with a
+    dict that JSON can hold: ``prediction``, and ``probability`` or ``probabilities``.
     """
 
     @property

@@ -4,60 +4,45 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from tuwen.errors import DataError, did_you_mean
+from tuwen.bundle.reading import named
+from tuwen.errors import DataError
 from tuwen.service.predictor import Input
 from tuwen.service.problems import RequestError
 
 
 def to_rows(rows: Sequence[Mapping[str, Any]], inputs: Sequence[Input], picture_bytes: int) -> list[dict[str, Any]]:
-    """Every column under its qualified name, every value of the kind that the bundle expects.
+    """Every column under its qualified name, pictures as bytes; all other values as they were sent.
+
+    What a number or a date may look like is no matter of HTTP: the predictor reads them as it does for every door.
 
     Raises:
-        DataError: an unknown or ambiguous column, a value of the wrong kind, a row that says nothing.
+        DataError: an unknown or ambiguous column, one given twice, a picture that is none, a row that says nothing.
         RequestError: a picture above ``picture_bytes``.
     """
-    kinds: dict[str, str] = {entry["column"]: entry["kind"] for entry in inputs}
-    return [_row(row, kinds, picture_bytes, f"row {i + 1}") for i, row in enumerate(rows)]
-
-
-def _row(row: Mapping[str, Any], kinds: dict[str, str], picture_bytes: int, where: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in row.items():
-        column = qualified(name, kinds, where)
-        place = f"{where}, '{name}'"
-        if column in found:
-            raise DataError("the column stands twice", where=place, todo=f"send '{column}' once")
-        found[column] = _picture(value, place, picture_bytes) if kinds[column] == "image" else None
-        if kinds[column] != "image" and value is not None:
-            found[column] = _CONVERT[kinds[column]](value, place)
-    if not found:
-        raise DataError("the row names no column", where=where, allowed=kinds)
+    known = [entry["column"] for entry in inputs]
+    pictures = {entry["column"] for entry in inputs if entry["kind"] == "image"}
+    found = []
+    for i, row in enumerate(rows):
+        where = f"row {i + 1}"
+        if not row:
+            raise DataError("the row names no column", where=where, allowed=dict.fromkeys(known))
+        sent = named(row, known, where)
+        found.append(
+            {c: _pictures(v, f"{where}, '{c}'", picture_bytes) if c in pictures else v for c, v in sent.items()}
+        )
     return found
 
 
-def qualified(name: str, kinds: Mapping[str, str], where: str) -> str:
-    """The column that ``name`` means: its qualified name, or its last part where only one column has it.
-
-    Raises:
-        DataError: none or several do.
-    """
-    if name in kinds:
-        return name
-    fits = [column for column in kinds if column.rpartition(".")[2] == name]
-    if len(fits) == 1:
-        return fits[0]
-    if fits:
-        raise DataError(f"'{name}' could be more than one column", where=where, allowed=fits)
-    names = [*kinds, *(column.rpartition(".")[2] for column in kinds)]
-    raise DataError(
-        f"the bundle reads no column '{name}'", where=where, allowed=list(kinds), todo=did_you_mean(name, names)
-    )
+def _pictures(value: Any, where: str, most: int) -> bytes | list[bytes] | None:
+    """One picture, or several of a list."""
+    if not isinstance(value, list):
+        return _picture(value, where, most)
+    several = (_picture(one, where, most) for one in value)
+    return [one for one in several if one is not None] or None
 
 
 def _picture(value: Any, where: str, most: int) -> bytes | None:
@@ -75,7 +60,13 @@ def _picture(value: Any, where: str, most: int) -> bytes | None:
                 "a picture must be the base64 text of an image file", where=where, seen=f"{text[:24]!r}…"
             ) from None
     if not isinstance(value, bytes):
-        raise _wrong("a picture", value, where, "base64 text, or a file in a form")
+        shown = repr(value)
+        raise DataError(
+            "the value is not a picture",
+            where=where,
+            seen=shown if len(shown) <= 80 else f"{shown[:80]}…",
+            allowed="base64 text or a list of such, or files in a form",
+        )
     if len(value) > most:
         raise too_large(where, len(value), most)
     return value
@@ -90,63 +81,4 @@ def too_large(where: str, seen: int, most: int) -> RequestError:
         seen=f"{seen} bytes",
         allowed=f"{most} bytes",
         todo="shrink it: nothing above 512 pixels a side is looked at",
-    )
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise _wrong("a text", value, where, "text")
-    return value
-
-
-def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise _wrong("a number", value, where, "a number")
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise _wrong("a number", value, where, "a finite number")
-    return number
-
-
-def _category(value: Any, where: str) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if not isinstance(value, int | float | str):
-        raise _wrong("a category", value, where, "text or a number")
-    return str(value)
-
-
-def _date(value: Any, where: str) -> datetime:
-    """ISO 8601; with an offset it is turned into UTC, as collecting does."""
-    try:
-        time = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise _wrong("a date", value, where, "2025-06-14 or 2025-06-14T12:30:00") from None
-    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
-
-
-def _list(value: Any, where: str) -> list[str]:
-    """A list of texts; one text is a list of one."""
-    values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
-        raise _wrong("a list", value, where, "a list of texts")
-    return values
-
-
-_CONVERT: dict[str, Callable[[Any, str], Any]] = {
-    "text": _text,
-    "number": _number,
-    "category": _category,
-    "date": _date,
-    "list": _list,
-}
-
-
-def _wrong(what: str, value: Any, where: str, allowed: str) -> DataError:
-    shown = repr(value)
-    return DataError(
-        f"the value is not {what}", where=where, seen=shown if len(shown) <= 80 else f"{shown[:80]}…", allowed=allowed
     )

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 
 from tuwen.bundle.bundle import Bundle
+from tuwen.bundle.reading import qualified
 from tuwen.config import Shop
 from tuwen.data.batch import Batch
 from tuwen.data.collect import collect as collect_shop
 from tuwen.data.sources import ENDINGS, format_of, open_file
 from tuwen.errors import DataError
+from tuwen.files import whole
 from tuwen.progress import Progress, Silent
+from tuwen.workflow.memory import room_in_memory
 
 CHUNK = 256
 
@@ -37,11 +44,15 @@ def predict(
 ) -> pl.DataFrame:
     """Answer every row of a CSV, JSONL or Parquet file.
 
-    Picture columns hold paths relative to the file, or bytes. Columns the bundle does not read are passed through; a
-    picture that cannot be read counts as absent and its row says so in ``problem``.
+    Picture columns hold paths relative to the file, or bytes; of a list of them the first readable one counts. Columns
+    the bundle does not read are passed through; a picture, number or date that cannot be read counts as absent and its
+    row says so in ``problem``.
 
     Args:
-        out: where to write the answers, by its ending: .csv, .jsonl or .parquet.
+        out: where to write the answers, by its ending: .csv, .jsonl or .parquet. Written whole or not at all.
+
+    Raises:
+        DataError: the file cannot be read, or ``out`` not be written; told before a row is answered.
     """
     opened, file = Bundle.open(bundle), Path(file)
     if not file.is_file():
@@ -50,12 +61,15 @@ def predict(
         raise DataError("predict cannot read this kind of file", where=str(file), allowed=ENDINGS)
     if out is not None and Path(out).resolve() == file.resolve():
         raise DataError("the answers would replace their own questions", where=str(file), todo="choose another --out")
-    answers = _answers(opened, file, progress or Silent())
-    if out is not None:
-        _write(answers, Path(out))
+    if out is None:
+        return _answers(opened, file, progress or Silent())
+    with _place(Path(out)) as (place, write):
+        answers = _answers(opened, file, progress or Silent())
+        write(answers, place)
     return answers
 
 
+@room_in_memory()
 def _answers(bundle: Bundle, file: Path, progress: Progress) -> pl.DataFrame:
     part = open_file(file, file.name, format_of(file.name, None), encoding=None, separator=None)
     read = _columns_read(bundle, part.columns, file)
@@ -75,9 +89,17 @@ def _answers(bundle: Bundle, file: Path, progress: Progress) -> pl.DataFrame:
 
 def _columns_read(bundle: Bundle, columns: list[str], file: Path) -> dict[str, str]:
     """The file's columns that the bundle reads, and the names it knows them by."""
-    known = [entry["column"] for entry in bundle.inputs]
-    short = {name: column for column in known if (name := column.partition(".")[2]) not in known}
-    read = {c: c if c in known else short[c] for c in columns if c in known or c in short}
+    known = list(dict.fromkeys(entry["column"] for entry in bundle.inputs))
+    short = {column.partition(".")[2] for column in known}
+    read = {c: qualified(c, known, str(file)) for c in columns if c in known or c in short}
+    twice = [column for column, times in Counter(read.values()).items() if times > 1]
+    if twice:
+        raise DataError(
+            f"'{twice[0]}' is given twice",
+            where=str(file),
+            seen=", ".join(c for c in read if read[c] == twice[0]),
+            todo="leave one of them out",
+        )
     missing = [column for column in dict.fromkeys(known) if column not in read.values()]
     names = {*missing, *(column.partition(".")[2] for column in missing)}
     slips = [(c, near) for c in columns if c not in read and (near := get_close_matches(c, names, n=1, cutoff=0.8))]
@@ -103,14 +125,20 @@ def _answered(bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], folder:
     kinds = {entry["column"]: entry["kind"] for entry in bundle.inputs}
     pictures = {c for c, column in read.items() if kinds[column] == "image"}
     rows = frame.select(list(read)).to_dicts()
-    problems = [_open_pictures(bundle, row, pictures, folder) for row in rows]
-    answers = bundle.predict([{read[c]: value for c, value in row.items()} for row in rows])
+    problems = [_open_pictures(row, pictures, folder) for row in rows]
+    question = bundle.read([{read[c]: value for c, value in row.items()} for row in rows])
+    names = {column: c for c, column in read.items()}
+    for i, column, error in question.unreadable:
+        problems[i].append(": ".join([names[column], error.what, *([error.seen] if error.seen else [])]))
+    answers = bundle.answer(question)
     columns = {"prediction": [a["prediction"] for a in answers]}
     if "probability" in answers[0]:
         columns["probability"] = [a["probability"] for a in answers]
     if "probabilities" in answers[0]:
         columns["probability"] = [max(a["probabilities"].values()) for a in answers]
-    answered = pl.DataFrame(columns).with_columns(pl.Series("problem", problems, dtype=pl.String))
+    answered = pl.DataFrame(columns).with_columns(
+        pl.Series("problem", ["; ".join(told) or None for told in problems], dtype=pl.String)
+    )
     return pl.concat([frame.drop(*pictures, *answered.columns, strict=False), answered], how="horizontal")
 
 
@@ -120,29 +148,54 @@ def _unread(batch: Batch) -> pl.DataFrame:
     return pl.DataFrame({"problem": problems})
 
 
-def _open_pictures(bundle: Bundle, row: dict[str, Any], columns: set[str], folder: Path) -> str | None:
-    """Put the bytes of each picture into the row, or None; returns what went wrong."""
-    problem = None
+def _open_pictures(row: dict[str, Any], columns: set[str], folder: Path) -> list[str]:
+    """Put the bytes of the pictures into the row; returns what went wrong where none of a cell is there."""
+    problems = []
     for column in columns:
-        value = row[column][0] if isinstance(row[column], list) and row[column] else row[column]
-        if isinstance(value, str) and value:
+        given = row[column] if isinstance(row[column], list) else [row[column]]
+        found, wrong = [], []
+        for value in given:
             try:
-                value = (folder / value).read_bytes()
-            except OSError as error:
-                problem, value = f"{column}: {error.strerror}", None
-        if value and (why := bundle.problem(value)):
-            problem, value = f"{column}: {why}", None
-        row[column] = value or None
-    return problem
+                found.append((folder / value).read_bytes() if isinstance(value, str) and value else value)
+            except (OSError, ValueError) as error:  # ValueError: a null character in a path
+                wrong.append(f"{column}: {getattr(error, 'strerror', None) or error}")
+        row[column] = [value for value in found if value]
+        problems += [] if row[column] else wrong[:1]
+    return problems
 
 
-def _write(frame: pl.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".csv":
-        frame.write_csv(path)
-    elif path.suffix == ".jsonl":
-        frame.write_ndjson(path)
-    elif path.suffix == ".parquet":
-        frame.write_parquet(path)
-    else:
-        raise DataError("unknown kind of output file", where=str(path), allowed=".csv, .jsonl, .parquet")
+@contextmanager
+def _place(path: Path) -> Iterator[tuple[IO[bytes], Callable[[pl.DataFrame, IO[bytes]], None]]]:
+    """A file for the answers, opened before the first is made, and what writes them in the kind its ending asks for."""
+    if path.suffix not in _WRITERS:
+        raise DataError("unknown kind of output file", where=str(path), allowed=_WRITERS)
+    if path.is_dir() or (path.exists() and not os.access(path, os.W_OK)):
+        seen = "a folder" if path.is_dir() else "it may not be written"
+        raise DataError("the answers cannot be written", where=str(path), seen=seen, todo="choose another --out")
+    path = path.resolve()  # behind a link the file itself is written
+    with ExitStack() as held:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = held.enter_context(whole(path))
+        except OSError as error:
+            raise DataError(
+                "the answers cannot be written", where=str(path), seen=error.strerror, todo="choose another --out"
+            ) from None
+        yield file, _WRITERS[path.suffix]
+
+
+def _write_csv(frame: pl.DataFrame, file: IO[bytes]) -> None:
+    """Lists as JSON text: CSV has none."""
+    nested = [
+        pl.Series(c.name, [None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in c.to_list()])
+        for c in frame
+        if c.dtype.is_nested()
+    ]
+    frame.with_columns(nested).write_csv(file)
+
+
+_WRITERS: dict[str, Callable[[pl.DataFrame, IO[bytes]], None]] = {
+    ".csv": _write_csv,
+    ".jsonl": lambda frame, file: frame.write_ndjson(file),
+    ".parquet": lambda frame, file: frame.write_parquet(file),
+}

@@ -5,7 +5,8 @@ const words = {
   zh: { other: "English", ask: "预测", program: "用程序调用", reads: "预测", from: "依据", range: "范围 {low} 到 {high}",
     optional: "可以留空", yes: "是", no: "否", failed: "服务没有回应。" },
 };
-let language = navigator.language.startsWith("zh") ? "zh" : "en";
+const asked = new URLSearchParams(location.search).get("lang") || navigator.language; // as the report does
+let language = asked.toLowerCase().startsWith("zh") ? "zh" : "en";
 let bundle = null;
 const by = (id) => document.getElementById(id);
 const say = (key) => words[language][key];
@@ -25,10 +26,10 @@ function field(input) {
   const name = input.column.split(".").pop();
   const label = made("label", {}, name, made("small", {}, `${input.column} · `, spoken("span", "optional")));
   if (input.kind === "image") {
-    const file = made("input", { type: "file", name: input.column, accept: "image/*" });
+    const file = made("input", { type: "file", name: input.column, accept: "image/*", multiple: true });
     file.addEventListener("change", () => {
-      label.querySelector("img")?.remove();
-      if (file.files[0]) label.append(made("img", { src: URL.createObjectURL(file.files[0]), alt: "" }));
+      for (const old of label.querySelectorAll("img")) old.remove();
+      label.append(...[...file.files].map((one) => made("img", { src: URL.createObjectURL(one), alt: "" })));
     });
     label.append(file);
   } else if (input.kind === "text") {
