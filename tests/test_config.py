@@ -43,9 +43,9 @@ def test_a_run_is_read_whole(tmp_path):
     [
         ("  epochs: 3", "  epoks: 3", 10, "did you mean 'epochs'"),
         ("training:", "trainings:", 9, "did you mean 'training'"),
-        ("epochs: 3", "epochs: many", 10, "integer"),
-        ("epochs: 3", "epochs: 0", 10, "greater than or equal to 1"),
-        ("    columns: reviews.text\n", "", 3, "field required"),
+        ("epochs: 3", "epochs: many", 10, "must be a whole number"),
+        ("epochs: 3", "epochs: 0", 10, "must be at least 1"),
+        ("    columns: reviews.text\n", "", 3, "'modalities.text.columns' is missing"),
         ("name: shoes", "name: shoes\nname: boots", 2, "stands twice"),
         ("name: shoes", "name: ../up", 1, "a run is named with letters"),
         ("  epochs: 3", "  epochs: [3", 11, "not valid YAML"),
@@ -70,7 +70,7 @@ def test_overrides_change_one_key_and_may_add_component_options(tmp_path):
 
 @pytest.mark.parametrize("override", ["training.epochs", "=3", "training.epochs=[1", "name.x=1=2"])
 def test_a_bad_override_says_how_it_should_look(tmp_path, override):
-    with pytest.raises(ConfigError, match=r"--set|KEY=VALUE|is named with|string"):
+    with pytest.raises(ConfigError, match=r"--set|KEY=VALUE|must be a text"):
         read(tmp_path, RUN, [override])
 
 

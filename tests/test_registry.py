@@ -30,7 +30,7 @@ def test_defaults_live_in_the_signature_only():
     [
         ("dsk", {}, "did you mean 'desk'"),
         ("desk", {"wats": 3}, "did you mean 'watts'"),
-        ("desk", {"watts": "many"}, "valid integer"),
+        ("desk", {"watts": "many"}, "must be a whole number"),
         ("desk", {"colour": "blue"}, "'warm' or 'cold'"),
         ("desk", {"colour": "wram"}, "did you mean 'warm'"),
         ("desk", {"room": "x"}, "no option 'room'"),

@@ -18,8 +18,9 @@ from tuwen.bundle.bundle import Bundle
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.sample import write_sample_shop
-from tuwen.errors import ConfigError, DataError, InUse
+from tuwen.errors import BundleError, ConfigError, DataError, InUse
 from tuwen.files import held
+from tuwen.progress import Silent
 from tuwen.workflow.evaluation import bundle_rows
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.memory import room_in_memory
@@ -216,6 +217,63 @@ def test_a_training_that_was_stopped_goes_on_and_ends_the_same(shop, trained, tm
         np.testing.assert_allclose(one[name], other[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+def test_a_finished_bundle_is_not_trained_again_nor_replaced_unasked(shop, trained, tmp_path):
+    out = tmp_path / "bundle"
+    shutil.copytree(trained[0], out)
+    before = (out / "bundle.json").stat().st_mtime_ns
+    assert workflow.train(shop / "RUN.yaml", shop / "dataset", out, QUICK) == out  # the very same
+    assert (out / "bundle.json").stat().st_mtime_ns == before
+    other = [*QUICK, "training.epochs=1"]
+    with pytest.raises(BundleError, match="--replace") as caught:
+        workflow.train(shop / "RUN.yaml", shop / "dataset", out, other)
+    assert caught.value.where == str(out) and Dataset.open(shop / "dataset").hash[:12] in caught.value.seen
+    assert (out / "bundle.json").stat().st_mtime_ns == before
+    assert not out.with_name("bundle.training").exists()
+    workflow.train(shop / "RUN.yaml", shop / "dataset", out, other, replace=True)
+    assert Bundle.open(out).run["training"]["epochs"] == 1
+
+
+def test_a_damaged_bundle_of_the_same_run_is_no_finished_one(shop, trained, tmp_path):
+    out = tmp_path / "bundle"
+    shutil.copytree(trained[0], out)
+    assert workflow.is_trained(shop / "RUN.yaml", shop / "dataset", out, QUICK)
+    (out / "model.safetensors").write_bytes(b"cut off")
+    assert not workflow.is_trained(shop / "RUN.yaml", shop / "dataset", out, QUICK)
+
+
+def test_a_folder_in_the_way_is_told_before_anything_is_trained(shop, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.jpg").touch()
+    with pytest.raises(BundleError, match="not a bundle"):
+        workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "photos", QUICK, replace=True)
+    assert not (tmp_path / "photos.training").exists()
+
+
+def test_an_evaluation_keeps_the_answers_of_its_baselines_not_their_bundles(shop, trained, tmp_path):
+    """The second time nothing is trained: a baseline that would be is seen by its progress."""
+    kept = sorted((shop / "report" / "baselines").rglob("*"))
+    assert [p.suffix for p in kept if p.is_file()] == [".parquet", ".parquet"]
+    assert not list((shop / "report").rglob("bundle.json"))
+
+    class Told(Silent):
+        names = []
+
+        def task(self, name, total=None):
+            self.names.append(name)
+            return super().task(name, total)
+
+    again = workflow.evaluate(trained[0], shop / "dataset", shop / "report", Told())
+    assert again["baselines"] == trained[1]["baselines"]
+    assert not any("only" in name for name in Told.names)
+    folder = tmp_path / "report" / "baselines" / "text_only"
+    folder.mkdir(parents=True)
+    (folder / kept[-1].name).write_bytes(b"damaged")
+    (folder / "fold-0-0123456789abcdef.parquet").write_bytes(b"of an older run")
+    anew = workflow.evaluate(trained[0], shop / "dataset", tmp_path / "report")
+    assert anew["baselines"] == again["baselines"]
+    assert len(list(folder.iterdir())) == 1
+
+
 def test_two_trainings_of_one_bundle_do_not_meet(shop, tmp_path):
     with held(tmp_path / "bundle.training"), pytest.raises(InUse, match="another run"):
         workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", QUICK)
@@ -228,7 +286,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 from tuwen import workflow
 from tuwen.errors import TuwenError
 try:
-    workflow.train(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])
+    workflow.train(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:], replace=True)
 except TuwenError as error:
     print(error)
     sys.exit(error.exit_code)
@@ -293,6 +351,12 @@ def test_a_whole_run_with_folds_pools_them_and_goes_on_where_it_was(shop, tmp_pa
     again = workflow.run(run, tmp_path / "out", settings)
     assert (tmp_path / "out" / "folds" / "bundle-1" / "model.safetensors").stat().st_mtime_ns == before
     assert again["metrics"] == report["metrics"]
+    before = Dataset.open(tmp_path / "out" / "dataset").manifest
+    with pytest.raises(BundleError, match="run 'sample'"):
+        workflow.run(run, tmp_path / "out", [*settings, "name=another"])
+    assert Dataset.open(tmp_path / "out" / "dataset").manifest == before  # told before anything is written
+    changed = workflow.run(run, tmp_path / "out", [*settings, "seed=7"])  # the same run, changed: its own to replace
+    assert changed["provenance"]["seed"] == 7
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from tuwen.errors import ConfigError, did_you_mean
-from tuwen.registry import meant, plainly
+from tuwen.slips import first_slip
 
 Lines = dict[tuple[str | int, ...], int]
 
@@ -158,6 +158,13 @@ class Run(Strict):
         """Read ``path``; ``overrides`` are ``dotted.key=VALUE`` strings as ``--set`` takes them."""
         return _read(cls, path, overrides or [])
 
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any], place: str) -> Run:
+        """The run that :meth:`plain` described; ``place`` is where it is kept, for messages."""
+        run = cls.model_validate(plain)
+        run._path = place
+        return run
+
     def where(self, *loc: str | int) -> str:
         """``file:line`` of a key of this run."""
         return _place(self._path, self._lines, loc)
@@ -263,7 +270,7 @@ def _read(kind: type[Spec], path: str | Path, overrides: list[str]) -> Spec:
     try:
         spec = kind.model_validate(data)
     except ValidationError as error:
-        raise _explain(error, kind, str(path), lines) from None
+        raise _explain(error, data, kind, str(path), lines) from None
     spec._lines, spec._path = lines, str(path)
     return spec
 
@@ -344,23 +351,18 @@ def _override(data: dict[str, Any], text: str) -> None:
         raise ConfigError("the value is not valid YAML", where=f"--set {text}", seen=value) from None
 
 
-def _explain(error: ValidationError, kind: type[BaseModel], path: str, lines: Lines) -> ConfigError:
-    # a misspelt key is also a missing one: the slip itself says more
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    loc = tuple(part for part in first["loc"] if part != "[key]" and not str(part).startswith("function-"))
-    name = ".".join(map(str, loc))
+def _explain(error: ValidationError, data: Any, kind: type[BaseModel], path: str, lines: Lines) -> ConfigError:
+    slip = first_slip(error.errors(), data)
+    loc, name, allowed, todo = slip.place, slip.name, slip.allowed, slip.todo
     where = _place(path, lines, loc)
-    if first["type"] == "extra_forbidden":
+    if slip.kind == "extra_forbidden":
         known = _fields(kind, loc[:-1])
         return ConfigError(f"unknown key '{name}'", where=where, allowed=known, todo=did_you_mean(str(loc[-1]), known))
-    if first["type"] == "missing":  # a component takes any key, so a misspelt one only shows as the missing one
+    if slip.kind == "missing":  # a component takes any key, so a misspelt one only shows as the missing one
         written = [str(place[-1]) for place in lines if place and place[:-1] == loc[:-1]]
         near = get_close_matches(str(loc[-1]), written, n=1, cutoff=0.6)
         todo = f"is '{near[0]}' meant to be '{loc[-1]}'?" if near else None
-        return ConfigError(f"'{name}': field required", where=where, todo=todo)
-    return ConfigError(
-        f"'{name}': {plainly(first['msg'])}", where=where, seen=repr(first["input"]), todo=meant(dict(first))
-    )
+    return ConfigError(f"'{name}'{slip.wrong}", where=where, seen=slip.seen, allowed=allowed, todo=todo)
 
 
 def _fields(kind: Any, loc: tuple[str | int, ...]) -> list[str]:

@@ -8,7 +8,6 @@ Plug-ins add names through entry points of the group ``tuwen.KIND`` (for example
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -18,6 +17,7 @@ from typing import Annotated, Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from tuwen.errors import ConfigError, did_you_mean
+from tuwen.slips import first_slip
 
 # kinds of option that many components share; the bounds are checked where the run is read
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -68,7 +68,7 @@ class Registry:
         try:
             return dict(model(**options))
         except ValidationError as error:
-            raise self._explain(error, name, model, where) from None
+            raise self._explain(error, name, options, model, where) from None
 
     def build(self, name: str, options: Mapping[str, Any], *given: Any, where: str | None = None) -> Any:
         """Check ``options`` and call the component: ``component(*given, **options)``."""
@@ -84,36 +84,25 @@ class Registry:
                 todo=error.todo,
             ) from None
 
-    def _explain(self, error: ValidationError, name: str, model: type[BaseModel], where: str | None) -> ConfigError:
-        first = error.errors()[0]
-        option = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
+    def _explain(
+        self, error: ValidationError, name: str, options: Mapping[str, Any], model: type[BaseModel], where: str | None
+    ) -> ConfigError:
+        slip = first_slip(error.errors(), options)
+        if slip.kind == "extra_forbidden":
             known = list(model.model_fields)
             return ConfigError(
-                f"{self.kind} '{name}' has no option '{option}'",
+                f"{self.kind} '{name}' has no option '{slip.name}'",
                 where=where,
                 allowed=known or "no options",
-                todo=did_you_mean(option, known),
+                todo=did_you_mean(slip.name, known),
             )
         return ConfigError(
-            f"{self.kind} '{name}', option '{option}': {plainly(first['msg'])}",
+            f"{self.kind} '{name}', option '{slip.name}'{slip.wrong}",
             where=where,
-            seen=None if first["type"] == "missing" else repr(first["input"]),
-            todo=meant(dict(first)),
+            seen=slip.seen,
+            allowed=slip.allowed,
+            todo=slip.todo,
         )
-
-
-def meant(slip: Mapping[str, Any]) -> str | None:
-    """``"did you mean 'adam'?"`` for a near miss of one of a few allowed values, as pydantic reports it."""
-    if slip["type"] != "literal_error" or not isinstance(slip["input"], str):
-        return None
-    return did_you_mean(slip["input"], re.findall(r"'([^']*)'", slip["ctx"]["expected"]))
-
-
-def plainly(message: str) -> str:
-    """A library's sentence as the end of one of ours; patterns in it keep their case."""
-    message = message.removeprefix("Value error, ")  # what pydantic puts before a sentence of our own
-    return message[:1].lower() + message[1:]
 
 
 @cache
