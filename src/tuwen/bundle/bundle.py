@@ -150,7 +150,7 @@ def _refuse_unknown_kinds(manifest: dict[str, Any], folder: str) -> None:
                     where=folder,
                     seen=f"'{column}' holds '{kind}'; made by tuwen {manifest.get('tuwen', '?')}",
                     allowed=KINDS,
-                    todo=f"train it again: tuwen train RUN.yaml DATASET --out {folder}",
+                    todo="train it again: tuwen train RUN.yaml DATASET --out ANOTHER_FOLDER",
                 )
 
 

@@ -145,7 +145,7 @@ def predict(
     screen = Screen(as_json=json, quiet=quiet)
     frame = workflow.predict(bundle, file, out, screen.progress())
     screen.answer(frame.to_dicts())
-    screen.table(frame.columns, frame.head(20).rows())
+    screen.table(frame.columns, frame.head(20).rows(), whole=("prediction", "probability", "problem"))
     if len(frame) > 20:
         screen.say(f"… and {len(frame) - 20:,} more rows")
     if out is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 from tuwen.progress import Progress, Silent
 
@@ -43,22 +44,46 @@ class Screen:
             for line in lines:
                 self._console.print(line, markup=False)
 
-    def table(self, header: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-        """A table for a person; numbers to the right."""
+    def table(
+        self,
+        header: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        title: str | None = None,
+        whole: Collection[str] | None = None,
+    ) -> None:
+        """A table for a person; numbers to the right.
+
+        Args:
+            whole: the columns that are never cut. Where it is given, the cells and names of all others are shortened to
+                what one line has room for, and columns that find none are counted below the table.
+        """
         if not self._speaks:
             return
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
         from rich.text import Text
 
-        rows = [list(row) for row in rows]
+        console, rows = self._console, [list(row) for row in rows]
+        places = _places(header, console.width, whole)
         table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-        for i, name in enumerate(header):
+        for i in places:
             numeric = bool(rows) and all(isinstance(row[i], int | float) or row[i] == "" for row in rows)
-            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+            kept = whole is None or header[i] in whole
+            name = harmless(header[i]) if kept else Text(harmless(header[i]), no_wrap=True, overflow="ellipsis")
+            table.add_column(
+                name,
+                justify="right" if numeric else "left",
+                overflow="fold",
+                no_wrap=whole is not None and kept and numeric,
+                min_width=len(header[i]) if whole is not None and kept else None,
+            )
+        cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"}
         for row in rows:
-            table.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell)) for cell in row))
-        self._console.print(table)
+            cells = [(row[i], {} if whole is None or header[i] in whole else cut) for i in places]
+            table.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell), **how) for cell, how in cells))
+        console.print(table)
+        if len(places) < len(header):
+            self.say(f"… and {len(header) - len(places)} more columns")
 
     @property
     def _speaks(self) -> bool:
@@ -72,6 +97,17 @@ class Screen:
 
 
 WIDEST = 200  # characters of a cell: an address fits, a pasted page does not
+NARROWEST = 10  # characters of a column that is shortened, its gap included
+GAP = 3  # characters between columns
+
+
+def _places(header: Sequence[str], width: int, whole: Collection[str] | None) -> list[int]:
+    """The columns that a line of ``width`` characters has room for: those of ``whole``, and the first of the others."""
+    if whole is None:
+        return list(range(len(header)))
+    room = max(width - sum(len(name) + GAP for name in header if name in whole), NARROWEST)
+    others = [i for i, name in enumerate(header) if name not in whole][: room // NARROWEST]
+    return [i for i, name in enumerate(header) if name in whole or i in others]
 
 
 def shown(value: object) -> str:
@@ -82,5 +118,15 @@ def shown(value: object) -> str:
         return f"{value:.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    text = str(value)
+    text = harmless(str(value))
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+
+
+def harmless(text: str) -> str:
+    """Text that a terminal only shows: line breaks as spaces, what would move, colour or turn round as ``\\x1b``."""
+    start = text[: 5 * WIDEST]  # more is not shown
+    return "".join(_SHOWN.get(one) or (repr(one)[1:-1] if category(one) in _COMMANDS else one) for one in start)
+
+
+_SHOWN = {"\t": " ", "\n": " ", "\r": " ", "\u200d": "\u200d"}  # the last one joins emojis
+_COMMANDS = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format (which turns the direction round), halves, breaks

@@ -1,0 +1,57 @@
+"""Tables on a terminal: no header is broken, nothing that a cell holds commands the terminal."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from tuwen.cli.screen import Screen, harmless, shown
+
+ANSWERS = ("prediction", "probability", "problem")
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+
+
+@pytest.fixture(autouse=True)
+def eighty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.mark.parametrize("others", [1, 4, 30])
+@pytest.mark.parametrize("text", ["质量很好，包装精美。" * 30, "word " * 100, "x" * 100_000])
+def test_answers_keep_their_headers_and_other_cells_are_shortened(
+    capsys: pytest.CaptureFixture[str], others: int, text: str
+) -> None:
+    header = [*(f"a_column_of_the_shop_{i}" for i in range(others)), *ANSWERS]
+    Screen().table(header, [[*[text] * others, 3.14159, 0.5, None]] * 2, whole=ANSWERS)
+    told = lines(capsys)
+    assert all(cell_len(line.rstrip()) <= 80 for line in told)
+    assert told[0].split()[-3:] == list(ANSWERS)
+    assert [line.split()[-3:] for line in told[2:4]] == [["3.142", "0.5", "–"]] * 2  # one line a row
+    assert "…" in told[2]
+    assert (f"… and {others - 4} more columns" in told) == (others == 30)
+
+
+def test_a_problem_is_told_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    problem = "time: the value is not a date: 'soon'; images: photo.jpg: No such file or directory"
+    Screen().table(["text", "prediction", "problem"], [["word " * 100, 3.0, problem]], whole=ANSWERS)
+    assert problem.split()[-1] in " ".join(lines(capsys))
+
+
+def test_a_cell_or_a_column_name_does_not_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "a\x1b[31mred\x1b]0;title\x07\x9b2J\u202eback\r\nnew\tline"
+    Screen().table([evil[:6], "prediction"], [[evil, 1]], whole=ANSWERS)
+    told = capsys.readouterr().out
+    assert not set(told) & set("\x1b\x07\x9b\u202e\r\t")
+    assert "\\x1b" in told
+
+
+@given(st.text())
+def test_harmless_text_is_printable_and_good_text_stays(text: str) -> None:
+    assert not any(one < " " or "\x7f" <= one <= "\x9f" for one in harmless(text))
+    good = "很好 👨\u200d👩\u200d👧 é ¥12"
+    assert shown(good) == good == harmless(harmless(good))
