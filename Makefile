@@ -43,7 +43,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)
 	@$(BIN)/tuwen sample $(DEMO)/shop
 	@$(BIN)/tuwen collect $(DEMO)/shop/SHOP.yaml --out $(DEMO)/dataset
-	@$(BIN)/tuwen train runs/sample.yaml $(DEMO)/dataset --out $(DEMO)/bundle
+	@$(BIN)/tuwen train runs/sample.yaml $(DEMO)/dataset --out $(DEMO)/bundle --replace
 	@$(BIN)/tuwen evaluate $(DEMO)/bundle $(DEMO)/dataset --out $(DEMO)/out
 ifneq ($(SERVE),no)
 	@$(BIN)/tuwen serve $(DEMO)/bundle --port $(PORT)

@@ -185,6 +185,19 @@ def test_settings_can_be_changed_from_the_command_line(shop: Path, tmp_path: Pat
     )
 
 
+def test_a_second_training_of_the_same_says_that_it_is_done(shop: Path, tmp_path: Path) -> None:
+    dataset, bundle = tmp_path / "dataset", tmp_path / "bundle"
+    assert tuwen("collect", shop, "--out", dataset, "-q").exit_code == 0
+    small = ["--set", "training.epochs=1", "--set", "modalities.picture.size=32", "--set", "split=hash"]
+    command = ["train", shop.with_name("RUN.yaml"), dataset, "--out", bundle, *small]
+    first, again = tuwen(*command), tuwen(*command)
+    assert "already trained" not in first.output and "already trained" in again.output
+    assert json.loads(tuwen(*command, "--json").stdout) == {"bundle": str(bundle), "already_trained": True}
+    assert json.loads(tuwen(*command, "--json", "--replace").stdout)["already_trained"] is False
+    error = refused(tuwen(*command, "--set", "seed=1", "--json"), 4)
+    assert error["where"] == str(bundle) and "--replace" in error["todo"]
+
+
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     shop = tmp_path / "big shop"
     process = subprocess.Popen([*TUWEN, "sample", str(shop), "--items", "1500"], stderr=subprocess.PIPE, text=True)

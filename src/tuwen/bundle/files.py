@@ -38,7 +38,7 @@ def writing(path: str | Path, manifest: Mapping[str, Any]) -> Iterator[Path]:
     """
     path = Path(path).absolute()
     _recover(path)
-    _refuse_others(path)
+    refuse_others(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.{os.getpid()}.half")
     shutil.rmtree(half, ignore_errors=True)
@@ -113,6 +113,23 @@ def verify(path: str | Path) -> dict[str, Any]:
     return manifest
 
 
+def refuse_others(path: Path) -> None:
+    """Never replace what is not a bundle: a mistyped --out must not cost somebody a folder.
+
+    Raises:
+        BundleError: at ``path`` is something that is neither a bundle nor an empty folder.
+    """
+    if not path.exists() and not path.is_symlink():
+        return
+    if not path.is_dir() or path.is_symlink() or (any(path.iterdir()) and not (path / MANIFEST).is_file()):
+        raise BundleError(
+            "something that is not a bundle is in the way",
+            where=str(path),
+            seen=_what_is_there(path),
+            todo="name another folder",
+        )
+
+
 def write_card(path: str | Path, text: str) -> Path:
     """Put the model card of a finished bundle in its place; returns where."""
     card = Path(path) / CARD
@@ -147,19 +164,6 @@ def _is_safe(name: str) -> bool:
     """A relative path that stays inside the bundle."""
     parts = PurePosixPath(name).parts
     return bool(parts) and not name.startswith("/") and ".." not in parts and "\\" not in name
-
-
-def _refuse_others(path: Path) -> None:
-    """Never replace what is not a bundle: a mistyped --out must not cost somebody a folder."""
-    if not path.exists() and not path.is_symlink():
-        return
-    if not path.is_dir() or path.is_symlink() or (any(path.iterdir()) and not (path / MANIFEST).is_file()):
-        raise BundleError(
-            "something that is not a bundle is in the way",
-            where=str(path),
-            seen=_what_is_there(path),
-            todo="name another folder",
-        )
 
 
 def _replace(half: Path, path: Path) -> None:

@@ -27,6 +27,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no t
 Override = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: --set training.epochs=3.")
 ]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Train anew, over a finished bundle of this run, another one or other data.")
+]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to write.", show_default=False)]
 RunYaml = Annotated[Path, typer.Argument(metavar="RUN.yaml", show_default=False)]
 ShopYaml = Annotated[Path, typer.Argument(metavar="SHOP.yaml", show_default=False)]
@@ -91,6 +94,7 @@ def train(
     dataset: DatasetFolder,
     out: Out,
     override: Override = None,
+    replace: Replace = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -98,8 +102,11 @@ def train(
     from tuwen import workflow
 
     screen = Screen(as_json=json, quiet=quiet)
-    bundle = workflow.train(run_yaml, dataset, out, override or (), screen.progress())
-    screen.answer({"bundle": str(bundle)})
+    done = not replace and workflow.is_trained(run_yaml, dataset, out, override or ())
+    bundle = workflow.train(run_yaml, dataset, out, override or (), screen.progress(), replace=replace)
+    screen.answer({"bundle": str(bundle), "already_trained": done})
+    if done:
+        screen.say("already trained: the same run on the same data (--replace trains it again)")
     screen.say(f"bundle: {bundle}", f"next: tuwen evaluate {bundle} {dataset} --out DIR")
 
 
@@ -180,12 +187,19 @@ def serve(
 
 
 @app.command(rich_help_panel="Whole runs")
-def run(run_yaml: RunYaml, out: Out, override: Override = None, json: Json = False, quiet: Quiet = False) -> None:
+def run(
+    run_yaml: RunYaml,
+    out: Out,
+    override: Override = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Also over the bundle of another run in DIR.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Collect, train and evaluate a run anew: DIR/report.json and DIR/report.html."""
     from tuwen import workflow
 
     screen = Screen(as_json=json, quiet=quiet)
-    report = workflow.run(run_yaml, out, override or (), screen.progress())
+    report = workflow.run(run_yaml, out, override or (), screen.progress(), replace)
     screen.answer(report)
     _show_report(screen, report, out)
 

@@ -12,10 +12,11 @@ _PLACES = {
     "load": "tuwen.workflow.steps",
     "check": "tuwen.workflow.checking",
     "train": "tuwen.workflow.training",
+    "is_trained": "tuwen.workflow.training",
     "evaluate": "tuwen.workflow.evaluation",
     "run": "tuwen.workflow.whole",
 }
-__all__ = ["check", "collect", "evaluate", "load", "predict", "run", "train"]
+__all__ = ["check", "collect", "evaluate", "is_trained", "load", "predict", "run", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ import torch
 
 from tuwen import __version__
 from tuwen.bundle.card import card
-from tuwen.bundle.files import read_manifest, write_card, writing
+from tuwen.bundle.files import MANIFEST, read_manifest, refuse_others, verify, write_card, writing
 from tuwen.bundle.network import save_weights
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
@@ -47,24 +47,33 @@ def train(
     overrides: Iterable[str] = (),
     progress: Progress | None = None,
     fold: int = 0,
+    replace: bool = False,
 ) -> Path:
     """Fit the modalities, train the network, write the bundle.
 
-    A training that was stopped goes on from its checkpoint (``OUT.training/``) when the same command is given again.
+    A training that was stopped goes on from its checkpoint (``OUT.training/``) when the same command is given again;
+    one that is finished (see :func:`is_trained`) is left as it is.
 
     Args:
         run: RUN.yaml or a read one.
         fold: which fold is held out, where the split has several.
+        replace: train over the bundle that lies at ``out``, whichever it is.
 
     Returns:
         the bundle's folder, ``out``.
 
     Raises:
+        BundleError: ``out`` is the bundle of another run or other data, or no bundle at all.
         InUse: another process trains the same bundle.
     """
     run = run if isinstance(run, Run) else Run.read(run, list(overrides))
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     out = Path(out)
+    refuse_others(out)
+    if not replace:
+        if is_trained(run, dataset, out, fold=fold):
+            return out
+        _refuse_to_replace(run, dataset, out)
     work = out.with_name(f"{out.name}.training")
     with room_on_disk(out), room_in_memory(), held(work):
         _train(run, dataset, out, work, fold, progress or Silent())
@@ -97,14 +106,46 @@ def _train(run: Run, dataset: Dataset, out: Path, work: Path, fold: int, progres
     _write(out, run, dataset, fold, gathered, modalities, target, model, trained, cost)
 
 
-def train_once(run: Run, dataset: Dataset, out: Path, fold: int, progress: Progress | None) -> Path:
-    """:func:`train`, unless the bundle of the same run, data and fold lies there already: a stopped series goes on."""
+def is_trained(
+    run: str | Path | Run,
+    dataset: str | Path | Dataset,
+    out: str | Path,
+    overrides: Iterable[str] = (),
+    fold: int = 0,
+) -> bool:
+    """Whether the bundle ``out`` is whole and comes from this very run, data, fold and tuwen."""
+    run = run if isinstance(run, Run) else Run.read(run, list(overrides))
+    dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     try:
-        if read_manifest(out)["fingerprint"] == fingerprint(run, dataset, fold):
-            return out
+        return bool(verify(out).get("fingerprint") == fingerprint(run, dataset, fold))
+    except BundleError:
+        return False
+
+
+def train_once(run: Run, dataset: Dataset, out: Path, fold: int, progress: Progress | None) -> Path:
+    """:func:`train`, unless it is done: a stopped series goes on. The place is the series' own, so an older bundle in
+    it is replaced.
+    """
+    if is_trained(run, dataset, out, fold=fold):
+        return out
+    return train(run, dataset, out, progress=progress, fold=fold, replace=True)
+
+
+def _refuse_to_replace(run: Run, dataset: Dataset, out: Path) -> None:
+    if not (out / MANIFEST).is_file():
+        return
+    try:
+        found = read_manifest(out)
+        seen = f"the run '{found.get('name')}' on data {found['data']['hash'][:12]}, trained by tuwen {found['tuwen']}"
     except (BundleError, KeyError):
-        pass
-    return train(run, dataset, out, progress=progress, fold=fold)
+        seen = "a bundle that cannot be read"
+    raise BundleError(
+        "a bundle of another run, other settings or other data is in the way",
+        where=str(out),
+        seen=seen,
+        allowed=f"the run '{run.name}' with the same settings on data {dataset.hash[:12]}, by tuwen {__version__}",
+        todo="name another --out, or train over it with --replace",
+    )
 
 
 def _prepare(

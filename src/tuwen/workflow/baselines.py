@@ -1,0 +1,83 @@
+"""What a bundle is compared with: answers that look at nothing, and the same run with one kind of modality."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+
+from tuwen.bundle.bundle import Bundle
+from tuwen.config import Run
+from tuwen.data.dataset import Dataset
+from tuwen.errors import DataError
+from tuwen.evaluation.baselines import trivial
+from tuwen.evaluation.predictions import Predictions
+from tuwen.progress import Progress, Within
+from tuwen.workflow.gathering import content_columns
+from tuwen.workflow.judging import Judged, judge, modalities_by_kind, pooled
+from tuwen.workflow.training import fingerprint, train_once
+
+
+def baselines(
+    run: Run,
+    bundles: list[Bundle],
+    judged: list[Judged],
+    model: Predictions,
+    dataset: Dataset,
+    out: Path,
+    progress: Progress,
+) -> dict[str, Predictions]:
+    """What the run's baselines answer on the rows of ``model``, by name.
+
+    A one-modality baseline is trained here. Its bundle goes as soon as its answers are kept in
+    ``out/baselines/NAME/``, under the fingerprint of its training: the next evaluation of the same run and data reads
+    them, and one that was killed goes on.
+    """
+    found: dict[str, Predictions] = {}
+    if "trivial" in run.evaluation.baselines:
+        parts: dict[str, list[Predictions]] = {}
+        for bundle, one in zip(bundles, judged, strict=True):
+            truth = one.gathered.truth[one.gathered.rows("train")]
+            truth = pl.Series("target", bundle.target.encode(truth)) if run.task.use == "binary" else truth
+            for name, predictions in trivial(truth, one.predictions).items():
+                parts.setdefault(name, []).append(predictions)
+        found |= {name: pooled(predictions) for name, predictions in parts.items()}
+    kinds = modalities_by_kind(run)
+    if "unimodal" in run.evaluation.baselines and len(kinds) > 1:
+        for kind, names in kinds.items():
+            alone = _only(run, names)
+            answers = []
+            for bundle in bundles:
+                fold = bundle.manifest["data"]["fold"]
+                shown = Within(progress, f"{kind} only" + (f", fold {fold + 1}" if len(bundles) > 1 else ""))
+                answers.append(_answers_of(alone, dataset, out / "baselines" / f"{kind}_only", fold, shown))
+            found[f"{kind}_only"] = _same_rows(pooled(answers), model)
+    return found
+
+
+def _answers_of(run: Run, dataset: Dataset, folder: Path, fold: int, progress: Progress) -> Predictions:
+    """Read the kept answers of a baseline, or train it and keep them."""
+    kept, bundle = folder / f"fold-{fold}-{fingerprint(run, dataset, fold)[:16]}.parquet", folder / f"fold-{fold}"
+    try:
+        answers = Predictions.read(kept)
+    except DataError:  # none yet, or damaged
+        trained = Bundle.open(train_once(run, dataset, bundle, fold, progress))
+        answers = judge(run, trained, dataset, progress).predictions
+        answers.write(kept)
+    shutil.rmtree(bundle, ignore_errors=True)
+    for other in folder.glob(f"fold-{fold}-*.parquet"):  # of an earlier run or dataset
+        if other != kept:
+            other.unlink()
+    return answers
+
+
+def _only(run: Run, names: list[str]) -> Run:
+    """The run with some of its modalities; the rows and the split stay those of the whole run."""
+    kept = {name: run.modalities[name] for name in names}
+    return run.model_copy(update={"modalities": kept, "content": content_columns(run)})
+
+
+def _same_rows(other: Predictions, model: Predictions) -> Predictions:
+    order = model.frame.select("row").join(other.frame, on="row", how="left", maintain_order="left")
+    return Predictions(other.task, order.select(other.frame.columns), other.classes)

@@ -1,0 +1,140 @@
+"""One bundle's answers on the test part of its fold, as tables of predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from tuwen.bundle.bundle import Bundle
+from tuwen.config import Run
+from tuwen.data.dataset import Dataset
+from tuwen.data.examples import first_picture, joined_text
+from tuwen.data.language import languages
+from tuwen.errors import DataError
+from tuwen.evaluation.predictions import Predictions
+from tuwen.progress import Progress
+from tuwen.training.batches import outputs_of
+from tuwen.training.inputs import EncodedInput, Input
+from tuwen.workflow.gathering import Gathered, gather
+from tuwen.workflow.preparing import make_input, raw_values
+
+KINDS = {"image": "picture"}  # what a report calls a kind of modality, where it is not its own name
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One bundle's answers on the test part of its fold."""
+
+    gathered: Gathered
+    rows: np.ndarray
+    predictions: Predictions
+    knocked: dict[str, Predictions]
+
+
+def judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Judged:
+    """Answer the test part of the bundle's fold, whole and with each kind of modality taken away.
+
+    Raises:
+        DataError: the dataset is not the bundle's own, and the split would give rows it was trained on to the test.
+    """
+    gathered = gather(run, dataset, bundle.manifest["data"]["fold"])
+    _refuse_other_data(bundle, gathered, dataset)
+    rows = gathered.rows("test")
+    frame = gathered.frame[rows]
+    inputs: dict[str, Input] = {}
+    for name, spec in run.modalities.items():
+        raw = raw_values(spec.use, spec.columns, frame, dataset)
+        inputs[name] = make_input(name, bundle.modalities[name], raw, dataset, progress)
+    outputs = outputs_of(bundle.network, inputs, progress=progress)
+    base = _base(run, gathered, rows, bundle)
+    knocked = {}
+    kinds = modalities_by_kind(run)
+    if len(kinds) > 1:
+        for kind, names in kinds.items():
+            without = outputs_of(bundle.network, inputs | {name: _absent(inputs[name]) for name in names})
+            knocked[kind] = _predictions(bundle, base, without)
+    return Judged(gathered, rows, _predictions(bundle, base, outputs), knocked)
+
+
+def _refuse_other_data(bundle: Bundle, gathered: Gathered, dataset: Dataset) -> None:
+    """A split that depends on all rows gives training rows to the test part as soon as the data changes."""
+    if bundle.manifest["data"]["hash"] != dataset.hash and not gathered.split.stable:
+        raise DataError(
+            "the dataset is not the one that the bundle was trained on, and this split would test it on rows it knows",
+            where=str(dataset.folder),
+            seen=f"data {dataset.hash[:12]}, trained on {bundle.manifest['data']['hash'][:12]}; {gathered.split.label}",
+            allowed="the same dataset; or a split by hash, by column, or by time with a named cut",
+            todo="train again on this dataset, then evaluate",
+        )
+
+
+def _absent(source: Input) -> Input:
+    """The same modality with nothing there."""
+    arrays, _ = source.batch(np.zeros(1, np.int64))
+    nothing = {name: np.zeros_like(array) for name, array in arrays.items()}
+    return EncodedInput(nothing, np.zeros(1, bool), np.zeros(len(source), np.int64))
+
+
+def _base(run: Run, gathered: Gathered, rows: np.ndarray, bundle: Bundle) -> pl.DataFrame:
+    """``row``, ``target`` and the slices of the test rows."""
+    frame = gathered.frame[rows]
+    truth = gathered.truth[rows]
+    target = pl.Series("target", bundle.target.encode(truth) if run.task.use == "binary" else truth)
+    base = pl.DataFrame({"row": frame["row"], "target": target})
+    texts: dict[tuple[str, ...], str] = {}  # two views of the same columns have one language
+    for name, spec in run.modalities.items():
+        if spec.use == "image":
+            pictures = pl.Series([key is not None for key in first_picture(frame, spec.columns)])
+            base = base.with_columns(
+                pl.when(pictures).then(pl.lit("with")).otherwise(pl.lit("without")).alias(f"slice_{name}")
+            )
+        if spec.use == "text" and texts.setdefault(tuple(spec.columns), name) == name:
+            joined = pl.Series(joined_text(frame, spec.columns), dtype=pl.String)
+            base = base.with_columns(languages(joined).alias(f"slice_{name}_language"))
+    for key in ("reviews.item", "reviews.user"):
+        if key in frame.columns:
+            seen = gathered.frame[key][gathered.rows("train")].unique()
+            known = frame[key].is_in(seen.implode())
+            name = f"slice_{key.partition('.')[2]}"
+            base = base.with_columns(pl.when(known).then(pl.lit("seen")).otherwise(pl.lit("new")).alias(name))
+    return base
+
+
+def _predictions(bundle: Bundle, base: pl.DataFrame, outputs: np.ndarray) -> Predictions:
+    decoded = bundle.target.decode(outputs)
+    task: Literal["rate", "binary", "classify"] = bundle.target.task  # type: ignore[assignment]
+    frame = base.with_columns(pl.Series("prediction", decoded["prediction"]))
+    if task == "binary":
+        return Predictions(task, frame.with_columns(pl.Series("probability", decoded["probability"])))
+    if task == "rate":
+        return Predictions(task, frame.with_columns(pl.col("target").cast(pl.Float64)))
+    probabilities = pl.Series(
+        "probabilities", decoded["probabilities"], dtype=pl.Array(pl.Float64, len(bundle.target.classes))
+    )
+    return Predictions(task, frame.with_columns(pl.col("target").cast(pl.String), probabilities), bundle.target.classes)
+
+
+def pooled(parts: list[Predictions]) -> Predictions:
+    """The rows of several folds as one table, over all their classes."""
+    if len(parts) == 1:
+        return parts[0]
+    if parts[0].task != "classify":
+        return Predictions(parts[0].task, pl.concat([p.frame for p in parts]), parts[0].classes)
+    every = tuple(sorted({name for p in parts for name in p.classes}))
+    frames = []
+    for part in parts:
+        wide = np.zeros((len(part), len(every)))
+        wide[:, [every.index(name) for name in part.classes]] = part.frame["probabilities"].to_numpy()
+        frames.append(part.frame.with_columns(pl.Series("probabilities", wide, dtype=pl.Array(pl.Float64, len(every)))))
+    return Predictions("classify", pl.concat(frames), every)
+
+
+def modalities_by_kind(run: Run) -> dict[str, list[str]]:
+    """``picture``, ``text``, ``table`` → the run's modalities of that kind: two views of one text are one kind."""
+    kinds: dict[str, list[str]] = {}
+    for name, spec in run.modalities.items():
+        kinds.setdefault(KINDS.get(spec.use, spec.use), []).append(name)
+    return kinds
