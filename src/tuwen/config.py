@@ -89,6 +89,13 @@ class Rows(Strict):
     balance: bool = Field(
         False, description="keep equally many rows of every class, chosen by content hash, never by a random draw"
     )
+    labels: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the train rows whose labels are used: by content hash, class by class (at least one row "
+        "each), a smaller share inside a larger one; words and pictures of the others still fit the modalities",
+    )
 
 
 class Training(Strict):

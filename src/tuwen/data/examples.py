@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from tuwen.data.splits import unit_interval
@@ -127,6 +128,19 @@ def balanced(frame: pl.DataFrame, labels: pl.Series, content: pl.Series) -> pl.D
     smallest = min(marked["label"].value_counts()["count"].to_list())
     kept = marked.sort("place", "row").group_by("label", maintain_order=True).head(smallest).sort("order")
     return kept.drop("label", "place", "order")
+
+
+def labelled(content: pl.Series, labels: pl.Series, share: float) -> np.ndarray:
+    """bool [rows]: ``share`` of the rows of every label, at least one of each, chosen by content hash.
+
+    A smaller share lies inside every larger one.
+    """
+    place = unit_interval(content, "labels")
+    rows = pl.DataFrame({"label": labels.cast(pl.String), "place": place}).with_row_index("row")
+    turn = pl.int_range(pl.len()).over("label")
+    keep = (share * pl.len().over("label") + 0.5).floor().clip(1)
+    ordered = rows.sort("place", "row").with_columns(kept=turn < keep).sort("row")
+    return ordered["kept"].to_numpy()
 
 
 def _join(frame: pl.DataFrame, dataset: Dataset, table: str, other: str) -> pl.DataFrame:

@@ -11,12 +11,13 @@ import polars as pl
 from tuwen.config import Run
 from tuwen.data import SPLITS
 from tuwen.data.dataset import Dataset
-from tuwen.data.examples import balanced, content_hash, examples
+from tuwen.data.examples import balanced, content_hash, examples, labelled
 from tuwen.data.splits import Split
 from tuwen.errors import ConfigError, DataError
 from tuwen.models import TASKS
 
 PARTS = ("train", "validation", "test")
+UNLABELLED = "unlabelled"  # the train rows whose labels are not used
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Gathered:
 
     Attributes:
         frame: ``row`` and every column the run reads, by qualified name; only rows with truth.
-        parts: ``train``, ``validation`` or ``test`` for each row.
+        parts: ``train``, ``validation`` or ``test`` for each row; ``unlabelled`` for a train row that ``rows.labels``
+            leaves out.
         split: how they were divided.
         options: the task's complete options; ``options["target"]`` is the column of truth.
         without_truth: how many rows were left out because the target was empty.
@@ -46,7 +48,13 @@ class Gathered:
         return np.flatnonzero((self.parts == part).to_numpy())
 
     def counts(self) -> dict[str, int]:
-        return {part: int((self.parts == part).sum()) for part in PARTS}
+        found = {part: int((self.parts == part).sum()) for part in (*PARTS, UNLABELLED)}
+        return found if found[UNLABELLED] else {part: found[part] for part in PARTS}
+
+    @property
+    def fitting(self) -> np.ndarray:
+        """Positions of the rows that modalities are fitted on: the train part, with labels or without."""
+        return np.flatnonzero(self.parts.is_in(["train", UNLABELLED]).to_numpy())
 
 
 def task_options(run: Run) -> dict[str, Any]:
@@ -102,6 +110,8 @@ def gather(run: Run, dataset: Dataset, fold: int = 0) -> Gathered:
     if run.rows.balance:
         known, content = _balanced(run, known, options, content)
     parts = split.parts(known, content, fold)
+    if run.rows.labels < 1:
+        parts = _fewer_labels(run, known, options, content, parts)
     gathered = Gathered(known, parts, split, options, without_truth)
     for part in ("train", "test"):
         if not gathered.counts()[part]:
@@ -128,10 +138,27 @@ def content_columns(run: Run) -> list[str]:
 def _balanced(
     run: Run, frame: pl.DataFrame, options: dict[str, Any], content: pl.Series
 ) -> tuple[pl.DataFrame, pl.Series]:
-    target = TASKS.load(run.task.use).fit(frame[options["target"]], options)
-    labels = pl.Series("label", target.encode(frame[options["target"]]))
-    kept = balanced(frame.with_columns(_content=content), labels, content)
+    kept = balanced(frame.with_columns(_content=content), _labels(run, frame, options), content)
     return kept.drop("_content"), kept["_content"].rename("content")
+
+
+def _fewer_labels(
+    run: Run, frame: pl.DataFrame, options: dict[str, Any], content: pl.Series, parts: pl.Series
+) -> pl.Series:
+    """The parts with ``unlabelled`` for the train rows that the share leaves out."""
+    train = np.flatnonzero((parts == "train").to_numpy())
+    labels = _labels(run, frame[train], options)
+    if run.task.use == "rate":  # numbers, not classes
+        labels = pl.repeat("", len(train), eager=True)
+    found = parts.to_numpy().astype(object)
+    found[train[~labelled(content[train], labels, run.rows.labels)]] = UNLABELLED
+    return pl.Series("part", found, dtype=pl.String)
+
+
+def _labels(run: Run, frame: pl.DataFrame, options: dict[str, Any]) -> pl.Series:
+    """The encoded target of every row."""
+    target = TASKS.load(run.task.use).fit(frame[options["target"]], options)
+    return pl.Series("label", target.encode(frame[options["target"]]))
 
 
 def _has(dataset: Dataset, table: str, column: str) -> bool:
