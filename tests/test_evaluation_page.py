@@ -232,6 +232,22 @@ def test_sentences_say_what_the_numbers_say() -> None:
     assert [number(x) for x in (12345.6, 0.0, -0.5, 0.00012, None)] == ["12,346", "0.000", "−0.500", "0.0001", "–"]
 
 
+def test_other_data_and_another_shop_are_told_first() -> None:
+    model = drawn_rate(300, 0.5, 1)
+    baselines = trivial(model.frame["target"], model)
+    home = {"data_hash": "a" * 40, "trained_on": "a" * 40, "shop": "桃园", "trained_on_shop": "桃园"}
+    away = home | {"data_hash": "b" * 40, "shop": "Green & Son"}
+    for provenance, told in ((home, 0), (away, 2), (home | {"data_hash": "b" * 40}, 1), ({}, 0)):
+        report = build_report(model, baselines, samples=200, provenance=provenance)
+        assert len(report["warnings"]) == told
+        first = checks(report)[:told]
+        assert not any(check.fine for check in first)
+        assert [check.text for check in first] == [(text["en"], text["zh"]) for text in report["warnings"]]
+    page = render(build_report(model, baselines, samples=200, provenance=away))
+    assert "Tested on the shop “Green &amp; Son”, but trained on the shop “桃园”." in page
+    assert "训练用的是“桃园”店的数据" in page and "不是训练所用的数据" in page
+
+
 def test_the_verdict_warns_where_trust_ends() -> None:
     part = np.where(np.arange(400) < 60, "missing", "present")
     target = np.arange(400) % 2

@@ -24,7 +24,7 @@ from tuwen.evaluation.slices import slices, worst
 KEYS = (
     *("format", "name", "task", "rows", "split", "primary", "bootstrap", "metrics", "baselines", "comparisons"),
     *("knock_out", "unseen", "calibration", "confusion", "regression", "history", "worst", "cost", "run"),
-    *("provenance", "slices"),
+    *("provenance", "warnings", "slices"),
 )
 
 

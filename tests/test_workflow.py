@@ -46,6 +46,7 @@ def test_the_report_holds_the_baselines_the_metrics_and_their_intervals(shop, tr
     _, report = trained
     assert json.loads((shop / "report" / "report.json").read_text(encoding="utf-8")) == report
     assert set(report["baselines"]) == {"mean", "median", "text_only", "picture_only"}
+    assert report["warnings"] == []
     rmse = report["metrics"]["rmse"]
     assert rmse["low"] <= rmse["value"] <= rmse["high"]
     assert set(report["knock_out"]) == {"text", "picture"}
@@ -433,6 +434,16 @@ def test_a_bundle_with_a_table_tells_what_its_columns_are_and_is_served(shop, tm
     assert answer.status_code == 200, answer.text
 
 
+def test_a_stored_value_that_a_modality_cannot_use_is_refused_at_a_door_but_not_by_evaluate(shop, tmp_path):
+    """Training counts a city named as a number as missing, so judging does too; a person who asks is told."""
+    who = "modalities.who={use: table, columns: [users.city], numbers: [users.city], encoder: table}"
+    quick = ["training.epochs=1", "modalities.picture.size=32", "evaluation.baselines=[trivial]", who]
+    folder = workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", quick)
+    assert workflow.evaluate(folder, shop / "dataset", tmp_path / "report")["cost"]["latency_p50_ms"] > 0
+    with pytest.raises(DataError, match="not a number"):
+        Bundle.open(folder).predict([{"city": "上海"}])
+
+
 @pytest.mark.parametrize(
     ("split", "refused"),
     [
@@ -455,7 +466,10 @@ def test_a_bundle_is_not_tested_on_rows_it_was_trained_on(shop, tmp_path, split,
         with pytest.raises(DataError, match="would test it on rows it knows"):
             workflow.evaluate(bundle, tmp_path / "later" / "dataset", tmp_path / "report")
         return
-    workflow.evaluate(bundle, tmp_path / "later" / "dataset", tmp_path / "report")
+    report = workflow.evaluate(bundle, tmp_path / "later" / "dataset", tmp_path / "report")
+    assert ["other data" in warning["en"] for warning in report["warnings"]] == [True]
+    assert "不是训练所用的数据" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "不是训练所用的数据" in (bundle / "card.md").read_text(encoding="utf-8")
     run = Run.model_validate(Bundle.open(bundle).run)
     before, after = (gather(run, Dataset.open(folder / "dataset")) for folder in (shop, tmp_path / "later"))
     learned = set(before.frame["row"][before.rows("train")]) | set(before.frame["row"][before.rows("validation")])

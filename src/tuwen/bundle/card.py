@@ -106,7 +106,8 @@ def _results(report: Mapping[str, Any]) -> list[str]:
     rows = report.get("rows")
     confidence = report.get("bootstrap", {}).get("confidence", 0.95)
     note = f"In brackets: {confidence:.0%} bootstrap interval · 括号内为 {confidence:.0%} 自助法置信区间"
-    return [table, f"{note}; {rows} rows · {rows} 行." if rows is not None else f"{note}."]
+    warnings = [f"> {text['en']}\n> {text['zh']}" for text in report.get("warnings", ())]
+    return [*warnings, table, f"{note}; {rows} rows · {rows} 行." if rows is not None else f"{note}."]
 
 
 def _measured(found: Mapping[str, Any] | None) -> str:

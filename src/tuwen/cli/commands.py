@@ -129,6 +129,7 @@ def _show_report(screen: Screen, report: dict[str, Any], out: Path) -> None:
         for row in summary(report)
     ]
     screen.table(("metric", "value", "interval", "best baseline", "its value"), rows)
+    screen.say(*(f"warning: {text['en']}" for text in report["warnings"]))
     screen.say(f"report: {(out / 'report.html').resolve()}")
 
 

@@ -15,6 +15,7 @@ from tuwen.evaluation.calibration import calibration
 from tuwen.evaluation.confusion import confusion
 from tuwen.evaluation.intervals import Resampled, differences, intervals, resample
 from tuwen.evaluation.metrics import METRICS, PRIMARY, metrics_of
+from tuwen.evaluation.origin import origin_warnings
 from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.regression import regression
 from tuwen.evaluation.slices import slices, worst
@@ -51,7 +52,7 @@ def build_report(
         history: one mapping for each epoch: ``epoch``, ``train_loss``, ``validation_loss``, ``validation_METRIC``, …
         cost: numbers that name their unit: ``train_seconds``, ``peak_memory_mb``, ``bundle_mb``, ``latency_p50_ms``, …
         run: the run as plain data.
-        provenance: ``commit``, ``data_hash``, ``seed``, ``tuwen``, ``time``, …
+        provenance: ``commit``, ``data_hash``, ``seed``, ``tuwen``, ``time``, …; what is odd about it goes to ``warnings``.
         name: of the run.
         split: how the test part was chosen: hash, time, column, folds, random.
         groups: one value for each row; intervals by whole groups (users) instead of rows.
@@ -88,6 +89,7 @@ def build_report(
         "cost": dict(cost or {}),
         "run": dict(run or {}),
         "provenance": {"seed": seed, **(provenance or {})},
+        "warnings": [{"en": english, "zh": chinese} for english, chinese in origin_warnings(provenance or {})],
     }
     reference = best_baseline(report)
     report["slices"] = slices(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tuwen.evaluation.metrics import METRICS
+from tuwen.evaluation.origin import origin_warnings
 from tuwen.evaluation.report import best_baseline
 from tuwen.evaluation.words import METRIC_NAMES, SPLITS, Text, baseline_phrase, thing
 
@@ -163,7 +164,8 @@ def standing(report: Plain) -> tuple[str, Text]:
 
 def checks(report: Plain) -> list[Check]:
     """What speaks for these numbers and what does not."""
-    found = [_rows(report), _split(report), _calibrated(report)]
+    found = [Check(False, text) for text in origin_warnings(report["provenance"])]
+    found += [_rows(report), _split(report), _calibrated(report)]
     found += [check for check in (_unseen(report), _rare(report), _weakest(report)) if check]
     return found
 

@@ -290,6 +290,8 @@ PROVENANCE: dict[str, Text] = {
     "tuwen": ("tuwen version", "tuwen 版本"),
     "time": ("Time", "时间"),
     "trained_on": ("Trained on data", "训练数据哈希"),
+    "shop": ("Shop", "店铺"),
+    "trained_on_shop": ("Trained on the shop", "训练所用店铺"),
     "split": ("Split", "划分"),
     "folds": ("Folds", "折数"),
     "rows": ("Rows", "行数"),

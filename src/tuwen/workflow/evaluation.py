@@ -136,6 +136,8 @@ def _provenance(run: Run, bundles: list[Bundle], judged: list[Judged], dataset: 
         "commit": _commit(),
         "data_hash": dataset.hash,
         "trained_on": first["data"]["hash"],
+        "shop": dataset.manifest.get("shop"),
+        "trained_on_shop": first["data"].get("shop"),  # a bundle of an earlier tuwen does not know
         "seed": run.seed,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "split": first["data"]["split"],

@@ -154,7 +154,7 @@ def _prepare(
     modalities, inputs = {}, {}
     for name, spec in run.modalities.items():
         raw = raw_values(spec.use, spec.columns, gathered.frame, dataset)
-        modalities[name] = fitted_modality(run, name, raw, gathered.rows("train"), dataset, progress)
+        modalities[name] = fitted_modality(run, name, raw, gathered.fitting, dataset, progress)
         inputs[name] = make_input(name, modalities[name], raw, dataset, progress)
     return modalities, inputs
 
@@ -242,7 +242,13 @@ def _write(
         "target": target.plain(),
         "architecture": _architecture(run, modalities),
         "media": dataset.manifest["media_limits"],
-        "data": {"hash": dataset.hash, "fold": fold, "split": gathered.split.label, "rows": gathered.counts()},
+        "data": {
+            "hash": dataset.hash,
+            "shop": dataset.manifest.get("shop"),
+            "fold": fold,
+            "split": gathered.split.label,
+            "rows": gathered.counts(),
+        },
         "best_epoch": trained.best_epoch,
         "fingerprint": fingerprint(run, dataset, fold),
         "cost": cost,
