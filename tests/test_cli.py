@@ -195,7 +195,9 @@ def test_a_second_training_of_the_same_says_that_it_is_done(shop: Path, tmp_path
     assert json.loads(tuwen(*command, "--json").stdout) == {"bundle": str(bundle), "already_trained": True}
     assert json.loads(tuwen(*command, "--json", "--replace").stdout)["already_trained"] is False
     renamed = shop.with_name("RENAMED.yaml")
-    renamed.write_text(shop.read_text(encoding="utf-8").replace("name: lantern-and-loom", "name: elsewhere"), encoding="utf-8")
+    renamed.write_text(
+        shop.read_text(encoding="utf-8").replace("name: lantern-and-loom", "name: elsewhere"), encoding="utf-8"
+    )
     tuwen("collect", renamed, "--out", dataset, "-q", "--set", "rating_range=[1, 4]")
     told = " ".join(tuwen("evaluate", bundle, dataset, "--out", tmp_path / "report").stdout.split())
     assert "warning: Tested on the shop “elsewhere”, but trained on the shop “lantern-and-loom”." in told

@@ -28,8 +28,8 @@ def origin_warnings(provenance: Mapping[str, Any]) -> list[Text]:
     if data and learned and data != learned:
         found.append(
             (
-                f"Tested on other data ({data[:12]}) than it was trained on ({learned[:12]}); the baselines were trained "
-                "on the data of this test.",
+                f"Tested on other data ({data[:12]}) than it was trained on ({learned[:12]}); the baselines "
+                "were trained on the data of this test.",
                 f"测试数据（{data[:12]}）不是训练所用的数据（{learned[:12]}）；基线则是在本次测试的数据上训练的。",
             )
         )

@@ -52,7 +52,8 @@ def build_report(
         history: one mapping for each epoch: ``epoch``, ``train_loss``, ``validation_loss``, ``validation_METRIC``, …
         cost: numbers that name their unit: ``train_seconds``, ``peak_memory_mb``, ``bundle_mb``, ``latency_p50_ms``, …
         run: the run as plain data.
-        provenance: ``commit``, ``data_hash``, ``seed``, ``tuwen``, ``time``, …; what is odd about it goes to ``warnings``.
+        provenance: ``commit``, ``data_hash``, ``seed``, ``tuwen``, ``time``, …; :mod:`~tuwen.evaluation.origin`
+            says what of it makes ``warnings``.
         name: of the run.
         split: how the test part was chosen: hash, time, column, folds, random.
         groups: one value for each row; intervals by whole groups (users) instead of rows.
