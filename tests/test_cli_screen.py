@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -50,6 +50,7 @@ def test_a_cell_or_a_column_name_does_not_command_the_terminal(capsys: pytest.Ca
     assert "\\x1b" in told
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_harmless_text_is_printable_and_good_text_stays(text: str) -> None:
     assert not any(one < " " or "\x7f" <= one <= "\x9f" for one in harmless(text))

@@ -25,7 +25,7 @@ _AMOUNT = (  # 1 sign, 2 sign behind the currency, 3 thousands, 4 with a decimal
 _DATE = (
     r"^\s*(\d{4})(?:[-/.年])(\d{1,2})(?:[-/.月])(\d{1,2})日?"
     r"(?:[T\s]*(\d{1,2})[:时点](\d{1,2})(?:[:分](\d{1,2})(?:[.,](\d{1,9}))?)?[秒分]?)?"
-    r"\s*(Z|z|UTC|GMT|[+-]\d{2}:?\d{2})?\s*$"
+    r"\s*(Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?\s*$"
 )
 
 
@@ -189,12 +189,14 @@ def _from_text(text: pl.Series) -> pl.Series:
     whole = pl.format("{}-{}-{} {}:{}:{}", "year", *map(pad, ("month", "day", "hour", "minute", "second")))
     micros = pl.col("fraction").fill_null("0").str.pad_end(6, "0").str.slice(0, 6).cast(pl.Int64)
     sign = pl.when(pl.col("offset").str.starts_with("-")).then(-1).otherwise(1)
-    digits = pl.col("offset").str.extract(r"^[+-](\d{2}):?\d{2}$").cast(pl.Int64) * 60
-    minutes = (digits + pl.col("offset").str.extract(r"(\d{2})$").cast(pl.Int64)).fill_null(0) * sign
+    hours = pl.col("offset").str.extract(r"^[+-](\d{2})").cast(pl.Int64).fill_null(0)
+    minutes = pl.col("offset").str.extract(r"^[+-]\d{2}:?(\d{2})$").cast(pl.Int64).fill_null(0)  # PostgreSQL: +08
+    behind = (hours * 60 + minutes) * sign
+    odd = pl.col("hour").is_null() & pl.col("offset").str.contains(r"^[+-]\d\d$")  # 2024-01-02-05 is no date
     read = parts.select(
-        whole.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us")
+        pl.when(~odd.fill_null(False)).then(whole).str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us")
         + pl.duration(microseconds=micros)
-        - pl.duration(minutes=minutes)
+        - pl.duration(minutes=behind)
     ).to_series()
     read = read.zip_with(read.is_not_null(), _from_number(number))
     return moment.scatter(rest.arg_true(), read)
