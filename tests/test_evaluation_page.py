@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import re
@@ -9,6 +10,7 @@ import shutil
 import string
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from PIL import Image
 from evaluation_tables import binary, classify, drawn_binary, drawn_classes, drawn_rate, rate
 from tuwen.evaluation import words
 from tuwen.evaluation.baselines import trivial
-from tuwen.evaluation.figures import confusion_classes, confusion_matrix
+from tuwen.evaluation.figures import confusion_classes, confusion_matrix, width
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.render import render, thumbnail
@@ -36,7 +38,7 @@ EXTRAS = {
 
 def report_of(model: Predictions, other: Predictions, **more: object) -> dict:
     baselines = {**trivial(model.frame["target"], model), "text_only": other}
-    return build_report(model, baselines, samples=100, knock_out={"picture": other}, **{**EXTRAS, **more})
+    return build_report(model, baselines, samples=100, **{"knock_out": {"picture": other}, **EXTRAS, **more})
 
 
 def picture(colour: str = "red") -> bytes:
@@ -199,6 +201,59 @@ def test_a_confusion_matrix_stays_readable(classes: int, size: int) -> None:
     assert all(wrong["z"][i][i] is None for i in range(size))
 
 
+LONG = (
+    "Automotive Accessories and Spare Parts",
+    "Automotive Accessories and Interiors",
+    "汽车配件与内饰用品及零部件大全",
+)
+
+
+def test_long_names_of_classes_do_not_overlap_and_none_looks_like_another() -> None:
+    names = (*LONG, "Watches", "Clothing>>Women>>Western-Wear>>Dresses")
+    for some in (names[:2], names[:3], names):
+        found = build_report(drawn_classes(300, len(some), 1.5, 1, some), {}, samples=100)["confusion"]
+        figure = confusion_matrix(found)
+        ticks = [html.unescape(tick) for tick in figure["layout"]["xaxis"]["ticktext"]]
+        assert len(set(ticks)) == len(some) and all(width(tick) <= 22 for tick in ticks)
+        assert figure["layout"]["xaxis"]["tickangle"] == -45
+        hovers = [text for row in figure["data"][0]["customdata"] for text in row if text]
+        assert all(html.escape(name, quote=False) in "".join(hovers) for name in some)  # whole where one points at it
+    short = build_report(drawn_classes(300, 3, 1.5, 1, ("yes", "no", "不知道")), {}, samples=100)["confusion"]
+    figure = confusion_matrix(short)
+    assert (
+        figure["layout"]["xaxis"] | {"tickangle": 0, "ticktext": ["yes", "no", "不知道"]} == figure["layout"]["xaxis"]
+    )
+
+
+def dumped(file: Path, language: str, *options: str) -> str:
+    """The page as a browser has it when its scripts have run."""
+    command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    command += [f"--user-data-dir={file.parent / 'profile'}", "--virtual-time-budget=5000", "--dump-dom", *options]
+    return subprocess.run(
+        [*command, f"{file.as_uri()}?lang={language}"], capture_output=True, text=True, timeout=120
+    ).stdout
+
+
+OVERFLOW = """<script>document.body.dataset.over = JSON.stringify([...document.querySelectorAll(".wide, html")]
+.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.getAttribute("aria-label") || e.tagName))</script></body>"""
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium, to see what a browser makes of the page")
+@pytest.mark.parametrize(("task", "language"), [("rate", "en"), ("rate", "zh"), ("classify", "en")])
+def test_nothing_scrolls_sideways_on_a_desk(task: str, language: str, tmp_path: Path) -> None:
+    part = np.array(["zh", "en", "none"] * 100)
+    columns = {"slice_text_language": part, "slice_picture": part}
+    if task == "rate":
+        model, other = (drawn_rate(300, noise, seed, **columns) for noise, seed in ((0.4, 1), (0.41, 2)))
+    else:
+        model, other = (drawn_classes(300, 3, sharp, seed, LONG, **columns) for sharp, seed in ((1.5, 1), (1.45, 2)))
+    report = report_of(model, other, knock_out=dict.fromkeys(("text", "picture", "item text"), other))
+    file = tmp_path / "report.html"
+    file.write_text(render(report).replace("</body>", OVERFLOW), encoding="utf-8")
+    over = re.search(r'data-over="([^"]*)"', dumped(file, language, "--window-size=1280,900"))
+    assert over is not None and json.loads(html.unescape(over[1])) == []
+
+
 def test_every_metric_and_phrase_has_words_in_both_languages() -> None:
     assert set(words.METRIC_NAMES) == set(words.METRIC_MEANINGS) == set(METRICS)
     for english, chinese in words.WORDS.values():
@@ -274,9 +329,7 @@ def test_a_browser_draws_every_chart_in_chinese(page, tmp_path) -> None:
     _, html, seen = page
     file = tmp_path / "report.html"
     file.write_text(html, encoding="utf-8")
-    command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom"]
-    dom = subprocess.run([*command, f"{file.as_uri()}?lang=zh"], capture_output=True, text=True, timeout=120).stdout
+    dom = dumped(file, "zh")
     drawn = [a for tag, a in Page(dom).elements if tag == "div" and "js-plotly-plot" in (a.get("class") or "")]
     assert len(drawn) == sum((a.get("id") or "").startswith("chart-") for _, a in seen.elements)
     assert 'data-language="zh"' in dom and "<title>演示 demo · 评估报告</title>" in dom

@@ -8,8 +8,10 @@ sheet, so that light, dark and print need no second figure.
 from __future__ import annotations
 
 import html
+import unicodedata
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from tuwen.evaluation.metrics import METRICS
@@ -29,9 +31,26 @@ def words(text: Text) -> dict[str, list[str]]:
     return {"t": [html.escape(text[0], quote=False), html.escape(text[1], quote=False)]}
 
 
+def width(text: str) -> int:
+    """How wide a text is drawn, in letters; a Chinese character is as wide as two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
 def name(text: str, most: int = 22) -> str:
-    """A name from the data: shortened, and plain (plotly reads a little HTML)."""
-    return html.escape(text if len(text) <= most else text[: most - 1] + "…", quote=False)
+    """A name from the data: shortened to ``most`` letters' width, and plain (plotly reads a little HTML)."""
+    if width(text) > most:
+        taken = list(accumulate(width(c) for c in text))
+        text = text[: bisect_right(taken, most - 1)].rstrip() + "…"
+    return html.escape(text, quote=False)
+
+
+def names(texts: Sequence[str], most: int = 22) -> list[str]:
+    """Several names, shortened; those that would look the same then are numbered by their place."""
+    cut = [name(text, most) for text in texts]
+    return [
+        f"{i}. {name(text, most - 4)}" if cut.count(c) > 1 else c
+        for i, (text, c) in enumerate(zip(texts, cut, strict=True), 1)
+    ]
 
 
 def short(value: float | None) -> float | None:
@@ -171,13 +190,13 @@ def confusion_matrix(confusion: Plain) -> Figure:
     if gathered:  # right and wrong answers among the others cannot be told apart here
         counts[rest][rest] = 0
     full = [html.escape(confusion["labels"][i], quote=False) for i in shown]
-    most = 22 if size <= 12 else 16
-    ticks: list[Any] = [name(confusion["labels"][i], most) for i in shown]
+    ticks: list[Any] = list(names([confusion["labels"][i] for i in shown], 22 if size <= 12 else 16))
     if gathered:
         full.append("…")
         ticks.append(words(WORDS["others"]))
+    slanted = size > 3 or any(isinstance(tick, str) and width(tick) > 40 // size for tick in ticks)
     side, at = 190 + (44 if size <= 12 else 28) * size, list(range(size))
-    x = _axis(WORDS["answer"], tickvals=at, ticktext=ticks, showgrid=False, tickangle=-45 if size > 3 else 0)
+    x = _axis(WORDS["answer"], tickvals=at, ticktext=ticks, showgrid=False, tickangle=-45 if slanted else 0)
     y = _axis(WORDS["truth"], tickvals=at, ticktext=ticks, showgrid=False, autorange="reversed")
     data = [_cells(counts, full, right) for right in (True, False)]
     return _figure(data, side, x, y)
