@@ -15,6 +15,7 @@ from tuwen.data.examples import first_picture, joined_text
 from tuwen.data.language import languages
 from tuwen.errors import DataError
 from tuwen.evaluation.predictions import Predictions
+from tuwen.preprocess.target import Target
 from tuwen.progress import Progress
 from tuwen.training.batches import outputs_of
 from tuwen.training.inputs import EncodedInput, Input
@@ -40,7 +41,7 @@ def judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Jud
     Raises:
         DataError: the dataset is not the bundle's own, and the split would give rows it was trained on to the test.
     """
-    gathered = gather(run, dataset, bundle.manifest["data"]["fold"])
+    gathered = gather(run, dataset, bundle.manifest["data"]["fold"], learn=False)
     _refuse_other_data(bundle, gathered, dataset)
     rows = gathered.rows("test")
     frame = gathered.frame[rows]
@@ -49,14 +50,14 @@ def judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Jud
         raw = raw_values(spec.use, spec.columns, frame, dataset)
         inputs[name] = make_input(name, bundle.modalities[name], raw, dataset, progress)
     outputs = outputs_of(bundle.network, inputs, progress=progress)
-    base = _base(run, gathered, rows, bundle)
+    base = base_of(run, gathered, rows, bundle.target)
     knocked = {}
     kinds = modalities_by_kind(run)
     if len(kinds) > 1:
         for kind, names in kinds.items():
-            without = outputs_of(bundle.network, inputs | {name: _absent(inputs[name]) for name in names})
-            knocked[kind] = _predictions(bundle, base, without)
-    return Judged(gathered, rows, _predictions(bundle, base, outputs), knocked)
+            without = outputs_of(bundle.network, inputs | {name: absent(inputs[name]) for name in names})
+            knocked[kind] = predictions_of(bundle.target, base, without)
+    return Judged(gathered, rows, predictions_of(bundle.target, base, outputs), knocked)
 
 
 def _refuse_other_data(bundle: Bundle, gathered: Gathered, dataset: Dataset) -> None:
@@ -71,19 +72,19 @@ def _refuse_other_data(bundle: Bundle, gathered: Gathered, dataset: Dataset) -> 
         )
 
 
-def _absent(source: Input) -> Input:
+def absent(source: Input) -> Input:
     """The same modality with nothing there."""
     arrays, _ = source.batch(np.zeros(1, np.int64))
     nothing = {name: np.zeros_like(array) for name, array in arrays.items()}
     return EncodedInput(nothing, np.zeros(1, bool), np.zeros(len(source), np.int64))
 
 
-def _base(run: Run, gathered: Gathered, rows: np.ndarray, bundle: Bundle) -> pl.DataFrame:
+def base_of(run: Run, gathered: Gathered, rows: np.ndarray, target: Target) -> pl.DataFrame:
     """``row``, ``target`` and the slices of the test rows."""
     frame = gathered.frame[rows]
     truth = gathered.truth[rows]
-    target = pl.Series("target", bundle.target.encode(truth) if run.task.use == "binary" else truth)
-    base = pl.DataFrame({"row": frame["row"], "target": target})
+    told = pl.Series("target", target.encode(truth) if run.task.use == "binary" else truth)
+    base = pl.DataFrame({"row": frame["row"], "target": told})
     texts: dict[tuple[str, ...], str] = {}  # two views of the same columns have one language
     for name, spec in run.modalities.items():
         if spec.use == "image":
@@ -103,18 +104,19 @@ def _base(run: Run, gathered: Gathered, rows: np.ndarray, bundle: Bundle) -> pl.
     return base
 
 
-def _predictions(bundle: Bundle, base: pl.DataFrame, outputs: np.ndarray) -> Predictions:
-    decoded = bundle.target.decode(outputs)
-    task: Literal["rate", "binary", "classify"] = bundle.target.task  # type: ignore[assignment]
+def predictions_of(target: Target, base: pl.DataFrame, outputs: np.ndarray) -> Predictions:
+    """Outputs of the network f32 [rows, outputs] as a table of predictions beside ``base``."""
+    decoded = target.decode(outputs)
+    task: Literal["rate", "binary", "classify"] = target.task  # type: ignore[assignment]
     frame = base.with_columns(pl.Series("prediction", decoded["prediction"]))
     if task == "binary":
         return Predictions(task, frame.with_columns(pl.Series("probability", decoded["probability"])))
     if task == "rate":
         return Predictions(task, frame.with_columns(pl.col("target").cast(pl.Float64)))
     probabilities = pl.Series(
-        "probabilities", decoded["probabilities"], dtype=pl.Array(pl.Float64, len(bundle.target.classes))
+        "probabilities", decoded["probabilities"], dtype=pl.Array(pl.Float64, len(target.classes))
     )
-    return Predictions(task, frame.with_columns(pl.col("target").cast(pl.String), probabilities), bundle.target.classes)
+    return Predictions(task, frame.with_columns(pl.col("target").cast(pl.String), probabilities), target.classes)
 
 
 def pooled(parts: list[Predictions]) -> Predictions:
