@@ -23,6 +23,8 @@ PURPOSE = {
     "train": "training and evaluating",
     "pretrained": "the encoders efficientnet-lite0, e5-small and minilm",
     "serve": "tuwen serve",
+    "audio": "sounds: WAV, FLAC and Ogg files",
+    "shape": "3D shapes: OBJ, STL and PLY files",
     "postgres": "collecting from PostgreSQL",
     "dev": "working on tuwen itself",
 }
