@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
-Kind = Literal["pixels", "tokens", "bag", "table", "vector"]
+Kind = Literal["pixels", "tokens", "bag", "table", "spectrogram", "points", "vector"]
 
 
 @dataclass(frozen=True)
