@@ -1,5 +1,6 @@
 """The fusion laws, for every registered fusion: what is absent cannot matter, order cannot, rows don't mix."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,14 +8,23 @@ from hypothesis import strategies as st
 
 from tuwen.errors import ConfigError
 from tuwen.models import FUSIONS
+from tuwen.models.tasks import Binary, Classify, Rate
+from tuwen.preprocess.target import BinaryTarget, ClassifyTarget, RateTarget
 
 WIDTHS = {"picture": 5, "text": 3, "table": 4}
 EVERY = sorted(FUSIONS.entries())
 
 
+def head(width):
+    return Binary(width, BinaryTarget(1.0, None, 0.4), target="y")
+
+
 def fusion_of(name, widths=WIDTHS, seed=0, absent="zero"):
     torch.manual_seed(seed)
-    fusion = FUSIONS.build(name, {"width": 8, "dropout": 0.5, "absent": absent}, widths).eval()
+    options = {"width": 8, "dropout": 0.5}
+    if FUSIONS.load(name).combines_answers:
+        return FUSIONS.build(name, options, widths, head).eval()
+    fusion = FUSIONS.build(name, options | {"absent": absent}, widths).eval()
     for token in sorted(fusion.tokens):
         torch.nn.init.normal_(fusion.tokens[token])
     return fusion
@@ -89,7 +99,79 @@ def test_pairwise_is_the_factorisation_machine():
     torch.testing.assert_close(fusion(vectors, present)[:, 8:], pairs)
 
 
-@pytest.mark.parametrize("name", EVERY)
+# --- Late ---------------------------------------------------------------------------------------------------------
+
+
+def late_of(task, target, fused="none"):
+    torch.manual_seed(0)
+    widths = {"picture": 5, "text": 3}
+    return FUSIONS.build("late", {"fused": fused}, widths, lambda width: task(width, target, target="y")).eval()
+
+
+def test_late_trusts_the_member_that_is_right():
+    """One member knows the class, one is as loud and knows nothing: out of fold, the weights find out."""
+    fusion, rng = late_of(Classify, ClassifyTarget(("a", "b", "c"), (1, 1, 1))), np.random.default_rng(0)
+    truth = torch.from_numpy(rng.integers(0, 3, 900))
+    knows = torch.nn.functional.one_hot(truth, 3) * 3.0 + torch.from_numpy(rng.normal(size=(900, 3))).float()
+    noise = torch.from_numpy(rng.normal(0, 3, (900, 3))).float()
+    there = {m: torch.ones(900, dtype=torch.bool) for m in ("picture", "text")}
+    task = Classify(3, ClassifyTarget(("a", "b", "c"), (1, 1, 1)), target="y")
+    fusion.fit_combination(torch.stack([noise, knows], dim=1), there, truth, task)
+    assert fusion.temperature[0] > 10 > 1 > fusion.temperature[1]  # noise is cooled down to nothing, knowledge is not
+    with torch.no_grad():
+        combined = fusion._combined(torch.stack([noise, knows], dim=1), fusion.there(there))
+    assert float(task.loss(combined, truth)) <= float(task.loss(knows / fusion.temperature[1], truth)) + 1e-3
+
+
+def test_late_is_no_worse_than_its_best_member_and_calibrated_when_one_is_left():
+    rng = np.random.default_rng(1)
+    target = BinaryTarget(1.0, None, 0.5)
+    fusion, task = late_of(Binary, target), Binary(1, target, target="y")
+    truth = torch.from_numpy(rng.integers(0, 2, 2000)).float()
+    members = [(truth * 2 - 1) * s + torch.from_numpy(rng.normal(0, 1, 2000)).float() for s in (1.0, 0.7)]
+    answers = torch.stack([3 * m for m in members], dim=1).unsqueeze(2)  # both far too sure of themselves
+    there = {m: torch.ones(2000, dtype=torch.bool) for m in ("picture", "text")}
+    fusion.fit_combination(answers, there, truth, task)
+
+    def loss_of(present):
+        with torch.no_grad():
+            return float(task.loss(fusion._combined(answers, fusion.there(present)), truth))
+
+    both = loss_of(there)
+    alone = [float(task.loss(answers[:, i] / best, truth)) for i, best in enumerate(fusion.temperature)]
+    assert both < min(alone)
+    one = there | {"text": torch.zeros(2000, dtype=torch.bool)}
+    left = loss_of(one)
+    assert left == pytest.approx(alone[0], rel=1e-5)
+
+
+def test_late_rates_by_a_weighted_mean():
+    fusion, task = late_of(Rate, RateTarget(1, 5, 3)), Rate(1, RateTarget(1, 5, 3), target="y")
+    truth = torch.linspace(1, 5, 500)
+    noisy = truth + torch.sin(torch.arange(500.0)) * 2
+    there = {m: torch.ones(500, dtype=torch.bool) for m in ("picture", "text")}
+    answers = torch.stack([noisy, truth + 0.1 * torch.cos(torch.arange(500.0))], dim=1).unsqueeze(2)
+    fusion.fit_combination(answers, there, truth, task)
+    with torch.no_grad():
+        combined = fusion._combined(answers, fusion.there(there)).squeeze(1)
+    torch.testing.assert_close(combined, (answers.squeeze(2) * fusion.weight).sum(dim=1))
+    assert fusion.weight[1] > 0.8
+
+
+def test_late_members_learn_apart():
+    """No member's loss moves another's head; the fused one learns beside them."""
+    fusion = late_of(Binary, BinaryTarget(1.0, None, 0.5), fused="concat").train()
+    vectors = {"picture": torch.randn(4, 5), "text": torch.randn(4, 3)}
+    there = {m: torch.ones(4, dtype=torch.bool) for m in vectors}
+    task = Binary(1, BinaryTarget(1.0, None, 0.5), target="y")
+    answers = fusion.for_loss(vectors, there, task)
+    assert answers.shape == (4, 3, 1)
+    task.loss(answers[:, 0], torch.ones(4)).backward()
+    assert fusion.heads["picture"].dense.weight.grad is not None
+    assert not fusion.heads["text"].dense.weight.grad.any() and not fusion.together_head.dense.weight.grad.any()
+
+
+@pytest.mark.parametrize("name", [n for n in EVERY if not FUSIONS.load(n).combines_answers])
 def test_a_learned_token_stands_for_what_is_absent(name):
     fusion = fusion_of(name, absent="learned")
     vectors, present = drawn(2)

@@ -23,7 +23,16 @@ FUSIONS = Registry(
         "gated": ("tuwen.models.fusion:Gated", "every row weighs its modalities, number by number"),
         "attention": ("tuwen.models.fusion:Attention", "a transformer over one token a modality"),
         "low-rank": ("tuwen.models.fusion:LowRank", "products of all modalities, through few factors"),
+        "late": ("tuwen.models.late:Late", "each modality answers alone; calibrated and combined out of fold"),
         "pairwise": ("tuwen.models.fusion:Pairwise", "sum and products of every pair (factorisation machine)"),
+    },
+)
+
+GENERATORS = Registry(
+    "generator",
+    {
+        "impute": ("tuwen.models.generator:Impute", "fills an absent modality from those that are there"),
+        "augment": ("tuwen.models.generator:Augment", "makes vectors of all modalities for rare classes"),
     },
 )
 

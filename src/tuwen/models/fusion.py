@@ -6,7 +6,7 @@ cannot; rows don't mix.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +25,12 @@ class Fusion(nn.Module):
 
     A concrete fusion takes ``(widths, *, options)`` with ``widths`` the width of each modality's vector, and sets
     :attr:`width`.
+
+    Attributes:
+        combines_answers: whether it takes a head too, ``(widths, head, *, options)``, and gives the answers themselves.
     """
 
+    combines_answers: ClassVar[bool] = False
     width: int
 
     def __init__(self, widths: dict[str, int], absent: Absent = "zero") -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 import torch
@@ -19,21 +20,63 @@ class Task(nn.Module):
 
     A concrete task takes ``(width, fitted, *, target, options)``: ``target`` is the column of truth, ``fitted`` what
     was learned about it by :meth:`fit`. ``loss`` is the mean over the batch.
+
+    Attributes:
+        probabilistic: whether the outputs are scores of probabilities, which a temperature can calibrate.
+        temperature: what the scores are divided by; 1 until :meth:`calibrate`.
+        replaces_fusion: whether it takes ``widths`` of the modalities and makes the whole ``model(encoders)`` itself.
     """
+
+    replaces_fusion: ClassVar[bool] = False
+    probabilistic: ClassVar[bool] = True
+    temperature: Tensor
 
     def __init__(self, width: int, fitted: Target) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, fitted.outputs)
+        self.outputs = fitted.outputs
+        self.dense: nn.Module = nn.Linear(width, fitted.outputs)
+        self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, fused: Tensor) -> Tensor:  # [batch, width] -> [batch, outputs]
-        return self.dense(fused)
+        return self.dense(fused) / self.temperature
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         raise NotImplementedError
 
+    def calibrate(self, outputs: Tensor, targets: Tensor) -> float:
+        """Divide all later outputs by the T that makes the loss of these unseen ones smallest (Guo et al., 2017).
+
+        The order of the answers stays. Returns T.
+        """
+        found = best_temperature(outputs, targets, self.loss)
+        self.temperature.mul_(found)
+        return found
+
+
+def best_temperature(outputs: Tensor, targets: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> float:
+    """The T for which ``loss(outputs / T, targets)`` is smallest, between 1/20 and 20."""
+    size = torch.zeros((), requires_grad=True)
+    minimise(lambda: loss(outputs / size.exp(), targets), [size])
+    return float(size.detach().exp().clamp(0.05, 20.0))
+
+
+def minimise(loss: Callable[[], Tensor], parameters: list[Tensor]) -> None:
+    """Few parameters to where ``loss`` is smallest, by L-BFGS on all rows at once."""
+    optimiser = torch.optim.LBFGS(parameters, lr=0.5, max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        value = loss()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+
 
 class Rate(Task):
     """A number by linear regression; squared error (or Huber's, which forgives outliers)."""
+
+    probabilistic: ClassVar[bool] = False
 
     def __init__(
         self, width: int, fitted: RateTarget, *, target: str, loss: Literal["squared", "huber"] = "squared"

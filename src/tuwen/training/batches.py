@@ -25,6 +25,10 @@ class Examples:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def take(self, rows: np.ndarray) -> Examples:
+        """The rows at these positions, sharing memory."""
+        return Examples({name: source.take(rows) for name, source in self.inputs.items()}, self.targets[rows])
+
     def lengths(self) -> np.ndarray | None:
         """Tokens of each row's longest text, when texts are in memory: rows alike in length make cheap batches."""
         counts = [

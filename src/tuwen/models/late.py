@@ -1,0 +1,162 @@
+"""Late fusion: every modality answers alone, and the answers are calibrated and combined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tuwen.models import FUSIONS
+from tuwen.models.fusion import Fusion
+from tuwen.models.tasks import Task, best_temperature, minimise
+from tuwen.registry import Count, Share
+
+MOST_ROWS = 20_000  # that the combination is fitted on; it has a dozen numbers
+SUBSETS = 64  # of the members that it is fitted for
+
+
+class Late(Fusion):
+    """g(Σ wᵢ zᵢ / Tᵢ): one head a modality, weights and temperatures learned out of fold.
+
+    Each modality learns as if it were alone. Then the train part is cut into ``folds``; what the heads answer on rows
+    they did not see fits one temperature a head (Guo et al., 2017) and one weight (stacking: Wolpert, 1992), for every
+    subset of modalities that may be there. Classes are combined as the weighted geometric mean of their probabilities.
+
+    Args:
+        fused: a fusion that answers as one more member, so that the ensemble holds the fused model beside the
+            unimodal ones; ``none`` leaves it out.
+        width: of that fusion.
+        folds: trainings on the rest of the train part that give the out-of-fold answers.
+    """
+
+    combines_answers: ClassVar[bool] = True
+    temperature: Tensor
+    weight: Tensor
+    sharpness: Tensor
+
+    def __init__(
+        self,
+        widths: dict[str, int],
+        head: Callable[[int], Task],
+        *,
+        fused: str = "none",
+        width: Count = 64,
+        dropout: Share = 0.0,
+        folds: Annotated[int, Field(ge=2, le=20)] = 5,
+    ) -> None:
+        super().__init__(widths)
+        self.folds = folds
+        self.heads = nn.ModuleDict({m: head(w) for m, w in self.widths.items()})
+        self.dropout = nn.Dropout(dropout)
+        self.together: Fusion | None = None
+        if fused != "none":
+            self.together = FUSIONS.build(fused, {"width": width, "dropout": dropout}, widths)
+            assert self.together is not None
+            self.together_head = head(self.together.width)
+        self.members = len(self.heads) + (self.together is not None)
+        (first, *_) = self.heads.values()
+        assert isinstance(first, Task)
+        self.width = first.outputs
+        self.register_buffer("temperature", torch.ones(self.members))
+        self.register_buffer("weight", torch.full((self.members,), 1.0 / self.members))
+        self.register_buffer("sharpness", torch.ones(self.members))  # how much surer n members are than their mean
+
+    def forward(self, vectors: dict[str, Tensor], present: dict[str, Tensor]) -> Tensor:
+        return self._combined(self.answers(vectors, present), self.there(present))  # [batch, outputs]
+
+    def answers(self, vectors: dict[str, Tensor], present: dict[str, Tensor]) -> Tensor:
+        """What each member answers alone: f32 [batch, members, outputs]."""
+        filled, _ = self.filled(vectors, present)
+        found = [self.heads[m](self.dropout(filled[m])) for m in self.widths]
+        if self.together is not None:
+            found.append(self.together_head(self.together(vectors, present)))
+        return torch.stack(found, dim=1)
+
+    def there(self, present: dict[str, Tensor]) -> Tensor:
+        """Whose answer counts: bool [batch, members]."""
+        found = torch.stack([present[m] for m in self.widths], dim=1)
+        return found if self.together is None else torch.cat([found, found.any(dim=1, keepdim=True)], dim=1)
+
+    def for_loss(self, vectors: dict[str, Tensor], present: dict[str, Tensor], task: nn.Module) -> Tensor:
+        return self.answers(vectors, present)
+
+    def loss(self, outputs: Tensor, targets: Tensor, present: dict[str, Tensor], task: Any) -> Tensor:
+        """The sum of the members' losses, each over the rows where it has something to say."""
+        there = self.there(present)
+        total = outputs.sum() * 0.0  # a batch in which nothing is there still has a gradient: zero
+        for i in range(self.members):
+            rows = there[:, i]
+            if rows.any():
+                total = total + task.loss(outputs[rows, i], targets[rows])
+        return total
+
+    def fit_combination(self, answers: Tensor, present: dict[str, Tensor], targets: Tensor, task: Any) -> None:
+        """Temperatures, then weights and sharpness, from answers f32 [rows, members, outputs] on unseen rows."""
+        rows = slice(None, None, -(-len(targets) // MOST_ROWS))
+        answers, targets, there = answers[rows], targets[rows], self.there(present)[rows]
+        if task.probabilistic:
+            for i in range(self.members):
+                known = there[:, i]
+                if known.any():
+                    self.temperature[i] = best_temperature(answers[known, i], targets[known], task.loss)
+        self._fit_weights(answers, there, targets, task)
+
+    def _fit_weights(self, answers: Tensor, there: Tensor, targets: Tensor, task: Any) -> None:
+        weight = torch.zeros(self.members, requires_grad=True)
+        sharpness = torch.zeros(self.members, requires_grad=True)
+        masks = [mask for mask in (there & subset for subset in self._subsets()) if mask.any()]
+
+        def loss() -> Tensor:
+            total = torch.zeros(())
+            for mask in masks:
+                known = mask.any(dim=1)
+                sure = (
+                    torch.cat([torch.ones(1), sharpness[1:].exp()]) if task.probabilistic else torch.ones_like(weight)
+                )
+                combined = self._mixed(answers[known], mask[known], weight.softmax(0), sure)
+                total = total + task.loss(combined, targets[known])
+            return total / len(masks) + 1e-3 * (weight**2).sum()  # a tie is an even one
+
+        minimise(loss, [weight, sharpness])
+        self.weight.copy_(weight.detach().softmax(0))
+        if task.probabilistic:
+            self.sharpness[1:] = sharpness.detach()[1:].exp()
+
+    def _subsets(self) -> list[Tensor]:
+        """Which members may be left, bool [members] each: all of them, then the larger subsets first.
+
+        The fused member is left whenever a modality is.
+        """
+        modalities, found = len(self.heads), []
+        for size in range(modalities, 0, -1):
+            for chosen in combinations(range(modalities), size):
+                mask = torch.zeros(self.members, dtype=torch.bool)
+                mask[list(chosen)] = True
+                mask[modalities:] = size == modalities  # its answers were given with everything there
+                found.append(mask)
+        return found[:SUBSETS]
+
+    def _combined(self, answers: Tensor, there: Tensor) -> Tensor:
+        return self._mixed(answers, there, self.weight, self.sharpness)
+
+    def _mixed(self, answers: Tensor, there: Tensor, weight: Tensor, sharpness: Tensor) -> Tensor:
+        """Answers [batch, members, outputs] of those that are ``there`` → one [batch, outputs]."""
+        scores = answers / self.temperature.view(1, -1, 1)
+        if self.width > 1:
+            scores = functional.log_softmax(scores, dim=2)
+        share = there * weight
+        share = share / share.sum(dim=1, keepdim=True).clamp(min=1e-9)
+        count = there.sum(dim=1)
+        sure = sharpness[(count - 1).clamp(min=0)].unsqueeze(1)
+        mixed = sure * (share.unsqueeze(2) * scores).sum(dim=1)
+        return torch.where(count.unsqueeze(1) > 0, mixed, self._nothing(mixed))
+
+    def _nothing(self, like: Tensor) -> Tensor:
+        """The answer where nothing is there: what the heads say of a zero vector."""
+        biases = [head.dense.bias for head in self.heads.values()]  # type: ignore[union-attr]
+        return torch.stack(biases).mean(dim=0).to(like.dtype).expand_as(like)  # type: ignore[arg-type]

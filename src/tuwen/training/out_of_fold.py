@@ -1,0 +1,120 @@
+"""Answers on rows that were not trained on: what a late fusion is combined by."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from tuwen.models.late import Late
+from tuwen.models.model import Model
+from tuwen.progress import Progress, Silent, Within
+from tuwen.training.batches import Augment, Examples, Network, outputs_of
+from tuwen.training.checkpoint import write_tensors
+from tuwen.training.loop import Settings, to_tensors, train
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How the train part is cut, and what the trainings on its pieces share.
+
+    Attributes:
+        groups: int [rows]; rows of one group (equal content) stay on one side.
+        folder: where each piece keeps its checkpoint and, when it is done, its answers.
+        fingerprint: of the run and the data; what lies in ``folder`` under another one is made anew.
+    """
+
+    groups: np.ndarray
+    folder: Path
+    fingerprint: str
+
+    def folds(self, count: int, seed: int) -> np.ndarray:
+        """int [rows]: the piece of each row."""
+        distinct, place = np.unique(self.groups, return_inverse=True)
+        piece = np.random.default_rng([seed, count]).permutation(len(distinct)) % count
+        return np.asarray(piece[place])
+
+
+def fit_late(
+    model: Model,
+    training: Examples,
+    validation: Examples | None,
+    settings: Settings,
+    *,
+    seed: int,
+    cut: Cut,
+    augment: Mapping[str, Augment] | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Set temperatures and weights of ``model.fusion`` from out-of-fold answers; its other parameters stay as they are.
+
+    Args:
+        model: untrained; each piece starts from a copy of it.
+
+    Raises:
+        KeyboardInterrupt: the finished pieces and a checkpoint of the running one are kept.
+    """
+    fusion = model.fusion
+    assert isinstance(fusion, Late)
+    folds = cut.folds(fusion.folds, seed)
+    answers = np.zeros((len(training), fusion.members, fusion.width), np.float32)
+    for fold in range(fusion.folds):
+        held = np.flatnonzero(folds == fold)
+        shown = Within(progress or Silent(), f"out of fold {fold + 1} of {fusion.folds}")
+        if len(held):
+            answers[held] = _piece(model, training, held, validation, settings, seed, cut, fold, augment, shown)
+    present = {m: torch.from_numpy(source.batch(np.arange(len(training)))[1]) for m, source in training.inputs.items()}
+    fusion.fit_combination(torch.from_numpy(answers), present, torch.from_numpy(training.targets), model.task)
+
+
+def _piece(
+    model: Model,
+    training: Examples,
+    held: np.ndarray,
+    validation: Examples | None,
+    settings: Settings,
+    seed: int,
+    cut: Cut,
+    fold: int,
+    augment: Mapping[str, Augment] | None,
+    progress: Progress,
+) -> np.ndarray:
+    """The members' answers f32 [held, members, outputs] of a model trained on the other rows."""
+    name = f"{cut.fingerprint}-{fold}"
+    done = cut.folder / f"answers-{fold}-{cut.fingerprint[:16]}.safetensors"
+    if done.is_file():
+        return np.asarray(load_file(done)["answers"].numpy())
+    rest = np.setdiff1d(np.arange(len(training)), held)
+    piece = copy.deepcopy(model)
+    train(
+        piece,
+        training.take(rest),
+        validation,
+        settings,
+        seed=seed,
+        augment=augment,
+        checkpoint=cut.folder / f"checkpoint-{fold}.safetensors",
+        fingerprint=name,
+        progress=progress,
+    )
+    found = outputs_of(_members(piece), training.take(held).inputs, progress=progress)
+    cut.folder.mkdir(parents=True, exist_ok=True)
+    write_tensors({"answers": torch.from_numpy(found)}, done)
+    return found
+
+
+def _members(model: Model) -> Network:
+    """A late fusion's answers before they are combined."""
+
+    @torch.inference_mode()
+    def network(arrays: dict[str, dict[str, np.ndarray]], present: dict[str, np.ndarray]) -> np.ndarray:
+        model.eval()
+        found: np.ndarray = model.for_loss(*to_tensors(arrays, present, torch.device("cpu"))).float().numpy()
+        return found
+
+    return network
