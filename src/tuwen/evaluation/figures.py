@@ -57,12 +57,14 @@ def short(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.5g}")
 
 
-def _axis(title: Text | None = None, **more: Any) -> dict[str, Any]:
-    axis: dict[str, Any] = {"zeroline": False, "automargin": True, "fixedrange": True, "ticks": "", **more}
-    return axis | ({"title": {"text": words(title), "standoff": 8, "font": {"size": 13}}} if title else {})
+def axis(title: Text | None = None, **more: Any) -> dict[str, Any]:
+    """A plotly axis in the style of the page."""
+    plain: dict[str, Any] = {"zeroline": False, "automargin": True, "fixedrange": True, "ticks": "", **more}
+    return plain | ({"title": {"text": words(title), "standoff": 8, "font": {"size": 13}}} if title else {})
 
 
-def _figure(data: list[dict[str, Any]], height: int, x: Plain, y: Plain, **layout: Any) -> Figure:
+def figure_of(data: list[dict[str, Any]], height: int, x: Plain, y: Plain, **layout: Any) -> Figure:
+    """Traces and axes as a figure of ``height`` pixels."""
     plain = {"height": height, "margin": {"l": 8, "r": 12, "t": 8, "b": 8}, "showlegend": False, "dragmode": False}
     return {"data": data, "layout": {**plain, "xaxis": x, "yaxis": y, **layout}}
 
@@ -70,7 +72,8 @@ def _figure(data: list[dict[str, Any]], height: int, x: Plain, y: Plain, **layou
 LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
 
 
-def _whiskers(found: Sequence[Plain], scale: float) -> dict[str, Any]:
+def whiskers(found: Sequence[Plain], scale: float) -> dict[str, Any]:
+    """The intervals around the values, as plotly's error bars."""
     up = [0 if f["high"] is None else short(max(0.0, f["high"] - f["value"]) * scale) for f in found]
     down = [0 if f["low"] is None else short(max(0.0, f["value"] - f["low"]) * scale) for f in found]
     return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 2, "width": 0}
@@ -86,7 +89,7 @@ def _dots(
         "name": words(text),
         "x": [short(f["value"] * scale) for f in found],
         "y": list(at),
-        "error_x": _whiskers(found, scale) | {"color": colour},
+        "error_x": whiskers(found, scale) | {"color": colour},
         "marker": {"size": 9, "color": colour},
         "customdata": list(hover),
         "hovertemplate": f"%{{customdata}}: %{{x}}{unit}<extra></extra>",
@@ -116,9 +119,9 @@ def systems(report: Plain, metric: str) -> Figure | None:
     ]
     percent = METRICS[metric].percent
     reach = [short(low * 100), short(high * 100)] if percent else [short(low), short(high)]
-    x = _axis(ticksuffix="%" if percent else "", nticks=6, range=reach)
-    y = _axis(tickvals=at, ticktext=labels, range=[-0.6, len(labels) - 0.4], showgrid=False)
-    return _figure(data, 56 + 34 * len(labels), x, y, annotations=beyond)
+    x = axis(ticksuffix="%" if percent else "", nticks=6, range=reach)
+    y = axis(tickvals=at, ticktext=labels, range=[-0.6, len(labels) - 0.4], showgrid=False)
+    return figure_of(data, 56 + 34 * len(labels), x, y, annotations=beyond)
 
 
 def _focus(report: Plain, metric: str) -> tuple[float, float]:
@@ -159,10 +162,10 @@ def slice_dots(report: Plain, column: str) -> Figure | None:
     percent = METRICS[metric].percent
     overall = short(report["metrics"][metric]["value"] * (100 if percent else 1))
     line = {"type": "line", "x0": overall, "x1": overall, "yref": "paper", "y0": 0, "y1": 1}
-    y = _axis(tickvals=at, ticktext=labels, range=[-0.7, len(rows) - 0.4], showgrid=False)
-    x = _axis(METRIC_NAMES[metric], ticksuffix="%" if percent else "", nticks=6)
+    y = axis(tickvals=at, ticktext=labels, range=[-0.7, len(rows) - 0.4], showgrid=False)
+    x = axis(METRIC_NAMES[metric], ticksuffix="%" if percent else "", nticks=6)
     shapes = [line | {"line": {"color": BLUE, "width": 1, "dash": "dot"}}]
-    return _figure(data, 104 + 40 * len(rows), x, y, shapes=shapes, showlegend=len(data) > 1, legend=LEGEND)
+    return figure_of(data, 104 + 40 * len(rows), x, y, shapes=shapes, showlegend=len(data) > 1, legend=LEGEND)
 
 
 def confusion_classes(confusion: Plain, most: int = MOST_CLASSES) -> list[int]:
@@ -196,10 +199,10 @@ def confusion_matrix(confusion: Plain) -> Figure:
         ticks.append(words(WORDS["others"]))
     slanted = size > 3 or any(isinstance(tick, str) and width(tick) > 40 // size for tick in ticks)
     side, at = 190 + (44 if size <= 12 else 28) * size, list(range(size))
-    x = _axis(WORDS["answer"], tickvals=at, ticktext=ticks, showgrid=False, tickangle=-45 if slanted else 0)
-    y = _axis(WORDS["truth"], tickvals=at, ticktext=ticks, showgrid=False, autorange="reversed")
+    x = axis(WORDS["answer"], tickvals=at, ticktext=ticks, showgrid=False, tickangle=-45 if slanted else 0)
+    y = axis(WORDS["truth"], tickvals=at, ticktext=ticks, showgrid=False, autorange="reversed")
     data = [_cells(counts, full, right) for right in (True, False)]
-    return _figure(data, side, x, y)
+    return figure_of(data, side, x, y)
 
 
 def _cells(counts: list[list[int]], labels: list[str], right: bool) -> dict[str, Any]:
@@ -256,15 +259,15 @@ def reliability(report: Plain) -> Figure:
     margin = 0.03 * (high - low)
     reach, diagonal = [low - margin, high + margin], _diagonal(low, high)
     if not percent:  # bins of equally many rows: bars would all be the same
-        return _figure([diagonal, dots], 400, _axis(WORDS["predicted"], range=reach), _axis(WORDS["actual"]))
+        return figure_of([diagonal, dots], 400, axis(WORDS["predicted"], range=reach), axis(WORDS["actual"]))
     bars = {"type": "bar", "y": rows, "yaxis": "y2", "marker": {"color": GREY}, "width": 9, "opacity": 0.7}
     bars |= {"x": [50 * (b["low"] + b["high"]) for b in bins], "hovertemplate": "n = %{y:,}<extra></extra>"}
-    return _figure(
+    return figure_of(
         [diagonal, bars, dots],
         420,
-        _axis(WORDS["says"], range=reach, ticksuffix="%", anchor="y2"),
-        _axis(WORDS["happens"], range=reach, ticksuffix="%", domain=[0.27, 1]),
-        yaxis2=_axis(WORDS["rows"], domain=[0, 0.2], nticks=3),
+        axis(WORDS["says"], range=reach, ticksuffix="%", anchor="y2"),
+        axis(WORDS["happens"], range=reach, ticksuffix="%", domain=[0.27, 1]),
+        yaxis2=axis(WORDS["rows"], domain=[0, 0.2], nticks=3),
     )
 
 
@@ -280,13 +283,13 @@ def predicted_actual(regression: Plain) -> Figure:
         box |= {"lowerfence": [short(g["low"]) for g in groups], "upperfence": [short(g["high"]) for g in groups]}
         box |= {"fillcolor": "rgba(74,123,234,0.18)", "hoverinfo": "y"}
         data = [_diagonal(min(targets), max(targets)), box]
-        x = _axis(WORDS["actual"], tickvals=targets) if len(targets) <= 12 else _axis(WORDS["actual"])
-        return _figure(data, 380, x, _axis(WORDS["predicted"]))
+        x = axis(WORDS["actual"], tickvals=targets) if len(targets) <= 12 else axis(WORDS["actual"])
+        return figure_of(data, 380, x, axis(WORDS["predicted"]))
     actual, predicted = zip(*regression["points"], strict=True)
     dots: Figure = {"type": "scatter", "mode": "markers", "x": list(actual), "y": list(predicted)}
     dots |= {"marker": {"size": 5, "color": BLUE, "opacity": 0.4}, "hovertemplate": "%{x} → %{y}<extra></extra>"}
     data = [_diagonal(_least([*actual, *predicted]), _most([*actual, *predicted])), dots]
-    return _figure(data, 380, _axis(WORDS["actual"]), _axis(WORDS["predicted"]))
+    return figure_of(data, 380, axis(WORDS["actual"]), axis(WORDS["predicted"]))
 
 
 def residuals(regression: Plain) -> Figure:
@@ -304,7 +307,7 @@ def residuals(regression: Plain) -> Figure:
         "y1": 1,
         "line": {"color": GREY, "dash": "dash"},
     }
-    return _figure([bars], 380, _axis(WORDS["residual"]), _axis(WORDS["rows"]), bargap=0.06, shapes=[line])
+    return figure_of([bars], 380, axis(WORDS["residual"]), axis(WORDS["rows"]), bargap=0.06, shapes=[line])
 
 
 def curves(history: Sequence[Plain]) -> list[tuple[Text, Figure]]:
@@ -331,7 +334,7 @@ def curves(history: Sequence[Plain]) -> list[tuple[Text, Figure]]:
                 line |= {"line": {"color": colour, "width": 2}, "marker": {"size": 5, "color": colour}}
                 data.append(line)
         whole = {"tickformat": "d", "nticks": min(10, len(epochs) + 1)}
-        figure = _figure(data, 300, _axis(WORDS["epoch"], **whole), _axis(), showlegend=True, legend=LEGEND)
+        figure = figure_of(data, 300, axis(WORDS["epoch"], **whole), axis(), showlegend=True, legend=LEGEND)
         charts.append((label(measure, {**METRIC_NAMES, "loss": WORDS["loss"]}), figure))
     return charts
 

@@ -6,15 +6,14 @@ import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from tuwen.evaluation import figures, verdict
 from tuwen.evaluation.metrics import METRICS
+from tuwen.evaluation.page import chart, page, quantity, spelt, words_of
 from tuwen.evaluation.words import (
     COSTS,
     METRIC_MEANINGS,
@@ -54,20 +53,11 @@ def render(
     Returns:
         HTML that loads nothing from anywhere: plotly.js is inside.
     """
-    from plotly.offline import get_plotlyjs
-
-    templates = Path(__file__).parent / "templates"
-    environment = Environment(
-        loader=FileSystemLoader(templates),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(t=_words, say=_both, heading=baseline_heading, thing=thing)
     charts: dict[str, figures.Figure] = {}
     context = {
         "report": report,
+        "name": report["name"],
+        "title": WORDS["title"],
         "hero": _hero(report),
         "metrics": _metrics(report),
         "glossary": [(METRIC_NAMES[metric], METRIC_MEANINGS[metric]) for metric in report["metrics"]],
@@ -79,39 +69,20 @@ def render(
         "calibration": _calibration(report, charts),
         "regression": _regression(report, charts),
         "curves": [
-            (title, _chart(charts, f"curve-{i}", figure))
+            (title, chart(charts, f"curve-{i}", figure))
             for i, (title, figure) in enumerate(figures.curves(report["history"]))
         ],
         "worst": _worst(report, pictures or {}, texts or {}),
-        "cost": [(label(key, COSTS), _quantity(key, value)) for key, value in report["cost"].items()],
-        "provenance": [(label(key, PROVENANCE), _spelt(value)) for key, value in report["provenance"].items()],
+        "cost": [(label(key, COSTS), quantity(key, value)) for key, value in report["cost"].items()],
+        "provenance": [(label(key, PROVENANCE), spelt(value)) for key, value in report["provenance"].items()],
         "run": yaml.safe_dump(dict(report["run"]), allow_unicode=True, sort_keys=False) if report["run"] else "",
         "bootstrap": _bootstrap(report),
         "few_rows": figures.FEW_ROWS,
         "confidence": f"{100 * report['bootstrap']['confidence']:g}",
-        "charts": charts,
-        "plotly": Markup(get_plotlyjs()),  # noqa: S704  # the wheel's own file, put into a script element
+        "heading": baseline_heading,
+        "thing": thing,
     }
-    return environment.get_template("report.html.j2").render(context)
-
-
-# --- Words --------------------------------------------------------------------------------------------------------
-
-
-def _both(text: Text) -> Markup:
-    """Both languages as elements of which the page shows one."""
-    if text[0] == text[1]:
-        return Markup("{}").format(text[0])
-    return Markup('<span class="t" lang="en">{}</span><span class="t" lang="zh">{}</span>').format(*text)
-
-
-def _words(key: str, **values: Any) -> Markup:
-    """The words for ``key`` with ``values`` put in; a value may itself be a text in both languages."""
-    sides = []
-    for i in (0, 1):
-        chosen = {name: value[i] if isinstance(value, tuple) else value for name, value in values.items()}
-        sides.append(WORDS[key][i].format(**chosen))
-    return _both((sides[0], sides[1]))
+    return page("report.html.j2", context, charts)
 
 
 def _cell(found: Plain | None, metric: str) -> dict[str, Any]:
@@ -142,8 +113,8 @@ def _hero(report: Plain) -> dict[str, Any]:
     task = {"rate": "task_rate", "binary": "task_binary", "classify": "task_classify"}[report["task"]]
     classes = len(report["confusion"]["labels"]) if report["confusion"] else 0
     return {
-        "task": _words(task, classes=classes),
-        "rows": _words("test_rows", rows=f"{report['rows']:,}"),
+        "task": words_of(task, classes=classes),
+        "rows": words_of("test_rows", rows=f"{report['rows']:,}"),
         "metric": METRIC_NAMES[primary],
         "lower": not METRICS[primary].greater_is_better,
         "time": re.sub(r"(?<=\d)T(?=\d)", " ", str(report["provenance"].get("time") or "")).replace("+00:00", " UTC"),
@@ -175,7 +146,7 @@ def _systems(report: Plain, charts: dict[str, figures.Figure]) -> list[tuple[Tex
     names = dict.fromkeys((report["primary"], *CHARTED[report["task"]]))
     drawn = [(metric, figures.systems(report, metric)) for metric in names]
     return [
-        (METRIC_NAMES[metric], METRICS[metric].greater_is_better, _chart(charts, f"systems-{metric}", figure))
+        (METRIC_NAMES[metric], METRICS[metric].greater_is_better, chart(charts, f"systems-{metric}", figure))
         for metric, figure in drawn
         if figure
     ]
@@ -253,7 +224,7 @@ def _slices(report: Plain, charts: dict[str, figures.Figure]) -> list[dict[str, 
                 "name": (title[0][:1].upper() + title[0][1:], title[1]),
                 "metrics": [METRIC_NAMES[metric] for metric in metrics],
                 "rows": rows,
-                "chart": _chart(charts, f"slice-{len(sections)}", figure) if figure else None,
+                "chart": chart(charts, f"slice-{len(sections)}", figure) if figure else None,
             }
         )
     return sections
@@ -267,7 +238,7 @@ def _confusion(report: Plain, charts: dict[str, figures.Figure]) -> dict[str, An
     wrong = sorted((cell for cell in found["cells"] if cell[0] != cell[1]), key=lambda cell: -cell[2])
     pairs = [(labels[t], labels[a], n, verdict.number(n / classes[t]["rows"], True)) for t, a, n in wrong[:10]]
     return {
-        "chart": _chart(charts, "confusion", figures.confusion_matrix(found)),
+        "chart": chart(charts, "confusion", figures.confusion_matrix(found)),
         "shown": len(figures.confusion_classes(found)),
         "pairs": pairs if len(labels) > 2 else [],
         "classes": [
@@ -284,7 +255,7 @@ def _calibration(report: Plain, charts: dict[str, figures.Figure]) -> dict[str, 
         low, high = found["observed_low"], found["observed_high"]
         came = {"value": verdict.measured(found["observed"], percent), "span": verdict.span(low, high, percent)}
         rows.append((verdict.measured(found["predicted"], percent), came, found["rows"]))
-    return {"chart": _chart(charts, "calibration", figures.reliability(report)), "rows": rows}
+    return {"chart": chart(charts, "calibration", figures.reliability(report)), "rows": rows}
 
 
 def _regression(report: Plain, charts: dict[str, figures.Figure]) -> dict[str, Any] | None:
@@ -292,8 +263,8 @@ def _regression(report: Plain, charts: dict[str, figures.Figure]) -> dict[str, A
     if found is None:
         return None
     return {
-        "chart": _chart(charts, "predicted", figures.predicted_actual(found)),
-        "residuals": _chart(charts, "residuals", figures.residuals(found)),
+        "chart": chart(charts, "predicted", figures.predicted_actual(found)),
+        "residuals": chart(charts, "residuals", figures.residuals(found)),
         "note": "regression_note" if found["by_target"] else "regression_points",
     }
 
@@ -324,44 +295,7 @@ def _bootstrap(report: Plain) -> Markup:
     groups = used["groups"]
     english, chinese = WORDS["by_rows"] if groups is None else WORDS["by_groups"]
     unit = (english.format(groups=groups), chinese.format(groups=groups))
-    return _words("bootstrap", samples=f"{used['samples']:,}", unit=unit, seed=used["seed"])
-
-
-# --- Parts --------------------------------------------------------------------------------------------------------
-
-
-def _chart(charts: dict[str, figures.Figure], key: str, figure: figures.Figure) -> str:
-    charts[key] = figure
-    return key
-
-
-def _spelt(value: Any) -> str:
-    """A plain value on one line: ``train 800, test 200``."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_spelt(inner)}" for key, inner in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_spelt, value))
-    return "–" if value is None else str(value)
-
-
-def _quantity(key: str, value: Any) -> Text:
-    """A cost with the unit that its name ends in."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return (str(value), str(value))
-    if key.endswith("_seconds"):
-        minutes, seconds = divmod(round(value), 60)
-        hours, minutes = divmod(minutes, 60)
-        if hours:
-            return (f"{hours} h {minutes} min", f"{hours} 小时 {minutes} 分")
-        if minutes:
-            return (f"{minutes} min {seconds} s", f"{minutes} 分 {seconds} 秒")
-        return (f"{value:.3g} s", f"{value:.3g} 秒")
-    for ending, unit in (("_ms", "ms"), ("_mb", "MB"), ("_gb", "GB")):
-        if key.endswith(ending):
-            text = f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
-            return (text, text)
-    text = f"{value:,}" if isinstance(value, int) else verdict.number(value)
-    return (text, text)
+    return words_of("bootstrap", samples=f"{used['samples']:,}", unit=unit, seed=used["seed"])
 
 
 def thumbnail(data: bytes) -> str | None:
