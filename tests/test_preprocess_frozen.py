@@ -1,7 +1,9 @@
 """Frozen networks and the cache of their vectors."""
 
+import hashlib
 import io
 import itertools
+import json
 import signal
 import subprocess
 import sys
@@ -97,6 +99,13 @@ def test_texts_go_in_one_by_one_and_without_padding(tmp_path):
     assert vectors[:, 0].tolist() == [2, 0, 1, 5]
 
 
+def only_network(folder):
+    """The one network that stands there under its sha256."""
+    (found,) = [path for path in folder.glob("*.onnx") if path.name != "n.onnx"]
+    assert found.stem == hashlib.sha256(found.read_bytes()).hexdigest()
+    return found
+
+
 def test_saved_and_loaded_it_gives_identical_vectors(pictures, tmp_path):
     expected = pictures.encode(PICTURES)
     pictures.save(tmp_path / "saved")
@@ -119,13 +128,43 @@ def test_the_fingerprint_knows_network_and_modality(tmp_path):
 
 def test_a_damaged_network_is_refused(pictures, tmp_path):
     pictures.save(tmp_path / "saved")
-    network = tmp_path / "saved" / "network.onnx"
+    network = only_network(tmp_path)
     network.write_bytes(network.read_bytes()[:40])
     with pytest.raises(BundleError, match="network"):
         load(tmp_path / "saved").encode(PICTURES)
     network.unlink()
     with pytest.raises(BundleError, match="missing"):
         load(tmp_path / "saved")
+
+
+@pytest.mark.parametrize("told", ["../n", "", None])
+def test_a_state_cannot_name_any_other_file(pictures, tmp_path, told):
+    pictures.save(tmp_path / "saved")
+    state = json.loads((tmp_path / "saved" / "state.json").read_text())
+    state["fitted"] = {"network": told}
+    (tmp_path / "saved" / "state.json").write_text(json.dumps(state))
+    with pytest.raises(BundleError, match="missing"):
+        load(tmp_path / "saved")
+
+
+def test_modalities_saved_side_by_side_share_a_network(tmp_path):
+    number_of_tokens(tmp_path / "a.onnx")
+    (tmp_path / "b.onnx").write_bytes((tmp_path / "a.onnx").read_bytes())
+    mean_colour(tmp_path / "c.onnx")
+    frozen = {
+        "review": Frozen(Text(length=5), tmp_path / "a.onnx"),
+        "title": Frozen(Text(length=2), tmp_path / "b.onnx"),
+        "picture": Frozen(Image(size=8), tmp_path / "c.onnx"),
+    }
+    frozen["review"].fit(["a b c d e f"])
+    frozen["title"].fit(["a b c d e f"])
+    for name, modality in frozen.items():
+        modality.save(tmp_path / "modalities" / name)
+    assert len(list((tmp_path / "modalities").rglob("*.onnx"))) == 2
+    values = {"review": ["a b c"], "title": ["a b c"], "picture": PICTURES}
+    for name, modality in frozen.items():
+        found = load(tmp_path / "modalities" / name).encode(values[name])
+        np.testing.assert_equal(found, modality.encode(values[name]))
 
 
 # --- The cache ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ given, so a neighbour or a padded place would change a row's vector; and on a CP
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tempfile
 import time
@@ -21,7 +22,7 @@ import numpy as np
 
 from tuwen.errors import BundleError
 from tuwen.files import room_on_disk, whole
-from tuwen.preprocess.modality import Arrays, Modality, load, write_state
+from tuwen.preprocess.modality import Arrays, Modality, load, read_state, write_state
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Progress
 
@@ -84,16 +85,21 @@ class Frozen:
         return arrays
 
     def save(self, folder: Path) -> None:
-        write_state(folder, self, {}, {})
+        """The network goes beside ``folder``, under its sha256, so that modalities saved side by side share it."""
+        with self.onnx_path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        write_state(folder, self, {}, {"network": digest})
         self.modality.save(folder / "input")
-        if (folder / "network.onnx").resolve() != self.onnx_path.resolve():
-            shutil.copyfile(self.onnx_path, folder / "network.onnx")
+        if not _network(folder, digest).exists():
+            shutil.copyfile(self.onnx_path, _network(folder, digest))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        path = folder / "network.onnx"
-        if not path.is_file():
-            raise BundleError("the frozen network of a modality is missing", where=str(path))
+        digest = str(read_state(folder)["fitted"].get("network", ""))
+        path = _network(folder, digest)
+        if not re.fullmatch("[0-9a-f]{64}", digest) or not path.is_file():
+            todo = "copy the bundle again from where it is whole, or train it again"
+            raise BundleError("the frozen network of a modality is missing", where=str(path), todo=todo)
         return cls(load(folder / "input"), path)
 
     def _vector(self, row: Arrays) -> np.ndarray:
@@ -117,6 +123,10 @@ class Frozen:
             return onnxruntime.InferenceSession(str(self.onnx_path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own errors share no base class but this
             raise BundleError("the frozen network cannot be read", where=str(self.onnx_path), seen=error) from None
+
+
+def _network(folder: Path, digest: str) -> Path:
+    return folder.parent / f"{digest}.onnx"
 
 
 class VectorCache:
