@@ -13,6 +13,8 @@ SPECS = {
     "tokens": ArraySpec("tokens", (12,), (50,)),
     "bag": ArraySpec("bag", (9,), (70,)),
     "table": ArraySpec("table", (3, 2), (5, 7)),
+    "spectrogram": ArraySpec("spectrogram", (40, 32)),
+    "points": ArraySpec("points", (30, 3)),
     "vector": ArraySpec("vector", (384,)),
 }
 WIDE = ArraySpec("vector", (1280,))
@@ -32,7 +34,11 @@ def arrays_of(spec, rows=4, seed=0):
     if spec.kind == "table":
         categories = np.stack([rng.integers(0, s, rows) for s in spec.sizes], axis=1).astype(np.int32)
         return {"numbers": rng.normal(size=(rows, spec.shape[0])).astype(np.float32), "categories": categories}
-    return {"vector": rng.normal(size=(rows, *spec.shape)).astype(np.float32)}
+    if spec.kind == "spectrogram":
+        heard = np.arange(spec.shape[0]) < rng.integers(1, spec.shape[0] + 1, rows)[:, None]
+        loud = rng.normal(size=(rows, *spec.shape)) * heard[:, :, None]
+        return {"spectrogram": loud.astype(np.float32), "mask": heard}
+    return {spec.kind: rng.normal(size=(rows, *spec.shape)).astype(np.float32)}
 
 
 def cases():

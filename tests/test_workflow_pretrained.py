@@ -82,6 +82,6 @@ def test_a_network_is_fine_tuned_and_its_statistics_stay(shop, tmp_path):
 
 
 def test_an_option_against_the_weights_is_refused(tmp_path):
-    picture = RUN["modalities"]["picture"] | {"size": 96}
-    with pytest.raises(ConfigError, match="needs size: 224"):
-        workflow.check(written(tmp_path, modalities={"picture": picture}))
+    text = RUN["modalities"]["text"] | {"tokens": "word"}
+    with pytest.raises(ConfigError, match="needs tokens: minilm"):
+        workflow.check(written(tmp_path, modalities={"text": text}))

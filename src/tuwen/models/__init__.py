@@ -6,11 +6,13 @@ ENCODERS = Registry(
     "encoder",
     {
         "cnn": ("tuwen.models.image:Cnn", "image: 3×3 convolutions and max-pooling, trained from scratch"),
-        "efficientnet-lite0": ("tuwen.models.image:EfficientNetLite0", "image: pretrained, frozen or fine-tuned"),
+        "efficientnet-lite0": ("tuwen.models.transfer:EfficientNetLite0", "image: pretrained, frozen or fine-tuned"),
         "lstm": ("tuwen.models.text:Lstm", "text: embedding and LSTM, trained from scratch"),
         "ngram": ("tuwen.models.text:Ngram", "text: weighted bag of n-grams (what TF-IDF + linear is)"),
-        "e5-small": ("tuwen.models.text:E5Small", "text: multilingual-e5-small, pretrained, frozen or fine-tuned"),
-        "minilm": ("tuwen.models.text:MiniLm", "text: all-MiniLM-L6-v2 (English), pretrained, frozen or fine-tuned"),
+        "e5-small": ("tuwen.models.transfer:E5Small", "text: multilingual-e5-small, pretrained, frozen or fine-tuned"),
+        "minilm": ("tuwen.models.transfer:MiniLm", "text: all-MiniLM-L6-v2, pretrained (English), frozen or tuned"),
+        "audio-cnn": ("tuwen.models.audio:AudioCnn", "audio: convolutions over a spectrogram, trained from scratch"),
+        "pointnet": ("tuwen.models.shape:PointNet", "shape: one network for every point, then the largest answers"),
         "table": ("tuwen.models.table:Table", "table: embeddings of categories and numbers"),
     },
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +18,8 @@ COMES_FROM = {
     "tokens": "a modality with use: text and tokens: word, character or subword",
     "bag": "a modality with use: text and tokens: ngram, word-ngram or character-ngram",
     "table": "a modality with use: table",
+    "spectrogram": "a modality with use: audio",
+    "points": "a modality with use: shape",
 }
 
 
@@ -48,8 +52,38 @@ class Encoder(nn.Module):
                 todo="; or ".join(COMES_FROM[kind] for kind in self.accepts if kind in COMES_FROM),
             )
 
+    @classmethod
+    def demanded(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """What the modality must be told so that its arrays fit an encoder with these (complete) options.
+
+        Raises:
+            ConfigError: the options contradict each other.
+        """
+        return cls.modality_options
+
+    @classmethod
+    def is_frozen(cls, options: dict[str, Any]) -> bool:
+        """Whether the vectors are made once, before training, by the network that :meth:`export` writes."""
+        return False
+
+    @classmethod
+    def export(cls, options: dict[str, Any], spec: ArraySpec, folder: Path, pictures: Callable[[], np.ndarray]) -> Path:
+        """The ONNX file of a frozen encoder, written into ``folder`` unless it is there: see
+        :class:`tuwen.preprocess.frozen.Frozen`.
+
+        Args:
+            spec: the arrays that it reads.
+            pictures: gives some of the shop's own, uint8 [≤ 64, height, width, 3], to choose int8 scales by.
+        """
+        raise NotImplementedError
+
     def prepare(self, arrays: dict[str, np.ndarray]) -> None:
         """Look at the training arrays once before training (means, scales). Most encoders need nothing."""
+
+    def pretrained_layers(self) -> list[list[nn.Parameter]]:
+        """:meth:`pretrained_parameters` by layer, the top one first; one layer where the encoder does not say more."""
+        every = self.pretrained_parameters()
+        return [every] if every else []
 
     def pretrained_parameters(self) -> list[nn.Parameter]:
         """Parameters that came with weights and move with their own, smaller learning rate."""

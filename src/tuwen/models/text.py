@@ -1,29 +1,53 @@
-"""Encoders of text."""
+"""Encoders of text, trained from scratch."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from tuwen.errors import ConfigError
-from tuwen.models.encoder import Encoder, Standardise
+from tuwen.models.encoder import Encoder
+from tuwen.models.transformer import Transformer as Attention
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.registry import Count, Share
 
 
-class Lstm(Encoder):
-    """Embedding and LSTM (Hochreiter and Schmidhuber, 1997), trained from scratch.
-
-    The vector is the state after the last real token (``pool="last"``, the mission's), or the largest or mean state
-    over the tokens. ``bidirectional`` also reads backwards and doubles the width. ``word_dropout`` hides whole tokens
-    in
-    training.
-    """
+class Tokens(Encoder):
+    """What the encoders of token ids share: one vector a token, learned here."""
 
     accepts: ClassVar[tuple[str, ...]] = ("tokens",)
+
+    def __init__(self, spec: ArraySpec, embedding: int, dropout: float, word_dropout: float) -> None:
+        super().__init__(spec)
+        (vocabulary,) = spec.sizes
+        self.embedding = nn.Embedding(vocabulary, embedding, padding_idx=0)
+        nn.init.normal_(self.embedding.weight[1:], std=0.1)
+        self.dropout, self.word_dropout = nn.Dropout(dropout), word_dropout
+
+    def embedded(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """``ids`` int32 [batch, length] → (f32 [batch, longest, embedding], zeros at padding; bool [batch, longest]).
+
+        ``longest`` is the batch's longest text: what is padding in every row is not worked on.
+        """
+        ids = ids.long()
+        real = ids != 0
+        if not torch.jit.is_tracing():
+            longest = max(int(real.sum(dim=1).max()), 1)
+            ids, real = ids[:, :longest], real[:, :longest]
+        embedded = self.dropout(self.embedding(ids))
+        if self.training and self.word_dropout:
+            kept = torch.rand(ids.shape, device=ids.device) >= self.word_dropout
+            embedded = embedded * kept.unsqueeze(-1)
+        return embedded, real
+
+
+class Recurrent(Tokens):
+    """What ``lstm`` and ``gru`` share; they differ in their cell."""
+
+    cell: ClassVar[type[nn.LSTM] | type[nn.GRU]]
 
     def __init__(
         self,
@@ -36,28 +60,17 @@ class Lstm(Encoder):
         dropout: Share = 0.0,
         word_dropout: Share = 0.0,
     ) -> None:
-        super().__init__(spec)
-        (vocabulary,) = spec.sizes
-        self.embedding = nn.Embedding(vocabulary, embedding, padding_idx=0)
-        nn.init.normal_(self.embedding.weight[1:], std=0.1)
-        self.directions = nn.ModuleList(nn.LSTM(embedding, width, batch_first=True) for _ in range(1 + bidirectional))
-        self.dropout, self.word_dropout, self.pool = nn.Dropout(dropout), word_dropout, pool
+        super().__init__(spec, embedding, dropout, word_dropout)
+        self.directions = nn.ModuleList(self.cell(embedding, width, batch_first=True) for _ in range(1 + bidirectional))
+        self.pool = pool
         self.width = width * len(self.directions)
 
     def forward(self, ids: Tensor) -> Tensor:  # int32 [batch, length]
-        ids = ids.long()
-        real = ids != 0
+        embedded, real = self.embedded(ids)
         lengths = real.sum(dim=1)
-        if not torch.jit.is_tracing():
-            longest = max(int(lengths.max()), 1)
-            ids, real = ids[:, :longest], real[:, :longest]
-        embedded = self.dropout(self.embedding(ids))  # [batch, length, embedding]
-        if self.training and self.word_dropout:
-            kept = torch.rand(ids.shape, device=ids.device) >= self.word_dropout
-            embedded = embedded * kept.unsqueeze(-1)
         states = []
-        for lstm, backwards in zip(self.directions, (False, True), strict=False):
-            states.append(lstm(_reversed(embedded, lengths) if backwards else embedded)[0])
+        for cell, backwards in zip(self.directions, (False, True), strict=False):
+            states.append(cell(_reversed(embedded, lengths) if backwards else embedded)[0])
         vectors = torch.cat([self._pooled(s, real, lengths) for s in states], dim=1)
         return self.dropout(vectors)  # [batch, width]
 
@@ -68,7 +81,24 @@ class Lstm(Encoder):
         mask = real.unsqueeze(-1)
         if self.pool == "mean":
             return (states * mask).sum(dim=1) / lengths.clamp(min=1).unsqueeze(-1)
-        return states.masked_fill(~mask, -2.0).amax(dim=1)  # LSTM states lie in (−1, 1)
+        return states.masked_fill(~mask, -2.0).amax(dim=1)  # the states of both cells lie in (−1, 1)
+
+
+class Lstm(Recurrent):
+    """Embedding and LSTM (Hochreiter and Schmidhuber, 1997), trained from scratch.
+
+    The vector is the state after the last real token (``pool="last"``, the mission's), or the largest or mean state
+    over the tokens. ``bidirectional`` also reads backwards and doubles the width. ``word_dropout`` hides whole tokens
+    in training.
+    """
+
+    cell = nn.LSTM
+
+
+class Gru(Recurrent):
+    """Embedding and GRU (Cho et al., 2014): a quarter fewer weights than the LSTM, the same options."""
+
+    cell = nn.GRU
 
 
 def _reversed(sequence: Tensor, lengths: Tensor) -> Tensor:  # [batch, length, width]
@@ -76,6 +106,75 @@ def _reversed(sequence: Tensor, lengths: Tensor) -> Tensor:  # [batch, length, w
     positions = torch.arange(sequence.shape[1], device=sequence.device).unsqueeze(0)
     order = torch.where(positions < lengths.unsqueeze(1), lengths.unsqueeze(1) - 1 - positions, positions)
     return sequence.gather(1, order.unsqueeze(-1).expand_as(sequence))
+
+
+class TextCnn(Tokens):
+    """Convolutions over windows of a few tokens, the largest answer of each over the text (Kim, 2014).
+
+    It finds phrases wherever they stand, in any order among themselves. The vector is ``width`` numbers for each
+    window, ReLU taken, side by side.
+
+    Args:
+        windows: how many tokens a convolution sees at once; one convolution each.
+        width: numbers of each window, so that len(windows) × width come out.
+    """
+
+    def __init__(
+        self,
+        spec: ArraySpec,
+        *,
+        embedding: Count = 64,
+        width: Count = 64,
+        windows: Annotated[list[Count], Field(min_length=1)] = [2, 3, 4],  # noqa: B006 - read only
+        dropout: Share = 0.0,
+        word_dropout: Share = 0.0,
+    ) -> None:
+        super().__init__(spec, embedding, dropout, word_dropout)
+        self.convolutions = nn.ModuleList(nn.Conv1d(embedding, width, window) for window in windows)
+        self.windows = list(windows)
+        self.width = width * len(windows)
+
+    def forward(self, ids: Tensor) -> Tensor:  # int32 [batch, length]
+        embedded, real = self.embedded(ids)
+        sequence = embedded.transpose(1, 2)  # [batch, embedding, length]
+        found = []
+        for convolution, window in zip(self.convolutions, self.windows, strict=True):
+            # zeros around the text, so that one shorter than the window is read too
+            around = nn.functional.pad(sequence, ((window - 1) // 2, window // 2))
+            answers = torch.relu(convolution(around)).masked_fill(~real.unsqueeze(1), 0.0)  # [batch, width, length]
+            found.append(answers.amax(dim=2))
+        return self.dropout(torch.cat(found, dim=1))  # [batch, width × windows]
+
+
+class Transformer(Tokens):
+    """Self-attention over the tokens and their places (Vaswani et al., 2017), read by a learned first token.
+
+    Padding is never looked at.
+
+    Args:
+        heads: of the attention; ``width`` must be a multiple.
+        layers: blocks of attention and perceptron, normalised before (pre-LN).
+    """
+
+    def __init__(
+        self,
+        spec: ArraySpec,
+        *,
+        width: Count = 64,
+        heads: Count = 4,
+        layers: Count = 2,
+        dropout: Share = 0.0,
+        word_dropout: Share = 0.0,
+    ) -> None:
+        super().__init__(spec, width, dropout, word_dropout)
+        (length,) = spec.shape
+        self.places = nn.Parameter(torch.randn(length, width) * 0.1)
+        self.attention = Attention(width, heads, layers, dropout)
+        self.width = width
+
+    def forward(self, ids: Tensor) -> Tensor:  # int32 [batch, length]
+        embedded, real = self.embedded(ids)
+        return self.attention(embedded + self.places[: embedded.shape[1]], real)  # [batch, width]
 
 
 class Ngram(Encoder):
@@ -103,85 +202,3 @@ class Ngram(Encoder):
             weights = nn.functional.dropout(weights, self.dropout)
         with torch.autocast(ids.device.type, enabled=False):  # a weighted sum over a table wants both in one precision
             return self.embedding(ids.long(), per_sample_weights=weights.float()) * self.scale  # [batch, width]
-
-
-class Pretrained(Encoder):
-    """A pretrained sentence encoder: mean of the last layer's states over the real tokens.
-
-    Frozen, it runs in ONNX Runtime in ``precision`` before training and this module only standardises the cached
-    vectors to ``size`` (see :class:`Standardise`). Otherwise the top ``train_layers`` blocks are trained (all of them
-    and the word embeddings when None).
-    """
-
-    accepts: ClassVar[tuple[str, ...]] = ("tokens", "vector")
-
-    def __init__(
-        self,
-        spec: ArraySpec,
-        *,
-        frozen: bool = True,
-        train_layers: int | None = None,
-        precision: Literal["int8", "float32"] = "int8",
-        size: float = 1.0,
-        dropout: Share = 0.0,
-    ) -> None:
-        super().__init__(spec)
-        self.width = 384
-        if spec.kind == "vector":
-            self.network: nn.Module = Standardise(self.width, size)
-        else:
-            self.network = self._load()
-            self._freeze(0 if frozen else train_layers)
-        self.dropout = nn.Dropout(dropout)
-
-    def _load(self) -> nn.Module:
-        raise NotImplementedError
-
-    def _freeze(self, trained: int | None) -> None:
-        if trained is None:
-            return
-        self.network.requires_grad_(False)
-        blocks = self.network.blocks
-        for block in list(blocks)[len(blocks) - trained :]:  # type: ignore[arg-type]
-            block.requires_grad_(True)
-
-    def prepare(self, arrays: dict[str, np.ndarray]) -> None:
-        if isinstance(self.network, Standardise):
-            self.network.prepare(arrays["vector"])
-
-    def pretrained_parameters(self) -> list[nn.Parameter]:
-        return [p for p in self.network.parameters() if p.requires_grad]
-
-    def forward(self, ids: Tensor | None = None, vector: Tensor | None = None) -> Tensor:
-        if vector is not None:
-            return self.dropout(self.network(vector))
-        assert ids is not None
-        if (
-            not torch.jit.is_tracing()
-        ):  # padding beyond the longest row is wasted work; eights, so that few shapes recur
-            ids = ids[:, : -(-max(int((ids != 0).sum(dim=1).max()), 1) // 8) * 8]
-        return self.dropout(self.network(ids.long()))  # [batch, 384]
-
-
-class E5Small(Pretrained):
-    """multilingual-e5-small (Wang et al., 2024; MIT), 384 numbers a text, Chinese and English."""
-
-    pretrained: ClassVar[str | None] = "e5-small"
-    modality_options: ClassVar[dict[str, Any]] = {"tokens": "e5-small"}
-
-    def _load(self) -> nn.Module:
-        from tuwen.models.pretrained import e5_small
-
-        return e5_small()
-
-
-class MiniLm(Pretrained):
-    """all-MiniLM-L6-v2 (Apache-2.0), 384 numbers a text, English only."""
-
-    pretrained: ClassVar[str | None] = "minilm"
-    modality_options: ClassVar[dict[str, Any]] = {"tokens": "minilm"}
-
-    def _load(self) -> nn.Module:
-        from tuwen.models.pretrained import minilm
-
-        return minilm()

@@ -72,23 +72,24 @@ def fitted_modality(
     modality.fit(raw.at(firsts[np.unique(index[train_rows])] if spec.use != "image" else firsts[:0]))
     encoder = ENCODERS.load(spec.encoder.use)
     options = encoder_options(run, name)
-    if encoder.pretrained is None or not options.get("frozen"):
+    if not encoder.is_frozen(options):
         return modality
-    from tuwen.models.pretrained import export_onnx
-
-    calibration = _calibration(modality, raw, firsts) if spec.use == "image" else None
+    folder = vectors_folder(dataset)
     with progress.task(f"{name}: {spec.encoder.use} to ONNX", None):
-        path = export_onnx(
-            encoder.pretrained, vectors_folder(dataset), precision=options["precision"], calibration=calibration
-        )
+        path = encoder.export(options, modality.spec, folder, lambda: _calibration(modality, raw, firsts))
     return Frozen(modality, path)
 
 
 def modality_options(run: Run, name: str) -> dict[str, Any]:
     """The run's options of a modality, completed by what its encoder's weights demand."""
     spec: ModalitySpec = run.modalities[name]
-    encoder = ENCODERS.load(spec.encoder.use, run.where("modalities", name, "encoder"))
-    demanded: dict[str, Any] = encoder.modality_options
+    place = run.where("modalities", name, "encoder")
+    encoder = ENCODERS.load(spec.encoder.use, place)
+    options = encoder_options(run, name)
+    try:
+        demanded: dict[str, Any] = encoder.demanded(options)
+    except ConfigError as error:
+        raise ConfigError(error.what, where=place, seen=error.seen, allowed=error.allowed, todo=error.todo) from None
     defaults: dict[str, Any] = encoder.modality_defaults
     for option, value in demanded.items():
         if spec.options.get(option, value) != value:

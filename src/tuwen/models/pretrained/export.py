@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,26 +31,32 @@ BITS: dict[str, Bits] = {"e5-small": 4, "minilm": 8}  # e5-small is published in
 
 
 def export_onnx(
-    name: str, folder: str | Path, *, precision: Precision = "int8", calibration: np.ndarray | None = None
+    name: str,
+    folder: str | Path,
+    *,
+    precision: Precision = "int8",
+    calibration: np.ndarray | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Path:
     """The ONNX file of a pretrained encoder, written into ``folder`` unless it is there already.
 
-    Pictures: input ``pixels`` uint8 [rows, 224, 224, 3], the normalisation inside. int8 is static, 8-bit weights with a
-    scale per channel (u8s8). Texts: input ``ids`` int64 [1, length] without padding. int8 takes most matrices with a
-    scale per channel and scales its input on the fly; the second matrix of each block and the word table keep a scale
-    per 32 weights (see :mod:`tuwen.models.pretrained.blockwise`). Output: ``vector`` f32 [rows, width].
+    Pictures: input ``pixels`` uint8 [rows, height, width, 3], the normalisation inside. int8 is static, 8-bit weights
+    with a scale per channel (u8s8). Texts: input ``ids`` int64 [1, length] without padding. int8 takes most matrices
+    with a scale per channel and scales its input on the fly; the second matrix of each block and the word table keep a
+    scale per 32 weights (see :mod:`tuwen.models.pretrained.blockwise`). Output: ``vector`` f32 [rows, width].
 
     Args:
         name: one of efficientnet-lite0, e5-small, minilm.
         folder: where exports are kept.
         precision: int8 is several times faster; float32 is the network as published.
-        calibration: uint8 [pictures, 224, 224, 3], needed for int8 pictures; some 64 of the shop's own.
+        calibration: uint8 [pictures, height, width, 3], needed for int8 pictures; some 64 of the shop's own.
+        size: height and width of the pictures; default 224 × 224.
 
     Raises:
         MissingExtra: the weights or ``onnx`` are not installed.
         ConfigError: no such encoder. DataError: no pictures to calibrate with.
     """
-    builders = {"efficientnet-lite0": _picture, "e5-small": _text, "minilm": _text}
+    builders: dict[str, Callable[..., bytes]] = {"efficientnet-lite0": _picture, "e5-small": _text, "minilm": _text}
     if name not in builders:
         raise ConfigError(f"there is no pretrained encoder called '{name}'", allowed=builders)
     if not (name == "efficientnet-lite0" and precision == "int8"):
@@ -58,19 +65,31 @@ def export_onnx(
         raise DataError(
             "there is no readable picture to choose the int8 scales by", todo="set precision: float32 for this encoder"
         )
-    key = hashlib.sha256(f"{VERSION} {WEIGHTS[name].sha256} {precision}".encode())
+    told = f"{VERSION} {WEIGHTS[name].sha256} {precision}"
+    if size not in (None, SIZE):
+        told += f" {size}"
+    key = hashlib.sha256(told.encode())
     if calibration is not None:
         key.update(np.ascontiguousarray(calibration).tobytes())
-    path = Path(folder) / f"{name}-{precision}-{key.hexdigest()[:16]}.onnx"
+    make = partial(builders[name], name, precision, calibration, size or SIZE)
+    return written_once(Path(folder) / f"{name}-{precision}-{key.hexdigest()[:16]}.onnx", make)
+
+
+def written_once(path: Path, make: Callable[[], bytes]) -> Path:
+    """``path``, which holds what ``make`` gives unless it was there already.
+
+    Raises:
+        MissingExtra: ``onnx`` is not installed.
+    """
     if path.is_file():
         return path
     try:
         import onnx  # noqa: F401
     except ImportError:
-        raise MissingExtra("train", f"exporting '{name}'") from None
+        raise MissingExtra("train", f"exporting '{path.stem}'") from None
     path.parent.mkdir(parents=True, exist_ok=True)
     with room_on_disk(path.parent):
-        data = builders[name](name, precision, calibration)
+        data = make()
         with whole(path) as file:
             file.write(data)
     return path
@@ -79,9 +98,9 @@ def export_onnx(
 # --- Pictures -----------------------------------------------------------------------------------------------------
 
 
-def _picture(name: str, precision: Precision, calibration: np.ndarray | None) -> bytes:
-    sample = torch.zeros((1, SIZE, SIZE, 3), dtype=torch.uint8)
-    raw = _traced(efficientnet_lite0(), sample, "pixels", {"pixels": {0: "rows"}, "vector": {0: "rows"}})
+def _picture(name: str, precision: Precision, calibration: np.ndarray | None, size: tuple[int, int]) -> bytes:
+    sample = torch.zeros((1, *size, 3), dtype=torch.uint8)
+    raw = traced(efficientnet_lite0(size), sample, "pixels", {"pixels": {0: "rows"}, "vector": {0: "rows"}})
     if precision == "float32" or calibration is None:
         return raw
     with tempfile.TemporaryDirectory() as folder:
@@ -169,12 +188,12 @@ class _Row(nn.Module):
         return self.bert.states(ids, None).mean(dim=1)
 
 
-def _text(name: str, precision: Precision, calibration: np.ndarray | None) -> bytes:
+def _text(name: str, precision: Precision, *_: object) -> bytes:
     bert = e5_small() if name == "e5-small" else minilm()
     words = bert.word.weight.detach()
     if precision == "int8":  # a stand-in while tracing: the table itself is most of the file
         bert.word = nn.Embedding.from_pretrained(words[:STAND_IN])
-    raw = _traced(_Row(bert).eval(), torch.full((1, 6), 1), "ids", {"ids": {1: "length"}})
+    raw = traced(_Row(bert).eval(), torch.full((1, 6), 1), "ids", {"ids": {1: "length"}})
     return raw if precision == "float32" else _quantised_text(raw, words.numpy(), BITS[name])
 
 
@@ -206,7 +225,7 @@ def _quantised_text(raw: bytes, words: np.ndarray, bits: Bits) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _traced(module: nn.Module, sample: Tensor, name: str, axes: dict[str, dict[int, str]]) -> bytes:
+def traced(module: nn.Module, sample: Tensor, name: str, axes: dict[str, dict[int, str]]) -> bytes:
     """The TorchScript exporter: a second, and no package beside ``onnx``."""
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
