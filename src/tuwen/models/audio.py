@@ -36,7 +36,9 @@ class AudioCnn(Encoder):
         super().__init__(spec)
         frames, bands = spec.shape
         if min(frames, bands) >> len(channels) < 1:
-            raise ConfigError(f"the sound is too short or has too few bands for {len(channels)} convolutions", seen=spec.shape)
+            raise ConfigError(
+                f"the sound is too short or has too few bands for {len(channels)} convolutions", seen=spec.shape
+            )
         before = [1, *channels[:-1]]
         self.convolutions = nn.ModuleList(
             nn.Conv2d(low, high, 3, padding=1, bias=False) for low, high in zip(before, channels, strict=True)

@@ -45,7 +45,7 @@ def log_mel(samples: np.ndarray, filters: np.ndarray, window: int, hop: int) -> 
     frames = np.lib.stride_tricks.sliding_window_view(samples, window)[::hop] * hann
     power = np.abs(np.fft.rfft(frames, axis=1)) ** 2 / (hann.sum() / 2) ** 2  # [frames, window // 2 + 1]
     decades = np.log10(np.maximum(power @ filters, FLOOR))
-    return (decades / 4.0 + 1.0).astype(np.float32)
+    return np.maximum(decades / 4.0 + 1.0, -1.0).astype(np.float32)  # rounding must not dig below the floor
 
 
 class Audio:
@@ -129,9 +129,9 @@ class Audio:
         # always the same draws in the same order: one option does not change the luck of another
         shifts = np.rint(rng.uniform(-1, 1, rows) * self.shift * self.frames).astype(int)
         gains = rng.uniform(-1, 1, rows).astype(np.float32) * self.gain / 40.0  # 10 dB are a decade, a quarter
-        for row, by in enumerate(shifts.tolist()):
+        for row, drawn in enumerate(shifts.tolist()):
             heard = int(arrays["mask"][row].sum())
-            by = max(by, 1 - heard) if heard else 0  # something is always left of it
+            by = max(drawn, 1 - heard) if heard else 0  # something is always left of it
             to, since = max(by, 0), max(-by, 0)
             kept = arrays["spectrogram"][row, since : min(heard, self.frames - by)]
             louder = np.maximum(kept + gains[row], -1.0)

@@ -64,7 +64,9 @@ class Shape:
         if vertical not in ("x", "y", "z"):
             raise ConfigError("'vertical' is an axis", seen=vertical, allowed="x, y, z")
         if not (0 <= turn <= 180 and 0 <= jitter <= 1):
-            raise ConfigError("a random change is out of range", seen=(turn, jitter), allowed="turn to 180, jitter to 1")
+            raise ConfigError(
+                "a random change is out of range", seen=(turn, jitter), allowed="turn to 180, jitter to 1"
+            )
         self.points, self.turn, self.vertical, self.jitter = points, turn, vertical, jitter
 
     @property
