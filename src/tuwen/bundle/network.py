@@ -34,6 +34,7 @@ def load_network(folder: Path, architecture: dict[str, Any], target: Target) -> 
         name: (Part(**found["encoder"]), ArraySpec.from_plain(found["spec"]))
         for name, found in architecture["modalities"].items()
     }
-    model = assemble(encoders, Part(**architecture["fusion"]), Part(**architecture["task"]), target)
+    parts = Part(**architecture["fusion"]), Part(**architecture["task"])
+    model = assemble(encoders, *parts, target, architecture.get("generator"))
     model.load_state_dict(load_file(folder / WEIGHTS))
     return network_of(model.eval(), torch.device("cpu"))
