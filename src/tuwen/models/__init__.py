@@ -6,14 +6,20 @@ ENCODERS = Registry(
     "encoder",
     {
         "cnn": ("tuwen.models.image:Cnn", "image: 3×3 convolutions and max-pooling, trained from scratch"),
+        "resnet": ("tuwen.models.image:ResNet", "image: residual blocks, trained from scratch"),
+        "vit": ("tuwen.models.image:Vit", "image: transformer over squares, trained from scratch"),
         "efficientnet-lite0": ("tuwen.models.transfer:EfficientNetLite0", "image: pretrained, frozen or fine-tuned"),
         "lstm": ("tuwen.models.text:Lstm", "text: embedding and LSTM, trained from scratch"),
+        "gru": ("tuwen.models.text:Gru", "text: embedding and GRU, trained from scratch"),
+        "textcnn": ("tuwen.models.text:TextCnn", "text: convolutions over a few tokens, trained from scratch"),
+        "transformer": ("tuwen.models.text:Transformer", "text: self-attention, trained from scratch"),
         "ngram": ("tuwen.models.text:Ngram", "text: weighted bag of n-grams (what TF-IDF + linear is)"),
         "e5-small": ("tuwen.models.transfer:E5Small", "text: multilingual-e5-small, pretrained, frozen or fine-tuned"),
         "minilm": ("tuwen.models.transfer:MiniLm", "text: all-MiniLM-L6-v2, pretrained (English), frozen or tuned"),
         "audio-cnn": ("tuwen.models.audio:AudioCnn", "audio: convolutions over a spectrogram, trained from scratch"),
         "pointnet": ("tuwen.models.shape:PointNet", "shape: one network for every point, then the largest answers"),
-        "table": ("tuwen.models.table:Table", "table: embeddings of categories and numbers"),
+        "table": ("tuwen.models.table:Table", "table: embeddings of categories and numbers; with hidden, an MLP"),
+        "ft-transformer": ("tuwen.models.table:FtTransformer", "table: transformer over one token a column"),
     },
 )
 
@@ -44,5 +50,9 @@ TASKS = Registry(
         "rate": ("tuwen.models.tasks:Rate", "a number: wᵀF + b"),
         "binary": ("tuwen.models.tasks:Binary", "yes or no: sigmoid"),
         "classify": ("tuwen.models.tasks:Classify", "one of several classes: softmax"),
+        "contrast": (
+            "tuwen.models.contrast:Contrast",
+            "what belongs together, without labels: pictures and their texts",
+        ),
     },
 )

@@ -9,13 +9,14 @@ elsewhere still needs ``decode``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
-from tuwen.errors import DataError
+from tuwen.errors import ConfigError, DataError
 
 Array = np.ndarray[Any, Any]
 
@@ -125,7 +126,60 @@ class ClassifyTarget:
         return {"task": "classify", "classes": list(self.classes), "counts": list(self.counts)}
 
 
-Target = RateTarget | BinaryTarget | ClassifyTarget
+@dataclass(frozen=True)
+class ContrastTarget:
+    """No truth: what comes out is one embedding for each side of a row.
+
+    Attributes:
+        sides: kind of modality → the modalities that form its side.
+        pairs: the sides that belong together.
+        width: numbers of an embedding.
+    """
+
+    sides: dict[str, tuple[str, ...]]
+    pairs: tuple[tuple[str, str], ...]
+    width: int
+    task: str = "contrast"
+    classes: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        return len(self.sides) * self.width
+
+    @classmethod
+    def fit(cls, sides: dict[str, tuple[str, ...]], pairs: Sequence[str], width: int) -> Self:
+        """Args: pairs: as ``picture-text``.
+
+        Raises:
+            ConfigError: a pair of kinds that no modality is of, or one that stands twice.
+        """
+        known = {f"{a}-{b}": (a, b) for a in sides for b in sides}
+        found: list[tuple[str, str]] = []
+        for pair in pairs:
+            if pair not in known:
+                kinds = ", ".join(sides)
+                raise ConfigError(f"there is no pair '{pair}' here", seen=f"modalities of {kinds}", allowed=known)
+            if known[pair] in found or known[pair][::-1] in found:
+                raise ConfigError(f"the pair '{pair}' stands twice", todo="keep one of them")
+            found.append(known[pair])
+        asked = {side for pair in found for side in pair}
+        return cls({side: tuple(sides[side]) for side in sorted(asked)}, tuple(found), width)
+
+    def encode(self, values: pl.Series) -> Array:
+        """Content ids int64 [rows, sides], from a column of such lists."""
+        found: Array = np.array(values.to_list(), dtype=np.int64).reshape(len(values), len(self.sides))
+        return found
+
+    def decode(self, outputs: Array) -> dict[str, Any]:
+        """Side → embeddings f32 [rows, width]; zeros where the side is absent."""
+        return dict(zip(sorted(self.sides), np.split(outputs, len(self.sides), axis=1), strict=True))
+
+    def plain(self) -> dict[str, Any]:
+        sides = {side: list(names) for side, names in self.sides.items()}
+        return {"task": "contrast", "sides": sides, "pairs": [list(pair) for pair in self.pairs], "width": self.width}
+
+
+Target = RateTarget | BinaryTarget | ClassifyTarget | ContrastTarget
 
 
 def from_plain(plain: dict[str, Any]) -> Target:
@@ -135,6 +189,9 @@ def from_plain(plain: dict[str, Any]) -> Target:
         return RateTarget(**fields)
     if plain["task"] == "binary":
         return BinaryTarget(**fields)
+    if plain["task"] == "contrast":
+        sides = {side: tuple(names) for side, names in fields["sides"].items()}
+        return ContrastTarget(sides, tuple((a, b) for a, b in fields["pairs"]), fields["width"])
     return ClassifyTarget(tuple(fields["classes"]), tuple(fields["counts"]))
 
 
