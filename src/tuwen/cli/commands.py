@@ -246,17 +246,27 @@ def list_(
 
 
 @app.command(rich_help_panel="Look")
-def check(run_yaml: RunYaml, override: Override = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Check a run file without training: every name, every option, every default."""
+def check(
+    run_yaml: RunYaml,
+    dataset: Annotated[
+        Path | None, typer.Argument(metavar="DATASET", show_default=False, help="Also check the run against it.")
+    ] = None,
+    override: Override = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a run file without training: every name, every option, every default; with a dataset every column too."""
     from tuwen import workflow
 
     screen = Screen(as_json=json, quiet=quiet)
-    found = workflow.check(run_yaml, override or ())
+    found = workflow.check(run_yaml, override or (), dataset)
     screen.answer(found)
     if not (json or quiet):
         import yaml
 
         screen.say(yaml.safe_dump(found, allow_unicode=True, sort_keys=False).rstrip(), f"{run_yaml} is in order")
+        if dataset is not None:
+            screen.say(f"and can be trained on {dataset}")
 
 
 @app.command(rich_help_panel="Look")

@@ -177,6 +177,32 @@ def _split_name(name: str) -> None:
         )
 
 
+def check_condition(table: str, where: str) -> None:
+    """That ``where`` reads as a condition; its columns are not looked at.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    try:
+        pl.SQLContext({table: pl.DataFrame()}, eager=True).execute(f"SELECT * FROM {table} WHERE {where}")  # noqa: S608
+    except pl.exceptions.SQLInterfaceError as error:
+        if "parse" in str(error):
+            raise _no_condition(error) from None
+    except (pl.exceptions.PolarsError, TypeError):  # a column that is not there: of course
+        pass
+
+
+def _no_condition(error: Exception, columns: Sequence[str] = ()) -> ConfigError:
+    seen = str(error).splitlines()[0]
+    missing = re.search(r'unable to find column "([^"]+)"', seen)
+    return ConfigError(
+        "rows.where is not a condition" + (" over these columns" if columns else ""),
+        seen=seen,
+        allowed=columns or """a condition, as in: rating >= 4, or "items.brand" = 'x'""",
+        todo=did_you_mean(missing[1], columns) if missing else None,
+    )
+
+
 def _filter(frame: pl.DataFrame, table: str, where: str) -> pl.DataFrame:
     bare = {c.removeprefix(f"{table}."): pl.col(c) for c in frame.columns if c.startswith(f"{table}.")}
     try:
@@ -185,6 +211,4 @@ def _filter(frame: pl.DataFrame, table: str, where: str) -> pl.DataFrame:
         named = context.execute(f"SELECT * FROM {table} WHERE {where}")  # noqa: S608 - the run's own file
         return named.select(frame.columns)
     except (pl.exceptions.PolarsError, TypeError) as error:
-        raise ConfigError(
-            "rows.where is not a condition over these columns", seen=str(error).splitlines()[0], allowed=list(bare)
-        ) from None
+        raise _no_condition(error, list(bare)) from None

@@ -22,6 +22,7 @@ from tuwen.preprocess.augment import Augmentation
 from tuwen.preprocess.modality import Arrays, read_state, write_state
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Progress
+from tuwen.registry import Share
 
 Fit = Literal["crop", "stretch", "pad"]
 GREY = 127  # what the encoders' normalisation turns into zero
@@ -91,9 +92,9 @@ class Image:
         fit: Fit = "stretch",
         denoise: bool = False,
         flip: bool = False,
-        shift: float = 0.0,
-        brightness: float = 0.0,
-        contrast: float = 0.0,
+        shift: Share = 0.0,
+        brightness: Share = 0.0,
+        contrast: Share = 0.0,
     ) -> None:
         self.height, self.width = (size, size) if isinstance(size, int) else size
         if not (1 <= self.height <= 4096 and 1 <= self.width <= 4096):

@@ -13,8 +13,9 @@ from tuwen.data.values import numbers as read_numbers
 from tuwen.data.values import times as read_times
 from tuwen.errors import DataError
 from tuwen.preprocess.modality import Arrays, not_fitted, read_state, write_state
-from tuwen.preprocess.spec import ArraySpec
+from tuwen.preprocess.spec import ArraySpec, Kind
 from tuwen.progress import Progress
+from tuwen.registry import Count
 
 CLIP = 5.0  # standard deviations; one absurd price must not drown the rest of the row
 
@@ -44,8 +45,8 @@ class Table:
         dates: list[str] | None = None,
         lists: list[str] | None = None,
         separator: str = "|",
-        min_count: int = 1,
-        widest: int = 200,
+        min_count: Count = 1,
+        widest: Count = 200,
     ) -> None:
         self.options: dict[str, Any] = {
             "numbers": numbers,
@@ -72,11 +73,16 @@ class Table:
         return {column: word for kind, word in words.items() for column in self.fitted[kind]}
 
     @property
+    def kind(self) -> Kind:
+        """Of the arrays; known before ``fit``."""
+        return "table"
+
+    @property
     def spec(self) -> ArraySpec:
         f = self.fitted
         n = 2 * len(f["numbers"]) + 7 * len(f["dates"]) + sum(len(names) for names in f["lists"].values())
         sizes = tuple(len(names) + 1 for names in f["categories"].values())
-        return ArraySpec("table", (n, len(sizes)), sizes)
+        return ArraySpec(self.kind, (n, len(sizes)), sizes)
 
     def fit(self, values: pl.DataFrame, progress: Progress | None = None) -> None:
         kinds = self._kinds(values)

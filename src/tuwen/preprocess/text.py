@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+from pydantic import Field
 from tokenizers import Tokenizer
 
 from tuwen.errors import BundleError, ConfigError
@@ -14,9 +15,10 @@ from tuwen.preprocess import tokenisers
 from tuwen.preprocess.cleaning import clean
 from tuwen.preprocess.modality import Arrays, not_fitted, read_state, write_state
 from tuwen.preprocess.ngrams import Ngrams, Range
-from tuwen.preprocess.spec import ArraySpec
+from tuwen.preprocess.spec import ArraySpec, Kind
 from tuwen.preprocess.words import Vocabulary
 from tuwen.progress import Progress
+from tuwen.registry import Count
 
 Tokens = Literal["word", "character", "subword", "ngram", "word-ngram", "character-ngram", "e5-small", "minilm"]
 NGRAMS = ("ngram", "word-ngram", "character-ngram")
@@ -53,15 +55,15 @@ class Text:
         self,
         *,
         tokens: Tokens = "word",
-        length: int | None = None,
-        vocabulary: int | None = None,
-        min_count: int | None = None,
+        length: Annotated[int, Field(ge=1, le=LONGEST)] | None = None,
+        vocabulary: Annotated[int, Field(ge=3)] | None = None,
+        min_count: Count | None = None,
         lower: bool = True,
         truncate: Literal["end", "middle"] = "end",
         word_ngrams: Range = (1, 2),
         character_ngrams: Range = (1, 3),
         prefix: str | None = None,
-        max_characters: int = 20_000,
+        max_characters: Annotated[int, Field(ge=1)] = 20_000,
     ) -> None:
         defaults = DEFAULTS.get(tokens, SIMPLE)
         self.tokens: Tokens = tokens
@@ -83,10 +85,15 @@ class Text:
         return {name: getattr(self, name) for name in (*names, "prefix", "max_characters")}
 
     @property
+    def kind(self) -> Kind:
+        """Of the arrays; known before ``fit``."""
+        return "bag" if self.tokens in NGRAMS else "tokens"
+
+    @property
     def spec(self) -> ArraySpec:
         fitted = self._fitted()
         size = fitted.get_vocab_size() if isinstance(fitted, Tokenizer) else fitted.size
-        return ArraySpec("bag" if isinstance(fitted, Ngrams) else "tokens", (self.length,), (size,))
+        return ArraySpec(self.kind, (self.length,), (size,))
 
     def fit(self, values: Sequence[str | None], progress: Progress | None = None) -> None:
         """Learn the vocabulary; nothing to learn for the pretrained tokenisers.

@@ -7,31 +7,46 @@ from pathlib import Path
 from typing import Any
 
 from tuwen.config import Run, Shop
-from tuwen.models import ENCODERS, FUSIONS
+from tuwen.data.dataset import Dataset
+from tuwen.models import FUSIONS
 from tuwen.preprocess import MODALITIES
-from tuwen.workflow.gathering import split_of, task_options
+from tuwen.workflow.gathering import gather
 from tuwen.workflow.preparing import encoder_options, modality_options
+from tuwen.workflow.rules import check_settings, split_of, task_options
 
 
-def check(run_yaml: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+def check(
+    run_yaml: str | Path, overrides: Iterable[str] = (), dataset: str | Path | Dataset | None = None
+) -> dict[str, Any]:
     """Every name and option of the run, checked against its component and completed with the defaults.
+
+    With a dataset also what only the data can tell: columns, their kinds, the target, ``rows.where``, the parts of
+    every fold. ``data`` of the answer then holds ``rows`` (one count a fold) and ``rows_without_truth``.
 
     Raises:
         ConfigError: with file and line, what is allowed, and what was probably meant.
+        DataError: the dataset is not one, or the run cannot be trained on it.
     """
     run = Run.read(run_yaml, list(overrides))
     if run.shop is not None:
         Shop.read((Path(run_yaml).parent / run.shop).resolve())
+    check_settings(run)
     modalities = {}
     for name, spec in run.modalities.items():
-        ENCODERS.load(spec.encoder.use, run.where("modalities", name, "encoder"))
         options = MODALITIES.options(spec.use, modality_options(run, name), run.where("modalities", name))
         encoder = {"use": spec.encoder.use, **encoder_options(run, name)}
         modalities[name] = {"use": spec.use, "columns": spec.columns, **options, "encoder": encoder}
     split = split_of(run)
-    return run.plain() | {
+    complete = run.plain() | {
         "modalities": modalities,
         "fusion": {"use": run.fusion.use, **FUSIONS.options(run.fusion.use, run.fusion.options, run.where("fusion"))},
         "task": {"use": run.task.use, **task_options(run)},
         "split": {"use": run.split.use, "label": split.label, "folds": split.folds, **run.split.options},
     }
+    return complete if dataset is None else complete | {"data": _on(run, dataset, split.folds)}
+
+
+def _on(run: Run, dataset: str | Path | Dataset, folds: int) -> dict[str, Any]:
+    dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
+    gathered = [gather(run, dataset, fold) for fold in range(folds)]
+    return {"rows": [one.counts() for one in gathered], "rows_without_truth": gathered[0].without_truth}

@@ -9,12 +9,19 @@ import numpy as np
 import polars as pl
 
 from tuwen.config import Run
-from tuwen.data import SPLITS
 from tuwen.data.dataset import Dataset
-from tuwen.data.examples import balanced, content_hash, examples, labelled
+from tuwen.data.examples import KEYS, balanced, content_hash, examples, labelled
 from tuwen.data.splits import Split
 from tuwen.errors import ConfigError, DataError
-from tuwen.models import TASKS
+from tuwen.workflow.rules import (
+    check_columns,
+    check_kinds,
+    check_settings,
+    fitted_target,
+    placed,
+    split_of,
+    task_options,
+)
 
 PARTS = ("train", "validation", "test")
 UNLABELLED = "unlabelled"  # the train rows whose labels are not used
@@ -57,35 +64,18 @@ class Gathered:
         return np.flatnonzero(self.parts.is_in(["train", UNLABELLED]).to_numpy())
 
 
-def task_options(run: Run) -> dict[str, Any]:
-    """The task's complete options.
-
-    Raises:
-        ConfigError: an option that the task does not know, or a target that is also an input.
-    """
-    options = TASKS.options(run.task.use, run.task.options, run.where("task"))
-    for name, spec in run.modalities.items():
-        if options["target"] in spec.columns:
-            raise ConfigError(
-                f"the modality '{name}' reads '{options['target']}', which is what is to be predicted",
-                where=run.where("modalities", name, "columns"),
-                todo="take the target out of the inputs",
-            )
-    return options
-
-
-def split_of(run: Run) -> Split:
-    split: Split = SPLITS.build(run.split.use, run.split.options, where=run.where("split"))
-    return split
-
-
-def gather(run: Run, dataset: Dataset, fold: int = 0) -> Gathered:
+def gather(run: Run, dataset: Dataset, fold: int = 0, *, learn: bool = True) -> Gathered:
     """Read, join, filter, balance and split.
 
+    Args:
+        learn: whether the train part is learned from; then its target must be one that can be.
+
     Raises:
-        ConfigError: a column that is not there, a fold that does not exist.
-        DataError: no row with truth, or an empty train or test part.
+        ConfigError: a setting that cannot be, a column that is not there, a fold that does not exist.
+        DataError: columns of the wrong kind, no row with truth, or an empty train or test part.
     """
+    check_settings(run)
+    check_columns(run, dataset)
     split, options = split_of(run), task_options(run)
     if not 0 <= fold < split.folds:
         raise ConfigError(
@@ -94,16 +84,19 @@ def gather(run: Run, dataset: Dataset, fold: int = 0) -> Gathered:
     read = [c for spec in run.modalities.values() for c in spec.columns]
     extra = [c for c in ("reviews.item", "reviews.user") if _has(dataset, run.rows.table, c)]
     extra += [run.evaluation.groups] if run.evaluation.groups else []
-    frame = examples(
-        dataset,
-        run.rows.table,
-        [*read, options["target"], *split.columns, *content_columns(run), *extra],
-        run.rows.where,
-    )
+    wanted = [*read, options["target"], *split.columns, *content_columns(run), *extra]
+    try:
+        frame = examples(dataset, run.rows.table, wanted, run.rows.where)
+    except (ConfigError, DataError) as error:
+        raise placed(error, run.where("rows", "where")) from None
+    check_kinds(run, frame, dataset)
     known = frame.filter(pl.col(options["target"]).is_not_null())
     if known.is_empty():
         raise DataError(
-            f"'{options['target']}' is empty in every row", where=str(dataset.folder), todo="check task.target"
+            f"'{options['target']}' is empty in every row",
+            where=run.where("task", "target"),
+            seen=str(dataset.folder),
+            todo="choose another target, or collect the shop with it",
         )
     without_truth = len(frame) - len(known)
     content = content_hash(known, content_columns(run))
@@ -115,13 +108,31 @@ def gather(run: Run, dataset: Dataset, fold: int = 0) -> Gathered:
     gathered = Gathered(known, parts, split, options, without_truth)
     for part in ("train", "test"):
         if not gathered.counts()[part]:
-            raise DataError(
-                f"the {part} part has no rows",
-                where=run.where("split"),
-                seen=gathered.counts(),
-                todo="change the split",
-            )
+            raise _empty(run, part, gathered, content)
+    if learn:
+        fitted_target(run, gathered.truth[gathered.rows("train")], options)
     return gathered
+
+
+def _empty(run: Run, part: str, gathered: Gathered, content: pl.Series) -> DataError:
+    """Why a part has no rows: most often all rows are alike in what decides their side."""
+    rows, where = len(gathered.frame), run.where("split")
+    if run.split.use not in ("hash", "folds") or content.n_unique() > 1:
+        different = content.n_unique()
+        seen = f"{gathered.counts()}; {rows:,} rows of {different:,} different contents"
+        return DataError(f"the {part} part has no rows", where=where, seen=seen, todo="change the split, or add rows")
+    columns = content_columns(run)
+    key = f"{run.rows.table}.{KEYS[run.rows.table]}"
+    nothing = gathered.frame.head(1).with_columns(pl.lit(None, pl.String).alias(c) for c in columns)
+    empty = bool(columns) and content_hash(nothing, columns)[0] == content[0]
+    why = "empty, or without a letter or digit" if empty else "the same (case, spaces and signs do not count)"
+    return DataError(
+        f"all {rows:,} rows have the same content, so the split puts them on one side and the {part} part has no rows",
+        where=where,
+        seen=f"{', '.join(columns)}: {why} in every row",
+        todo=f"look at these columns in SHOP.yaml; or name what tells the rows apart, as in content: [{key}]; "
+        "or split by time",
+    )
 
 
 def content_columns(run: Run) -> list[str]:
@@ -157,7 +168,7 @@ def _fewer_labels(
 
 def _labels(run: Run, frame: pl.DataFrame, options: dict[str, Any]) -> pl.Series:
     """The encoded target of every row."""
-    target = TASKS.load(run.task.use).fit(frame[options["target"]], options)
+    target = fitted_target(run, frame[options["target"]], options)
     return pl.Series("label", target.encode(frame[options["target"]]))
 
 

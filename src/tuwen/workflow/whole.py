@@ -13,7 +13,7 @@ from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError, ConfigError
 from tuwen.progress import Progress, Silent, Within
 from tuwen.workflow.evaluation import evaluate_folds
-from tuwen.workflow.gathering import split_of
+from tuwen.workflow.rules import split_of
 from tuwen.workflow.training import train_once
 
 

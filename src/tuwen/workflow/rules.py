@@ -1,0 +1,213 @@
+"""What makes a run one that can be trained, told before anything is: by the run alone, and against a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from tuwen.config import Run
+from tuwen.data import SPLITS
+from tuwen.data.dataset import Dataset
+from tuwen.data.examples import KEYS, check_condition
+from tuwen.data.schema import TABLES
+from tuwen.data.splits import Split
+from tuwen.errors import ConfigError, DataError, TuwenError, did_you_mean
+from tuwen.models import ENCODERS, TASKS
+from tuwen.models.encoder import COMES_FROM
+from tuwen.preprocess import MODALITIES
+from tuwen.registry import signature_model
+from tuwen.workflow.preparing import modality_options, raw_values
+
+Place = tuple[str | int, ...]
+
+
+def task_options(run: Run) -> dict[str, Any]:
+    """The task's complete options.
+
+    Raises:
+        ConfigError: an option that the task does not know, or a target that is also an input.
+    """
+    options = TASKS.options(run.task.use, run.task.options, run.where("task"))
+    for name, spec in run.modalities.items():
+        if options["target"] in spec.columns:
+            raise ConfigError(
+                f"the modality '{name}' reads '{options['target']}', which is what is to be predicted",
+                where=run.where("modalities", name, "columns"),
+                todo="take the target out of the inputs",
+            )
+    return options
+
+
+def split_of(run: Run) -> Split:
+    """How the run divides its rows.
+
+    Raises:
+        ConfigError: no such split, or options that it does not take.
+    """
+    split: Split = SPLITS.build(run.split.use, run.split.options, where=run.where("split"))
+    return split
+
+
+def placed(error: TuwenError, where: str) -> TuwenError:
+    """The same error, told at a place of the run."""
+    return type(error)(error.what, where=where, seen=error.seen, allowed=error.allowed, todo=error.todo)
+
+
+# --- The run alone ------------------------------------------------------------------------------------------------
+
+
+def check_settings(run: Run) -> None:
+    """Names of columns, encoders that fit their modalities, and the condition of ``rows.where``, without any data.
+
+    Raises:
+        ConfigError: with file and line.
+    """
+    for column, place in named_columns(run):
+        _check_name(run, column, place)
+    for name in run.modalities:
+        _check_encoder(run, name)
+    if run.rows.where is not None:
+        try:
+            check_condition(run.rows.table, run.rows.where)
+        except ConfigError as error:
+            raise placed(error, run.where("rows", "where")) from None
+
+
+def named_columns(run: Run) -> Iterator[tuple[str, Place]]:
+    """Every column that the run names, and the key that names it."""
+    for name, spec in run.modalities.items():
+        for i, column in enumerate(spec.columns):
+            yield column, ("modalities", name, "columns", i)
+    yield task_options(run)["target"], ("task", "target")
+    for column in split_of(run).columns:
+        yield column, ("split", "stratify" if "stratify" in run.split.options else "column")
+    for i, column in enumerate(run.content or ()):
+        yield column, ("content", i)
+    if run.evaluation.groups:
+        yield run.evaluation.groups, ("evaluation", "groups")
+
+
+def _check_name(run: Run, name: str, place: Place) -> None:
+    table, dot, column = name.partition(".")
+    if not dot or not column:
+        holders = [t for t in (run.rows.table, *KEYS) if name in TABLES[t].columns] or [run.rows.table]
+        raise ConfigError(
+            f"a column is named TABLE.COLUMN, not '{name}'",
+            where=run.where(*place),
+            allowed="items.title, reviews.text, users.age, …",
+            todo=f"did you mean '{holders[0]}.{name.strip('.')}'?",
+        )
+    if table not in KEYS:
+        near = did_you_mean(table, KEYS)
+        raise ConfigError(
+            f"there is no table '{table}' of examples",
+            where=run.where(*place),
+            seen=name,
+            allowed=KEYS,
+            todo=near and near.replace("'?", f".{column}'?"),
+        )
+    if table == "reviews" and run.rows.table == "items":
+        raise ConfigError(
+            f"the rows are items, and an item has many reviews: which '{name}' is meant?",
+            where=run.where(*place),
+            todo="rows: {table: reviews}, or a column of items",
+        )
+
+
+def _check_encoder(run: Run, name: str) -> None:
+    """Build the modality (which checks its options) and see whether the encoder reads what it gives."""
+    spec, where = run.modalities[name], run.where("modalities", name)
+    encoder = ENCODERS.load(spec.encoder.use, run.where("modalities", name, "encoder"))
+    options = modality_options(run, name)
+    accepts = getattr(encoder, "accepts", ())
+    known = signature_model(MODALITIES.load(spec.use, where)).model_fields
+    if options.keys() - known - spec.options.keys():  # the encoder brings options for another kind of modality
+        kind: str | None = f"use: {spec.use}"
+    else:
+        kind = _kind(MODALITIES.build(spec.use, options, where=where))
+    if accepts and kind is not None and kind not in accepts:
+        raise ConfigError(
+            f"the encoder '{spec.encoder.use}' cannot read what the modality '{name}' gives",
+            where=run.where("modalities", name, "encoder"),
+            seen=kind,
+            allowed=accepts,
+            todo="; or ".join(COMES_FROM[one] for one in accepts if one in COMES_FROM),
+        )
+
+
+def _kind(modality: Any) -> str | None:
+    """The kind of arrays that a modality will give, where it can tell before it is fitted."""
+    if hasattr(modality, "kind"):
+        return str(modality.kind)
+    try:
+        return str(modality.spec.kind)
+    except TuwenError:
+        return None
+
+
+# --- Against a dataset --------------------------------------------------------------------------------------------
+
+
+def check_columns(run: Run, dataset: Dataset) -> None:
+    """Every column that the run names is there.
+
+    Raises:
+        ConfigError: with file and line, and what was probably meant.
+    """
+    tables = [t for t in KEYS if dataset.has(t) and not (t == "reviews" and run.rows.table == "items")]
+    known = [f"{t}.{column}" for t in tables for column in dataset.table(t).columns]
+    if run.rows.table not in tables:
+        raise ConfigError(
+            f"the dataset has no table '{run.rows.table}'",
+            where=run.where("rows", "table"),
+            seen=str(dataset.folder),
+            allowed=tables,
+            todo=f"add '{run.rows.table}' to SHOP.yaml and collect again",
+        )
+    for name, place in named_columns(run):
+        if name not in known:
+            table = name.partition(".")[0]
+            raise ConfigError(
+                f"the dataset has no column '{name}'",
+                where=run.where(*place),
+                seen=str(dataset.folder),
+                allowed=[column for column in known if column.startswith(f"{table}.")] or known,
+                todo=did_you_mean(name, known) or f"map it in the {table} of SHOP.yaml and collect again",
+            )
+
+
+def check_kinds(run: Run, frame: pl.DataFrame, dataset: Dataset) -> None:
+    """The columns hold what their modalities read, and the target what the task predicts.
+
+    Raises:
+        DataError: with file and line.
+    """
+    for name, spec in run.modalities.items():
+        try:
+            raw_values(spec.use, spec.columns, frame.head(0), dataset)
+        except DataError as error:
+            raise placed(error, run.where("modalities", name, "columns")) from None
+    options = task_options(run)
+    target, dtype = options["target"], frame[options["target"]].dtype
+    numeric = run.task.use == "rate" or (run.task.use == "binary" and options.get("equals") is None)
+    if dtype.is_nested() or (numeric and dtype.is_temporal()):
+        raise DataError(
+            f"the task '{run.task.use}' cannot predict '{target}'",
+            where=run.where("task", "target"),
+            seen="a list of values" if dtype.is_nested() else "a time",
+            allowed="a column of numbers" if numeric else "a column of numbers or texts",
+        )
+
+
+def fitted_target(run: Run, truth: pl.Series, options: dict[str, Any]) -> Any:
+    """What the task learns of its target (:mod:`tuwen.preprocess.target`).
+
+    Raises:
+        DataError: values that the task cannot predict, or only one answer; with file and line.
+    """
+    try:
+        return TASKS.load(run.task.use).fit(truth, options)
+    except DataError as error:
+        raise placed(error, run.where("task", "target")) from None
