@@ -7,6 +7,7 @@ both the value and its interval, and a thousand resamples are a handful of array
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -308,7 +309,26 @@ def _metrics() -> Iterable[Metric]:
     yield Metric("spearman", ("rate",), True, False, spearman)
 
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _metrics()}
+class Metrics(dict[str, Metric]):
+    """The metrics by name. Those of retrieval carry what is asked with and what is looked for in their name
+    (``picture_to_text_recall@10``), so there is no list of them; :mod:`tuwen.evaluation.retrieval` measures them.
+    """
+
+    def __missing__(self, name: str) -> Metric:
+        found = RETRIEVAL.fullmatch(name)
+        if found is None:
+            raise KeyError(name)
+        return Metric(name, (), found["measure"] != "median_rank", found["measure"].startswith("recall"), _not_here)
+
+
+RETRIEVAL = re.compile(r"(?P<query>\w+?)_to_(?P<answer>\w+?)_(?P<measure>recall@\d+|mrr|median_rank)")
+
+
+def _not_here(w: Weighted) -> Array:
+    raise DataError("a metric of retrieval is not measured on a table of predictions")
+
+
+METRICS: dict[str, Metric] = Metrics({metric.name: metric for metric in _metrics()})
 PRIMARY: dict[TaskName, str] = {"rate": "rmse", "binary": "accuracy", "classify": "accuracy"}
 
 

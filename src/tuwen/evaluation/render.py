@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +12,7 @@ from markupsafe import Markup
 from tuwen.evaluation import figures, verdict
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.page import chart, page, quantity, spelt, words_of
+from tuwen.evaluation.shown import examples, thumbnail
 from tuwen.evaluation.words import (
     COSTS,
     METRIC_MEANINGS,
@@ -28,7 +27,6 @@ from tuwen.evaluation.words import (
 
 Plain = Mapping[str, Any]
 
-THUMBNAIL_SIDE = 280
 THUMBNAILS_A_ROW = 4
 MOST_TEXT = 2000  # characters of a text on a card
 CHARTED = {
@@ -47,7 +45,8 @@ def render(
 
     Args:
         report: what :func:`~tuwen.evaluation.report.build_report` returned, or report.json read back.
-        pictures: row → JPEG bytes, for the rows in ``report["worst"]``; shrunk and embedded here.
+        pictures: row → JPEG bytes, for the rows in ``report["worst"]`` or among the examples of retrieval; shrunk and
+            embedded here.
         texts: row → what the model read there; shown as plain text, never as HTML.
 
     Returns:
@@ -66,13 +65,14 @@ def render(
         "knock_out": _knock_out(report),
         "slices": _slices(report, charts),
         "confusion": _confusion(report, charts),
-        "calibration": _calibration(report, charts),
+        "calibration": _calibration(report, charts) if report["calibration"] else None,
         "regression": _regression(report, charts),
         "curves": [
             (title, chart(charts, f"curve-{i}", figure))
             for i, (title, figure) in enumerate(figures.curves(report["history"]))
         ],
-        "worst": _worst(report, pictures or {}, texts or {}),
+        "worst": _worst(report, pictures or {}, texts or {}) if report["task"] in CHARTED else None,
+        "examples": examples(report, pictures or {}, texts or {}),
         "cost": [(label(key, COSTS), quantity(key, value)) for key, value in report["cost"].items()],
         "provenance": [(label(key, PROVENANCE), spelt(value)) for key, value in report["provenance"].items()],
         "run": yaml.safe_dump(dict(report["run"]), allow_unicode=True, sort_keys=False) if report["run"] else "",
@@ -110,7 +110,7 @@ def _hero(report: Plain) -> dict[str, Any]:
         }
         for name, value in values.items()
     ]
-    task = {"rate": "task_rate", "binary": "task_binary", "classify": "task_classify"}[report["task"]]
+    task = f"task_{report['task']}"
     classes = len(report["confusion"]["labels"]) if report["confusion"] else 0
     return {
         "task": words_of(task, classes=classes),
@@ -143,7 +143,7 @@ def _metrics(report: Plain) -> list[dict[str, Any]]:
 
 
 def _systems(report: Plain, charts: dict[str, figures.Figure]) -> list[tuple[Text, bool, str]]:
-    names = dict.fromkeys((report["primary"], *CHARTED[report["task"]]))
+    names = dict.fromkeys((report["primary"], *_telling(report)))
     drawn = [(metric, figures.systems(report, metric)) for metric in names]
     return [
         (METRIC_NAMES[metric], METRICS[metric].greater_is_better, chart(charts, f"systems-{metric}", figure))
@@ -165,8 +165,14 @@ def _difference(found: Plain, metric: str) -> dict[str, Any]:
     }
 
 
+def _telling(report: Plain) -> Sequence[str]:
+    """The metrics that are drawn and compared."""
+    retrieval = [metric for metric in report["metrics"] if metric.endswith(("recall@10", "mrr"))]
+    return CHARTED.get(report["task"], retrieval)
+
+
 def _charted(report: Plain) -> list[str]:
-    names = dict.fromkeys((report["primary"], *CHARTED[report["task"]]))
+    names = dict.fromkeys((report["primary"], *_telling(report)))
     return [metric for metric in names if report["metrics"][metric]["value"] is not None]
 
 
@@ -296,19 +302,3 @@ def _bootstrap(report: Plain) -> Markup:
     english, chinese = WORDS["by_rows"] if groups is None else WORDS["by_groups"]
     unit = (english.format(groups=groups), chinese.format(groups=groups))
     return words_of("bootstrap", samples=f"{used['samples']:,}", unit=unit, seed=used["seed"])
-
-
-def thumbnail(data: bytes) -> str | None:
-    """JPEG bytes → a small picture as a ``data:`` address; None for bytes that are no picture."""
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
-            picture.draft("RGB", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-            small = picture.convert("RGB")
-        small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-        out = io.BytesIO()
-        small.save(out, "JPEG", quality=80)
-    except (OSError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return None
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()

@@ -81,12 +81,19 @@ def how_good(report: Plain) -> Text:
     if report["task"] == "rate":
         error = report["metrics"]["mae"]["value"]
         return (f"An answer is off by {number(error)} on average.", f"回答平均偏差 {number(error)}。")
-    if report["primary"] != "accuracy" or value is None:
+    if report["primary"] not in ("accuracy", *_searches(report)) or value is None:
         return ("", "")
     right, out_of = round(100 * value), 100
     if right in (0, 100) and 0 < value < 1:
         right, out_of = round(1000 * value), 1000
+    if report["task"] == "contrast":
+        english = f"Of {out_of:,} queries, about {right} find their own answer among the first ten."
+        return (english, f"每 {out_of} 次查询中约有 {right} 次在前十名内找到自身的答案。")
     return (f"Of {out_of:,} answers, about {right} are right.", f"每 {out_of} 个回答中约有 {right} 个正确。")
+
+
+def _searches(report: Plain) -> list[str]:
+    return [metric for metric in report["metrics"] if metric.endswith("recall@10")]
 
 
 def headline(report: Plain) -> Text:
@@ -165,7 +172,7 @@ def standing(report: Plain) -> tuple[str, Text]:
 def checks(report: Plain) -> list[Check]:
     """What speaks for these numbers and what does not."""
     found = [Check(False, text) for text in origin_warnings(report["provenance"])]
-    found += [_rows(report), _split(report), _calibrated(report)]
+    found += [_rows(report), _split(report), *([_calibrated(report)] if report["calibration"] else [])]
     found += [check for check in (_unseen(report), _rare(report), _weakest(report)) if check]
     return found
 
