@@ -190,6 +190,11 @@ def test_a_second_training_of_the_same_says_that_it_is_done(shop: Path, tmp_path
     assert tuwen("collect", shop, "--out", dataset, "-q").exit_code == 0
     small = ["--set", "training.epochs=1", "--set", "modalities.picture.size=32", "--set", "split=hash"]
     command = ["train", shop.with_name("RUN.yaml"), dataset, "--out", bundle, *small]
+    on = ["check", *command[1:3], *small]
+    assert f"and can be trained on {dataset}" in tuwen(*on).stdout
+    assert json.loads(tuwen(*on, "--json").stdout)["data"]["rows"][0]["test"] > 0
+    slip = refused(tuwen(*on, "--set", "task.target=reviews.ratng", "--json"), 2)
+    assert "did you mean 'reviews.rating'" in slip["todo"] and slip["where"].startswith(str(command[1]))
     first, again = tuwen(*command), tuwen(*command)
     assert "already trained" not in first.output and "already trained" in again.output
     assert json.loads(tuwen(*command, "--json").stdout) == {"bundle": str(bundle), "already_trained": True}
