@@ -8,9 +8,10 @@ the file is kept, so that every error names file and line.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -108,6 +109,22 @@ class Training(Strict):
     encoder_learning_rate: float | None = Field(
         None, gt=0, description="for pretrained encoders that are fine-tuned; default: a twentieth of learning_rate"
     )
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="each layer of a pretrained encoder learns at this share of the one above it"
+    )
+    unfreeze_epoch: int = Field(0, ge=0, description="pretrained layers stand still before this epoch (0 is the first)")
+    unfreeze: Literal["all", "gradual"] = Field(
+        "all", description="gradual: then one more layer each epoch, from the top down"
+    )
+    modality_dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of what is there that is hidden while training, never all of a row"
+    )
+    average_epochs: int = Field(
+        0, ge=0, description="keep the mean of the weights after the last so many epochs instead of the best epoch's"
+    )
+    calibrate: bool = Field(
+        False, description="one temperature for the probabilities, fitted on the validation part after training"
+    )
     weight_decay: float = Field(0.0, ge=0, description="pull towards zero, not on biases and norms")
     schedule: Literal["constant", "cosine", "linear"] = Field(
         "constant", description="how the learning rate falls after warm_up"
@@ -124,6 +141,13 @@ class Training(Strict):
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     checkpoint_seconds: float = Field(60.0, gt=0, description="how much work a kill can cost")
+
+    @model_validator(mode="after")
+    def _one_average(self) -> Self:
+        for other in ("average", "patience"):
+            if self.average_epochs and getattr(self, other) is not None:
+                raise ValueError(f"average_epochs and {other} exclude each other: take one of them out")
+        return self
 
 
 class Evaluation(Strict):

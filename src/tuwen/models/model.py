@@ -51,7 +51,8 @@ class Model(nn.Module):
         """Which of the vectors that the fusion is given count."""
         return present if self.generator is None else self.generator.counted(present)
 
-    def pretrained_parameters(self) -> list[nn.Parameter]:
-        """Parameters that are fine-tuned rather than learned from scratch."""
-        encoders = [e for e in self.encoders.values() if isinstance(e, Encoder)]
-        return [p for encoder in encoders for p in encoder.pretrained_parameters()]
+    def pretrained_layers(self) -> list[list[nn.Parameter]]:
+        """Parameters that are fine-tuned rather than learned from scratch, by layer: the encoders' top ones first."""
+        towers = [e.pretrained_layers() for e in self.encoders.values() if isinstance(e, Encoder)]
+        depth = max(map(len, towers), default=0)
+        return [[p for tower in towers if i < len(tower) for p in tower[i]] for i in range(depth)]

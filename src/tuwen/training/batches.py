@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,17 +17,28 @@ Augment = Callable[[Arrays, np.random.Generator], Arrays]
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows with truth: one input a modality, and the encoded target [rows]."""
+    """Rows with truth: one input a modality, and the encoded target [rows].
+
+    ``together``: modalities that show the same thing, so that hiding one hides all; the others stand for themselves.
+    """
 
     inputs: Mapping[str, Input]
     targets: np.ndarray
+    together: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def take(self, rows: np.ndarray) -> Examples:
         """The rows at these positions, sharing memory."""
-        return Examples({name: source.take(rows) for name, source in self.inputs.items()}, self.targets[rows])
+        inputs = {name: source.take(rows) for name, source in self.inputs.items()}
+        return Examples(inputs, self.targets[rows], self.together)
+
+    @property
+    def kinds(self) -> list[tuple[str, ...]]:
+        """The modalities, those that go ``together`` as one."""
+        joined = {name for kind in self.together for name in kind}
+        return [*self.together, *((name,) for name in self.inputs if name not in joined)]
 
     def lengths(self) -> np.ndarray | None:
         """Tokens of each row's longest text, when texts are in memory: rows alike in length make cheap batches."""
@@ -74,6 +85,21 @@ def augmented(batch: Batch, augment: Mapping[str, Augment], rng: np.random.Gener
     """The batch with each modality's training-time augmentation applied."""
     arrays = {name: augment[name](a, rng) if name in augment else a for name, a in batch.arrays.items()}
     return Batch(arrays, batch.present, batch.targets)
+
+
+def hidden(batch: Batch, kinds: Sequence[tuple[str, ...]], share: float, rng: np.random.Generator) -> Batch:
+    """The batch with a ``share`` of what is present hidden, kind by kind (modality dropout: Neverova et al., 2016).
+
+    A row keeps at least one kind of those it has: which one, if all were drawn, is drawn too.
+    """
+    there = np.stack([np.any([batch.present[m] for m in kind], axis=0) for kind in kinds], axis=1)  # [rows, kinds]
+    gone = rng.random(there.shape) < share
+    kept = there & ~gone
+    lost = there.any(axis=1) & ~kept.any(axis=1)
+    chosen = np.where(there, rng.random(there.shape), -1.0).argmax(axis=1)
+    kept[lost, chosen[lost]] = True
+    present = {m: batch.present[m] & kept[:, i] for i, kind in enumerate(kinds) for m in kind}
+    return Batch(batch.arrays, present, batch.targets)
 
 
 def ahead(make: Callable[[int], Batch], first: int, last: int, depth: int = 2) -> Iterator[Batch]:

@@ -23,12 +23,24 @@ from tuwen.errors import ConfigError, DataError
 from tuwen.models.model import Model
 from tuwen.progress import Progress, Silent
 from tuwen.training import checkpoint as checkpoints
-from tuwen.training.batches import Augment, Batch, Examples, Network, ahead, augmented, batch_of, order, outputs_of
+from tuwen.training.batches import (
+    Augment,
+    Batch,
+    Examples,
+    Network,
+    ahead,
+    augmented,
+    batch_of,
+    hidden,
+    order,
+    outputs_of,
+)
 from tuwen.training.checkpoint import Checkpoint
+from tuwen.training.freezing import Freezing, How
 from tuwen.training.inputs import Arrays
 from tuwen.training.interrupt import Interrupt
 from tuwen.training.memory import keep_freed_memory
-from tuwen.training.optimiser import Name, Schedule, WeightAverage, optimiser, schedule
+from tuwen.training.optimiser import EpochMean, Name, Schedule, WeightAverage, optimiser, schedule
 
 Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # (outputs, targets) → named numbers for the history
 
@@ -39,6 +51,11 @@ class Settings:
 
     Attributes:
         encoder_learning_rate: for pretrained parameters; default a twentieth of ``learning_rate``.
+        layer_decay: each layer of a pretrained encoder learns at this share of the rate of the layer above it.
+        unfreeze_epoch: pretrained parameters stay as they are before this epoch (0-based).
+        unfreeze: all layers at once then, or one more from the top down each epoch.
+        modality_dropout: share of present modalities hidden from a training row; never all of them.
+        average_epochs: the mean of the weights after the last so many epochs is what is kept.
         warm_up: share of all steps in which the rate rises.
         gradient_clip: largest norm of the whole gradient.
         patience: epochs without a better validation loss before stopping.
@@ -51,6 +68,11 @@ class Settings:
     optimiser: Name = "adamw"
     learning_rate: float = 1e-3
     encoder_learning_rate: float | None = None
+    layer_decay: float = 1.0
+    unfreeze_epoch: int = 0
+    unfreeze: How = "all"
+    modality_dropout: float = 0.0
+    average_epochs: int = 0
     weight_decay: float = 0.0
     schedule: Schedule = "constant"
     warm_up: float = 0.0
@@ -146,10 +168,11 @@ class _Loop:
         self.fabric = fabric(settings.device, settings.precision)
         optimise = optimiser(
             model,
-            model.pretrained_parameters(),
+            model.pretrained_layers(),
             use=settings.optimiser,
             learning_rate=settings.learning_rate,
             encoder_learning_rate=settings.encoder_learning_rate,
+            layer_decay=settings.layer_decay,
             weight_decay=settings.weight_decay,
         )
         self.model, self.optimiser = self.fabric.setup(model, optimise)
@@ -159,6 +182,8 @@ class _Loop:
         self.steps = math.ceil(len(training) / settings.batch_size)
         self.factor = schedule(settings.schedule, settings.warm_up, self.steps * settings.epochs)
         self.average = WeightAverage(model, settings.average) if settings.average else None
+        self.mean = EpochMean()
+        self.freezing = Freezing(model.pretrained_layers(), settings.unfreeze_epoch, settings.unfreeze)
         self.best: dict[str, Tensor] = {}
         self.state = _State()
         self.saved = time.perf_counter()
@@ -170,8 +195,10 @@ class _Loop:
             bar.advance(state.epoch * self.steps + state.step)
             while state.epoch < self.settings.epochs and not self._out_of_patience():
                 self._epoch(bar.advance, interrupt)
-        if self.best:
-            self._load_best()
+        if self.mean.count:
+            self._load_mean()
+        elif self.best:
+            self.plain_model.load_state_dict(self.best)
         return Trained(
             state.history, state.best_epoch or state.epoch, state.epoch * self.steps + state.step, state.seconds
         )
@@ -182,12 +209,15 @@ class _Loop:
             len(self.training), self.settings.batch_size, np.random.default_rng([self.seed, state.epoch]), self.lengths
         )
         self.model.train()
+        self.freezing.set(state.epoch)
         began = time.perf_counter()
         before = state.seconds
 
         def make(step: int) -> Batch:
-            batch = batch_of(self.training, rows[step])
-            return augmented(batch, self.augment, np.random.default_rng([self.seed, state.epoch, step]))
+            rng = np.random.default_rng([self.seed, state.epoch, step])
+            batch = augmented(batch_of(self.training, rows[step]), self.augment, rng)
+            share = self.settings.modality_dropout
+            return hidden(batch, self.training.kinds, share, rng) if share else batch
 
         for batch in ahead(make, state.step, len(rows)):
             self._step(batch)
@@ -247,6 +277,8 @@ class _Loop:
             self.best = {n: t.detach().clone() for n, t in self.plain_model.state_dict().items()}
         if self.average:
             self.average.swap(self.plain_model)
+        if state.epoch >= self.settings.epochs - self.settings.average_epochs:
+            self.mean.add(self.plain_model)
         state.history.append(entry)
         state.epoch, state.step, state.loss, state.rows = state.epoch + 1, 0, 0.0, 0
 
@@ -284,8 +316,9 @@ class _Loop:
         tensors |= {f"optimiser/{n}": t for n, t in checkpoints.optimiser_tensors(self.optimiser.optimizer).items()}
         if self.average:
             tensors |= {f"average/{n}": t for n, t in self.average.weights.items()}
+        tensors |= {f"mean/{n}": t for n, t in self.mean.weights.items()}
         state = vars(self.state) | {"best": None if math.isinf(self.state.best) else self.state.best}
-        state["average_steps"] = self.average.steps if self.average else 0
+        state |= {"average_steps": self.average.steps if self.average else 0, "mean_count": self.mean.count}
         checkpoints.save(Checkpoint(self.fingerprint, self.state.epoch, self.state.step, state, tensors), self.path)
         self.saved = time.perf_counter()
 
@@ -294,7 +327,8 @@ class _Loop:
         if found is None or found.fingerprint != self.fingerprint:
             return
         state = dict(found.progress)
-        average_steps = state.pop("average_steps")
+        average_steps, self.mean.count = state.pop("average_steps"), state.pop("mean_count")
+        self.mean.weights = found.part("mean")
         self.state = _State(**(state | {"best": math.inf if state["best"] is None else state["best"]}))
         self.plain_model.load_state_dict(found.part("model"))
         self.best = found.part("best")
@@ -302,8 +336,13 @@ class _Loop:
         if self.average:
             self.average.weights, self.average.steps = found.part("average"), average_steps
 
-    def _load_best(self) -> None:
-        self.plain_model.load_state_dict(self.best)
+    def _load_mean(self) -> None:
+        """The mean of the last epochs' weights in place of the best epoch's; its worth goes into the history."""
+        self.plain_model.load_state_dict(self.mean.weights)
+        last = self.state.history[-1]
+        if self.validation is not None and len(self.validation) and "mean_validation_loss" not in last:
+            last |= {f"mean_{name}": value for name, value in self._validate(self.validation).items()}
+        self.state.best_epoch = self.state.epoch
 
 
 def fabric(device: str = "auto", precision: str = "float32") -> Fabric:

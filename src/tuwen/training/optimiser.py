@@ -15,27 +15,33 @@ Schedule = Literal["constant", "cosine", "linear"]
 
 def optimiser(
     model: nn.Module,
-    pretrained: list[nn.Parameter],
+    pretrained: list[list[nn.Parameter]],
     *,
     use: Name = "adamw",
     learning_rate: float = 1e-3,
     encoder_learning_rate: float | None = None,
+    layer_decay: float = 1.0,
     weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
-    """Two speeds (fresh and pretrained parameters), and no decay on biases and norms.
+    """Fresh parameters at one speed, pretrained ones at another that falls with depth; no decay on biases and norms.
 
     Args:
-        pretrained: parameters that take ``encoder_learning_rate`` (default: a twentieth of ``learning_rate``).
+        pretrained: parameters by layer, the top one first. The top takes ``encoder_learning_rate`` (default: a
+            twentieth of ``learning_rate``), each layer below ``layer_decay`` times the one above it (Howard and
+            Ruder, 2018).
     """
-    slow = {id(p) for p in pretrained}
-    rates = (learning_rate, learning_rate / 20 if encoder_learning_rate is None else encoder_learning_rate)
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    slowest = learning_rate / 20 if encoder_learning_rate is None else encoder_learning_rate
+    rates = [learning_rate, *(slowest * layer_decay**depth for depth in range(len(pretrained)))]
+    place = {id(p): 1 + depth for depth, layer in enumerate(pretrained) for p in layer}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
-            groups.setdefault((id(parameter) in slow, parameter.ndim > 1), []).append(parameter)
+            rate = rates[place.get(id(parameter), 0)]
+            groups.setdefault((rate, parameter.ndim > 1), []).append(parameter)
+    # the fresh ones last: their rate is the one that the history tells
     options = [
-        {"params": found, "lr": rates[is_slow], "weight_decay": weight_decay if decays else 0.0}
-        for (is_slow, decays), found in sorted(groups.items(), key=lambda group: group[0])
+        {"params": found, "lr": rate, "weight_decay": weight_decay if decays else 0.0}
+        for (rate, decays), found in sorted(groups.items(), key=lambda group: (group[0][0] == learning_rate, group[0]))
     ]
     if use == "sgd":
         return torch.optim.SGD(options, momentum=0.9, nesterov=True)
@@ -57,6 +63,25 @@ def schedule(use: Schedule, warm_up: float, steps: int) -> Callable[[int], float
         return max(1.0 - done, 0.0) if use == "linear" else 1.0
 
     return factor
+
+
+class EpochMean:
+    """The mean of the weights after several epochs (checkpoint averaging: Izmailov et al., 2018)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.weights: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def add(self, model: nn.Module) -> None:
+        self.count += 1
+        for name, weight in model.state_dict().items():
+            if not weight.is_floating_point():
+                self.weights[name] = weight.detach().clone()
+            elif name in self.weights:
+                self.weights[name].lerp_(weight, 1 / self.count)
+            else:
+                self.weights[name] = weight.detach().clone()
 
 
 class WeightAverage:
