@@ -34,6 +34,11 @@ def test_group_norm_without_padding_is_torchs():
     torch.testing.assert_close(ours(maps, torch.ones(3, 1, 10, 1)), theirs(maps), rtol=1e-4, atol=1e-5)
 
 
+def test_any_number_of_channels_has_its_groups():
+    encoder = ENCODERS.build("audio-cnn", {"channels": [3, 12]}, ArraySpec("spectrogram", (16, 20)))
+    assert encoder(spectrogram(16), torch.ones(2, 16, dtype=torch.bool)).shape == (2, 64)
+
+
 def test_a_high_tone_is_not_a_low_one():
     encoder = ENCODERS.build("audio-cnn", {}, ArraySpec("spectrogram", (30, 40))).eval()
     low, high = torch.full((2, 1, 30, 40), -1.0).unbind()

@@ -231,14 +231,31 @@ class TableSource(Strict):
     keep: Literal["all", "none"] | list[str] = Field("all", description="which other columns come along")
 
 
+class SoundLimits(Strict):
+    """How sounds are kept, and what is too much."""
+
+    max_bytes: int = Field(50_000_000, ge=1, description="of a sound file")
+    max_seconds: float = Field(300.0, gt=0, le=7200, description="longer sounds are quarantined")
+    max_channels: int = Field(8, ge=1, le=64, description="they are averaged")
+    rate: int = Field(16_000, ge=1_000, le=192_000, description="samples a second that are kept")
+
+
+class ShapeLimits(Strict):
+    """What is too much of a 3D shape."""
+
+    max_bytes: int = Field(50_000_000, ge=1, description="of an OBJ, STL or PLY file")
+    max_vertices: int = Field(1_000_000, ge=1, le=5_000_000)
+    max_faces: int = Field(1_000_000, ge=1, le=5_000_000)
+
+
 class Media(Strict):
-    """How pictures are read, and what is too much."""
+    """How pictures, sounds and shapes are read, and what is too much."""
 
     root: str | None = Field(
-        None, description="folder that relative picture paths start from; default: the shop's root"
+        None, description="folder that relative paths of media start from; default: the shop's root"
     )
     allow_private_addresses: bool = Field(False, description="download from inside the shop's own network")
-    allow_outside_root: bool = Field(False, description="read picture paths that lead out of the root folder")
+    allow_outside_root: bool = Field(False, description="read paths that lead out of the root folder")
     max_bytes: int = Field(20_000_000, ge=1, description="of a picture file")
     max_pixels: int = Field(50_000_000, ge=1, description="of a picture, before it is decoded")
     max_side: int = Field(512, ge=16, description="stored pictures are shrunk to this")
@@ -247,6 +264,12 @@ class Media(Strict):
     deadline: float = Field(60.0, gt=0, description="seconds a whole download may take")
     retries: int = Field(2, ge=0, description="of a download that failed in a way that may pass")
     parallel: int = Field(8, ge=1, le=64, description="downloads at once")
+    sound: SoundLimits = SoundLimits()
+    shape: ShapeLimits = ShapeLimits()
+
+    def limits(self) -> dict[str, Any]:
+        """What may be stored, as the manifest keeps it: the pictures' limits, and the others' under their words."""
+        return self.model_dump(include={"max_bytes", "max_pixels", "max_side", "min_side", "sound", "shape"})
 
 
 class Shop(Strict):

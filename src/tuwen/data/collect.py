@@ -1,14 +1,15 @@
 """COLLECT: a shop's own files → a dataset folder.
 
-The order of things makes every moment safe: pictures go into the append-only store as they come; tables are written
+The order of things makes every moment safe: media go into the append-only store as they come; tables are written
 beside the old ones and put in place together at the very end. So whatever stops a collect (Ctrl-C, a full disk,
-kill -9), the dataset that was there still opens, and the next collect goes on with every picture that got in.
+kill -9), the dataset that was there still opens, and the next collect goes on with every one that got in.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from tuwen.data import summary
 from tuwen.data.dataset import FORMAT, Dataset, read_manifest
 from tuwen.data.download import Limits
 from tuwen.data.gather import Sheet, gather, state_of
-from tuwen.data.pictures import Pictures
+from tuwen.data.intake import Intake
+from tuwen.data.kinds import COLUMNS, MEDIA, Medium
 from tuwen.data.schema import TABLES, Table, with_rating_range
 from tuwen.data.store import MediaWriter
 from tuwen.data.validate import FILE, ROW
@@ -29,13 +31,14 @@ from tuwen.errors import ConfigError, DataError, did_you_mean
 from tuwen.files import PLACING, Ready, finish, held, json_bytes, room_on_disk, sweep
 from tuwen.progress import Progress, Silent
 
-ORDER = ("users", "events", "reviews", "items")  # what carries pictures comes last: other mistakes show first
+Media = Mapping[str, Intake]  # by column
+ORDER = ("users", "events", "reviews", "items")  # what carries media comes last: other mistakes show first
 
 
 def collect(shop: Shop, out: str | Path, *, progress: Progress | None = None) -> dict[str, Any]:
-    """Read the shop's tables and pictures into the dataset folder ``out``, and only what is new there.
+    """Read the shop's tables and media into the dataset folder ``out``, and only what is new there.
 
-    Rows that are no good go to ``rejected.parquet`` with their reason, pictures to ``quarantine.parquet``; neither
+    Rows that are no good go to ``rejected.parquet`` with their reason, media to ``quarantine.parquet``; neither
     stops the rest.
 
     Returns:
@@ -61,17 +64,20 @@ def collect(shop: Shop, out: str | Path, *, progress: Progress | None = None) ->
             finish(folder)
             sweep(folder)
         old = _previous(out)
-        pictures = Pictures(
-            store, _picture_root(shop), _picture_limits(shop), _web_limits(shop), anywhere=shop.media.allow_outside_root
-        )
-        collected = {name: _Collected(name, shop, old, pictures, progress) for name in ORDER if name in shop.tables()}
+        media = {medium.column: _intake(medium, shop, store) for medium in MEDIA.values()}
+        collected = {name: _Collected(name, shop, old, media, progress) for name in ORDER if name in shop.tables()}
         collected = {name: collected[name] for name in TABLES if name in collected}
-        used = _places([c.sheet.frame for c in collected.values()])
-        pictures.resolve(used["reference"], progress)
-        store.settle({reference: f"{file}, row {row}" for reference, file, row in used.iter_rows()})
+        places: dict[str, str] = {}
+        for column, intake in media.items():
+            used = _places([c.sheet.frame for c in collected.values()], column)
+            intake.resolve(used["reference"], progress)
+            places |= {
+                intake.medium.named(reference): f"{file}, row {row}" for reference, file, row in used.iter_rows()
+            }
+        store.settle(places)
         store.commit()
         with Ready(out) as ready:
-            manifest = _written(shop, ready, collected, pictures)
+            manifest = _written(shop, ready, collected, media)
             manifest["seconds"] = round(time.monotonic() - begun, 3)
             ready.add("manifest.json", json_bytes(manifest))
             ready.place()
@@ -81,17 +87,17 @@ def collect(shop: Shop, out: str | Path, *, progress: Progress | None = None) ->
 class _Collected:
     """One table, read from its source or, where nothing about that has changed, taken from the dataset."""
 
-    def __init__(self, name: str, shop: Shop, old: Dataset | None, pictures: Pictures, progress: Progress) -> None:
+    def __init__(self, name: str, shop: Shop, old: Dataset | None, media: Media, progress: Progress) -> None:
         source, table = shop.tables()[name], _table(name, shop)
         self.files, self.state = state_of(source, table, shop.folder(), __version__)
-        sheet = None if old is None or self.state is None else _kept(name, self.state, old, pictures)
+        sheet = None if old is None or self.state is None else _kept(name, self.state, old, media)
         self.reused = sheet is not None
-        self.sheet = sheet or gather(name, source, table, shop.folder(), pictures, progress)
+        self.sheet = sheet or gather(name, source, table, shop.folder(), media, progress)
 
 
 def _need_folders(shop: Shop) -> None:
     """Refuse a root folder that is not there, rather than every single file under it."""
-    for place, folder in ((("root",), shop.folder()), (("media", "root"), _picture_root(shop))):
+    for place, folder in ((("root",), shop.folder()), (("media", "root"), _media_root(shop))):
         if not folder.is_dir():
             beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
             raise DataError(
@@ -147,17 +153,18 @@ def _previous(out: Path) -> Dataset | None:
         return None
 
 
-def _kept(name: str, state: str, old: Dataset, pictures: Pictures) -> Sheet | None:
-    """The table as the last collect left it, its pictures as references again; None if it cannot be had whole."""
+def _kept(name: str, state: str, old: Dataset, media: Media) -> Sheet | None:
+    """The table as the last collect left it, its media as references again; None if it cannot be had whole."""
     about = old.manifest["tables"].get(name)
     if about is None or about.get("state") != state:
         return None
     try:
         frame, rejected = old.table(name), old.rejected().filter(pl.col("table") == name)
-        if "images" in frame.columns:
+        listed = [column for column in COLUMNS if column in frame.columns]
+        if listed:
             references = pl.read_parquet(old.folder / "media" / f"{name}.parquet")
             frame = frame.with_columns(references)
-            if not pictures.has_all(references["images"].explode().drop_nulls().unique()):
+            if not all(media[c].has_all(references[c].explode().drop_nulls().unique()) for c in listed):
                 return None
         else:
             frame = frame.with_columns(pl.lit("").alias(FILE), pl.lit(0).alias(ROW))
@@ -166,32 +173,33 @@ def _kept(name: str, state: str, old: Dataset, pictures: Pictures) -> Sheet | No
     return Sheet(frame, rejected, about["read"], about["merged"], about["notes"])
 
 
-def _places(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    """``reference``, ``file``, ``row`` of every picture spoken of, each once."""
+def _places(frames: list[pl.DataFrame], column: str) -> pl.DataFrame:
+    """``reference``, ``file``, ``row`` of everything that ``column`` speaks of, each once."""
     parts = [
         frame.select(
-            pl.col("images").alias("reference"), pl.col(FILE).alias("file"), pl.col(ROW).cast(pl.Int64).alias("row")
+            pl.col(column).alias("reference"), pl.col(FILE).alias("file"), pl.col(ROW).cast(pl.Int64).alias("row")
         )
         .explode("reference")
         .drop_nulls("reference")
         for frame in frames
-        if "images" in frame.columns
+        if column in frame.columns
     ]
     empty = pl.DataFrame(schema={"reference": pl.String, "file": pl.String, "row": pl.Int64})
     return pl.concat([empty, *parts]).unique("reference", keep="first", maintain_order=True)
 
 
-def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], pictures: Pictures) -> dict[str, Any]:
+def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: Media) -> dict[str, Any]:
     """Write all tables beside their places; returns the manifest without its time."""
     frames: dict[str, pl.DataFrame] = {}
     tables: dict[str, Any] = {}
     for name, one in collected.items():
         frame = one.sheet.frame
-        if "images" in frame.columns:
-            places = frame.select("images", FILE, ROW)
-            ready.add(f"media/{name}.parquet", _parquet(places))
-            keys = pl.col("images").list.eval(
-                pl.element().replace_strict(pictures.keys, default=None, return_dtype=pl.String)
+        listed = [column for column in COLUMNS if column in frame.columns]
+        if listed:
+            ready.add(f"media/{name}.parquet", _parquet(frame.select(*listed, FILE, ROW)))
+        for column in listed:
+            keys = pl.col(column).list.eval(
+                pl.element().replace_strict(media[column].keys, default=None, return_dtype=pl.String)
             )
             frame = frame.with_columns(keys.list.drop_nulls().list.unique(maintain_order=True))
         frames[name] = frame.drop(FILE, ROW)
@@ -204,7 +212,9 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], picture
             "reused": one.reused,
         }
     rejected = pl.concat([one.sheet.rejected for one in collected.values()])
-    ready.add("quarantine.parquet", _parquet(pictures.store.quarantine()))
+    quarantine = media["images"].store.quarantine()
+    ready.add("quarantine.parquet", _parquet(quarantine))
+    sheets = [one.sheet.frame for one in collected.values()]
     told = "".join(f"{name} {tables[name]['sha256']}\n" for name in sorted(tables))
     return {
         "format": FORMAT,
@@ -213,8 +223,8 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], picture
         "hash": hashlib.sha256(told.encode()).hexdigest(),
         "tables": tables,
         "rejected": {"rows": rejected.height, "sha256": ready.add("rejected.parquet", _parquet(rejected))},
-        "pictures": summary.of_pictures(pictures, [c.sheet.frame for c in collected.values()]),
-        "media_limits": _picture_limits(shop),
+        **summary.of_media(media.values(), sheets, quarantine),
+        "media_limits": shop.media.limits(),
         "warnings": [*(n for one in collected.values() for n in one.sheet.notes), *summary.strangers(frames)],
     }
 
@@ -225,13 +235,11 @@ def _parquet(frame: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _picture_root(shop: Shop) -> Path:
+def _intake(medium: Medium, shop: Shop, store: MediaWriter) -> Intake:
+    limits = medium.limited(shop.media.limits())
+    web = Limits(**shop.media.model_dump(include=set(Limits.__dataclass_fields__)) | {"max_bytes": limits["max_bytes"]})
+    return Intake(medium, store, _media_root(shop), limits, web, anywhere=shop.media.allow_outside_root)
+
+
+def _media_root(shop: Shop) -> Path:
     return shop.folder() / (shop.media.root or ".")
-
-
-def _picture_limits(shop: Shop) -> dict[str, int]:
-    return shop.media.model_dump(include={"max_bytes", "max_pixels", "max_side", "min_side"})
-
-
-def _web_limits(shop: Shop) -> Limits:
-    return Limits(**shop.media.model_dump(include=set(Limits.__dataclass_fields__)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from tuwen.config import TableSource
 from tuwen.data import mapping, sources, validate
 from tuwen.data.batch import Batch, Part
 from tuwen.data.encoding import WRONG, other_encoding
-from tuwen.data.pictures import Pictures
+from tuwen.data.intake import Intake
+from tuwen.data.kinds import COLUMNS
 from tuwen.data.references import references
 from tuwen.data.schema import TEXT_LIMIT, Table
 from tuwen.data.validate import FILE, ROW
@@ -30,7 +31,8 @@ class Sheet:
     """A table on its way.
 
     Attributes:
-        frame: good rows, typed; ``images`` still holds references; FILE and ROW say where each row stood.
+        frame: good rows, typed; ``images``, ``sounds`` and ``shapes`` still hold references; FILE and ROW say where
+            each row stood.
         rejected: the others, as in ``rejected.parquet``.
         read: rows read in all.
         merged: events that became part of another one.
@@ -44,8 +46,13 @@ class Sheet:
     notes: list[str] = field(default_factory=list)
 
 
-def gather(name: str, source: TableSource, table: Table, folder: Path, pictures: Pictures, progress: Progress) -> Sheet:
-    """Read the table ``name`` from ``source``; pictures that come as bytes go to the store on the way.
+def gather(
+    name: str, source: TableSource, table: Table, folder: Path, media: Mapping[str, Intake], progress: Progress
+) -> Sheet:
+    """Read the table ``name`` from ``source``; media that come as bytes go to the store on the way.
+
+    Args:
+        media: by column.
 
     Raises:
         DataError: a column is missing, a source is empty or unreadable, or no row is good.
@@ -72,7 +79,8 @@ def gather(name: str, source: TableSource, table: Table, folder: Path, pictures:
                 frame, contents = _mapped(batch, plan, part.name, notes)
                 checked = validate.check_rows(frame, name, table)
                 bad += [*checked.rejected, validate.unread(batch.unread, name, part.name)]
-                pictures.add(_wanted(contents, checked.good))
+                for column, given in contents.items():
+                    media[column].add(_wanted(given, checked.good[column]))
                 good.append(checked.good)
                 read += frame.height + len(batch.unread)
                 cut += checked.cut
@@ -114,14 +122,16 @@ def _parts(source: TableSource, folder: Path, kind: sources.Format, notes: list[
             yield sources.open_file(path, name, kind, encoding=source.encoding, separator=source.separator)
 
 
-def _mapped(batch: Batch, plan: mapping.Plan, file: str, notes: list[str]) -> tuple[pl.DataFrame, dict[str, bytes]]:
-    """The batch under tuwen's names, its pictures as references, and the bytes of those that came as bytes."""
+def _mapped(
+    batch: Batch, plan: mapping.Plan, file: str, notes: list[str]
+) -> tuple[pl.DataFrame, dict[str, dict[str, bytes]]]:
+    """The batch under tuwen's names, its media as references, and the bytes of those that came as bytes, by column."""
     columns: list[pl.Series] = []
-    contents: dict[str, bytes] = {}
+    contents: dict[str, dict[str, bytes]] = {}
     for name, given in plan.names.items():
-        if name == "images":
-            images, contents = references(batch.frame, given)
-            columns.append(images)
+        if name in COLUMNS:
+            listed, contents[name] = references(batch.frame, given)
+            columns.append(listed.alias(name))
         elif name == given[0] and _holds_bytes(batch.frame[name].dtype):
             notes.append(
                 f"{file}: the column '{name}' holds bytes and is left out; pictures: columns: {{images: {name}}}"
@@ -140,11 +150,11 @@ def _holds_bytes(kind: pl.DataType) -> bool:
     return kind == pl.Binary or any(_holds_bytes(part) for part in inner if isinstance(part, pl.DataType))
 
 
-def _wanted(contents: dict[str, bytes], good: pl.DataFrame) -> dict[str, bytes]:
-    """Only the pictures of good rows."""
+def _wanted(contents: dict[str, bytes], good: pl.Series) -> dict[str, bytes]:
+    """Only those of good rows."""
     if not contents:
         return {}
-    used = set(good["images"].explode().drop_nulls())
+    used = set(good.explode().drop_nulls())
     return {reference: data for reference, data in contents.items() if reference in used}
 
 
@@ -169,7 +179,7 @@ def _one_frame(parts: list[pl.DataFrame], known: list[str], *, text: bool) -> pl
 
 def _review_ids(frame: pl.DataFrame, table: Table) -> pl.Series:
     """A key from each review's own content; the same content again gets a number behind it."""
-    parts = [pl.col(c).cast(pl.String).fill_null("") for c in table.columns if c in frame.columns and c != "images"]
+    parts = [pl.col(c).cast(pl.String).fill_null("") for c in table.columns if c in frame.columns and c not in COLUMNS]
     texts = frame.select(pl.concat_str(parts or [pl.lit("")], separator="\0")).to_series()
     ids = pl.Series("review", [hashlib.sha256(text.encode()).hexdigest()[:20] for text in texts], pl.String)
     copy = ids.to_frame().select(pl.int_range(pl.len()).over("review")).to_series()

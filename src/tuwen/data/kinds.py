@@ -29,6 +29,16 @@ class Medium:
     door: str
     limits: tuple[str, ...]
 
+    def named(self, reference: str) -> str:
+        """A reference as the store and its quarantine know it: of a picture as it stands, else ``sound:a.wav``."""
+        return reference if self.column == "images" else f"{self.word}:{reference}"
+
+    def limited(self, limits: Mapping[str, Any]) -> dict[str, Any]:
+        """This kind's part of ``media_limits``: the pictures' stand in the open, the others' under their word."""
+        if self.column == "images":
+            return {name: limits[name] for name in self.limits}
+        return dict(limits[self.word])
+
     def normalise(self, data: bytes, limits: Mapping[str, Any]) -> bytes:
         """The bytes that the store keeps and that training and serving see.
 

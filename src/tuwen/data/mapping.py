@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal
 
+from tuwen.data.kinds import COLUMNS
 from tuwen.data.schema import Table
 from tuwen.errors import DataError, did_you_mean
 
@@ -16,7 +17,7 @@ class Plan:
     """Which of a file's columns become which of the table's.
 
     Attributes:
-        names: tuwen's name → the shop's columns; more than one only for ``images``.
+        names: tuwen's name → the shop's columns; more than one only for those that list media.
         constants: tuwen's name → the one value of every row.
         doubts: what looks like a slip but may be meant, one sentence each.
     """
@@ -45,14 +46,17 @@ def plan(
 
     Raises:
         DataError: a mapped or kept column is not in the file, a key is neither there nor mapped, or several columns are
-            mapped to something other than ``images``.
+            mapped to something other than media.
     """
     names: dict[str, list[str]] = {}
     for name, mapped in columns.items():
         names[name] = [mapped] if isinstance(mapped, str) else list(mapped)
-        if len(names[name]) != 1 and name != "images":
+        if len(names[name]) != 1 and name not in COLUMNS:
             raise DataError(
-                f"'{name}' takes one column", where=where, seen=names[name], allowed="several for images only"
+                f"'{name}' takes one column",
+                where=where,
+                seen=names[name],
+                allowed=f"several for {', '.join(COLUMNS)} only",
             )
         for column in names[name]:
             _need(column, given, where, f"the column '{column}', mapped to '{name}', is not there")

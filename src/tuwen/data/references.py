@@ -1,4 +1,4 @@
-"""What a row says about its pictures → references: paths, URLs, or ``sha256:…`` for bytes that came with the row."""
+"""What a row says about its media → references: paths, URLs, or ``sha256:…`` for bytes that came with the row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPLIT_URLS = re.compile(r"\s*[|;\n]\s*(?=https?://)", re.IGNORECASE)
 
 
 def references(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.Series, dict[str, bytes]]:
-    """The pictures of every row, in order and each once, and the bytes of those that came as bytes.
+    """The media of every row, in order and each once, and the bytes of those that came as bytes.
 
     A column may hold bytes, a list of bytes, one reference, or several: a list, a JSON list, or separated by ``|``,
     ``;`` or a new line.
@@ -33,7 +33,7 @@ def references(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.Series, 
                         row.append(reference)
                 elif one is not None:
                     row.extend(split(str(one)))
-    return pl.Series("images", [list(dict.fromkeys(row)) for row in rows], pl.List(pl.String)), contents
+    return pl.Series("references", [list(dict.fromkeys(row)) for row in rows], pl.List(pl.String)), contents
 
 
 def split(text: str) -> list[str]:

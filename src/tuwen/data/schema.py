@@ -8,7 +8,7 @@ from typing import Literal
 TEXT_LIMIT = 100_000  # characters kept of a title, description or review
 KEY_LIMIT = 512  # characters
 
-Kind = Literal["id", "text", "number", "whole", "time", "images"]
+Kind = Literal["id", "text", "number", "whole", "time", "media"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Column:
 
     Attributes:
         kind: id (str, stripped, at most KEY_LIMIT), text (str, cut at TEXT_LIMIT), number (f64), whole (i64), time
-            (naive UTC datetime[us]) or images (list of media keys).
+            (naive UTC datetime[us]) or media (list of media keys; which kind of media, :mod:`tuwen.data.kinds` says).
         low, high: the range of a number.
     """
 
@@ -42,7 +42,7 @@ class Table:
     needed: tuple[str, ...] = ()
 
 
-TEXT, ID, TIME, IMAGES = Column("text"), Column("id"), Column("time"), Column("images")
+TEXT, ID, TIME, MEDIA = Column("text"), Column("id"), Column("time"), Column("media")
 MONEY = 1e12
 
 TABLES = {
@@ -55,7 +55,9 @@ TABLES = {
             "category": TEXT,
             "brand": TEXT,
             "price": Column("number", 0, MONEY),
-            "images": IMAGES,
+            "images": MEDIA,
+            "sounds": MEDIA,
+            "shapes": MEDIA,
         },
     ),
     "users": Table(("user",), {"user": ID}),
@@ -69,7 +71,9 @@ TABLES = {
             "rating": Column("number", -1e6, 1e6),
             "title": TEXT,
             "text": TEXT,
-            "images": IMAGES,
+            "images": MEDIA,
+            "sounds": MEDIA,
+            "shapes": MEDIA,
         },
         ("rating",),
     ),

@@ -1,7 +1,7 @@
-"""The media store: pictures packed into append-only shards, found by an SQLite index.
+"""The media store: pictures, sounds and shapes packed into append-only shards, found by an SQLite index.
 
     media/index.sqlite      pictures (key → shard, offset, length, width, height), sources (reference → key or reason)
-    media/00000.shard ...   JPEG after JPEG, nothing else
+    media/00000.shard ...   file after file, nothing else
 
 Bytes reach the shard before their row reaches the index, and rows are committed every other second, so a run that is
 killed leaves a store that reads well and lacks at most the last pictures; bytes without a row are read by nobody.
@@ -26,6 +26,7 @@ import simplejpeg
 
 from tuwen.errors import DataError
 
+JPEG = b"\xff\xd8"
 SHARD_BYTES = 256 * 2**20
 SECONDS = 2.0  # between two commits
 _TABLES = """
@@ -38,7 +39,7 @@ CREATE TABLE IF NOT EXISTS sources (
 
 
 def content_key(data: bytes) -> str:
-    """The key of a stored picture: the SHA-256 of its bytes, in hex."""
+    """The key of a stored file: the SHA-256 of its bytes, in hex."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -54,10 +55,10 @@ class MediaStore:
         self._local = threading.local()
 
     def read(self, key: str) -> bytes:
-        """The JPEG stored under ``key``.
+        """The JPEG, FLAC or PLY stored under ``key``.
 
         Raises:
-            DataError: no such picture, or the store is damaged.
+            DataError: no such file, or the store is damaged.
         """
         row = self._row("SELECT shard, offset, length FROM pictures WHERE key = ?", key)
         if row is None:
@@ -79,7 +80,7 @@ class MediaStore:
         return data
 
     def size(self, key: str) -> tuple[int, int]:
-        """(width, height) in pixels; KeyError for an unknown key."""
+        """(width, height) of a picture in pixels, zeros for anything else; KeyError for an unknown key."""
         row = self._row("SELECT width, height FROM pictures WHERE key = ?", key)
         if row is None:
             raise KeyError(key)
@@ -99,7 +100,10 @@ class MediaStore:
             yield from (key for (key,) in connection.execute("SELECT key FROM pictures ORDER BY key"))
 
     def quarantine(self) -> pl.DataFrame:
-        """``reference``, ``place``, ``reason``, ``seen`` of every picture that could not be used."""
+        """``reference``, ``place``, ``reason``, ``seen`` of everything that could not be used.
+
+        A reference to something else than a picture has its word before it: ``sound:a.wav``.
+        """
         connection = self._connection()
         query = "SELECT reference, place, reason, seen FROM sources WHERE key IS NULL ORDER BY reference"
         rows = [] if connection is None else connection.execute(query).fetchall()
@@ -185,14 +189,14 @@ class MediaWriter(MediaStore):
         return self._index
 
     def put(self, pictures: Sequence[bytes]) -> list[str]:
-        """Store normalised pictures, each once however often it comes; returns their keys."""
+        """Store normalised files, each once however often it comes; returns their keys."""
         keys = [content_key(data) for data in pictures]
         stored = {key for (key,) in self._select("SELECT key FROM pictures WHERE key IN", keys)}
         for key, data in zip(keys, pictures, strict=True):
             if key not in stored and key not in self._pictures:
                 if self._shard.tell() >= SHARD_BYTES:
                     self._next_shard()
-                height, width, *_ = simplejpeg.decode_jpeg_header(data)
+                height, width = simplejpeg.decode_jpeg_header(data)[:2] if data[:2] == JPEG else (0, 0)
                 offset = self._shard.tell()
                 self._shard.write(data)  # first, so that Ctrl-C never leaves a row without its bytes
                 self._pictures[key] = (key, self._number, offset, len(data), width, height)

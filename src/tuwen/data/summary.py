@@ -1,22 +1,24 @@
-"""What the manifest says about tables and pictures."""
+"""What the manifest says about tables and media."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
 
 from tuwen.data.gather import Sheet
+from tuwen.data.intake import Intake
+from tuwen.data.kinds import MEDIA
 from tuwen.data.language import LANGUAGES, languages
-from tuwen.data.pictures import Pictures
 from tuwen.data.schema import SPOKEN
 
 KEYS = {"item": "items", "user": "users"}
 
 
 def of_table(name: str, frame: pl.DataFrame, sheet: Sheet) -> dict[str, Any]:
-    """Counts, reasons of rejection, languages seen (rows each), shares of rows without text and without picture."""
+    """Counts, reasons of rejection, languages seen (rows each), shares of rows without text, picture, sound, shape."""
     reasons = Counter(sheet.rejected["reason"].to_list())
     about: dict[str, Any] = {
         "rows": frame.height,
@@ -33,24 +35,36 @@ def of_table(name: str, frame: pl.DataFrame, sheet: Sheet) -> dict[str, Any]:
         seen = Counter(languages(texts).to_list())
         about["languages"] = {language: seen[language] for language in LANGUAGES if seen[language]}
         about["without_text"] = _share(int((texts.str.strip_chars().str.len_bytes() == 0).sum()), frame.height)
-    if "images" in frame.columns:
-        about["without_picture"] = _share(int((frame["images"].list.len() == 0).sum()), frame.height)
+    for medium in MEDIA.values():
+        if medium.column in frame.columns:
+            none = int((frame[medium.column].list.len() == 0).sum())
+            about[f"without_{medium.word}"] = _share(none, frame.height)
     return about
 
 
-def of_pictures(pictures: Pictures, frames: list[pl.DataFrame]) -> dict[str, Any]:
-    """How many pictures the rows speak of, what became of them, and why some are in quarantine."""
-    parts = [frame["images"].explode().drop_nulls() for frame in frames if "images" in frame.columns]
-    references = [reference for part in parts for reference in part]
-    keys = [pictures.keys[reference] for reference in references if reference in pictures.keys]
-    reasons = Counter(pictures.store.quarantine()["reason"].to_list())
-    return {
-        "references": len(references),
-        "stored": len(set(keys)),
-        "duplicates": len(keys) - len(set(keys)),
-        "read_now": pictures.read,
-        "quarantined": dict(sorted(reasons.items())),
-    }
+def of_media(
+    media: Iterable[Intake], frames: list[pl.DataFrame], quarantine: pl.DataFrame
+) -> dict[str, dict[str, Any]]:
+    """``pictures`` and, where a table lists them, ``sounds`` and ``shapes``: how many the rows speak of, what became of
+    them, and why some are in quarantine.
+    """
+    about = {}
+    for intake in media:
+        column, word = intake.medium.column, intake.medium.word
+        parts = [frame[column].explode().drop_nulls() for frame in frames if column in frame.columns]
+        if not parts and column != "images":
+            continue
+        references = [reference for part in parts for reference in part]
+        keys = [intake.keys[reference] for reference in references if reference in intake.keys]
+        mine = quarantine.filter(pl.col("reference").is_in([intake.medium.named(r) for r in references]))
+        about[f"{word}s"] = {
+            "references": len(references),
+            "stored": len(set(keys)),
+            "duplicates": len(keys) - len(set(keys)),
+            "read_now": intake.read,
+            "quarantined": dict(sorted(Counter(mine["reason"].to_list()).items())),
+        }
+    return about
 
 
 def strangers(frames: dict[str, pl.DataFrame]) -> list[str]:

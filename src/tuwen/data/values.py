@@ -40,7 +40,7 @@ def typed(values: pl.Series, column: Column) -> Typed:
             return times(values)
         case "number" | "whole":
             return numbers(values, column.low, column.high, whole=column.kind == "whole")
-        case "images":
+        case "media":
             return values.cast(pl.List(pl.String)), _no_reasons(values)
 
 

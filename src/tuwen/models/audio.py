@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import gcd
 from typing import Annotated, ClassVar
 
 import torch
@@ -43,7 +44,7 @@ class AudioCnn(Encoder):
         self.convolutions = nn.ModuleList(
             nn.Conv2d(low, high, 3, padding=1, bias=False) for low, high in zip(before, channels, strict=True)
         )
-        self.norms = nn.ModuleList(MaskedGroupNorm(min(8, number), number) for number in channels)
+        self.norms = nn.ModuleList(MaskedGroupNorm(gcd(8, number), number) for number in channels)
         left = -(-bands // 2 ** len(channels))  # pooling rounds up
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.Linear(2 * channels[-1] * left, width)
@@ -61,15 +62,20 @@ class AudioCnn(Encoder):
         return self.dense(self.dropout(pooled))  # [batch, width]
 
 
-class MaskedGroupNorm(nn.GroupNorm):
+class MaskedGroupNorm(nn.Module):
     """Group normalisation (Wu and He, 2018) whose mean and variance are those of the valid frames alone."""
+
+    def __init__(self, groups: int, channels: int, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.groups, self.epsilon = groups, epsilon
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
 
     def forward(self, maps: Tensor, valid: Tensor) -> Tensor:  # [batch, channels, frames, bands], [batch, 1, frames, 1]
         batch, channels, frames, bands = maps.shape
-        grouped = maps.float().reshape(batch, self.num_groups, -1, frames, bands)
+        grouped = maps.float().reshape(batch, self.groups, -1, frames, bands)
         weight = valid.float()[:, None]  # [batch, 1, 1, frames, 1]
-        each = weight.sum(dim=(2, 3, 4), keepdim=True).clamp(min=1.0) * (channels // self.num_groups * bands)
+        each = weight.sum(dim=(2, 3, 4), keepdim=True).clamp(min=1.0) * (channels // self.groups * bands)
         mean = (grouped * weight).sum(dim=(2, 3, 4), keepdim=True) / each
         variance = ((grouped - mean) ** 2 * weight).sum(dim=(2, 3, 4), keepdim=True) / each
-        scaled = ((grouped - mean) * torch.rsqrt(variance + self.eps)).reshape(maps.shape)
+        scaled = ((grouped - mean) * torch.rsqrt(variance + self.epsilon)).reshape(maps.shape)
         return scaled * self.weight[:, None, None] + self.bias[:, None, None]
