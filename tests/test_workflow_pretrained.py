@@ -85,3 +85,32 @@ def test_an_option_against_the_weights_is_refused(tmp_path):
     text = RUN["modalities"]["text"] | {"tokens": "word"}
     with pytest.raises(ConfigError, match="needs tokens: minilm"):
         workflow.check(written(tmp_path, modalities={"text": text}))
+
+
+def test_lora_on_small_pictures_is_trained_and_served(shop, tmp_path):
+    """Only the updates of the top blocks, the fusion and the task move; the bundle answers with merged weights."""
+    encoder = {"use": "efficientnet-lite0", "frozen": False, "lora": 2, "train_layers": 2}
+    picture = RUN["modalities"]["picture"] | {"size": 64, "encoder": encoder}
+    run = written(tmp_path, modalities={"picture": picture}, training={"epochs": 2, "batch_size": 8})
+    bundle = Bundle.open(workflow.train(run, shop / "dataset", tmp_path / "bundle"))
+    from tuwen.models.pretrained import efficientnet_lite0
+
+    weights = load_file(bundle.folder / "model.safetensors")
+    told = {name.replace(".base.", "."): array for name, array in weights.items()}
+    before = {f"encoders.picture.network.{name}": t.numpy() for name, t in efficientnet_lite0().state_dict().items()}
+    assert all(np.array_equal(told[name], array) for name, array in before.items())
+    ups = [array for name, array in weights.items() if name.endswith(".up.weight")]
+    assert len(ups) == 2 * 2 + 1 and all(up.any() for up in ups)
+
+    dataset = Dataset.open(shop / "dataset")
+    gathered = gather(Run.read(run), dataset)
+    rows = bundle_rows(bundle, gathered.frame[gathered.rows("test")][:2], dataset)
+    one, other = (list(answer["probabilities"].values()) for answer in bundle.predict(rows))
+    assert one != other
+
+
+def test_what_would_train_a_frozen_network_is_told_with_its_line(tmp_path):
+    text = RUN["modalities"]["text"] | {"encoder": {"use": "minilm", "lora": 8}}
+    with pytest.raises(ConfigError, match="'lora' trains a network that is frozen") as caught:
+        workflow.check(written(tmp_path, modalities={"text": text}))
+    assert "RUN.yaml:" in caught.value.where

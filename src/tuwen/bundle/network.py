@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from tuwen.models import lora
 from tuwen.models.assemble import Part, assemble
 from tuwen.models.model import Model
 from tuwen.preprocess.spec import ArraySpec
@@ -29,7 +30,10 @@ def save_weights(model: Model, folder: Path) -> None:
 
 
 def load_network(folder: Path, architecture: dict[str, Any], target: Target) -> Network:
-    """Rebuild the network that ``architecture`` (of bundle.json) describes and fill in its weights."""
+    """Rebuild the network that ``architecture`` (of bundle.json) describes and fill in its weights.
+
+    Low-rank updates are merged into the layers that they update.
+    """
     encoders = {
         name: (Part(**found["encoder"]), ArraySpec.from_plain(found["spec"]))
         for name, found in architecture["modalities"].items()
@@ -37,4 +41,5 @@ def load_network(folder: Path, architecture: dict[str, Any], target: Target) -> 
     parts = Part(**architecture["fusion"]), Part(**architecture["task"])
     model = assemble(encoders, *parts, target, architecture.get("generator"))
     model.load_state_dict(load_file(folder / WEIGHTS))
+    lora.merge(model)
     return network_of(model.eval(), torch.device("cpu"))
