@@ -175,6 +175,7 @@ class Run(Strict):
     )
     modalities: dict[ModalityName, ModalitySpec] = Field(min_length=1)
     fusion: Component = Component(use="concat")
+    gan: Component | None = Field(None, description="off, or a generator of vectors: impute, augment")
     task: Component
     split: Component = Component(use="hash")
     training: Training = Training()
@@ -183,6 +184,13 @@ class Run(Strict):
 
     _lines: Lines = PrivateAttr(default_factory=dict)
     _path: str = PrivateAttr(default="run")
+
+    @field_validator("gan", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        """``gan: off``, which YAML reads as false."""
+        used = value.get("use") if isinstance(value, dict) else value
+        return None if used is False or used == "off" else value
 
     @classmethod
     def read(cls, path: str | Path, overrides: list[str] | None = None) -> Run:

@@ -99,7 +99,8 @@ class Impute(Generator):
         learning_rate: of generator and critic.
         hold: share of the train part that the generator never sees: what it makes is judged on it.
         draws: noises that a filling is the mean of.
-        drop: how often a modality that is there is dropped and filled while the fusion learns.
+        drop: how often a modality that is there is dropped and filled while the fusion learns, where
+            ``training.modality_dropout`` does not hide some already.
     """
 
     fills = True
@@ -113,12 +114,12 @@ class Impute(Generator):
         *,
         noise: Count = 16,
         hidden: Count = 256,
-        steps: Count = 1000,
+        steps: Count = 1500,
         batch_size: Count = 64,
         critic_steps: Count = 3,
-        penalty: Weight = 10.0,
+        penalty: Weight = 1.0,
         reconstruction: Weight = 1.0,
-        learning_rate: Rate = 5e-4,
+        learning_rate: Rate = 1e-3,
         hold: Annotated[float, Field(gt=0, lt=1)] = 0.2,
         draws: Count = 8,
         drop: Share = 0.2,
@@ -197,12 +198,12 @@ class Augment(Generator):
         *,
         noise: Count = 16,
         hidden: Count = 256,
-        steps: Count = 1000,
+        steps: Count = 1500,
         batch_size: Count = 64,
         critic_steps: Count = 3,
-        penalty: Weight = 10.0,
+        penalty: Weight = 1.0,
         reconstruction: Weight = 0.0,
-        learning_rate: Rate = 5e-4,
+        learning_rate: Rate = 1e-3,
         hold: Annotated[float, Field(gt=0, lt=1)] = 0.2,
         floor: Count | None = None,
         most: Rate = 5.0,
