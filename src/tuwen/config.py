@@ -173,6 +173,11 @@ class Run(Strict):
     content: list[str] | None = Field(
         None, description="columns whose normalised content decides the side of a row; default: its texts and pictures"
     )
+    init: str | None = Field(
+        None,
+        description="bundle whose encoders this run starts from: a path, relative to this file (in `--set` to where you "
+        "are); what it has of the same name, kind, options and encoder is taken over, with its vocabulary",
+    )
     modalities: dict[ModalityName, ModalitySpec] = Field(min_length=1)
     fusion: Component = Component(use="concat")
     gan: Component | None = Field(None, description="off, or a generator of vectors: impute, augment")
@@ -196,6 +201,11 @@ class Run(Strict):
     def read(cls, path: str | Path, overrides: list[str] | None = None) -> Run:
         """Read ``path``; ``overrides`` are ``dotted.key=VALUE`` strings as ``--set`` takes them."""
         return _read(cls, path, overrides or [])
+
+    @classmethod
+    def from_written(cls, data: dict[str, Any], lines: Lines, path: str) -> Run:
+        """The run of what :func:`written` gave, changed or not; ``path`` is told as its place."""
+        return _validated(cls, data, lines, path)
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any], place: str) -> Run:
@@ -326,14 +336,25 @@ Spec = TypeVar("Spec", Run, Shop)
 def _read(kind: type[Spec], path: str | Path, overrides: list[str]) -> Spec:
     if Path(path).is_dir():
         raise _folder(kind, Path(path))
+    return _validated(kind, *written(path, overrides), str(path))
+
+
+def written(path: str | Path, overrides: Iterable[str] = ()) -> tuple[dict[str, Any], Lines]:
+    """What stands in the file, changed by ``overrides``, and the line of every key."""
     data, lines = load_yaml(path)
     for text in overrides:
         _override(data, text)
+    return data, lines
+
+
+def _validated(kind: type[Spec], data: dict[str, Any], lines: Lines, path: str) -> Spec:
     try:
         spec = kind.model_validate(data)
     except ValidationError as error:
-        raise _explain(error, data, kind, str(path), lines) from None
-    spec._lines, spec._path = lines, str(path)
+        raise _explain(error, data, kind, path, lines) from None
+    if isinstance(spec, Run) and spec.init is not None:
+        spec = spec.model_copy(update={"init": str((Path(path).parent / spec.init).resolve())})
+    spec._lines, spec._path = lines, path
     return spec
 
 
@@ -399,18 +420,30 @@ def _override(data: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError("an override must be KEY=VALUE", where=f"--set {text}", allowed="--set training.epochs=3")
-    *parents, last = key.strip().split(".")
+    try:
+        plain = yaml.safe_load(value)
+        if key.strip() == "init" and isinstance(plain, str):  # a path of the command line starts where the person is
+            plain = str(Path(plain).absolute())
+        put(data, key.strip(), plain, f"--set {text}")
+    except yaml.YAMLError:
+        raise ConfigError("the value is not valid YAML", where=f"--set {text}", seen=value) from None
+
+
+def put(data: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Set ``dotted.key`` in settings as they are written; a bare component name on the way becomes ``{use: NAME}``.
+
+    Raises:
+        ConfigError: a key on the way holds no keys; ``where`` is told as the place.
+    """
+    *parents, last = key.split(".")
     for i, parent in enumerate(parents):
         inner = data.setdefault(parent, {})
         if isinstance(inner, str):  # a bare component name
             inner = data[parent] = {"use": inner}
         if not isinstance(inner, dict):
-            raise ConfigError(f"'{'.'.join(parents[: i + 1])}' has no keys below it", where=f"--set {text}")
+            raise ConfigError(f"'{'.'.join(parents[: i + 1])}' has no keys below it", where=where)
         data = inner
-    try:
-        data[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError("the value is not valid YAML", where=f"--set {text}", seen=value) from None
+    data[last] = value
 
 
 def _explain(error: ValidationError, data: Any, kind: type[BaseModel], path: str, lines: Lines) -> ConfigError:

@@ -17,7 +17,7 @@ from tuwen.data.examples import joined_text
 from tuwen.errors import BundleError, MissingExtra
 from tuwen.preprocess.modality import Modality, load
 from tuwen.preprocess.table import Table
-from tuwen.preprocess.target import Target, from_plain
+from tuwen.preprocess.target import ContrastTarget, Target, from_plain
 from tuwen.training.batches import Network, outputs_of
 from tuwen.training.inputs import EncodedInput, Input
 
@@ -89,7 +89,8 @@ class Bundle:
                 categories and lists are read as collect reads them. What is missing or null counts as absent.
 
         Returns:
-            one dict a row: ``prediction``, and ``probability`` (binary) or ``probabilities`` by class (classify).
+            one dict a row: ``prediction``, and ``probability`` (binary) or ``probabilities`` by class (classify); of a
+            contrast bundle ``embeddings`` by side, None where the side is absent.
 
         Raises:
             DataError: an unknown column, or a picture or value that cannot be read; names row and column.
@@ -108,19 +109,58 @@ class Bundle:
         separators = {name: found.separator for name, found in self.modalities.items() if isinstance(found, Table)}
         return read_rows(rows, self.inputs, self.manifest["media"], separators)
 
+    def embed(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
+        """The embeddings of a bundle that was pretrained by contrast.
+
+        Args:
+            rows: as :meth:`predict` takes them; a row may hold one side only.
+
+        Returns:
+            side (``picture``, ``text``) → f32 [rows, width], each of length 1, so that the inner product is the cosine;
+            zeros where the side is absent.
+
+        Raises:
+            BundleError: the bundle has another task.
+            DataError: an unknown column, or a picture or value that cannot be read; names row and column.
+        """
+        if not isinstance(self.target, ContrastTarget):
+            raise BundleError(
+                "this bundle answers rows and has no embeddings",
+                where=str(self.folder),
+                seen=f"the task {self.target.task}",
+                allowed="a bundle of the task contrast",
+                todo="bundle.predict(rows)",
+            )
+        question = self.read(rows)
+        if question.unreadable:
+            raise question.unreadable[0].error
+        width = self.target.width
+        return (
+            self.target.decode(self.outputs(question))
+            if rows
+            else dict.fromkeys(self.target.sides, np.zeros((0, width), np.float32))
+        )
+
     def answer(self, question: Question) -> list[dict[str, Any]]:
         """:meth:`predict` for rows that were read; a cell that could not be read counts as absent."""
-        if not question.rows:
-            return []
+        return self.answers(self.outputs(question)) if question.rows else []
+
+    def outputs(self, question: Question) -> np.ndarray:
+        """What the network gives for rows that were read, f32 [rows, outputs]; at least one row."""
         inputs: dict[str, Input] = {}
         for name, found in self.architecture["modalities"].items():
             arrays, present = self.modalities[name].encode(_raw(found["use"], question.columns[name]))
             inputs[name] = EncodedInput(arrays, present, np.arange(question.rows))
-        return self.answers(outputs_of(self.network, inputs))
+        return outputs_of(self.network, inputs)
 
     def answers(self, outputs: np.ndarray) -> list[dict[str, Any]]:
         """The task's outputs f32 [rows, outputs] as one dict a row."""
         decoded = self.target.decode(outputs)
+        if isinstance(self.target, ContrastTarget):
+            return [
+                {"embeddings": {side: found[i].tolist() if found[i].any() else None for side, found in decoded.items()}}
+                for i in range(len(outputs))
+            ]
         rows: list[dict[str, Any]] = [{"prediction": _plain(value)} for value in decoded["prediction"]]
         for i, row in enumerate(rows):
             if "probability" in decoded:

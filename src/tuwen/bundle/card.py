@@ -11,6 +11,7 @@ from typing import Any
 ANSWERS = {
     "rate": ("a number", "一个数值"),
     "binary": ("yes or no, and its probability", "是或否，及其概率"),
+    "contrast": ("with an embedding of each side of a row", "每一侧内容各一个向量"),
     "classify": ("one of {n} classes, and the probability of each", "{n} 个类别之一，及各类概率"),
 }
 
@@ -84,7 +85,8 @@ def _training(manifest: Mapping[str, Any]) -> str:
     architecture, data, cost = manifest["architecture"], manifest.get("data", {}), manifest.get("cost", {})
     counted = ", ".join(f"{part} {count}" for part, count in data.get("rows", {}).items())
     facts = {
-        "Fusion 融合": architecture["fusion"]["use"],
+        "Fusion 融合": architecture["fusion"]["use"] if manifest["task"] != "contrast" else None,
+        "Starts from 起点": _start(manifest.get("init")),
         "Data 数据": data.get("hash"),
         "Rows 行数": counted,
         "Split 划分": data.get("split"),
@@ -94,6 +96,10 @@ def _training(manifest: Mapping[str, Any]) -> str:
         "tuwen": manifest.get("tuwen"),
     }
     return _table(("", ""), [(name, value) for name, value in facts.items() if value not in (None, "")])
+
+
+def _start(init: Mapping[str, Any] | None) -> str | None:
+    return f"{init['name']} ({', '.join(init['taken'])})" if init else None
 
 
 def _results(report: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,8 @@ def origin_warnings(provenance: Mapping[str, Any]) -> list[Text]:
 
     Args:
         provenance: of a report; read are ``data_hash`` and ``trained_on`` (hashes of the data), ``shop`` and
-            ``trained_on_shop``. What is missing cannot differ.
+            ``trained_on_shop``, and ``starts_from`` (bundles whose encoders it began with: ``name``, ``task``,
+            ``same_split``, ``gone``). What is missing cannot differ.
     """
     found = []
     shop, home = provenance.get("shop"), provenance.get("trained_on_shop")
@@ -33,4 +34,28 @@ def origin_warnings(provenance: Mapping[str, Any]) -> list[Text]:
                 f"测试数据（{data[:12]}）不是训练所用的数据（{learned[:12]}）；基线则是在本次测试的数据上训练的。",
             )
         )
-    return found
+    starts = provenance.get("starts_from", ())
+    found += [_start(init) for init in starts if not init["same_split"]]
+    return found + [_gone(init) for init in starts if init["gone"]]
+
+
+def _gone(init: Mapping[str, Any]) -> Text:
+    return (
+        f"“{init['name']}”, which it starts from, is no longer there: baselines that need it were left out.",
+        f"它的起点“{init['name']}”已不在原处：需要它的基线未计算。",
+    )
+
+
+def _start(init: Mapping[str, Any]) -> Text:
+    """A bundle that may have seen test rows before this run began."""
+    if init["task"] == "contrast":
+        return (
+            f"It starts from “{init['name']}”, which was pretrained on other data or another split: it may have seen "
+            "pictures and texts of test rows, though no labels.",
+            f"它的起点“{init['name']}”在另一份数据或另一种划分上预训练：可能见过测试行的图片和文字，但没有见过标签。",
+        )
+    return (
+        f"It starts from “{init['name']}”, which was trained with labels on other data or another split: where test "
+        "rows were among them, these figures are too good.",
+        f"它的起点“{init['name']}”在另一份数据或另一种划分上带标签训练：若其中包含测试行，这些数字会偏高。",
+    )

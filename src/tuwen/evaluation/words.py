@@ -49,9 +49,13 @@ WORDS: dict[str, Text] = {
     "few": ("few rows", "行数少"),
     "knock_out": ("Knock-out: what each input is worth", "消融：每种输入的价值"),
     "knock_out_note": (
-        "The same model, asked again with one input taken away. What it loses is what that input is worth to it.",
-        "同一个模型，去掉一种输入后重新作答。损失多少，该输入就值多少。",
+        "The same model, asked again with one input taken away, taken away from a fixed half of the rows, or swapped "
+        "for another row's. What it loses is what that input is worth to it.",
+        "同一个模型，去掉一种输入、在固定的一半行中去掉、或换成别的行的输入后重新作答。损失多少，该输入就值多少。",
     ),
+    "way_absent": ("Without {what}", "去掉{what}"),
+    "way_half": ("Half without {what}", "一半去掉{what}"),
+    "way_swapped": ("Another row's {what}", "换成别的行的{what}"),
     "slices": ("Slices: where it is good and where not", "分组：哪里好，哪里不好"),
     "slices_note": (
         "The same metric on parts of the test rows; the dotted line is the whole. Parts with fewer than 20 rows are "
@@ -370,6 +374,7 @@ PROVENANCE: dict[str, Text] = {
     "time": ("Time", "时间"),
     "trained_on": ("Trained on data", "训练数据哈希"),
     "shop": ("Shop", "店铺"),
+    "starts_from": ("Starts from", "起点"),
     "trained_on_shop": ("Trained on the shop", "训练所用店铺"),
     "split": ("Split", "划分"),
     "folds": ("Folds", "折数"),

@@ -195,6 +195,7 @@ class ContrastModel(Model):
     """Encoders, a head a side, and a loss that may ask for a second view of the batch."""
 
     task: Contrast
+    fusion: Sides
 
     def encode(self, arrays: Arrays) -> dict[str, Tensor]:
         """Each modality's vector of the first view."""
@@ -208,7 +209,6 @@ class ContrastModel(Model):
         twins = self.task.twins
         if not twins:
             return embeddings
-        assert isinstance(self.fusion, Sides)
         names = [m for side in twins for m in self.fusion.sides[side]]
         vectors = {m: self.encoders[m](**_second_view(arrays[m])) for m in names}
         return torch.cat([embeddings, self.fusion(vectors, present)], dim=1)

@@ -17,7 +17,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from tuwen import __version__
-from tuwen.errors import DataError, TuwenError
+from tuwen.errors import BundleError, DataError, TuwenError
 from tuwen.service.guard import LOCAL_HOSTS, Guard
 from tuwen.service.limits import Limits
 from tuwen.service.messages import (
@@ -54,8 +54,18 @@ def app(predictor: Predictor, *, limits: Limits | None = None, hosts: Collection
         predictor: what answers; called in a worker thread, at most ``limits.workers`` at a time.
         limits: what is too much.
         hosts: the names it answers to (Host header, without port); None for any.
+
+    Raises:
+        BundleError: the bundle was pretrained by contrast and has no answers.
     """
     limits = limits or Limits()
+    if predictor.manifest["task"] == "contrast":
+        raise BundleError(
+            "this bundle gives embeddings, and the service gives answers",
+            where=str(predictor.manifest["name"]),
+            allowed="a bundle of another task",
+            todo="tuwen predict BUNDLE FILE --out FILE.parquet writes its embeddings; a run starts from it with init",
+        )
     service = FastAPI(title="tuwen", version=__version__, docs_url=None, redoc_url=None)
     service.add_middleware(Guard, hosts=hosts, limits=limits)
     service.add_exception_handler(TuwenError, on_tuwen_error)

@@ -14,8 +14,10 @@ from tuwen.errors import DataError
 from tuwen.evaluation.baselines import trivial
 from tuwen.evaluation.predictions import Predictions
 from tuwen.progress import Progress, Within
+from tuwen.workflow.contents import modalities_by_kind
 from tuwen.workflow.gathering import content_columns
-from tuwen.workflow.judging import Judged, judge, modalities_by_kind, pooled
+from tuwen.workflow.judging import Judged, judge, pooled
+from tuwen.workflow.starting import can_start
 from tuwen.workflow.training import fingerprint, train_once
 
 
@@ -44,9 +46,10 @@ def baselines(
                 parts.setdefault(name, []).append(predictions)
         found |= {name: pooled(predictions) for name, predictions in parts.items()}
     kinds = modalities_by_kind(run)
-    if "unimodal" in run.evaluation.baselines and len(kinds) > 1:
+    if "unimodal" in run.evaluation.baselines and len(kinds) > 1 and can_start(run):
+        taken = set((bundles[0].manifest.get("init") or {}).get("taken", ()))
         for kind, names in kinds.items():
-            alone = _only(run, names)
+            alone = _only(run, names, taken)
             answers = []
             for bundle in bundles:
                 fold = bundle.manifest["data"]["fold"]
@@ -72,10 +75,14 @@ def _answers_of(run: Run, dataset: Dataset, folder: Path, fold: int, progress: P
     return answers
 
 
-def _only(run: Run, names: list[str]) -> Run:
-    """The run with some of its modalities; the rows and the split stay those of the whole run."""
+def _only(run: Run, names: list[str], taken: set[str]) -> Run:
+    """The run with some of its modalities; the rows and the split stay those of the whole run.
+
+    It starts from the same bundle, where any of these modalities was ``taken`` over from it.
+    """
     kept = {name: run.modalities[name] for name in names}
-    return run.model_copy(update={"modalities": kept, "content": content_columns(run)})
+    init = run.init if taken & set(names) else None
+    return run.model_copy(update={"modalities": kept, "content": content_columns(run), "init": init})
 
 
 def _same_rows(other: Predictions, model: Predictions) -> Predictions:

@@ -10,6 +10,7 @@ from tuwen.config import Run, Shop
 from tuwen.data.dataset import Dataset
 from tuwen.models import FUSIONS
 from tuwen.preprocess import MODALITIES
+from tuwen.workflow.contents import own_options
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.preparing import encoder_options, modality_options
 from tuwen.workflow.rules import check_settings, split_of, task_options
@@ -40,7 +41,7 @@ def check(
     complete = run.plain() | {
         "modalities": modalities,
         "fusion": {"use": run.fusion.use, **FUSIONS.options(run.fusion.use, run.fusion.options, run.where("fusion"))},
-        "task": {"use": run.task.use, **task_options(run)},
+        "task": {"use": run.task.use, **own_options(run, task_options(run))},
         "split": {"use": run.split.use, "label": split.label, "folds": split.folds, **run.split.options},
     }
     return complete if dataset is None else complete | {"data": _on(run, dataset, split.folds)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,15 @@ from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture, joined_text
 from tuwen.evaluation.render import render
 from tuwen.evaluation.report import build_report, write_report
+from tuwen.evaluation.retrieval import retrieval_report
 from tuwen.files import held, room_on_disk
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.baselines import baselines
+from tuwen.workflow.contents import is_contrast
 from tuwen.workflow.judging import Judged, judge, pooled
 from tuwen.workflow.memory import room_in_memory
+from tuwen.workflow.retrieval import Sought, seek
+from tuwen.workflow.starting import origins
 
 LATENCY_ROWS = 30
 
@@ -58,10 +62,15 @@ def evaluate_folds(
 def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progress) -> dict[str, Any]:
     opened = [Bundle.open(folder) for folder in bundles]
     run = Run.from_plain(opened[0].run, str(opened[0].folder / "run.json"))
+    if is_contrast(run):
+        return _evaluate_retrieval(run, opened, dataset, out, progress)
     judged = [judge(run, bundle, dataset, progress) for bundle in opened]
     model = pooled([one.predictions for one in judged])
     compared = baselines(run, opened, judged, model, dataset, out, progress)
-    knock_out = {m: pooled([one.knocked[m] for one in judged]) for m in judged[0].knocked}
+    knock_out = {
+        m: {way: pooled([one.knocked[m][way] for one in judged]) for way in ways}
+        for m, ways in judged[0].knocked.items()
+    }
     with progress.task("bootstrap", None):
         report = build_report(
             model,
@@ -79,7 +88,32 @@ def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progre
             seed=run.seed,
         )
     model.write(out / "predictions.parquet")
-    write_report(out, report, render(report, *_shown(run, report, judged, dataset)))
+    wrong = {entry["row"] for entry in report["worst"]}
+    write_report(out, report, render(report, *_shown(run, wrong, judged, dataset)))
+    for bundle in opened:
+        write_card(bundle.folder, card(bundle.manifest, report))
+    return report
+
+
+def _evaluate_retrieval(
+    run: Run, opened: list[Bundle], dataset: Dataset, out: Path, progress: Progress
+) -> dict[str, Any]:
+    sought = [seek(run, bundle, dataset, progress) for bundle in opened]
+    with progress.task("bootstrap", None):
+        report = retrieval_report(
+            [one.found for one in sought],
+            history=json.loads((opened[0].folder / "history.json").read_text(encoding="utf-8")),
+            cost=_cost(opened, sought, dataset),
+            run=run.plain(),
+            provenance=_provenance(run, opened, sought, dataset),
+            name=run.name,
+            split=run.split.use,
+            samples=run.evaluation.samples,
+            confidence=run.evaluation.confidence,
+            seed=run.seed,
+        )
+    wanted = {row for one in report["retrieval"]["examples"] for row in (one["row"], *(h["row"] for h in one["found"]))}
+    write_report(out, report, render(report, *_shown(run, wanted, sought, dataset)))
     for bundle in opened:
         write_card(bundle.folder, card(bundle.manifest, report))
     return report
@@ -90,11 +124,11 @@ def _groups(run: Run, judged: list[Judged]) -> list[object] | None:
     return [v for one in judged for v in one.gathered.frame[column][one.rows].to_list()] if column else None
 
 
-def _cost(bundles: list[Bundle], judged: list[Judged], dataset: Dataset) -> dict[str, float]:
+def _cost(bundles: list[Bundle], judged: Sequence[Judged | Sought], dataset: Dataset) -> dict[str, float]:
     """Training cost summed over the folds; size and latency of the first bundle."""
     costs = [bundle.manifest["cost"] for bundle in bundles]
     size = sum(f.stat().st_size for f in bundles[0].folder.rglob("*") if f.is_file())
-    p50, p95 = _latency(bundles[0], judged[0], dataset)
+    p50, p95 = latency(bundles[0], judged[0].gathered.frame[judged[0].rows], dataset)
     return {
         "prepare_seconds": round(sum(c["prepare_seconds"] for c in costs), 2),
         "train_seconds": round(sum(c["train_seconds"] for c in costs), 2),
@@ -107,11 +141,12 @@ def _cost(bundles: list[Bundle], judged: list[Judged], dataset: Dataset) -> dict
     }
 
 
-def _latency(bundle: Bundle, one: Judged, dataset: Dataset) -> tuple[float, float]:
-    """Milliseconds to answer one row, raw value to answer, as the service does it."""
-    frame = one.gathered.frame[one.rows[:LATENCY_ROWS]]
+def latency(bundle: Bundle, frame: pl.DataFrame, dataset: Dataset) -> tuple[float, float]:
+    """Milliseconds to answer one row of ``frame``, raw value to answer, as the service does it: median and 95th
+    percentile of a few.
+    """
     seconds = []
-    for row in bundle_rows(bundle, frame, dataset):
+    for row in bundle_rows(bundle, frame[:LATENCY_ROWS], dataset):
         began = time.perf_counter()
         bundle.answer(bundle.read([row]))
         seconds.append(time.perf_counter() - began)
@@ -129,11 +164,11 @@ def bundle_rows(bundle: Bundle, frame: pl.DataFrame, dataset: Dataset) -> list[d
     return rows
 
 
-def _provenance(run: Run, bundles: list[Bundle], judged: list[Judged], dataset: Dataset) -> dict[str, Any]:
+def _provenance(run: Run, bundles: list[Bundle], judged: Sequence[Judged | Sought], dataset: Dataset) -> dict[str, Any]:
     first = bundles[0].manifest
     return {
         "tuwen": __version__,
-        "commit": _commit(),
+        "commit": commit(),
         "data_hash": dataset.hash,
         "trained_on": first["data"]["hash"],
         "shop": dataset.manifest.get("shop"),
@@ -145,10 +180,10 @@ def _provenance(run: Run, bundles: list[Bundle], judged: list[Judged], dataset: 
         "rows": {part: sum(one.gathered.counts()[part] for one in judged) for part in ("train", "validation", "test")},
         "rows_without_truth": judged[0].gathered.without_truth,
         "best_epochs": [bundle.manifest["best_epoch"] for bundle in bundles],
-    }
+    } | ({"starts_from": origins(run, bundles)} if run.init else {})
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of tuwen itself, where it runs from a checkout."""
     try:
         answer = subprocess.run(
@@ -165,10 +200,9 @@ def _commit() -> str | None:
 
 
 def _shown(
-    run: Run, report: Mapping[str, Any], judged: list[Judged], dataset: Dataset
+    run: Run, wanted: Collection[str], judged: Sequence[Judged | Sought], dataset: Dataset
 ) -> tuple[dict[str, list[bytes]], dict[str, str]]:
-    """Pictures and texts of the most wrong rows."""
-    wanted = {entry["row"] for entry in report["worst"]}
+    """Pictures and texts of the rows that the page shows."""
     frame = pl.concat([one.gathered.frame[one.rows] for one in judged]).filter(pl.col("row").is_in(list(wanted)))
     pictures: dict[str, list[bytes]] = {}
     texts: dict[str, str] = {}

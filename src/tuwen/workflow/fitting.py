@@ -14,20 +14,27 @@ import torch
 
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
+from tuwen.errors import ConfigError
 from tuwen.models import TASKS
 from tuwen.models.assemble import Part, assemble
+from tuwen.models.contrast import ContrastModel
 from tuwen.models.encoder import Encoder
+from tuwen.models.late import Late
 from tuwen.models.model import Model
 from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.modality import Modality
-from tuwen.preprocess.target import Target
-from tuwen.progress import Progress
-from tuwen.training.batches import Examples
+from tuwen.preprocess.target import ContrastTarget, Target
+from tuwen.progress import Progress, Within
+from tuwen.training.batches import Examples, outputs_of
 from tuwen.training.inputs import EncodedInput, Input
-from tuwen.training.loop import Settings, Trained
+from tuwen.training.loop import Settings, Trained, network_of
 from tuwen.training.loop import train as fit
+from tuwen.training.out_of_fold import Cut, fit_late, fit_late_on
 from tuwen.workflow.gathering import Gathered
-from tuwen.workflow.preparing import encoder_options, fitted_modality, make_input, raw_values
+from tuwen.workflow.generating import Generated, groups_of, with_generator
+from tuwen.workflow.preparing import encoder_options, make_input, raw_values
+from tuwen.workflow.retrieval import contrast_parts, score_of
+from tuwen.workflow.starting import modality_for, take_over
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class Fitted:
     model: Model
     trained: Trained
     cost: dict[str, float]
+    generated: Generated | None = None
 
 
 def prepare(run: Run, gathered: Gathered, dataset: Dataset, progress: Progress) -> Prepared:
@@ -62,7 +70,7 @@ def prepare(run: Run, gathered: Gathered, dataset: Dataset, progress: Progress) 
     inputs: dict[str, Input] = {}
     for name, spec in run.modalities.items():
         raw = raw_values(spec.use, spec.columns, gathered.frame, dataset)
-        modalities[name] = fitted_modality(run, name, raw, gathered.fitting, dataset, progress)
+        modalities[name] = modality_for(run, name, raw, gathered.fitting, dataset, progress)
         inputs[name] = make_input(name, modalities[name], raw, dataset, progress)
     return Prepared(gathered, modalities, inputs, time.perf_counter() - began)
 
@@ -77,32 +85,92 @@ def fit_network(run: Run, prepared: Prepared, *, work: Path, fingerprint: str, p
     gathered, modalities = prepared.gathered, prepared.modalities
     task = TASKS.load(run.task.use)
     target: Target = task.fit(gathered.truth[gathered.rows("train")], gathered.options)
-    parts = {part: _examples(prepared.inputs, target, gathered, part) for part in ("train", "validation")}
-    model = _model(run, modalities, target, parts["train"])
-    trained = fit(
-        model,
-        parts["train"],
-        parts["validation"] if len(parts["validation"]) else None,
-        Settings(**run.training.model_dump()),
-        seed=run.seed,
-        score=_score(target),
-        augment={n: m.augment for n, m in modalities.items() if run.modalities[n].use == "image" and not _is_vector(m)},
-        checkpoint=work / "checkpoint.safetensors",
-        fingerprint=fingerprint,
-        progress=progress,
-    )
-    return Fitted(target, model, trained, _cost(model, trained, prepared.seconds))
+    parts = {part: _examples(run, prepared.inputs, target, gathered, part) for part in ("train", "validation")}
+    validation = parts["validation"] if len(parts["validation"]) else None
+    augment = {n: m.augment for n, m in modalities.items() if run.modalities[n].use == "image" and not _is_vector(m)}
+
+    settings = Settings(**run.training.model_dump(exclude={"calibrate"}))
+    groups = _groups(gathered)
+
+    def learn(model: Model, training: Examples, validation: Examples | None, seed: int, stage: str = "") -> Trained:
+        shown = Within(progress, stage) if stage else progress
+        told = {} if stage else augment  # a later stage reads vectors
+        if isinstance(model.fusion, Late) and model.fusion.folds:
+            cut = Cut(groups[: len(training)], work / f"out-of-fold-{stage or 'model'}", fingerprint)
+            fit_late(model, training, validation, settings, seed=seed, cut=cut, augment=told, progress=shown)
+        trained = fit(
+            model,
+            training,
+            validation,
+            settings,
+            seed=seed,
+            score=_score(target),
+            augment=told,
+            checkpoint=work / f"{stage or 'checkpoint'}.safetensors",
+            fingerprint=fingerprint,
+            progress=shown,
+        )
+        if isinstance(model.fusion, Late) and not model.fusion.folds:
+            fit_late_on(model, _needed(validation, run.where("fusion"), "late fusion without folds"))
+        return trained
+
+    model = _model(run, modalities, target, parts["train"], progress)
+    if isinstance(model, ContrastModel):
+        augment, validation = contrast_parts(run, model, parts["train"], validation, augment)
+    trained, generated = learn(model, parts["train"], validation, run.seed), None
+    if run.gan is not None:
+        generated = with_generator(
+            run, model, target, parts["train"], validation, trained,
+            learn=learn, work=work, fingerprint=fingerprint, progress=progress,
+        )  # fmt: skip
+        trained = generated.trained
+    if run.training.calibrate:
+        _calibrate(run, model, validation, trained)
+    return Fitted(target, model, trained, _cost(model, trained, prepared.seconds), generated)
 
 
-def _examples(inputs: dict[str, Input], target: Target, gathered: Gathered, part: str) -> Examples:
+def _groups(gathered: Gathered) -> np.ndarray:
+    """int [more than there can be rows]: the same number for train rows of the same content; rows that a generator adds
+    to them stand for themselves.
+    """
+    train = gathered.content.gather(gathered.rows("train"))
+    known = train.rank("dense").to_numpy().astype(np.int64)
+    return np.concatenate([known, len(known) + 1 + np.arange(100 * len(known))])
+
+
+def _needed(validation: Examples | None, where: str, what: str) -> Examples:
+    if validation is None:
+        raise ConfigError(f"{what} needs a validation part", where=where, todo="split: {…, validation: 0.1}")
+    return validation
+
+
+def _calibrate(run: Run, model: Model, validation: Examples | None, trained: Trained) -> None:
+    """Fit the task's temperature on the validation part; the last epoch of the history tells it.
+
+    Raises:
+        ConfigError: no validation part, or a task without probabilities.
+    """
+    where = run.where("training", "calibrate")
+    if not model.task.probabilistic:
+        raise ConfigError(
+            "a rating has no probabilities to calibrate", where=where, todo="leave training.calibrate out"
+        )
+    unseen = _needed(validation, where, "calibrate")
+    outputs = outputs_of(network_of(model.eval(), torch.device("cpu")), unseen.inputs)
+    temperature = model.task.calibrate(torch.from_numpy(outputs), torch.from_numpy(unseen.targets))
+    trained.history[-1]["temperature"] = temperature
+
+
+def _examples(run: Run, inputs: dict[str, Input], target: Target, gathered: Gathered, part: str) -> Examples:
     rows = gathered.rows(part)
     targets = target.encode(gathered.truth[rows])
     if target.task == "classify":  # a class the train part does not have cannot be scored
         rows, targets = rows[targets >= 0], targets[targets >= 0]
-    return Examples({name: source.take(rows) for name, source in inputs.items()}, targets)
+    together = tuple(tuple(group) for group in groups_of(run) if len(group) > 1)
+    return Examples({name: source.take(rows) for name, source in inputs.items()}, targets, together)
 
 
-def _model(run: Run, modalities: dict[str, Modality], target: Target, training: Examples) -> Model:
+def _model(run: Run, modalities: dict[str, Modality], target: Target, training: Examples, progress: Progress) -> Model:
     torch.manual_seed(run.seed)
     encoders = {
         name: (
@@ -113,9 +181,10 @@ def _model(run: Run, modalities: dict[str, Modality], target: Target, training: 
     }
     fusion = Part(run.fusion.use, run.fusion.options, run.where("fusion"))
     model = assemble(encoders, fusion, Part(run.task.use, run.task.options, run.where("task")), target)
+    ready = take_over(run, model, progress)
     for name, encoder in model.encoders.items():
         source = training.inputs[name]
-        if isinstance(source, EncodedInput) and isinstance(encoder, Encoder):
+        if name not in ready and isinstance(source, EncodedInput) and isinstance(encoder, Encoder):
             seen = np.unique(source.index)
             seen = seen[source.present[seen]]
             encoder.prepare({n: array[seen] for n, array in source.arrays.items()})
@@ -123,6 +192,9 @@ def _model(run: Run, modalities: dict[str, Modality], target: Target, training: 
 
 
 def _score(target: Target) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
+    if isinstance(target, ContrastTarget):
+        return score_of(target)
+
     def score(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         if target.task == "rate":
             rmse = float(np.sqrt(np.mean((target.decode(outputs)["prediction"] - targets) ** 2)))

@@ -13,6 +13,7 @@ from tuwen.data.dataset import Dataset
 from tuwen.data.examples import KEYS, balanced, content_hash, examples, labelled
 from tuwen.data.splits import Split
 from tuwen.errors import ConfigError, DataError
+from tuwen.workflow.contents import is_contrast, with_contents
 from tuwen.workflow.rules import (
     check_columns,
     check_kinds,
@@ -38,6 +39,7 @@ class Gathered:
         split: how they were divided.
         options: the task's complete options; ``options["target"]`` is the column of truth.
         without_truth: how many rows were left out because the target was empty.
+        content: what makes two rows the same (a hash): such rows stay on one side of every cut.
     """
 
     frame: pl.DataFrame
@@ -45,6 +47,7 @@ class Gathered:
     split: Split
     options: dict[str, Any]
     without_truth: int
+    content: pl.Series
 
     @property
     def truth(self) -> pl.Series:
@@ -84,12 +87,15 @@ def gather(run: Run, dataset: Dataset, fold: int = 0, *, learn: bool = True) -> 
     read = [c for spec in run.modalities.values() for c in spec.columns]
     extra = [c for c in ("reviews.item", "reviews.user") if _has(dataset, run.rows.table, c)]
     extra += [run.evaluation.groups] if run.evaluation.groups else []
-    wanted = [*read, options["target"], *split.columns, *content_columns(run), *extra]
+    truth = [] if is_contrast(run) else [options["target"]]
+    wanted = [*read, *truth, *split.columns, *content_columns(run), *extra]
     try:
         frame = examples(dataset, run.rows.table, wanted, run.rows.where)
     except (ConfigError, DataError) as error:
         raise placed(error, run.where("rows", "where")) from None
     check_kinds(run, frame, dataset)
+    if is_contrast(run):
+        frame = with_contents(run, frame, options)
     known = frame.filter(pl.col(options["target"]).is_not_null())
     if known.is_empty():
         raise DataError(
@@ -105,7 +111,7 @@ def gather(run: Run, dataset: Dataset, fold: int = 0, *, learn: bool = True) -> 
     parts = split.parts(known, content, fold)
     if run.rows.labels < 1:
         parts = _fewer_labels(run, known, options, content, parts)
-    gathered = Gathered(known, parts, split, options, without_truth)
+    gathered = Gathered(known, parts, split, options, without_truth, content)
     for part in ("train", "test"):
         if not gathered.counts()[part]:
             raise _empty(run, part, gathered, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,15 +15,15 @@ from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture, joined_text
 from tuwen.data.language import languages
 from tuwen.errors import DataError
+from tuwen.evaluation.comparison import half_without
 from tuwen.evaluation.predictions import Predictions
 from tuwen.preprocess.target import Target
 from tuwen.progress import Progress
 from tuwen.training.batches import outputs_of
 from tuwen.training.inputs import EncodedInput, Input
+from tuwen.workflow.contents import modalities_by_kind
 from tuwen.workflow.gathering import Gathered, gather
 from tuwen.workflow.preparing import make_input, raw_values
-
-KINDS = {"image": "picture"}  # what a report calls a kind of modality, where it is not its own name
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,17 @@ class Judged:
     gathered: Gathered
     rows: np.ndarray
     predictions: Predictions
-    knocked: dict[str, Predictions]
+    knocked: dict[str, dict[str, Predictions]]
 
 
 def judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Judged:
-    """Answer the test part of the bundle's fold, whole and with each kind of modality taken away.
+    """Answer the test part of the bundle's fold, whole and with each kind of modality taken away or swapped.
 
     Raises:
         DataError: the dataset is not the bundle's own, and the split would give rows it was trained on to the test.
     """
     gathered = gather(run, dataset, bundle.manifest["data"]["fold"], learn=False)
-    _refuse_other_data(bundle, gathered, dataset)
+    refuse_other_data(bundle, gathered, dataset)
     rows = gathered.rows("test")
     frame = gathered.frame[rows]
     inputs: dict[str, Input] = {}
@@ -51,16 +52,33 @@ def judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Jud
         inputs[name] = make_input(name, bundle.modalities[name], raw, dataset, progress)
     outputs = outputs_of(bundle.network, inputs, progress=progress)
     base = base_of(run, gathered, rows, bundle.target)
+    whole = predictions_of(bundle.target, base, outputs)
     knocked = {}
     kinds = modalities_by_kind(run)
     if len(kinds) > 1:
+        other = swapped(base["row"])
         for kind, names in kinds.items():
             without = outputs_of(bundle.network, inputs | {name: absent(inputs[name]) for name in names})
-            knocked[kind] = predictions_of(bundle.target, base, without)
-    return Judged(gathered, rows, predictions_of(bundle.target, base, outputs), knocked)
+            another = outputs_of(bundle.network, inputs | {name: inputs[name].take(other) for name in names})
+            gone = predictions_of(bundle.target, base, without)
+            knocked[kind] = {
+                "absent": gone,
+                "half": half_without(whole, gone, kind),
+                "swapped": predictions_of(bundle.target, base, another),
+            }
+    return Judged(gathered, rows, whole, knocked)
 
 
-def _refuse_other_data(bundle: Bundle, gathered: Gathered, dataset: Dataset) -> None:
+def swapped(rows: pl.Series) -> np.ndarray:
+    """For each row the position of another one: the next in the order of their hashes, so that none keeps its own."""
+    key = [hashlib.blake2b(row.encode(), digest_size=8).digest() for row in rows.to_list()]
+    order = np.array(sorted(range(len(key)), key=key.__getitem__), dtype=np.int64)
+    other = np.empty_like(order)
+    other[order] = np.roll(order, -1)
+    return other
+
+
+def refuse_other_data(bundle: Bundle, gathered: Gathered, dataset: Dataset) -> None:
     """A split that depends on all rows gives training rows to the test part as soon as the data changes."""
     if bundle.manifest["data"]["hash"] != dataset.hash and not gathered.split.stable:
         raise DataError(
@@ -132,11 +150,3 @@ def pooled(parts: list[Predictions]) -> Predictions:
         wide[:, [every.index(name) for name in part.classes]] = part.frame["probabilities"].to_numpy()
         frames.append(part.frame.with_columns(pl.Series("probabilities", wide, dtype=pl.Array(pl.Float64, len(every)))))
     return Predictions("classify", pl.concat(frames), every)
-
-
-def modalities_by_kind(run: Run) -> dict[str, list[str]]:
-    """``picture``, ``text``, ``table`` → the run's modalities of that kind: two views of one text are one kind."""
-    kinds: dict[str, list[str]] = {}
-    for name, spec in run.modalities.items():
-        kinds.setdefault(KINDS.get(spec.use, spec.use), []).append(name)
-    return kinds

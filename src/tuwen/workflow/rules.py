@@ -18,6 +18,7 @@ from tuwen.models import ENCODERS, TASKS
 from tuwen.models.encoder import COMES_FROM
 from tuwen.preprocess import MODALITIES
 from tuwen.registry import signature_model
+from tuwen.workflow.contents import contrast_options, is_contrast
 from tuwen.workflow.preparing import modality_options, raw_values
 
 Place = tuple[str | int, ...]
@@ -29,6 +30,8 @@ def task_options(run: Run) -> dict[str, Any]:
     Raises:
         ConfigError: an option that the task does not know, or a target that is also an input.
     """
+    if is_contrast(run):
+        return contrast_options(run)
     options = TASKS.options(run.task.use, run.task.options, run.where("task"))
     for name, spec in run.modalities.items():
         if options["target"] in spec.columns:
@@ -80,7 +83,8 @@ def named_columns(run: Run) -> Iterator[tuple[str, Place]]:
     for name, spec in run.modalities.items():
         for i, column in enumerate(spec.columns):
             yield column, ("modalities", name, "columns", i)
-    yield task_options(run)["target"], ("task", "target")
+    if not is_contrast(run):
+        yield task_options(run)["target"], ("task", "target")
     for column in split_of(run).columns:
         yield column, ("split", "stratify" if "stratify" in run.split.options else "column")
     for i, column in enumerate(run.content or ()):
@@ -189,6 +193,8 @@ def check_kinds(run: Run, frame: pl.DataFrame, dataset: Dataset) -> None:
             raw_values(spec.use, spec.columns, frame.head(0), dataset)
         except DataError as error:
             raise placed(error, run.where("modalities", name, "columns")) from None
+    if is_contrast(run):
+        return
     options = task_options(run)
     target, dtype = options["target"], frame[options["target"]].dtype
     numeric = run.task.use == "rate" or (run.task.use == "binary" and options.get("equals") is None)

@@ -117,8 +117,8 @@ def _columns_read(bundle: Bundle, columns: list[str], file: Path) -> dict[str, s
 
 
 def _answered(bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], folder: Path) -> pl.DataFrame:
-    """The frame without its pictures, with ``prediction``, ``probability`` (of yes, or of the answer) and
-    ``problem``.
+    """The frame without its pictures, with ``prediction``, ``probability`` (of yes, or of the answer; of a contrast
+    bundle ``SIDE_embedding`` instead) and ``problem``.
     """
     if frame.is_empty():
         return frame
@@ -131,7 +131,10 @@ def _answered(bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], folder:
     for i, column, error in question.unreadable:
         problems[i].append(": ".join([names[column], error.what, *([error.seen] if error.seen else [])]))
     answers = bundle.answer(question)
-    columns = {"prediction": [a["prediction"] for a in answers]}
+    if "embeddings" in answers[0]:
+        columns = {f"{side}_embedding": [a["embeddings"][side] for a in answers] for side in answers[0]["embeddings"]}
+    else:
+        columns = {"prediction": [a["prediction"] for a in answers]}
     if "probability" in answers[0]:
         columns["probability"] = [a["probability"] for a in answers]
     if "probabilities" in answers[0]:

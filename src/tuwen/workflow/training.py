@@ -23,8 +23,10 @@ from tuwen.preprocess.modality import Modality
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.fitting import Fitted, Prepared, fit_network, prepare
 from tuwen.workflow.gathering import gather
+from tuwen.workflow.generating import Generated
 from tuwen.workflow.memory import room_in_memory
 from tuwen.workflow.preparing import encoder_options
+from tuwen.workflow.starting import init_fingerprint, start_of
 
 
 def train(
@@ -120,19 +122,20 @@ def fingerprint(run: Run, dataset: Dataset, fold: int) -> str:
     """Everything that the parameters depend on: a bundle or checkpoint with the same one needs no training."""
     told = run.plain()
     told["training"].pop("checkpoint_seconds")
+    told["init"] = init_fingerprint(run)  # what it starts from, wherever that lies
     text = json.dumps([__version__, told, dataset.hash, fold], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write_bundle(out: Path, run: Run, dataset: Dataset, fold: int, prepared: Prepared, fitted: Fitted) -> None:
     """The bundle of what was fitted: whole, or not at all."""
-    gathered, target = prepared.gathered, fitted.target
+    gathered, target, generated = prepared.gathered, fitted.target, fitted.generated
     manifest = {
         "tuwen": __version__,
         "name": run.name,
         "task": target.task,
         "target": target.plain(),
-        "architecture": _architecture(run, prepared.modalities),
+        "architecture": _architecture(run, prepared.modalities, generated),
         "media": dataset.manifest["media_limits"],
         "data": {
             "hash": dataset.hash,
@@ -144,17 +147,21 @@ def write_bundle(out: Path, run: Run, dataset: Dataset, fold: int, prepared: Pre
         "best_epoch": fitted.trained.best_epoch,
         "fingerprint": fingerprint(run, dataset, fold),
         "cost": fitted.cost,
-    }
+    } | ({"generator": generated.account} if generated else {})
+    if start := start_of(run):
+        manifest["init"] = start.plain()
     with writing(out, manifest) as folder:
         (folder / "run.json").write_text(json.dumps(run.plain(), ensure_ascii=False, indent=2), encoding="utf-8")
         (folder / "history.json").write_text(json.dumps(fitted.trained.history, indent=1), encoding="utf-8")
+        if generated:
+            (folder / "generator.json").write_text(json.dumps(generated.histories, indent=1), encoding="utf-8")
         save_weights(fitted.model, folder)
         for name, modality in prepared.modalities.items():
             modality.save(folder / "modalities" / name)
     write_card(out, card(read_manifest(out)))
 
 
-def _architecture(run: Run, modalities: dict[str, Modality]) -> dict[str, Any]:
+def _architecture(run: Run, modalities: dict[str, Modality], generated: Generated | None) -> dict[str, Any]:
     found = {}
     for name, spec in run.modalities.items():
         kinds = getattr(modalities[name], "kinds", {})
@@ -170,4 +177,4 @@ def _architecture(run: Run, modalities: dict[str, Modality]) -> dict[str, Any]:
         "modalities": found,
         "fusion": Part(run.fusion.use, fusion).plain(),
         "task": Part(run.task.use, task).plain(),
-    }
+    } | ({"generator": generated.part} if generated and generated.part else {})
