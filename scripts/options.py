@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from tuwen.config import Evaluation, Media, ModalitySpec, Rows, Run, Shop, TableSource, Training
 from tuwen.data import SPLITS
-from tuwen.models import ENCODERS, FUSIONS, TASKS
+from tuwen.models import ENCODERS, FUSIONS, GENERATORS, TASKS
 from tuwen.preprocess import MODALITIES
 from tuwen.registry import Registry, signature_model
 
@@ -51,6 +51,7 @@ KINDS = (
     ("Modalities", "modalities.NAME", MODALITIES),
     ("Encoders", "modalities.NAME.encoder", ENCODERS),
     ("Fusions", "fusion", FUSIONS),
+    ("Generators", "gan", GENERATORS),
     ("Tasks", "task", TASKS),
     ("Splits", "split", SPLITS),
 )

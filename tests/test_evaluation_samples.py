@@ -83,12 +83,31 @@ def test_the_error_is_one_for_the_mean_and_zero_for_the_truth():
     assert samples.error(truth, truth, mean) == 0
 
 
+GOOD = {"modalities": ["picture"], "rows": 40, "coverage": 0.9, "variance": 0.9, "error": 0.4}
+
+
+def account(*quality, use="impute", made=None):
+    return {"use": use, "made": made or {}, "quality": list(quality)}
+
+
 def test_a_collapse_and_a_useless_filling_are_said_in_both_languages():
-    good = {"modalities": ["picture"], "coverage": 0.9, "variance": 0.9, "error": 0.4}
-    assert samples.warnings([good]) == []
-    (collapsed,) = samples.warnings([good | {"variance": 0.01}])
+    assert samples.warnings(account(GOOD)) == []
+    (collapsed,) = samples.warnings(account(GOOD | {"variance": 0.01}))
     assert "collapsed on picture" in collapsed[0] and "图片" in collapsed[1]
-    (useless,) = samples.warnings([good | {"error": 1.02}])
+    (useless,) = samples.warnings(account(GOOD | {"error": 1.02}))
     assert "no better" in useless[0] and "平均值" in useless[1]
-    (of_class,) = samples.warnings([{"class": "Lamps", "coverage": 0.1, "variance": 0.9}])
+    lamps = {"class": "Lamps", "rows": 30, "coverage": 0.1, "variance": 0.9}
+    (of_class,) = samples.warnings(account(lamps, use="augment", made={"Lamps": 3}))
     assert "“Lamps”" in of_class[0]
+    assert samples.warnings(account()) == [samples.FEW_HELD]
+    assert samples.warnings(account(use="augment")) == [samples.NONE_RARE]
+
+
+def test_folds_are_averaged_and_the_worst_one_is_warned_of():
+    folds = [account(GOOD, made={"a": 1}), account(GOOD | {"coverage": 0.3}, made={"a": 2, "b": 1})]
+    found = samples.pooled(folds)
+    (entry,) = found["quality"]
+    assert (entry["coverage"], entry["rows"], entry["modalities"]) == (0.6, 80, ["picture"])
+    assert found["made"] == {"a": 3, "b": 1}
+    (warning,) = found["warnings"]
+    assert "covers 30%" in warning["en"]

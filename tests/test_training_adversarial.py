@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_training_loop import Killed, Stops
 
+from test_training_loop import Killed, Stops
 from tuwen.errors import ConfigError, DataError
 from tuwen.evaluation import samples
 from tuwen.models.generator import Augment, Impute
@@ -57,6 +57,10 @@ def filling_error(made_by, world):
     return samples.error(given["b"].numpy(), guess, world.inputs["b"].batch(SEEN)[0]["vector"].mean(axis=0))
 
 
+def account(found):
+    return {"use": "augment", "made": {"0": 1}, "quality": [{"modalities": ["a"]} | found]}
+
+
 def test_both_modes_are_covered():
     world, points = modes()
     made_by = generator(Augment, world, 1)
@@ -66,7 +70,7 @@ def test_both_modes_are_covered():
     assert found["coverage"] > 0.7
     assert found["variance"] == pytest.approx(1, abs=0.2)
     assert 0.25 < np.mean(made["a"] @ points[0] > 0) < 0.75
-    assert samples.warnings([{"modalities": ["a"]} | found]) == []
+    assert samples.warnings(account(found)) == []
 
 
 def test_a_generator_forced_to_collapse_is_called_out():
@@ -77,7 +81,7 @@ def test_a_generator_forced_to_collapse_is_called_out():
     made, true = made_vectors(made_by, world, HELD, 1)
     found = samples.judged(true["a"], made["a"])
     assert found["variance"] < samples.LEAST_VARIANCE and history[-1]["variance"] < samples.LEAST_VARIANCE
-    (warning,) = samples.warnings([{"modalities": ["a"]} | found])
+    (warning,) = samples.warnings(account(found))
     assert "collapsed" in warning[0]
 
 

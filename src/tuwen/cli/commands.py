@@ -100,11 +100,14 @@ def train(
 ) -> None:
     """Train a run on a dataset and write a bundle. A training that was stopped goes on."""
     from tuwen import workflow
+    from tuwen.bundle.files import read_manifest
 
     screen = Screen(as_json=json, quiet=quiet)
     done = not replace and workflow.is_trained(run_yaml, dataset, out, override or ())
     bundle = workflow.train(run_yaml, dataset, out, override or (), screen.progress(), replace=replace)
-    screen.answer({"bundle": str(bundle), "already_trained": done})
+    warnings = read_manifest(bundle).get("generator", {}).get("warnings", [])
+    screen.answer({"bundle": str(bundle), "already_trained": done, "warnings": warnings})
+    screen.say(*(f"warning: {text['en']}" for text in warnings))
     if done:
         screen.say("already trained: the same run on the same data (--replace trains it again)")
     screen.say(f"bundle: {bundle}", f"next: tuwen evaluate {bundle} {dataset} --out DIR")
@@ -230,7 +233,10 @@ def runs(
 @app.command("list", rich_help_panel="Look")
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="encoders, fusions, tasks, modalities or splits; without it all.")
+        str,
+        typer.Argument(
+            metavar="KIND", help="encoders, fusions, generators, tasks, modalities, splits; without it all."
+        ),
     ] = "all",
     json: Json = False,
     quiet: Quiet = False,

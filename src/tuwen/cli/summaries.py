@@ -15,13 +15,14 @@ def components(kind: str) -> dict[str, dict[str, str]]:
         ConfigError: there is no such kind.
     """
     from tuwen.data import SPLITS
-    from tuwen.models import ENCODERS, FUSIONS, TASKS
+    from tuwen.models import ENCODERS, FUSIONS, GENERATORS, TASKS
     from tuwen.preprocess import MODALITIES
 
     registries = {
         "modalities": MODALITIES,
         "encoders": ENCODERS,
         "fusions": FUSIONS,
+        "generators": GENERATORS,
         "tasks": TASKS,
         "splits": SPLITS,
     }

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
-from tuwen.evaluation import figures, verdict
+from tuwen.evaluation import figures, samples_page, verdict
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.page import chart, page, quantity, spelt, words_of
 from tuwen.evaluation.shown import examples, thumbnail
@@ -72,6 +72,7 @@ def render(
             for i, (title, figure) in enumerate(figures.curves(report["history"]))
         ],
         "worst": _worst(report, pictures or {}, texts or {}) if report["task"] in CHARTED else None,
+        "generator": samples_page.section(report),
         "examples": examples(report, pictures or {}, texts or {}),
         "cost": [(label(key, COSTS), quantity(key, value)) for key, value in report["cost"].items()],
         "provenance": [(label(key, PROVENANCE), spelt(value)) for key, value in report["provenance"].items()],

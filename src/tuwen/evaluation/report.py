@@ -33,6 +33,7 @@ def build_report(
     cost: Mapping[str, Any] | None = None,
     run: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    generator: Mapping[str, Any] | None = None,
     name: str = "",
     split: str = "hash",
     groups: Sequence[object] | None = None,
@@ -54,6 +55,7 @@ def build_report(
         run: the run as plain data.
         provenance: ``commit``, ``data_hash``, ``seed``, ``tuwen``, ``time``, …; :mod:`~tuwen.evaluation.origin`
             says what of it makes ``warnings``.
+        generator: the account of one that filled or made vectors; see :func:`tuwen.evaluation.samples.pooled`.
         name: of the run.
         split: how the test part was chosen: hash, time, column, folds, random.
         groups: one value for each row; intervals by whole groups (users) instead of rows.
@@ -92,6 +94,9 @@ def build_report(
         "provenance": {"seed": seed, **(provenance or {})},
         "warnings": [{"en": english, "zh": chinese} for english, chinese in origin_warnings(provenance or {})],
     }
+    if generator is not None:
+        report["generator"] = dict(generator)
+        report["warnings"] += generator["warnings"]
     reference = best_baseline(report)
     report["slices"] = slices(
         model,

@@ -6,7 +6,7 @@ error whether a filled vector is nearer to the truth than a guess that needs no 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,15 @@ FEW = 20  # rows that a judgement needs
 MOST = 1000  # rows that it takes
 LEAST_COVERAGE, LEAST_VARIANCE = 0.5, 0.25  # below: collapse
 PENALTIES = 10.0 ** np.arange(-3, 6)  # of the ridge regression, times the mean of the kernel's diagonal
+
+NONE_RARE: Text = (
+    "No class is rare enough for the generator to make rows: it was not trained.",
+    "没有足够稀少的类别需要生成样本：未训练生成器。",
+)
+FEW_HELD: Text = (
+    f"Too few rows could be held back to judge the generator: fewer than {FEW}.",
+    f"可留出的行太少（不足 {FEW} 行），无法评判生成器。",
+)
 
 
 def two_sample_accuracy(real: Vectors, made: Vectors) -> float:
@@ -99,10 +108,19 @@ def linear_guess(seen: Vectors, truth: Vectors, asked: Vectors) -> Vectors:
     return np.asarray(asked @ (seen.T @ weights) + mean)
 
 
-def warnings(quality: Iterable[Mapping[str, Any]]) -> list[Text]:
-    """What is wrong with made vectors, in plain words; ``quality`` as a bundle's ``generator`` holds it."""
+def warnings(account: Mapping[str, Any]) -> list[Text]:
+    """What is wrong with a generator, in plain words.
+
+    Args:
+        account: ``use``, ``made`` (class → rows) and ``quality``: a list of what :func:`judged` gave, each with
+            ``modalities`` or ``class``, and for a filled modality ``error``.
+    """
+    if account["use"] == "augment" and not account["made"]:
+        return [NONE_RARE]
+    if not account["quality"]:
+        return [FEW_HELD]
     found: list[Text] = []
-    for entry in quality:
+    for entry in account["quality"]:
         english, chinese = of(entry)
         low = entry["coverage"] < LEAST_COVERAGE
         if low or entry["variance"] < LEAST_VARIANCE:
@@ -122,6 +140,27 @@ def warnings(quality: Iterable[Mapping[str, Any]]) -> list[Text]:
                 )
             )
     return found
+
+
+def pooled(accounts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The accounts of several folds as one: means, made rows added up, and warnings of the worst fold."""
+    entries: dict[str, list[Mapping[str, Any]]] = {}
+    made: dict[str, int] = {}
+    for account in accounts:
+        for entry in account["quality"]:
+            entries.setdefault(of(entry)[0], []).append(entry)
+        for name, rows in account["made"].items():
+            made[name] = made.get(name, 0) + rows
+    means, worst = [], []
+    for found in entries.values():
+        numbers = [name for name, value in found[0].items() if isinstance(value, int | float)]
+        mean = {name: round(float(np.mean([entry[name] for entry in found])), 4) for name in numbers}
+        means.append({**found[0], **mean, "rows": sum(entry["rows"] for entry in found)})
+        low = {name: min(entry[name] for entry in found) for name in ("coverage", "variance")}
+        worst.append({**means[-1], **low})
+    one = {"use": accounts[0]["use"], "folds": len(accounts), "made": made}
+    said = warnings({**one, "quality": worst})
+    return {**one, "quality": means, "warnings": [{"en": english, "zh": chinese} for english, chinese in said]}
 
 
 def of(entry: Mapping[str, Any]) -> Text:

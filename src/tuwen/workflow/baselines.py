@@ -16,6 +16,7 @@ from tuwen.evaluation.predictions import Predictions
 from tuwen.progress import Progress, Within
 from tuwen.workflow.contents import modalities_by_kind
 from tuwen.workflow.gathering import content_columns
+from tuwen.workflow.generating import can_fill
 from tuwen.workflow.judging import Judged, judge, pooled
 from tuwen.workflow.starting import can_start
 from tuwen.workflow.training import fingerprint, train_once
@@ -82,7 +83,8 @@ def _only(run: Run, names: list[str], taken: set[str]) -> Run:
     """
     kept = {name: run.modalities[name] for name in names}
     init = run.init if taken & set(names) else None
-    return run.model_copy(update={"modalities": kept, "content": content_columns(run), "init": init})
+    alone = run.model_copy(update={"modalities": kept, "content": content_columns(run), "init": init})
+    return alone if can_fill(alone) else alone.model_copy(update={"gan": None})
 
 
 def _same_rows(other: Predictions, model: Predictions) -> Predictions:

@@ -12,6 +12,7 @@ from tuwen.models import FUSIONS
 from tuwen.preprocess import MODALITIES
 from tuwen.workflow.contents import own_options
 from tuwen.workflow.gathering import gather
+from tuwen.workflow.generating import generator_part
 from tuwen.workflow.preparing import encoder_options, modality_options
 from tuwen.workflow.rules import check_settings, split_of, task_options
 
@@ -41,6 +42,7 @@ def check(
     complete = run.plain() | {
         "modalities": modalities,
         "fusion": {"use": run.fusion.use, **FUSIONS.options(run.fusion.use, run.fusion.options, run.where("fusion"))},
+        "gan": {"use": part.use, **part.options} if (part := generator_part(run)) else "off",
         "task": {"use": run.task.use, **own_options(run, task_options(run))},
         "split": {"use": run.split.use, "label": split.label, "folds": split.folds, **run.split.options},
     }

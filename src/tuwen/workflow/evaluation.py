@@ -20,6 +20,7 @@ from tuwen.bundle.files import write_card
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture, joined_text
+from tuwen.evaluation import samples
 from tuwen.evaluation.render import render
 from tuwen.evaluation.report import build_report, write_report
 from tuwen.evaluation.retrieval import retrieval_report
@@ -80,6 +81,7 @@ def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progre
             cost=_cost(opened, judged, dataset),
             run=run.plain(),
             provenance=_provenance(run, opened, judged, dataset),
+            generator=samples.pooled(made) if (made := _accounts(opened)) else None,
             name=run.name,
             split=run.split.use,
             groups=_groups(run, judged),
@@ -117,6 +119,11 @@ def _evaluate_retrieval(
     for bundle in opened:
         write_card(bundle.folder, card(bundle.manifest, report))
     return report
+
+
+def _accounts(bundles: list[Bundle]) -> list[dict[str, Any]]:
+    """What the generators of the bundles say of themselves."""
+    return [bundle.manifest["generator"] for bundle in bundles if "generator" in bundle.manifest]
 
 
 def _groups(run: Run, judged: list[Judged]) -> list[object] | None:

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from tuwen.config import Run
+from tuwen.errors import ConfigError
 from tuwen.evaluation import samples
-from tuwen.models import GENERATORS
+from tuwen.models import GENERATORS, TASKS
 from tuwen.models.assemble import Part, connect
 from tuwen.models.encoder import Encoder
 from tuwen.models.generator import Generator, Given, Impute
@@ -70,6 +71,32 @@ def groups_of(run: Run) -> list[list[str]]:
     return list(found.values())
 
 
+def can_fill(run: Run) -> bool:
+    """Whether a generator that fills has something to fill from; true where none is asked for."""
+    return run.gan is None or not GENERATORS.load(run.gan.use).fills or len(groups_of(run)) > 1
+
+
+def check_generator(run: Run) -> None:
+    """Options of the generator, and whether the run has what it needs.
+
+    Raises:
+        ConfigError: with file and line.
+    """
+    part = generator_part(run)
+    if part is None:
+        return
+    if TASKS.load(run.task.use).replaces_fusion:
+        raise ConfigError(
+            f"the task '{run.task.use}' has no fusion that a generator could serve",
+            where=part.where,
+            todo="set gan: off",
+        )
+    classes = 0 if run.task.use == "rate" else 2
+    GENERATORS.build(
+        part.use, part.options, dict.fromkeys(run.modalities, 1), classes, groups_of(run), where=part.where
+    )
+
+
 def with_generator(
     run: Run,
     model: Model,
@@ -104,11 +131,10 @@ def with_generator(
     classes = {"classify": len(getattr(target, "classes", ())), "binary": 2}.get(target.task, 0)
     torch.manual_seed(_seed(run, 1))
     generator: Generator = GENERATORS.build(part.use, part.options, widths, classes, groups_of(run), where=part.where)
-    account: dict[str, Any] = {"use": part.use, "quality": [], "made": {}, "warnings": []}
+    account: dict[str, Any] = {"use": part.use, "quality": [], "made": {}}
     wanted = {} if generator.fills else rare_classes(vectors.targets, classes, **_pick(part.options, "floor", "most"))
     if not generator.fills and not wanted:
-        account["warnings"] = [_plain(_NONE_RARE)]
-        return Generated(before, None, account, {})
+        return Generated(before, None, _told(account), {})
     seen, held = held_back(generator, vectors, part.options["hold"], _seed(run, 2))
     history = train_generator(
         generator,
@@ -123,7 +149,7 @@ def with_generator(
         progress=progress,
     )
     with progress.task("generator: judged", None):
-        account |= judged(generator, vectors, seen, held, _names(target), _seed(run, 4))
+        account["quality"] = judged(generator, vectors, seen, held, _names(target), _seed(run, 4))
     if wanted:
         account["made"] = {_names(target)[c]: n for c, n in wanted.items()}
         vectors = with_made_rows(generator, vectors, wanted, _seed(run, 5))
@@ -144,7 +170,7 @@ def with_generator(
     )
     account |= {"rows": len(seen), "held": len(held), "seconds": round(seconds, 2)}
     plain = part.plain() | {"groups": generator.groups, "classes": classes}
-    return Generated(spent, plain, account, {"generator": history, "encoders": before.history})
+    return Generated(spent, plain, _told(account), {"generator": history, "encoders": before.history})
 
 
 def vectors_of(model: Model, examples: Examples) -> Examples:
@@ -196,8 +222,8 @@ def _index(source: Input) -> np.ndarray:
 
 def judged(
     generator: Generator, vectors: Examples, seen: np.ndarray, held: np.ndarray, names: list[str], seed: int
-) -> dict[str, Any]:
-    """``quality`` and ``warnings`` on the rows that were held back."""
+) -> list[dict[str, Any]]:
+    """How good its vectors are on the rows that were held back: by group of modalities or, made whole, by class too."""
     if generator.fills:
         found = [_filled(generator, vectors, seen, held, group, seed) for group in generator.groups]
     else:
@@ -209,9 +235,7 @@ def judged(
             _made({"class": name}, true, made, there, list(generator.widths), classes == c)
             for c, name in enumerate(names)
         ]
-    quality = [entry for entry in found if entry]
-    warnings = samples.warnings(quality) if quality else [_FEW_HELD]
-    return {"quality": quality, "warnings": [_plain(text) for text in warnings]}
+    return [entry for entry in found if entry]
 
 
 def _made(
@@ -308,22 +332,13 @@ def with_made_rows(generator: Generator, vectors: Examples, wanted: dict[int, in
     return Examples(inputs, targets, vectors.together)
 
 
-_NONE_RARE = (
-    "No class is rare enough for the generator to make rows: it was not trained.",
-    "没有足够稀少的类别需要生成样本：未训练生成器。",
-)
-_FEW_HELD = (
-    f"Too few rows could be held back to judge the generator: fewer than {samples.FEW}.",
-    f"可留出的行太少（不足 {samples.FEW} 行），无法评判生成器。",
-)
+def _told(account: dict[str, Any]) -> dict[str, Any]:
+    said = samples.warnings(account)
+    return account | {"warnings": [{"en": english, "zh": chinese} for english, chinese in said]}
 
 
 def _names(target: Target) -> list[str]:
     return list(getattr(target, "classes", ())) or ["no", "yes"]
-
-
-def _plain(text: samples.Text) -> dict[str, str]:
-    return {"en": text[0], "zh": text[1]}
 
 
 def _pick(options: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tuwen.models.encoder import COMES_FROM
 from tuwen.preprocess import MODALITIES
 from tuwen.registry import signature_model
 from tuwen.workflow.contents import contrast_options, is_contrast
+from tuwen.workflow.generating import check_generator
 from tuwen.workflow.preparing import modality_options, raw_values
 
 Place = tuple[str | int, ...]
@@ -62,7 +63,7 @@ def placed(error: TuwenError, where: str) -> TuwenError:
 
 
 def check_settings(run: Run) -> None:
-    """Names of columns, encoders that fit their modalities, and the condition of ``rows.where``, without any data.
+    """Names of columns, fitting encoders and generator, and the condition of ``rows.where``, without any data.
 
     Raises:
         ConfigError: with file and line.
@@ -71,6 +72,7 @@ def check_settings(run: Run) -> None:
         _check_name(run, column, place)
     for name in run.modalities:
         _check_encoder(run, name)
+    check_generator(run)
     if run.rows.where is not None:
         try:
             check_condition(run.rows.table, run.rows.where)
