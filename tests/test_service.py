@@ -227,7 +227,7 @@ def test_an_unknown_column_is_refused_with_what_was_probably_meant() -> None:
         ({"time": "1525-06-14"}, "the date is out of range"),
         ({"time": [5]}, "the value is not a date"),
         ({"genres": [["x"]]}, "the value is not a list"),
-        ({"images": "<html>"}, "a picture must be the base64 text of an image file"),
+        ({"images": "<html>"}, "a picture must be the base64 text of a file"),
         ({"images": 7}, "the value is not a picture"),
         ({"images": [None, 7]}, "the value is not a picture"),
         ({"images": base64.b64encode(b"<html>").decode()}, "the picture cannot be read"),

@@ -14,6 +14,7 @@ import polars as pl
 from tuwen.bundle.files import verify
 from tuwen.bundle.reading import KINDS, Question, read_rows
 from tuwen.data.examples import joined_text
+from tuwen.data.kinds import MEDIA
 from tuwen.errors import BundleError, MissingExtra
 from tuwen.preprocess.modality import Modality, load
 from tuwen.preprocess.table import Table
@@ -73,7 +74,7 @@ class Bundle:
 
     @property
     def inputs(self) -> list[dict[str, str]]:
-        """Every column it reads: ``{column, kind, modality}`` with kind image, text, number, category, date or list."""
+        """Every column it reads: ``{column, kind, modality}`` with a kind of :data:`reading.KINDS`."""
         return [
             {"column": column, "kind": kind, "modality": name}
             for name, found in self.architecture["modalities"].items()
@@ -84,16 +85,16 @@ class Bundle:
         """Answer each row.
 
         Args:
-            rows: columns by qualified name (``items.title``) or by short name where that is unambiguous. Pictures are
-                the bytes of an image file, or a list of which the first readable one counts; numbers, dates,
-                categories and lists are read as collect reads them. What is missing or null counts as absent.
+            rows: columns by qualified name (``items.title``) or by short name where that is unambiguous. Pictures,
+                sounds and shapes are the bytes of a file, or a list of which the first readable one counts; numbers,
+                dates, categories and lists are read as collect reads them. What is missing or null counts as absent.
 
         Returns:
             one dict a row: ``prediction``, and ``probability`` (binary) or ``probabilities`` by class (classify); of a
             contrast bundle ``embeddings`` by side, None where the side is absent.
 
         Raises:
-            DataError: an unknown column, or a picture or value that cannot be read; names row and column.
+            DataError: an unknown column, or a file or value that cannot be read; names row and column.
         """
         question = self.read(rows)
         if question.unreadable:
@@ -174,7 +175,7 @@ class Bundle:
 
 def _raw(use: str, columns: dict[str, Any]) -> Any:
     """The raw values of one modality, as its ``encode`` takes them."""
-    if use == "image":
+    if use in MEDIA:
         return [next((one for one in cells if one), None) for cells in zip(*columns.values(), strict=True)]
     frame = pl.DataFrame(list(columns.values()))
     return joined_text(frame, list(columns)) if use == "text" else frame

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from tuwen.data.media import normalise
+from tuwen.data.kinds import MEDIA, Medium
 from tuwen.data.schema import TABLES, Column
 from tuwen.data.values import FIRST_YEAR, LAST_YEAR, numbers, times, typed
 from tuwen.errors import DataError, did_you_mean
 
-KINDS = ("image", "text", "number", "category", "date", "list")
+KINDS = (*MEDIA, "text", "number", "category", "date", "list")
 SEEN_LIMIT = 80  # characters of a value that an error shows
 
 _DTYPES: dict[type, Any] = {
@@ -68,7 +68,7 @@ class Question:
 
     Attributes:
         rows: how many.
-        columns: modality → column → one value a row: a series, or for pictures a list of normalised JPEGs or None.
+        columns: modality → column → one value a row: a series, or for media a list of normalised files or None.
         unreadable: the cells that could not be read, by row; they count as missing.
     """
 
@@ -80,7 +80,7 @@ class Question:
 def read_rows(
     rows: Iterable[Mapping[str, Any]],
     inputs: Sequence[Mapping[str, str]],
-    limits: Mapping[str, int],
+    limits: Mapping[str, Any],
     separators: Mapping[str, str] | None = None,
 ) -> Question:
     """Every column that a bundle reads, as training saw it.
@@ -88,7 +88,7 @@ def read_rows(
     Args:
         rows: columns by qualified name or by short name where that is unambiguous.
         inputs: ``{column, kind, modality}`` of every column.
-        limits: what :func:`tuwen.data.media.normalise` takes.
+        limits: of media, as the manifest keeps them.
         separators: modality → what stands between the categories of one cell, where it is not "|".
 
     Raises:
@@ -103,7 +103,7 @@ def read_rows(
         cells = [row.get(column) for row in asked]
         separator = (separators or {}).get(entry["modality"], "|")
         read: tuple[Any, dict[int, DataError]]
-        read = _pictures(cells, limits) if kind == "image" else read_column(cells, column, kind, separator)
+        read = _media(cells, MEDIA[kind], limits) if kind in MEDIA else read_column(cells, column, kind, separator)
         columns.setdefault(entry["modality"], {})[column] = read[0]
         for i, error in read[1].items():
             bad.setdefault((i, column), error)
@@ -202,8 +202,10 @@ def _read_group(group: type, cells: list[Any], known: Column | None, rule: str) 
     return values.to_list(), reasons.to_list()
 
 
-def _pictures(cells: Sequence[Any], limits: Mapping[str, int]) -> tuple[list[bytes | None], dict[int, DataError]]:
-    """The first picture of each cell that can be read, normalised; the error of the first where none can."""
+def _media(
+    cells: Sequence[Any], medium: Medium, limits: Mapping[str, Any]
+) -> tuple[list[bytes | None], dict[int, DataError]]:
+    """The first of each cell that can be read, normalised; the error of the first where none can."""
     read: list[bytes | None] = [None] * len(cells)
     errors: dict[int, DataError] = {}
     for i, cell in enumerate(cells):
@@ -211,7 +213,7 @@ def _pictures(cells: Sequence[Any], limits: Mapping[str, int]) -> tuple[list[byt
             if (one := _plain(one)) is None or one in (b"", ""):
                 continue
             try:
-                read[i] = _picture(one, limits)
+                read[i] = _medium(one, medium, limits)
             except DataError as error:
                 errors.setdefault(i, error)
                 continue
@@ -220,10 +222,10 @@ def _pictures(cells: Sequence[Any], limits: Mapping[str, int]) -> tuple[list[byt
     return read, errors
 
 
-def _picture(value: Any, limits: Mapping[str, int]) -> bytes:
+def _medium(value: Any, medium: Medium, limits: Mapping[str, Any]) -> bytes:
     if not isinstance(value, bytes | bytearray | memoryview):
-        raise DataError("a picture must be the bytes of an image file", seen=type(value).__name__)
-    return normalise(bytes(value), **limits)
+        raise DataError(f"a {medium.word} must be the bytes of a file", seen=type(value).__name__)
+    return medium.normalise(bytes(value), medium.limited(limits))
 
 
 def _list_of_rows(rows: Any) -> list[Mapping[str, Any]]:

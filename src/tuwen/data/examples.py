@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from tuwen.data.kinds import COLUMNS, MEDIA, Medium
 from tuwen.data.splits import unit_interval
 from tuwen.errors import ConfigError, DataError, did_you_mean
 
@@ -70,7 +71,9 @@ def joined_text(frame: pl.DataFrame, columns: Sequence[str]) -> list[str | None]
     for name in columns:
         if frame[name].dtype.is_nested():
             raise DataError(
-                f"'{name}' is not a column of texts", seen=frame[name].dtype, todo="use: image for pictures"
+                f"'{name}' is not a column of texts",
+                seen=frame[name].dtype,
+                todo="use: image for pictures, audio for sounds, shape for shapes",
             )
     texts = frame.select(pl.col(c).cast(pl.String).str.strip_chars() for c in columns)
     present = [pl.when(pl.col(c).str.len_bytes() > 0).then(pl.col(c)) for c in columns]
@@ -84,12 +87,22 @@ def first_picture(frame: pl.DataFrame, columns: Sequence[str]) -> list[str | Non
     Raises:
         DataError: a column holds no pictures.
     """
+    return first_medium(frame, columns, MEDIA["image"])
+
+
+def first_medium(frame: pl.DataFrame, columns: Sequence[str], medium: Medium) -> list[str | None]:
+    """The media key of each row's first picture, sound or shape over ``columns``, null where there is none.
+
+    Raises:
+        DataError: a column holds none of this kind.
+    """
     for name in columns:
-        if frame[name].dtype != pl.List(pl.String):
+        other = COLUMNS.get(name.partition(".")[2], medium)
+        if other is not medium or frame[name].dtype != pl.List(pl.String):
             raise DataError(
-                f"'{name}' is not a column of pictures",
-                seen=frame[name].dtype,
-                todo="map it to 'images' in SHOP.yaml and collect again, or use: text",
+                f"'{name}' is not a column of {medium.word}s",
+                seen=frame[name].dtype if other is medium else f"{other.word}s",
+                todo=f"map it to '{medium.column}' in SHOP.yaml and collect again, or use another modality",
             )
     lists = [pl.col(c).list.first() for c in columns]
     return frame.select(pl.coalesce(lists)).to_series().to_list()

@@ -304,6 +304,9 @@ BASELINES: dict[str, tuple[Text, Text]] = {  # heading, and as part of a sentenc
 THINGS: dict[str, Text] = {  # modalities, slices and their values
     "text": ("text", "文字"),
     "image": ("picture", "图片"),
+    "audio": ("sound", "声音"),
+    "sound": ("sound", "声音"),
+    "shape": ("3D shape", "三维形状"),
     "picture": ("picture", "图片"),
     "photo": ("photo", "照片"),
     "poster": ("poster", "海报"),

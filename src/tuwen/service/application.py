@@ -39,7 +39,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status, what in {
         400: "the form cannot be read",
         408: "the body came too slowly",
-        413: "the body or a picture is too large",
+        413: "the body or a file is too large",
         415: "neither JSON nor a form",
         422: "a column or a value is not what the bundle reads",
         503: "too many are waiting",
@@ -94,7 +94,7 @@ def _add_routes(service: FastAPI, predictor: Predictor, limits: Limits) -> None:
 
     @service.post(
         "/v1/predict",
-        summary="Answer rows: JSON, or one row as a form with its pictures as files",
+        summary="Answer rows: JSON, or one row as a form with its media as files",
         response_model_exclude_none=True,
         responses=PROBLEMS,
         openapi_extra={"requestBody": request_body(predictor.inputs)},
@@ -144,7 +144,7 @@ def _from_json(body: bytes, limits: Limits) -> list[dict[str, Any]]:
 
 
 async def _from_form(request: Request, limits: Limits, predictor: Predictor) -> dict[str, Any]:
-    """One row: every field a column, files are pictures; a field sent several times is a list."""
+    """One row: every field a column, files are pictures, sounds or shapes; a field sent several times is a list."""
     row: dict[str, Any] = {}
     most = len(predictor.inputs) * 8 + 8
     async with request.form(max_files=most, max_fields=most, max_part_size=limits.body_bytes) as form:
@@ -158,7 +158,7 @@ async def _from_form(request: Request, limits: Limits, predictor: Predictor) -> 
 
 async def _content(file: UploadFile, name: str, limits: Limits) -> bytes:
     if file.size is not None and file.size > limits.picture_bytes:
-        raise too_large(f"row 1, '{name}'", file.size, limits.picture_bytes)
+        raise too_large("file", f"row 1, '{name}'", file.size, limits.picture_bytes)
     return await file.read()
 
 

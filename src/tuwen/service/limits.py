@@ -10,8 +10,8 @@ class Limits:
     """How much one request, and all of them together, may take.
 
     Attributes:
-        body_bytes: a whole request body, pictures included.
-        picture_bytes: one picture.
+        body_bytes: a whole request body, files included.
+        picture_bytes: one picture, sound or shape.
         rows: rows in one request.
         read_seconds: until the whole body must have arrived.
         workers: predictions made at the same time; the network itself uses every core.

@@ -11,20 +11,30 @@ from tuwen.service.predictor import Input, Kind
 
 # a small grey picture, so that the example can be sent as it stands
 EXAMPLE_PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAAAAACMmsGiAAAAEUlEQVR42mOcxsDAwMSAQgAAC4YAnntK0aUAAAAASUVORK5CYII="
+# eight samples of a tone, and a triangle as OBJ
+EXAMPLE_SOUND = "UklGRjQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YRAAAAAAAEAfgD5AHwAAwOCAwcDg"
+EXAMPLE_SHAPE = "diAwIDAgMAp2IDEgMCAwCnYgMCAxIDAKZiAxIDIgMwo="
 EXAMPLES: dict[str, JsonValue] = {
     "image": EXAMPLE_PICTURE,
+    "audio": EXAMPLE_SOUND,
+    "shape": EXAMPLE_SHAPE,
     "text": "做工真的很好, it arrived two days early",
     "number": 49.9,
     "category": "Home 家居",
     "date": "2025-06-14",
     "list": ["Comedy", "Drama"],
 }
-PICTURE = {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/*"}
+MEDIA_TYPES = {"image": "image/*", "audio": "audio/*", "shape": "model/*"}
+
+
+def _file(media_type: str) -> dict[str, Any]:
+    one = {"type": "string", "contentEncoding": "base64", "contentMediaType": media_type}
+    several = {"type": "array", "items": one}
+    return {"anyOf": [one, several], "description": "of several the first one that can be read counts"}
+
+
 SCHEMAS: dict[str, dict[str, Any]] = {
-    "image": {
-        "anyOf": [PICTURE, {"type": "array", "items": PICTURE}],
-        "description": "of several the first one that can be read counts",
-    },
+    **{kind: _file(media_type) for kind, media_type in MEDIA_TYPES.items()},
     "text": {"type": "string"},
     "number": {"type": ["number", "string"], "description": "also as collect reads it: ￥12, 1,299.00"},
     "category": {"type": ["string", "number", "boolean"]},
@@ -111,8 +121,8 @@ def request_body(inputs: Sequence[Input]) -> dict[str, Any]:
         "properties": {"rows": {"type": "array", "minItems": 1, "items": row}},
         "additionalProperties": False,
     }
-    binary = {"type": "string", "contentMediaType": "image/*", "format": "binary"}
-    form = {i["column"]: binary if i["kind"] == "image" else SCHEMAS[i["kind"]] for i in inputs}
+    files = {k: {"type": "string", "contentMediaType": t, "format": "binary"} for k, t in MEDIA_TYPES.items()}
+    form = {i["column"]: files.get(i["kind"], SCHEMAS[i["kind"]]) for i in inputs}
     example = {"rows": [{i["column"]: EXAMPLES[i["kind"]] for i in inputs}]}
     return {
         "required": True,

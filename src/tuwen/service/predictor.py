@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol, TypedDict
 
-Kind = Literal["image", "text", "number", "category", "date", "list"]
+Kind = Literal["image", "audio", "shape", "text", "number", "category", "date", "list"]
 
 
 class Input(TypedDict):
@@ -19,9 +19,9 @@ class Input(TypedDict):
 class Predictor(Protocol):
     """A bundle in use.
 
-    ``predict`` takes rows by qualified column name: pictures as the bytes of an image file or a list of such, all else
-    as it was sent, None for what is absent; it refuses what it cannot read with a DataError. It answers each row with a
-    dict that JSON can hold: ``prediction``, and ``probability`` or ``probabilities``.
+    ``predict`` takes rows by qualified column name: pictures, sounds and shapes as the bytes of a file or a list of
+    such, all else as it was sent, None for what is absent; it refuses what it cannot read with a DataError. It answers
+    each row with a dict that JSON can hold: ``prediction``, and ``probability`` or ``probabilities``.
     """
 
     @property

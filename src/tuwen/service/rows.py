@@ -9,22 +9,23 @@ from http import HTTPStatus
 from typing import Any
 
 from tuwen.bundle.reading import named
+from tuwen.data.kinds import MEDIA
 from tuwen.errors import DataError
 from tuwen.service.predictor import Input
 from tuwen.service.problems import RequestError
 
 
 def to_rows(rows: Sequence[Mapping[str, Any]], inputs: Sequence[Input], picture_bytes: int) -> list[dict[str, Any]]:
-    """Every column under its qualified name, pictures as bytes; all other values as they were sent.
+    """Every column under its qualified name, media as bytes; all other values as they were sent.
 
     What a number or a date may look like is no matter of HTTP: the predictor reads them as it does for every door.
 
     Raises:
-        DataError: an unknown or ambiguous column, one given twice, a picture that is none, a row that says nothing.
-        RequestError: a picture above ``picture_bytes``.
+        DataError: an unknown or ambiguous column, one given twice, a file that is none, a row that says nothing.
+        RequestError: a file above ``picture_bytes``.
     """
     known = [entry["column"] for entry in inputs]
-    pictures = {entry["column"] for entry in inputs if entry["kind"] == "image"}
+    words = {entry["column"]: MEDIA[entry["kind"]].word for entry in inputs if entry["kind"] in MEDIA}
     found = []
     for i, row in enumerate(rows):
         where = f"row {i + 1}"
@@ -32,53 +33,55 @@ def to_rows(rows: Sequence[Mapping[str, Any]], inputs: Sequence[Input], picture_
             raise DataError("the row names no column", where=where, allowed=dict.fromkeys(known))
         sent = named(row, known, where)
         found.append(
-            {c: _pictures(v, f"{where}, '{c}'", picture_bytes) if c in pictures else v for c, v in sent.items()}
+            {c: _files(v, words[c], f"{where}, '{c}'", picture_bytes) if c in words else v for c, v in sent.items()}
         )
     return found
 
 
-def _pictures(value: Any, where: str, most: int) -> bytes | list[bytes] | None:
-    """One picture, or several of a list."""
+def _files(value: Any, word: str, where: str, most: int) -> bytes | list[bytes] | None:
+    """One file, or several of a list."""
     if not isinstance(value, list):
-        return _picture(value, where, most)
-    several = (_picture(one, where, most) for one in value)
+        return _file(value, word, where, most)
+    several = (_file(one, word, where, most) for one in value)
     return [one for one in several if one is not None] or None
 
 
-def _picture(value: Any, where: str, most: int) -> bytes | None:
+def _file(value: Any, word: str, where: str, most: int) -> bytes | None:
     """Bytes as they are; text as base64, with or without ``data:image/jpeg;base64,`` before it."""
     if value is None or value in ("", b""):
         return None
     if isinstance(value, str):
         text = value.partition(",")[2] if value.startswith("data:") else value
         if len(text) * 3 // 4 - 3 > most:
-            raise too_large(where, len(text) * 3 // 4, most)
+            raise too_large(word, where, len(text) * 3 // 4, most)
         try:
             value = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             raise DataError(
-                "a picture must be the base64 text of an image file", where=where, seen=f"{text[:24]!r}…"
+                f"a {word} must be the base64 text of a file", where=where, seen=f"{text[:24]!r}…"
             ) from None
     if not isinstance(value, bytes):
         shown = repr(value)
         raise DataError(
-            "the value is not a picture",
+            f"the value is not a {word}",
             where=where,
             seen=shown if len(shown) <= 80 else f"{shown[:80]}…",
             allowed="base64 text or a list of such, or files in a form",
         )
     if len(value) > most:
-        raise too_large(where, len(value), most)
+        raise too_large(word, where, len(value), most)
     return value
 
 
-def too_large(where: str, seen: int, most: int) -> RequestError:
-    """The refusal of a picture with too many bytes."""
+def too_large(word: str, where: str, seen: int, most: int) -> RequestError:
+    """The refusal of a file with too many bytes."""
     return RequestError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "the picture is too large",
+        f"the {word} is too large",
         where=where,
         seen=f"{seen} bytes",
         allowed=f"{most} bytes",
-        todo="shrink it: nothing above 512 pixels a side is looked at",
+        todo="shrink it: nothing above 512 pixels a side is looked at"
+        if word == "picture"
+        else "shorten or simplify it",
     )

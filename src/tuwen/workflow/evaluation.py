@@ -20,6 +20,7 @@ from tuwen.bundle.files import write_card
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture, joined_text
+from tuwen.data.kinds import MEDIA
 from tuwen.evaluation import samples
 from tuwen.evaluation.render import render
 from tuwen.evaluation.report import build_report, write_report
@@ -162,11 +163,11 @@ def latency(bundle: Bundle, frame: pl.DataFrame, dataset: Dataset) -> tuple[floa
 
 
 def bundle_rows(bundle: Bundle, frame: pl.DataFrame, dataset: Dataset) -> list[dict[str, Any]]:
-    """The rows of a frame as :meth:`Bundle.predict` takes them, pictures as bytes."""
-    pictures = {entry["column"] for entry in bundle.inputs if entry["kind"] == "image"}
+    """The rows of a frame as :meth:`Bundle.predict` takes them, media as bytes."""
+    media = {entry["column"] for entry in bundle.inputs if entry["kind"] in MEDIA}
     rows = frame.select(list(dict.fromkeys(entry["column"] for entry in bundle.inputs))).to_dicts()
     for row in rows:
-        for column in pictures:
+        for column in media:
             row[column] = dataset.media.read(row[column][0]) if row[column] else None
     return rows
 

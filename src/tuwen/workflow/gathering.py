@@ -11,6 +11,7 @@ import polars as pl
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import KEYS, balanced, content_hash, examples, labelled
+from tuwen.data.kinds import MEDIA
 from tuwen.data.splits import Split
 from tuwen.errors import ConfigError, DataError
 from tuwen.workflow.contents import is_contrast, with_contents
@@ -142,12 +143,12 @@ def _empty(run: Run, part: str, gathered: Gathered, content: pl.Series) -> DataE
 
 
 def content_columns(run: Run) -> list[str]:
-    """The text and picture columns of the run; of the rows' own table where it has some (an item's picture is in
+    """The text and media columns of the run; of the rows' own table where it has some (an item's picture is in
     many reviews).
     """
     if run.content is not None:
         return list(run.content)
-    columns = [c for spec in run.modalities.values() if spec.use in ("text", "image") for c in spec.columns]
+    columns = [c for spec in run.modalities.values() if spec.use in ("text", *MEDIA) for c in spec.columns]
     own = [c for c in columns if c.startswith(f"{run.rows.table}.")]
     return list(dict.fromkeys(own or columns))
 

@@ -12,7 +12,8 @@ import polars as pl
 from tuwen.bundle.bundle import Bundle
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
-from tuwen.data.examples import first_picture, joined_text
+from tuwen.data.examples import first_medium, joined_text
+from tuwen.data.kinds import MEDIA
 from tuwen.data.language import languages
 from tuwen.errors import DataError
 from tuwen.evaluation.comparison import half_without
@@ -105,10 +106,10 @@ def base_of(run: Run, gathered: Gathered, rows: np.ndarray, target: Target) -> p
     base = pl.DataFrame({"row": frame["row"], "target": told})
     texts: dict[tuple[str, ...], str] = {}  # two views of the same columns have one language
     for name, spec in run.modalities.items():
-        if spec.use == "image":
-            pictures = pl.Series([key is not None for key in first_picture(frame, spec.columns)])
+        if spec.use in MEDIA:
+            there = pl.Series([key is not None for key in first_medium(frame, spec.columns, MEDIA[spec.use])])
             base = base.with_columns(
-                pl.when(pictures).then(pl.lit("with")).otherwise(pl.lit("without")).alias(f"slice_{name}")
+                pl.when(there).then(pl.lit("with")).otherwise(pl.lit("without")).alias(f"slice_{name}")
             )
         if spec.use == "text" and texts.setdefault(tuple(spec.columns), name) == name:
             joined = pl.Series(joined_text(frame, spec.columns), dtype=pl.String)

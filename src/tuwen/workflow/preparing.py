@@ -12,7 +12,8 @@ import polars as pl
 
 from tuwen.config import ModalitySpec, Run
 from tuwen.data.dataset import Dataset
-from tuwen.data.examples import first_picture, joined_text
+from tuwen.data.examples import first_medium, joined_text
+from tuwen.data.kinds import MEDIA
 from tuwen.errors import ConfigError
 from tuwen.models import ENCODERS
 from tuwen.preprocess import MODALITIES
@@ -29,7 +30,7 @@ class Raw:
     """The raw values of one modality, row by row.
 
     Attributes:
-        values: media keys or None (image), str or None (text), a frame (table).
+        values: media keys or None (image, audio, shape), str or None (text), a frame (table).
         read: what turns a value into what ``encode`` takes.
     """
 
@@ -54,9 +55,9 @@ class Raw:
 
 def raw_values(use: str, columns: Sequence[str], frame: pl.DataFrame, dataset: Dataset) -> Raw:
     """What a modality of kind ``use`` gets from these columns."""
-    if use == "image":
+    if use in MEDIA:
         media = dataset.media
-        return Raw(use, first_picture(frame, columns), lambda key: None if key is None else media.read(key))
+        return Raw(use, first_medium(frame, columns, MEDIA[use]), lambda key: None if key is None else media.read(key))
     return Raw(use, joined_text(frame, columns) if use == "text" else frame.select(columns))
 
 
@@ -69,7 +70,7 @@ def fitted_modality(
     spec = run.modalities[name]
     modality: Modality = MODALITIES.build(spec.use, modality_options(run, name), where=run.where("modalities", name))
     firsts, index = raw.distinct()
-    modality.fit(raw.at(firsts[np.unique(index[train_rows])] if spec.use != "image" else firsts[:0]))
+    modality.fit(raw.at(firsts[np.unique(index[train_rows])] if spec.use not in MEDIA else firsts[:0]))
     encoder = ENCODERS.load(spec.encoder.use)
     options = encoder_options(run, name)
     if not encoder.is_frozen(options):
@@ -108,12 +109,12 @@ def encoder_options(run: Run, name: str) -> dict[str, Any]:
 
 
 def make_input(name: str, modality: Modality, raw: Raw, dataset: Dataset, progress: Progress | None = None) -> Input:
-    """One modality's input over all rows: vectors from the cache, pictures streamed, the rest encoded once."""
+    """One modality's input over all rows: vectors from the cache, media streamed, the rest encoded once."""
     firsts, index = raw.distinct()
     progress = progress or Silent()
     if isinstance(modality, Frozen):
         return _vectors(name, modality, raw, firsts, index, dataset, progress)
-    if raw.use == "image":
+    if raw.use in MEDIA:
         values = [raw.values[i] for i in firsts.tolist()]
         return StreamedInput(values, modality.encode, index, raw.read)
     arrays, present = modality.encode(raw.at(firsts))
@@ -125,7 +126,7 @@ def _vectors(
 ) -> EncodedInput:
     values = [raw.values[i] for i in firsts.tolist()]
     known = np.array([value is not None for value in values], dtype=bool)
-    keys = [value if raw.use == "image" else text_key(value) for value in values if value is not None]
+    keys = [value if raw.use in MEDIA else text_key(value) for value in values if value is not None]
     rows = firsts[known]
 
     def compute(missing: Sequence[int]) -> np.ndarray:

@@ -18,6 +18,7 @@ from tuwen.bundle.reading import qualified
 from tuwen.config import Shop
 from tuwen.data.batch import Batch
 from tuwen.data.collect import collect as collect_shop
+from tuwen.data.kinds import MEDIA
 from tuwen.data.sources import ENDINGS, format_of, open_file
 from tuwen.errors import DataError
 from tuwen.files import whole
@@ -44,9 +45,9 @@ def predict(
 ) -> pl.DataFrame:
     """Answer every row of a CSV, JSONL or Parquet file.
 
-    Picture columns hold paths relative to the file, or bytes; of a list of them the first readable one counts. Columns
-    the bundle does not read are passed through; a picture, number or date that cannot be read counts as absent and its
-    row says so in ``problem``.
+    Columns of pictures, sounds and shapes hold paths relative to the file, or bytes; of a list of them the first
+    readable one counts. Columns the bundle does not read are passed through; a file, number or date that cannot be read
+    counts as absent and its row says so in ``problem``.
 
     Args:
         out: where to write the answers, by its ending: .csv, .jsonl or .parquet. Written whole or not at all.
@@ -117,15 +118,15 @@ def _columns_read(bundle: Bundle, columns: list[str], file: Path) -> dict[str, s
 
 
 def _answered(bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], folder: Path) -> pl.DataFrame:
-    """The frame without its pictures, with ``prediction``, ``probability`` (of yes, or of the answer; of a contrast
+    """The frame without its media, with ``prediction``, ``probability`` (of yes, or of the answer; of a contrast
     bundle ``SIDE_embedding`` instead) and ``problem``.
     """
     if frame.is_empty():
         return frame
     kinds = {entry["column"]: entry["kind"] for entry in bundle.inputs}
-    pictures = {c for c, column in read.items() if kinds[column] == "image"}
+    media = {c for c, column in read.items() if kinds[column] in MEDIA}
     rows = frame.select(list(read)).to_dicts()
-    problems = [_open_pictures(row, pictures, folder) for row in rows]
+    problems = [_open_media(row, media, folder) for row in rows]
     question = bundle.read([{read[c]: value for c, value in row.items()} for row in rows])
     names = {column: c for c, column in read.items()}
     for i, column, error in question.unreadable:
@@ -142,7 +143,7 @@ def _answered(bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], folder:
     answered = pl.DataFrame(columns).with_columns(
         pl.Series("problem", ["; ".join(told) or None for told in problems], dtype=pl.String)
     )
-    return pl.concat([frame.drop(*pictures, *answered.columns, strict=False), answered], how="horizontal")
+    return pl.concat([frame.drop(*media, *answered.columns, strict=False), answered], how="horizontal")
 
 
 def _unread(batch: Batch) -> pl.DataFrame:
@@ -151,8 +152,8 @@ def _unread(batch: Batch) -> pl.DataFrame:
     return pl.DataFrame({"problem": problems})
 
 
-def _open_pictures(row: dict[str, Any], columns: set[str], folder: Path) -> list[str]:
-    """Put the bytes of the pictures into the row; returns what went wrong where none of a cell is there."""
+def _open_media(row: dict[str, Any], columns: set[str], folder: Path) -> list[str]:
+    """Put the bytes of the media into the row; returns what went wrong where none of a cell is there."""
     problems = []
     for column in columns:
         given = row[column] if isinstance(row[column], list) else [row[column]]

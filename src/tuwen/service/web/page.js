@@ -8,6 +8,7 @@ const words = {
 const asked = new URLSearchParams(location.search).get("lang") || navigator.language; // as the report does
 let language = asked.toLowerCase().startsWith("zh") ? "zh" : "en";
 let bundle = null;
+const files = { image: ["image/*", "photo.jpg"], audio: ["audio/*", "sound.wav"], shape: [".obj,.stl,.ply", "shape.obj"] };
 const by = (id) => document.getElementById(id);
 const say = (key) => words[language][key];
 const made = (tag, properties = {}, ...children) => {
@@ -25,9 +26,10 @@ const short = (number) => Number(number.toPrecision(4)).toString();
 function field(input) {
   const name = input.column.split(".").pop();
   const label = made("label", {}, name, made("small", {}, `${input.column} · `, spoken("span", "optional")));
-  if (input.kind === "image") {
-    const file = made("input", { type: "file", name: input.column, accept: "image/*", multiple: true });
+  if (input.kind in files) {
+    const file = made("input", { type: "file", name: input.column, accept: files[input.kind][0], multiple: true });
     file.addEventListener("change", () => {
+      if (input.kind !== "image") return;
       for (const old of label.querySelectorAll("img")) old.remove();
       label.append(...[...file.files].map((one) => made("img", { src: URL.createObjectURL(one), alt: "" })));
     });
@@ -50,7 +52,7 @@ function draw() {
   document.title = `${bundle.name} · tuwen 图文`;
   const columns = bundle.inputs.map((input) => input.column).join(", ");
   by("about").textContent = `${say("reads")} ${bundle.target ?? bundle.task} ${say("from")} ${columns}`;
-  const parts = bundle.inputs.map((i) => `  -F '${i.column}=${i.kind === "image" ? "@photo.jpg" : "…"}'`);
+  const parts = bundle.inputs.map((i) => `  -F '${i.column}=${i.kind in files ? `@${files[i.kind][1]}` : "…"}'`);
   by("curl").textContent = [`curl ${location.origin}/v1/predict`, ...parts].join(" \\\n");
 }
 
