@@ -1,0 +1,153 @@
+"""Runs with a generator from end to end: what travels, what is said, what a stop costs."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from test_training_loop import Stops
+from tuwen import workflow
+from tuwen.bundle.bundle import Bundle
+from tuwen.config import Run
+from tuwen.data.dataset import Dataset
+from tuwen.data.sample import write_sample_shop
+from tuwen.errors import ConfigError
+from tuwen.progress import Silent
+from tuwen.training.batches import outputs_of
+from tuwen.training.loop import network_of
+from tuwen.workflow.fitting import fit_network, prepare
+from tuwen.workflow.gathering import gather
+from tuwen.workflow.generating import rare_classes
+from tuwen.workflow.training import fingerprint, write_bundle
+
+QUICK = ["training.epochs=2", "modalities.picture.size=32", "evaluation.samples=100"]
+FILLS = [*QUICK, "gan=impute", "gan.steps=20", "gan.hidden=16", "gan.hold=0.4"]
+STARS = [*QUICK, "task={use: classify, target: reviews.rating}", "gan=augment", "gan.steps=20", "gan.hidden=16"]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shop")
+    write_sample_shop(folder, items=60, seed=3)
+    workflow.collect(folder / "SHOP.yaml", folder / "dataset")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def filled(shop):
+    bundle = workflow.train(shop / "RUN.yaml", shop / "dataset", shop / "filled", FILLS)
+    return bundle, workflow.evaluate(bundle, shop / "dataset", shop / "report")
+
+
+def test_a_bundle_answers_as_the_model_that_was_saved(shop, tmp_path):
+    run, dataset = Run.read(shop / "RUN.yaml", FILLS), Dataset.open(shop / "dataset")
+    prepared = prepare(run, gather(run, dataset), dataset, Silent())
+    fitted = fit_network(run, prepared, work=tmp_path, fingerprint="f", progress=Silent())
+    write_bundle(tmp_path / "bundle", run, dataset, 0, prepared, fitted)
+    inputs = {m: source.take(np.arange(40)) for m, source in prepared.inputs.items()}
+    saved = outputs_of(network_of(fitted.model, torch.device("cpu")), inputs)
+    assert np.array_equal(saved, outputs_of(Bundle.open(tmp_path / "bundle").network, inputs))
+
+
+def test_an_absent_input_is_filled_when_served_and_always_alike(filled):
+    bundle = Bundle.open(filled[0])
+    row = {"reviews.text": "好看，质量很好"}
+    first = bundle.predict([row])
+    assert bundle.predict([row]) == Bundle.open(filled[0]).predict([row]) == first
+    assert "generator.fixed" in load_file(filled[0] / "model.safetensors")
+    together = bundle.predict([row, {"reviews.text": "Awful"}])
+    assert together[0]["prediction"] == pytest.approx(first[0]["prediction"], rel=1e-5)
+
+
+def test_bundle_and_report_tell_of_the_generator(shop, filled):
+    bundle, report = filled
+    told = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+    histories = json.loads((bundle / "generator.json").read_text(encoding="utf-8"))
+    assert histories["generator"][-1]["step"] == 20 and len(histories["encoders"]) == 2
+    assert [entry["modalities"] for entry in told["generator"]["quality"]] == [["picture"], ["text"]]
+    assert told["architecture"]["generator"]["groups"] == [["picture"], ["text"]]
+    assert report["generator"]["quality"][0].keys() >= {
+        "two_sample_accuracy",
+        "coverage",
+        "variance",
+        "error",
+        "linear",
+    }
+    assert told["generator"]["warnings"] and report["warnings"] == report["generator"]["warnings"]
+    page = (shop / "report" / "report.html").read_text(encoding="utf-8")
+    assert 'id="generator"' in page and "生成器" in page
+    assert told["generator"]["warnings"][0]["en"] in page and told["generator"]["warnings"][0]["zh"] in page
+
+
+def test_the_one_modality_baselines_have_nothing_to_fill_from(filled):
+    assert {"text_only", "picture_only"} <= set(filled[1]["baselines"])
+
+
+@pytest.mark.parametrize(
+    "after", [10, 21, 30, 44]
+)  # in the encoders' training, at its end, in the generator's, after it
+def test_a_stopped_training_goes_on_to_the_same_bundle(shop, filled, tmp_path, after):
+    with pytest.raises(KeyboardInterrupt):
+        workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", FILLS, Stops(after, KeyboardInterrupt))
+    counted = Stops(-2, KeyboardInterrupt)
+    workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", FILLS, counted)
+    whole, again = (load_file(folder / "model.safetensors") for folder in (filled[0], tmp_path / "bundle"))
+    for name, values in whole.items():
+        assert np.array_equal(values, again[name]), name
+
+
+@pytest.mark.parametrize("off", ["gan=off", "gan=false", "gan.use=off", "gan={use: off}"])
+def test_off_is_off_however_it_is_written(shop, off):
+    dataset = Dataset.open(shop / "dataset")
+    plain, run = Run.read(shop / "RUN.yaml"), Run.read(shop / "RUN.yaml", [off])
+    assert run.gan is None
+    assert fingerprint(run, dataset, 0) == fingerprint(plain, dataset, 0)
+    assert workflow.check(shop / "RUN.yaml", [off])["gan"] == "off"
+
+
+def test_rare_classes_get_rows_until_they_have_enough(shop):
+    bundle = workflow.train(shop / "RUN.yaml", shop / "dataset", shop / "stars", STARS)
+    run, dataset = Run.read(shop / "RUN.yaml", STARS), Dataset.open(shop / "dataset")
+    gathered = gather(run, dataset)
+    counts = gathered.truth[gathered.rows("train")].cast(pl.Int64).value_counts()
+    rows = dict(zip(counts["reviews.rating"].to_list(), counts["count"].to_list(), strict=True))
+    account = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))["generator"]
+    least = int(np.median(list(rows.values())))
+    assert account["made"]
+    for name, made in account["made"].items():
+        assert made == least - rows[int(float(name))] > 0
+    assert Bundle.open(bundle).predict([{"reviews.text": "Awful"}])
+
+
+@pytest.mark.parametrize(
+    ("floor", "most", "wanted"),
+    [(None, 5.0, {2: 5}), (10, 5.0, {1: 2, 2: 7}), (10, 1.0, {1: 2, 2: 3}), (1, 5.0, {})],
+)
+def test_which_classes_are_rare(floor, most, wanted):
+    targets = np.repeat([0, 1, 2], [20, 8, 3])  # and a class 3 without any row
+    assert rare_classes(targets, 4, floor=floor, most=most) == wanted
+
+
+def test_without_a_rare_class_nothing_is_made_and_that_is_said(shop):
+    bundle = workflow.train(shop / "RUN.yaml", shop / "dataset", shop / "none", [*STARS, "gan.floor=1"])
+    told = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+    assert "No class is rare" in told["generator"]["warnings"][0]["en"]
+    assert "generator" not in told["architecture"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["gan=augment"], "no classes"),
+        (["gan=impute", "modalities={text: {use: text, columns: reviews.text, encoder: lstm}}"], "nothing to fill"),
+        (["gan=imput"], "no generator called"),
+        (["gan=impute", "gan.step=3"], "no option 'step'"),
+        (["gan=true"], "gan"),
+    ],
+)
+def test_what_a_run_cannot_have_is_told_before_training(shop, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        workflow.check(shop / "RUN.yaml", settings)
