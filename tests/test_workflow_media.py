@@ -125,6 +125,29 @@ def test_python_file_and_http_give_the_same_answers(bundle: Bundle, tmp_path: Pa
     assert told.status_code == 200, told.text
 
 
+def test_sounds_and_shapes_are_changed_while_training(shop: Path, bundle: Bundle) -> None:
+    still = ["modalities.sound.shift=0", "modalities.sound.gain=0", "modalities.shape.turn=0"]
+    weights = [
+        (
+            workflow.train(shop / "RUN.yaml", shop / "dataset", shop / f"still-{jitter}", [*still, *quick])
+            / "model.safetensors"
+        ).read_bytes()
+        for jitter in (0.0, 0.1)
+        for quick in [[f"modalities.shape.jitter={jitter}", "training.epochs=1"]]
+    ]
+    assert weights[0] != weights[1]
+
+
+def test_a_run_starts_from_sounds_and_shapes_that_were_paired(shop: Path, bundle: Bundle) -> None:
+    pairs = ["task={use: contrast, pairs: [audio-shape], width: 8, hidden: 16}", "training.epochs=1"]
+    (shop / "PAIRS.yaml").write_text(RUN.replace("fusion: concat\n", ""), encoding="utf-8")
+    paired = workflow.train(shop / "PAIRS.yaml", shop / "dataset", shop / "paired", pairs)
+    other = [f"init={paired}", "modalities.sound.gain=0", "modalities.shape.jitter=0.05", "training.epochs=1"]
+    started = workflow.load(workflow.train(shop / "RUN.yaml", shop / "dataset", shop / "started", other))
+    assert set(started.manifest["init"]["taken"]) == {"sound", "shape"}
+    assert started.modalities["sound"].options["gain"] == 0
+
+
 def test_what_cannot_be_read_is_refused_or_absent(bundle: Bundle, tmp_path: Path) -> None:
     good = {"items.sounds": a_sound(True, 5), "items.shapes": a_shape(True, 5)}
     for column, data, what in (

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from tuwen.config import Run
-from tuwen.data.examples import first_picture, joined_text, normalised
+from tuwen.data.examples import first_medium, joined_text, normalised
+from tuwen.data.kinds import MEDIA
 from tuwen.errors import ConfigError, DataError
 from tuwen.models import TASKS
 from tuwen.preprocess.target import ContrastTarget
@@ -99,6 +100,6 @@ def _values(run: Run, name: str, frame: pl.DataFrame) -> list[Any]:
     spec = run.modalities[name]
     if spec.use == "text":
         return [None if text is None else normalised(text) or text for text in joined_text(frame, spec.columns)]
-    if spec.use == "image":
-        return list(first_picture(frame, spec.columns))
+    if spec.use in MEDIA:
+        return list(first_medium(frame, spec.columns, MEDIA[spec.use]))
     return [row if any(v is not None for v in row) else None for row in frame.select(spec.columns).rows()]

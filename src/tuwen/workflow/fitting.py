@@ -87,7 +87,7 @@ def fit_network(run: Run, prepared: Prepared, *, work: Path, fingerprint: str, p
     target: Target = task.fit(gathered.truth[gathered.rows("train")], gathered.options)
     parts = {part: _examples(run, prepared.inputs, target, gathered, part) for part in ("train", "validation")}
     validation = parts["validation"] if len(parts["validation"]) else None
-    augment = {n: m.augment for n, m in modalities.items() if run.modalities[n].use == "image" and not _is_vector(m)}
+    augment = {n: m.augment for n, m in modalities.items() if not _is_vector(m)}
 
     settings = Settings(**run.training.model_dump(exclude={"calibrate"}))
     groups = _groups(gathered)

@@ -21,6 +21,7 @@ from tuwen.bundle.files import MANIFEST, read_manifest
 from tuwen.bundle.network import WEIGHTS
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
+from tuwen.data.kinds import MEDIA
 from tuwen.errors import BundleError, ConfigError
 from tuwen.models.model import Model
 from tuwen.preprocess import MODALITIES
@@ -32,7 +33,7 @@ from tuwen.workflow.preparing import Raw, encoder_options, fitted_modality, moda
 # what may differ: it changes how the weights are trained on, not what they are
 FREE_OF_ENCODER = ("dropout", "word_dropout", "train_layers")
 COMPARED = ("hash", "split", "fold")  # of the data: alike where two bundles hold out the same rows
-FREE_OF_MODALITY = ("flip", "shift", "brightness", "contrast")
+FREE_OF_MODALITY = ("flip", "shift", "brightness", "contrast", "gain", "turn", "jitter")
 
 
 @dataclass(frozen=True)
@@ -213,8 +214,8 @@ def modality_for(
     if start is None or name not in start.taken:
         return fitted_modality(run, name, raw, train_rows, dataset, progress)
     there = start.bundle.modalities[name]
-    # of pixels nothing is fitted, and the run may augment them in its own way
-    return _built(run, name) if run.modalities[name].use == "image" and not isinstance(there, Frozen) else there
+    # of media nothing is fitted, and the run may augment them in its own way
+    return _built(run, name) if run.modalities[name].use in MEDIA and not isinstance(there, Frozen) else there
 
 
 def take_over(run: Run, model: Model, progress: Progress) -> set[str]:
