@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from evaluation_tables import drawn_binary, drawn_classes, drawn_rate, rate
 from tuwen.errors import DataError
-from tuwen.evaluation.comparison import Bootstrap, Cell, compare, half_without, lost, over_seeds
+from tuwen.evaluation.comparison import Bootstrap, Cell, compare, half_without, holm, lost, over_seeds
 from tuwen.evaluation.intervals import Resampled, differences, intervals, resample
 from tuwen.evaluation.predictions import Predictions
 
@@ -36,7 +36,7 @@ def test_the_reference_differs_from_itself_by_exactly_nothing(task) -> None:
     json.dumps(found, allow_nan=False)
     for name in ("a", "b"):
         for one in found[name]["difference"].values():
-            assert (one["difference"], one["low"], one["high"], one["p"]) == (0.0, 0.0, 0.0, 1.0)
+            assert list(one.values()) == [0.0, 0.0, 0.0, 1.0, 1.0]
         for how in ("half", "all"):
             assert all(d["difference"] == 0.0 for d in found[name]["missing"]["text"][how]["difference"].values())
     assert any(one["difference"] != 0.0 for one in found["c"]["difference"].values())
@@ -51,7 +51,8 @@ def test_with_one_seed_the_numbers_are_those_of_the_report(task) -> None:
         for metric, told in intervals(drawn[name]).items():
             assert {key: found[name]["metrics"][metric][key] for key in ("value", "low", "high")} == told.plain()
             assert found[name]["metrics"][metric]["spread"] is None
-    assert found["other"]["difference"] == {m: d.plain() for m, d in differences(drawn["other"], drawn["one"]).items()}
+    told = {m: d.plain() | {"p_holm": d.p} for m, d in differences(drawn["other"], drawn["one"]).items()}
+    assert found["other"]["difference"] == told
 
 
 def test_groups_are_drawn_whole() -> None:
@@ -109,6 +110,11 @@ def test_half_without_takes_each_row_from_the_right_table() -> None:
     assert half.frame["row"].equals(whole.frame["row"])
     for mask, source in ((gone, without), (~gone, whole)):
         assert half.frame.filter(pl.Series(mask)).equals(source.frame.filter(pl.Series(mask)))
+
+
+def test_many_cells_make_small_p_less_sure() -> None:
+    assert holm([0.01, 0.04, 0.03, None, 0.9]) == [0.04, 0.09, 0.09, None, 0.9]
+    assert holm([0.5]) == [0.5] and holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == []
 
 
 def test_cells_of_other_rows_or_other_seeds_are_refused() -> None:

@@ -4,6 +4,7 @@ import io
 import os
 import sys
 
+from tuwen.cli import experiments
 from tuwen.cli.commands import app
 
 
@@ -19,4 +20,4 @@ def main() -> None:
     app(prog_name="tuwen")
 
 
-__all__ = ["app", "main"]
+__all__ = ["app", "experiments", "main"]

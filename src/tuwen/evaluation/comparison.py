@@ -59,7 +59,8 @@ def compare(cells: Mapping[str, Cell], reference: str, bootstrap: Bootstrap) -> 
     Returns:
         NAME → strict JSON: ``metrics``: metric → ``value`` (mean over seeds), ``low``, ``high``, ``spread`` (standard
         deviation over seeds, None for one) and ``seeds`` (each seed's value); ``difference``: metric → cell minus
-        reference as ``difference``, ``low``, ``high``, ``p`` (None where there is no reference); ``missing``: KIND →
+        reference as ``difference``, ``low``, ``high``, ``p`` and ``p_holm``, corrected for the number of cells (None
+        where there is no reference); ``missing``: KIND →
         ``half`` and ``all`` → ``metrics``, ``loss`` (without the input minus with it) and ``difference`` (minus the
         reference with the same rows missing).
 
@@ -75,7 +76,24 @@ def compare(cells: Mapping[str, Cell], reference: str, bootstrap: Bootstrap) -> 
         if name == reference:
             of_reference = drawn
         found[name] = _told(drawn, of_reference, bootstrap)
+    others = [found[name] for name in cells if name != reference]
+    if reference in cells:
+        found[reference]["difference"] = {m: d | {"p_holm": 1.0} for m, d in found[reference]["difference"].items()}
+        for metric in found[reference]["difference"]:
+            for cell, p in zip(others, holm([c["difference"][metric]["p"] for c in others]), strict=True):
+                cell["difference"][metric]["p_holm"] = p
     return {name: found[name] for name in cells}
+
+
+def holm(p: Sequence[float | None]) -> list[float | None]:
+    """p values corrected for how many they are (Holm, 1979): the chance that any of them is a false alarm."""
+    known = sorted((value, at) for at, value in enumerate(p) if value is not None)
+    found: list[float | None] = [None] * len(p)
+    most = 0.0
+    for turn, (value, at) in enumerate(known):
+        most = max(most, min(1.0, value * (len(known) - turn)))
+        found[at] = most
+    return found
 
 
 def over_seeds(drawn: Sequence[Resampled], seed: int) -> Resampled:

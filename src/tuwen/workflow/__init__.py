@@ -15,8 +15,9 @@ _PLACES = {
     "is_trained": "tuwen.workflow.training",
     "evaluate": "tuwen.workflow.evaluation",
     "run": "tuwen.workflow.whole",
+    "compare": "tuwen.workflow.comparing",
 }
-__all__ = ["check", "collect", "evaluate", "is_trained", "load", "predict", "run", "train"]
+__all__ = ["check", "collect", "compare", "evaluate", "is_trained", "load", "predict", "run", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -32,6 +32,12 @@ def check(
     run = Run.read(run_yaml, list(overrides))
     if run.shop is not None:
         Shop.read((Path(run_yaml).parent / run.shop).resolve())
+    found = complete(run)
+    return found if dataset is None else found | {"data": _on(run, dataset, split_of(run).folds)}
+
+
+def complete(run: Run) -> dict[str, Any]:
+    """The run as plain data with every default of its components; raises what :func:`check` raises without data."""
     check_settings(run)
     modalities = {}
     for name, spec in run.modalities.items():
@@ -39,14 +45,13 @@ def check(
         encoder = {"use": spec.encoder.use, **encoder_options(run, name)}
         modalities[name] = {"use": spec.use, "columns": spec.columns, **options, "encoder": encoder}
     split = split_of(run)
-    complete = run.plain() | {
+    return run.plain() | {
         "modalities": modalities,
         "fusion": {"use": run.fusion.use, **FUSIONS.options(run.fusion.use, run.fusion.options, run.where("fusion"))},
         "gan": {"use": part.use, **part.options} if (part := generator_part(run)) else "off",
         "task": {"use": run.task.use, **own_options(run, task_options(run))},
         "split": {"use": run.split.use, "label": split.label, "folds": split.folds, **run.split.options},
     }
-    return complete if dataset is None else complete | {"data": _on(run, dataset, split.folds)}
 
 
 def _on(run: Run, dataset: str | Path | Dataset, folds: int) -> dict[str, Any]:

@@ -1,0 +1,83 @@
+"""The commands that train many times: compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tuwen.cli.commands import Json, Out, Override, Quiet, RunYaml, app
+from tuwen.cli.screen import Screen, shown
+
+MaybeDataset = Annotated[
+    Path | None,
+    typer.Argument(metavar="[DATASET]", show_default=False, help="Without it the run's shop is collected."),
+]
+
+
+@app.command(rich_help_panel="Whole runs")
+def compare(
+    run_yaml: RunYaml,
+    out: Out,
+    dataset: MaybeDataset = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=V,V", help="Values of a setting: --vary fusion=sum,concat. Several: every pair."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Trainings of each combination.")] = 5,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=V", help="What the others are compared with; otherwise the first combination."),
+    ] = None,
+    override: Override = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train every combination of some settings several times and compare them on the same test rows: DIR/compare.json
+    and DIR/compare.html. What is finished is not trained again; a combination that fails does not lose the others.
+    """
+    from tuwen import workflow
+
+    screen = Screen(as_json=json, quiet=quiet)
+    result = workflow.compare(
+        run_yaml,
+        out,
+        dataset,
+        vary=vary or (),
+        seeds=seeds,
+        reference=reference or (),
+        overrides=override or (),
+        progress=screen.progress(),
+    )
+    screen.answer({key: value for key, value in result.items() if key != "run"})
+    _show_comparison(screen, result, out)
+
+
+def _show_comparison(screen: Screen, result: dict[str, Any], out: Path) -> None:
+    primary, kinds = result["primary"], result["kinds"]
+    rows: list[tuple[object, ...]] = []
+    lost: list[tuple[object, ...]] = []
+    for cell in result["cells"]:
+        found, against = cell["metrics"][primary], cell["difference"]
+        difference = "reference" if cell["name"] == result["reference"] else _difference(against and against[primary])
+        rows.append((cell["name"], found["value"], _interval(found), difference, cell["cost"]["train_seconds"]))
+        missing = [cell["missing"][kind][how]["metrics"][primary]["value"] for kind in kinds for how in ("half", "all")]
+        lost.append((cell["name"], found["value"], *missing))
+    screen.table(("cell", primary, "interval", "difference", "train s"), rows, whole=("cell", primary, "difference"))
+    without = [f"{how} without {kind}" for kind in kinds for how in ("half", "all")]
+    screen.table(("cell", primary, *without), lost, title="when an input is missing")
+    for one in result["failures"]:
+        at = "" if one["seed"] is None else f", seed {one['seed']}, fold {one['fold']}"
+        screen.say(f"failed: {one['cell']}{at}: {one['what']}", *(f"  {one[k]}" for k in ("where", "todo") if k in one))
+    screen.say(f"comparison: {(out / 'compare.html').resolve()}")
+
+
+def _interval(found: dict[str, Any]) -> str:
+    return "–" if found["low"] is None else f"{shown(found['low'])} to {shown(found['high'])}"
+
+
+def _difference(found: dict[str, Any] | None) -> str:
+    if not found or found["low"] is None:
+        return "–"
+    return f"{found['difference']:+.4g} ({shown(found['low'])} to {shown(found['high'])})"

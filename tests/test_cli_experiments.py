@@ -1,0 +1,46 @@
+"""``tuwen compare`` and ``tuwen tune`` as a person and a program meet them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tuwen.cli import app
+from twofold import collected
+
+
+def tuwen(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments], prog_name="tuwen")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory) -> tuple[Path, Path]:
+    return collected(tmp_path_factory.mktemp("experiments"))
+
+
+QUICK = ("--set", "training.epochs=1", "--set", "evaluation.samples=100", "--seeds", "1")
+
+
+def test_compare_prints_one_json_document_and_then_a_table(shop, tmp_path) -> None:
+    command = ["compare", *shop, "--vary", "fusion=sum,concat,summ", "--out", tmp_path / "out", *QUICK]
+    found = tuwen(*command, "--json")
+    assert found.exit_code == 0, found.output
+    told = json.loads(found.stdout)
+    assert [cell["name"] for cell in told["cells"]] == ["sum", "concat"] and told["reference"] == "sum"
+    assert told["failures"][0]["cell"] == "summ"
+    table = tuwen(*command)
+    assert table.exit_code == 0
+    for words in ("when an input is missing", "reference", "failed: summ: there is no fusion called 'summ'", "compare.html"):
+        assert words in " ".join(table.stdout.split())
+    assert tuwen(*command, "-q").stdout == ""
+
+
+def test_compare_fails_only_when_everything_does(shop, tmp_path) -> None:
+    found = tuwen("compare", *shop, "--vary", "training.learning_rate=1e30,1e31", "--out", tmp_path, *QUICK, "--json")
+    assert found.exit_code == 1
+    assert "none of the 2 cells" in json.loads(found.stderr)["error"]["what"]
+    found = tuwen("compare", *shop, "--vary", "split=hash,random", "--out", tmp_path, "--json")
+    assert found.exit_code == 2

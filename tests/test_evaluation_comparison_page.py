@@ -1,0 +1,129 @@
+"""compare.html: complete without a network, safe with any name, in both languages, and it says what the numbers say."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import string
+import subprocess
+from typing import Any
+
+import pytest
+
+from evaluation_tables import drawn_binary, drawn_classes, drawn_rate
+from test_evaluation_page import Page
+from tuwen.evaluation.comparison import Bootstrap, Cell, compare
+from tuwen.evaluation.comparison_page import render_comparison
+from tuwen.evaluation.comparison_words import COMPARISON, checks, lead
+from tuwen.evaluation.metrics import PRIMARY
+
+NASTY = "<script>alert(1)</script>{{ 7 * 7 }}"
+DRAW: dict[str, Any] = {
+    "rate": lambda seed, good: drawn_rate(240, 0.4 if good else 1.2, seed),
+    "binary": lambda seed, good: drawn_binary(240, 1.5 if good else 0.4, seed),
+    "classify": lambda seed, good: drawn_classes(240, 6, 2.5 if good else 1.0, seed),
+}
+
+
+def result_of(task: str, names: tuple[str, ...] = ("concat", "sum", NASTY), seeds: int = 3, **more: Any) -> dict:
+    good = {name: i < 2 for i, name in enumerate(names)}
+    cells = {
+        name: Cell(
+            [DRAW[task](10 * i + s, good[name]) for s in range(seeds)],
+            {"text": [DRAW[task](900 + s, False) for s in range(seeds)]},
+        )
+        for i, name in enumerate(names)
+    }
+    judged = compare(cells, names[0], Bootstrap(samples=150))
+    costs = {"train_seconds": 1.5, "parameters": 1200, "bundle_mb": 0.2, "latency_p50_ms": 1.25}
+    return {
+        "format": 1,
+        "name": "演示 demo",
+        "task": task,
+        "rows": 240,
+        "primary": PRIMARY[task],
+        "reference": names[0],
+        "varied": {"fusion": list(names)},
+        "seeds": list(range(seeds)),
+        "folds": 1,
+        "split": "hash",
+        "bootstrap": {"samples": 150, "confidence": 0.95, "seed": 0, "groups": None},
+        "kinds": ["text"],
+        "cells": [
+            {"name": n, "settings": {"fusion": n}, "kept": {"fusion": {"width": 64}}, **judged[n], "cost": costs}
+            for n in names
+        ],
+        "failures": [{"cell": "late", "seed": 0, "fold": 0, "what": NASTY, "where": "RUN.yaml:3"}],
+        "provenance": {"commit": "0a8678e", "time": "2025-06-02T14:03:00+00:00"},
+        "run": {"name": "演示"},
+        **more,
+    }
+
+
+@pytest.fixture(scope="module", params=DRAW)
+def page(request) -> tuple[dict, str, Page]:
+    result = json.loads(json.dumps(result_of(request.param), allow_nan=False))
+    html = render_comparison(result)
+    return result, html, Page(html)
+
+
+def test_nothing_is_loaded_from_anywhere_and_names_are_only_text(page) -> None:
+    _, html, seen = page
+    for tag, attributes in seen.elements:
+        assert (attributes.get("src") or "data:").startswith("data:"), tag
+        assert re.match(r"#|data:", attributes.get("href") or "#"), tag
+    assert "<script>alert" not in html and "49" not in "".join(t for t in seen.text if "alert" in t)
+    assert "alert(1)" in "".join(seen.text)
+
+
+def test_both_languages_say_everything(page) -> None:
+    _, _, seen = page
+    spoken = [a["lang"] for _, a in seen.elements if a.get("class") == "t"]
+    assert spoken.count("en") == spoken.count("zh") > 50
+    text = "".join(seen.text)
+    for phrases in (
+        ("Compared with concat", "与“concat”相比"),
+        ("half without text", "一半缺文字"),
+        ("failed", "失败"),
+    ):
+        assert all(phrase in text for phrase in phrases)
+    for english, chinese in COMPARISON.values():
+        fields = [{name for _, name, _, _ in string.Formatter().parse(words) if name} for words in (english, chinese)]
+        assert fields[0] == fields[1], english
+
+
+def test_every_chart_has_its_place_and_is_strict_json(page) -> None:
+    result, _, seen = page
+    charts = json.loads(next(script for script in seen.scripts if script.lstrip().startswith("{")))
+    places = {a["id"].removeprefix("chart-") for _, a in seen.elements if (a.get("id") or "").startswith("chart-")}
+    assert set(charts) == places and {"differences", "cost", f"cells-{result['primary']}"} <= places
+    dots = charts[f"cells-{result['primary']}"]["data"]
+    assert len(dots[0]["x"]) == 9 and len(dots[1]["x"]) == 3  # three seeds of three cells
+
+
+def test_the_lead_counts_what_the_intervals_say() -> None:
+    result = result_of("classify")
+    assert lead(result) == (
+        "Compared with concat: 1 clearly worse, 1 not clearly different.",
+        "与“concat”相比：1 个明显更差，1 个差别不明显。",
+    )
+    warned = [check.text[0] for check in checks(result) if not check.fine]
+    assert any("validation part" in text for text in warned) and any("failed" in text for text in warned)
+    alone = result_of("classify", ("concat",), seeds=1, failures=[])
+    assert "nothing to compare" in lead(alone)[0]
+    assert any("Only 1 seed:" in check.text[0] for check in checks(alone))
+    assert "other seeds" in "".join(Page(render_comparison(alone)).text)
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium, to see that the page's script runs")
+def test_a_browser_draws_every_chart_in_chinese(tmp_path) -> None:
+    html = render_comparison(result_of("binary"))
+    file = tmp_path / "compare.html"
+    file.write_text(html, encoding="utf-8")
+    command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom"]
+    dom = subprocess.run([*command, f"{file.as_uri()}?lang=zh"], capture_output=True, text=True, timeout=120).stdout
+    drawn = [a for tag, a in Page(dom).elements if tag == "div" and "js-plotly-plot" in (a.get("class") or "")]
+    assert len(drawn) == sum((a.get("id") or "").startswith("chart-") for _, a in Page(html).elements)
+    assert 'data-language="zh"' in dom and "<title>演示 demo · 对比实验</title>" in dom

@@ -1,0 +1,238 @@
+"""Compare: planted truths are found, numbers are those of the report, nothing is done twice, and a cell that fails or a
+process that is killed loses nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tuwen import workflow
+from tuwen.config import Run
+from tuwen.data.dataset import Dataset
+from tuwen.errors import ConfigError, InUse, TuwenError
+from tuwen.evaluation.intervals import differences, intervals, resample
+from tuwen.evaluation.predictions import Predictions
+from tuwen.files import held
+from tuwen.progress import Silent
+from tuwen.workflow.gathering import gather
+from tuwen.workflow.sharing import Shared
+from twofold import collected
+
+INPUTS = "modalities=[text, table],[text]"
+Shop = tuple[Path, Path]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory) -> Shop:
+    return collected(tmp_path_factory.mktemp("compare"))
+
+
+@pytest.fixture(scope="module")
+def compared(shop, tmp_path_factory) -> tuple[Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("out")
+    return out, workflow.compare(shop[0], out, shop[1], vary=[INPUTS], seeds=2)
+
+
+def cells(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {cell["name"]: cell for cell in result["cells"]}
+
+
+def stamps(out: Path) -> dict[str, int]:
+    return {p.parent.name: p.stat().st_mtime_ns for p in (out / "trainings").glob("*/training.json")}
+
+
+def table(out: Path, cell: str, name: str = "predictions") -> Predictions:
+    (file,) = (out / "trainings").glob(f"{cell}-seed-3-*/{name}.parquet")
+    return Predictions.read(file)
+
+
+def test_what_needs_both_inputs_is_only_found_with_both(compared) -> None:
+    out, result = compared
+    both, text = cells(result)["text + table"], cells(result)["text"]
+    assert both["metrics"]["accuracy"]["value"] == 1.0
+    assert text["metrics"]["accuracy"]["high"] < 0.7
+    assert text["difference"]["accuracy"]["high"] < -0.3 and text["difference"]["accuracy"]["p_holm"] < 0.05
+    assert both["missing"]["table"]["all"]["metrics"]["accuracy"]["value"] < 0.7
+    half = both["missing"]["table"]["half"]
+    assert 0.6 < half["metrics"]["accuracy"]["value"] < 0.9 and half["loss"]["accuracy"]["high"] < 0
+    assert json.loads((out / "compare.json").read_text(encoding="utf-8")) == result
+    assert {"train_seconds", "parameters", "bundle_mb", "latency_p50_ms"} <= set(both["cost"])
+    html = (out / "compare.html").read_text(encoding="utf-8")
+    assert "text + table" in html and "对比实验" in html and "Plotly" in html
+    assert not list(out.glob("*.yaml"))  # the test part reports, it does not choose
+
+
+def test_the_reference_differs_from_itself_by_nothing_and_an_input_that_is_not_read_costs_nothing(compared) -> None:
+    both, text = cells(compared[1])["text + table"], cells(compared[1])["text"]
+    assert compared[1]["reference"] == "text + table"
+    assert all(list(d.values()) == [0.0, 0.0, 0.0, 1.0, 1.0] for d in both["difference"].values())
+    for how in ("half", "all"):
+        loss = text["missing"]["table"][how]["loss"]["accuracy"]
+        assert (loss["difference"], loss["low"], loss["high"]) == (0.0, 0.0, 0.0)
+
+
+def test_with_one_seed_the_numbers_are_those_of_the_report_on_the_same_predictions(shop, compared) -> None:
+    out, _ = compared
+    before = stamps(out)
+    result = workflow.compare(shop[0], out, shop[1], vary=[INPUTS], seeds=1, reference=["modalities=[text]"])
+    assert stamps(out) == before  # nothing is trained again
+    drawn = resample({n: table(out, n) for n in ("text", "text-+-table")}, samples=200, seed=3)
+    found = cells(result)
+    for metric, one in intervals(drawn["text-+-table"]).items():
+        told = found["text + table"]["metrics"][metric]
+        assert {key: told[key] for key in ("value", "low", "high")} == one.plain()
+    for metric, difference in differences(drawn["text-+-table"], drawn["text"]).items():
+        told = found["text + table"]["difference"][metric]
+        assert {key: told[key] for key in ("difference", "low", "high", "p")} == difference.plain()
+
+
+def test_more_values_and_another_way_of_judging_only_add_trainings(shop, tmp_path) -> None:
+    first = workflow.compare(shop[0], tmp_path, shop[1], vary=["fusion=concat"], seeds=1)
+    before = stamps(tmp_path)
+    more = ["evaluation.samples=300", "evaluation.groups=items.colour"]
+    second = workflow.compare(shop[0], tmp_path, shop[1], vary=["fusion=sum,concat"], seeds=1, overrides=more)
+    after = stamps(tmp_path)
+    assert len(after) == 2 and before.items() < after.items()
+    assert second["bootstrap"] == {"samples": 300, "confidence": 0.95, "seed": 3, "groups": 2}
+    assert cells(second)["concat"]["metrics"]["accuracy"]["value"] == first["cells"][0]["metrics"]["accuracy"]["value"]
+
+
+KILLED = """
+import sys
+from tuwen import workflow
+workflow.compare(sys.argv[1], sys.argv[3], sys.argv[2], vary=sys.argv[5:], seeds=2, overrides=[sys.argv[4]])
+"""
+
+
+def test_after_kill_9_only_what_is_missing_is_trained(shop, tmp_path) -> None:
+    """The parameters are the same as without a kill, and so is every number."""
+    vary, epochs = ["fusion=concat,sum"], "training.epochs=12"
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", KILLED, shop[0], shop[1], out, epochs, *vary]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 100
+    while not stamps(out) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = stamps(out)
+    assert 0 < len(before) < 4
+    (out / "trainings" / ".left-over.half").mkdir()
+    resumed = workflow.compare(shop[0], out, shop[1], vary=vary, seeds=2, overrides=[epochs])
+    assert before.items() <= stamps(out).items() and len(stamps(out)) == 4
+    assert not list((out / "trainings").glob(".*")) and not (out / "work").exists()
+    whole = workflow.compare(shop[0], tmp_path / "whole", shop[1], vary=vary, seeds=2, overrides=[epochs])
+    for one, other in zip(resumed["cells"], whole["cells"], strict=True):
+        assert all(one[key] == other[key] for key in ("metrics", "difference", "missing"))
+
+
+def test_a_cell_that_fails_is_told_and_loses_no_other(shop, tmp_path) -> None:
+    vary = ["fusion=concat,{use: sum, widht: 3},summ", "training.learning_rate=0.02,1e30"]
+    result = workflow.compare(shop[0], tmp_path, shop[1], vary=vary, seeds=1)
+    assert list(cells(result)) == ["concat · learning_rate=0.02"]
+    failed = {one["cell"]: one for one in result["failures"]}
+    assert len(failed) == 5
+    assert "has no option 'widht'" in failed["sum widht=3 · learning_rate=0.02"]["what"]
+    assert failed["summ · learning_rate=1e30"]["todo"] == "did you mean 'sum'?"
+    diverged = failed["concat · learning_rate=1e30"]
+    assert "no longer a number" in diverged["what"] and (diverged["seed"], diverged["fold"]) == (3, 0)
+    assert "no longer a number" in (tmp_path / "compare.html").read_text(encoding="utf-8")
+
+
+def test_a_fault_of_a_plug_in_is_a_failure_of_its_cell_with_the_details_kept(shop, tmp_path, monkeypatch) -> None:
+    from tuwen.models import FUSIONS
+
+    monkeypatch.setitem(FUSIONS._entries, "broken", ("test_workflow_compare:Broken", "a plug-in that raises"))
+    result = workflow.compare(shop[0], tmp_path, shop[1], vary=["fusion=concat,broken"], seeds=1)
+    (failed,) = result["failures"]
+    assert failed["cell"] == "broken" and "ZeroDivisionError" in failed["what"]
+    assert "1 / 0" in Path(failed["todo"].removeprefix("the details are in ")).read_text(encoding="utf-8")
+
+
+class Broken:
+    combines_answers = False
+
+    def __init__(self, widths: dict[str, int]) -> None:
+        self.width = 1 / 0
+
+
+def test_when_all_cells_fail_that_is_the_error(shop, tmp_path) -> None:
+    with pytest.raises(TuwenError, match="none of the 2 cells could be trained; the first: the loss is no longer"):
+        workflow.compare(shop[0], tmp_path, shop[1], vary=["training.learning_rate=1e30,1e31"], seeds=1)
+    with pytest.raises(ConfigError, match="unknown key 'training.learning_rte'"):
+        workflow.compare(shop[0], tmp_path, shop[1], vary=["training.learning_rte=1,2"])
+
+
+def test_a_reference_that_fails_leaves_the_others_their_own_numbers(shop, tmp_path) -> None:
+    vary = ["training.learning_rate=1e30,0.02"]
+    result = workflow.compare(shop[0], tmp_path, shop[1], vary=vary, seeds=1)
+    assert result["cells"][0]["metrics"]["accuracy"]["value"] == 1.0 and result["cells"][0]["difference"] is None
+    assert "has no numbers" in (tmp_path / "compare.html").read_text(encoding="utf-8")
+
+
+def test_two_comparisons_in_one_folder_do_not_meet(shop, tmp_path) -> None:
+    with held(tmp_path), pytest.raises(InUse):
+        workflow.compare(shop[0], tmp_path, shop[1], vary=["fusion=sum"])
+
+
+def test_folds_are_pooled_a_seed_and_the_shop_is_collected_when_no_dataset_is_named(shop, tmp_path) -> None:
+    folds = ["split={use: folds, folds: 2}", "training.epochs=2"]
+    result = workflow.compare(shop[0], tmp_path, vary=["fusion=sum,concat"], seeds=2, overrides=folds)
+    assert (result["rows"], result["folds"], len(stamps(tmp_path))) == (240, 2, 8)
+    assert all(len(cell["metrics"]["accuracy"]["seeds"]) == 2 for cell in result["cells"])
+
+
+def test_the_share_of_labels_can_be_varied_and_the_test_rows_stay(shop, tmp_path) -> None:
+    result = workflow.compare(shop[0], tmp_path, shop[1], vary=["rows.labels=1,0.05"], seeds=1)
+    few = cells(result)["labels=0.05"]
+    assert few["difference"]["accuracy"]["difference"] < 0
+
+
+def test_what_is_read_alike_is_fitted_and_encoded_once(shop) -> None:
+    dataset = Dataset.open(shop[1])
+    shared = Shared(dataset, 0, Silent())
+    one = shared.prepared(Run.read(shop[0]))
+    other = shared.prepared(Run.read(shop[0], ["fusion=sum", "rows.labels=0.1", "modalities.text.encoder.width=8"]))
+    assert one.inputs["text"] is other.inputs["text"] and one.modalities["table"] is other.modalities["table"]
+    assert len(other.gathered.rows("train")) < len(one.gathered.rows("train"))
+    changed = shared.prepared(Run.read(shop[0], ["modalities.text.lower=false"]))
+    assert changed.inputs["text"] is not one.inputs["text"] and changed.inputs["table"] is one.inputs["table"]
+    seen = Shared(dataset, 0, Silent(), ("train", "validation")).prepared(Run.read(shop[0])).gathered
+    whole = gather(Run.read(shop[0]), dataset)
+    assert seen.counts() == whole.counts() | {"test": 0}
+    assert not set(seen.frame["row"]) & set(whole.frame["row"][whole.rows("test")])
+
+
+@pytest.mark.parametrize(
+    ("vary", "reference", "message"),
+    [
+        (["split=hash,random"], [], "decides which rows"),
+        (["split.test=0.1,0.2"], [], "decides which rows"),
+        (["rows.where=a,b"], [], "decides which rows"),
+        (["seed=1,2"], [], "--seeds"),
+        (["evaluation.samples=100,200"], [], "one way"),
+        (["task.target=items.class,items.colour"], [], "different questions"),
+        (["training={epochs: 3}"], [], "whole section"),
+        (["fusion=sum", "fusion=concat"], [], "varied twice"),
+        (["fusion=sum,concat"], ["fusion=gated"], "none of the cells"),
+        (["fusion=sum,concat"], ["training.epochs=3"], "none of the cells"),
+        (["fusion={use: sum, widht: 1},concat"], [], "no option 'widht'"),  # the reference itself
+        (["modalities=[txt],[text]"], [], "did you mean 'text'"),
+        (["fusion"], [], "KEY=VALUE"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_anything_is_trained(
+    shop, tmp_path, vary, reference, message
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        workflow.compare(shop[0], tmp_path / "out", shop[1], vary=vary, reference=reference)
+    assert message in str(caught.value)
+    assert not (tmp_path / "out").exists()
