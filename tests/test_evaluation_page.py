@@ -38,7 +38,12 @@ EXTRAS = {
 
 def report_of(model: Predictions, other: Predictions, **more: object) -> dict:
     baselines = {**trivial(model.frame["target"], model), "text_only": other}
-    return build_report(model, baselines, samples=100, **{"knock_out": {"picture": other}, **EXTRAS, **more})
+    return build_report(
+        model,
+        baselines,
+        samples=100,
+        **{"knock_out": {"picture": dict.fromkeys(("absent", "half", "swapped"), other)}, **EXTRAS, **more},
+    )
 
 
 def picture(colour: str = "red") -> bytes:
@@ -144,7 +149,7 @@ def test_text_from_the_shop_stays_text() -> None:
         samples=100,
         name=NASTY,
         split=NASTY,
-        knock_out={NASTY: drawn_classes(60, 3, 0.1, 2, names)},
+        knock_out={NASTY: {"absent": drawn_classes(60, 3, 0.1, 2, names)}},
         history=[{NASTY: 1, f"train_{NASTY}": 1.0}] * 2,
         cost={NASTY: NASTY},
         run={NASTY: [NASTY]},
@@ -247,7 +252,8 @@ def test_nothing_scrolls_sideways_on_a_desk(task: str, language: str, tmp_path: 
         model, other = (drawn_rate(300, noise, seed, **columns) for noise, seed in ((0.4, 1), (0.41, 2)))
     else:
         model, other = (drawn_classes(300, 3, sharp, seed, LONG, **columns) for sharp, seed in ((1.5, 1), (1.45, 2)))
-    report = report_of(model, other, knock_out=dict.fromkeys(("text", "picture", "item text"), other))
+    ways = dict.fromkeys(("absent", "half", "swapped"), other)
+    report = report_of(model, other, knock_out=dict.fromkeys(("text", "picture", "item text"), ways))
     file = tmp_path / "report.html"
     file.write_text(render(report).replace("</body>", OVERFLOW), encoding="utf-8")
     over = re.search(r'data-over="([^"]*)"', dumped(file, language, "--window-size=1280,900"))

@@ -60,10 +60,10 @@ def test_building_twice_gives_the_same_report() -> None:
 
 def test_differences_are_model_minus_baseline_and_knock_out_is_compared_too() -> None:
     model, other = drawn_rate(200, 0.5, 1), drawn_rate(200, 1.0, 2)
-    report = report_of(model, other, knock_out={"picture": other})
+    report = report_of(model, other, knock_out={"picture": {"absent": other}})
     expected = measure(model)["rmse"] - measure(other)["rmse"]
     assert report["comparisons"]["text_only"]["rmse"]["difference"] == pytest.approx(expected)
-    assert report["knock_out"]["picture"]["comparison"] == report["comparisons"]["text_only"]
+    assert report["knock_out"]["picture"]["absent"]["comparison"] == report["comparisons"]["text_only"]
     assert best_baseline(report) == "text_only"
     assert best_baseline(report, "mae") == "text_only"
 

@@ -14,7 +14,7 @@ from tuwen.preprocess.target import BinaryTarget
 from tuwen.training.batches import Examples, outputs_of
 from tuwen.training.inputs import EncodedInput
 from tuwen.training.loop import Settings, network_of, train
-from tuwen.training.out_of_fold import Cut, fit_late
+from tuwen.training.out_of_fold import Cut, fit_late, fit_late_on
 
 ROWS = 400
 SETTINGS = Settings(epochs=30, batch_size=20, learning_rate=0.02)
@@ -93,6 +93,14 @@ def test_stopped_in_the_third_piece_it_goes_on_to_the_same_weights(tmp_path):
     resumed, _ = fitted(tmp_path / "two", epochs=3)
     for name, value in unbroken.fusion.state_dict().items():
         assert torch.equal(value, resumed.fusion.state_dict()[name]), name
+
+
+def test_without_folds_the_combination_is_fitted_on_rows_that_were_not_trained_on():
+    model, training, unseen = model_of(), examples(), examples(2)
+    train(model, training, None, SETTINGS, seed=3)
+    fit_late_on(model, unseen)
+    first, text = model.fusion.temperature.tolist()
+    assert text > 5 * first
 
 
 @given(groups=st.lists(st.integers(0, 30), min_size=20, max_size=120), count=st.integers(2, 6), seed=st.integers(0, 9))

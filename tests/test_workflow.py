@@ -51,6 +51,8 @@ def test_the_report_holds_the_baselines_the_metrics_and_their_intervals(shop, tr
     rmse = report["metrics"]["rmse"]
     assert rmse["low"] <= rmse["value"] <= rmse["high"]
     assert set(report["knock_out"]) == {"text", "picture"}
+    for ways in report["knock_out"].values():
+        assert list(ways) == ["absent", "half", "swapped"]
     assert {"train_seconds", "peak_memory_mb", "bundle_mb", "latency_p50_ms", "latency_p95_ms"} <= set(report["cost"])
     assert report["provenance"]["data_hash"] == Dataset.open(shop / "dataset").hash
     html = (shop / "report" / "report.html").read_text(encoding="utf-8")

@@ -188,14 +188,15 @@ def _comparisons(report: Plain) -> dict[str, Any]:
 
 def _knock_out(report: Plain) -> dict[str, Any]:
     names, rows = _charted(report), []
-    for modality, found in report["knock_out"].items():
-        words = thing(modality)
-        title = (f"Without {words[0]}", f"去掉{words[1]}")
-        cells = [
-            _cell(found["metrics"][metric], metric) | {"loss": _loss(found["comparison"][metric], metric)}
-            for metric in names
-        ]
-        rows.append((title, cells))
+    for modality, ways in report["knock_out"].items():
+        english, chinese = thing(modality)
+        for way, found in ways.items():
+            said = WORDS[f"knocked_{way}"]
+            cells = [
+                _cell(found["metrics"][metric], metric) | {"loss": _loss(found["comparison"][metric], metric)}
+                for metric in names
+            ]
+            rows.append(((said[0].format(what=english), said[1].format(what=chinese)), cells))
     return {"metrics": [METRIC_NAMES[metric] for metric in names], "rows": rows}
 
 

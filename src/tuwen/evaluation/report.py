@@ -28,7 +28,7 @@ def build_report(
     model: Predictions,
     baselines: Mapping[str, Predictions],
     *,
-    knock_out: Mapping[str, Predictions] | None = None,
+    knock_out: Mapping[str, Mapping[str, Predictions]] | None = None,
     history: Sequence[Mapping[str, Any]] | None = None,
     cost: Mapping[str, Any] | None = None,
     run: Mapping[str, Any] | None = None,
@@ -49,7 +49,8 @@ def build_report(
         model: predictions of the system in question.
         baselines: NAME → predictions for the same rows. ``mean``, ``median``, ``majority`` and ``MODALITY_only``
             (``text_only``) are put in words on the page, other names stand as they are.
-        knock_out: MODALITY → the model's predictions with that modality taken away.
+        knock_out: MODALITY → way → the model's predictions with that modality ``absent``, absent in a fixed ``half`` of
+            the rows, or ``swapped`` for another row's.
         history: one mapping for each epoch: ``epoch``, ``train_loss``, ``validation_loss``, ``validation_METRIC``, …
         cost: numbers that name their unit: ``train_seconds``, ``peak_memory_mb``, ``bundle_mb``, ``latency_p50_ms``, …
         run: the run as plain data.
@@ -66,7 +67,8 @@ def build_report(
     Returns:
         The content of report.json: strict JSON, numbers finite or None. ``metrics`` and each of ``baselines``:
         metric → ``value``, ``low``, ``high``; ``comparisons``: NAME → metric → model minus NAME as ``difference``,
-        ``low``, ``high``, ``p``; ``knock_out``: MODALITY → ``metrics`` and ``comparison`` (model minus knocked out).
+        ``low``, ``high``, ``p``; ``knock_out``: MODALITY → way → ``metrics`` and ``comparison`` (model minus knocked
+        out).
 
     Raises:
         DataError: the systems do not hold the same rows, or ``primary`` is not a metric of the task.
@@ -112,7 +114,7 @@ def build_report(
 def _judged(
     model: Predictions,
     baselines: Mapping[str, Predictions],
-    knock_out: Mapping[str, Predictions],
+    knock_out: Mapping[str, Mapping[str, Predictions]],
     *,
     samples: int,
     confidence: float,
@@ -120,13 +122,13 @@ def _judged(
     groups: Sequence[object] | None,
 ) -> dict[str, Any]:
     """``metrics``, ``baselines``, ``comparisons`` and ``knock_out``: every system on the same resamples."""
-    systems = {("model", ""): model}
+    systems: dict[tuple[str, ...], Predictions] = {("model",): model}
     systems |= {("baseline", name): system for name, system in baselines.items()}
-    systems |= {("without", name): system for name, system in knock_out.items()}
-    names = {" ".join(key).strip(): key for key in systems}  # for messages: "baseline text_only"
+    systems |= {(way, name): system for name, ways in knock_out.items() for way, system in ways.items()}
+    names = {" ".join(key): key for key in systems}  # for messages: "baseline text_only"
     drawn = resample({n: systems[key] for n, key in names.items()}, samples=samples, seed=seed, groups=groups)
     found = {key: drawn[n] for n, key in names.items()}
-    of_model = found["model", ""]
+    of_model = found["model",]
 
     def measured(system: Resampled) -> dict[str, Any]:
         return {metric: i.plain() for metric, i in intervals(system, confidence).items()}
@@ -139,8 +141,8 @@ def _judged(
         "baselines": {name: measured(found["baseline", name]) for name in baselines},
         "comparisons": {name: compared(found["baseline", name]) for name in baselines},
         "knock_out": {
-            name: {"metrics": measured(found["without", name]), "comparison": compared(found["without", name])}
-            for name in knock_out
+            name: {w: {"metrics": measured(found[w, name]), "comparison": compared(found[w, name])} for w in ways}
+            for name, ways in knock_out.items()
         },
     }
 

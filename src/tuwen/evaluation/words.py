@@ -53,9 +53,9 @@ WORDS: dict[str, Text] = {
         "for another row's. What it loses is what that input is worth to it.",
         "同一个模型，去掉一种输入、在固定的一半行中去掉、或换成别的行的输入后重新作答。损失多少，该输入就值多少。",
     ),
-    "way_absent": ("Without {what}", "去掉{what}"),
-    "way_half": ("Half without {what}", "一半去掉{what}"),
-    "way_swapped": ("Another row's {what}", "换成别的行的{what}"),
+    "knocked_absent": ("Without {what}", "去掉{what}"),
+    "knocked_half": ("Half without {what}", "一半去掉{what}"),
+    "knocked_swapped": ("Another row's {what}", "换成别的行的{what}"),
     "slices": ("Slices: where it is good and where not", "分组：哪里好，哪里不好"),
     "slices_note": (
         "The same metric on parts of the test rows; the dotted line is the whole. Parts with fewer than 20 rows are "

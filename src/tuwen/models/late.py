@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tuwen.errors import ConfigError
 from tuwen.models import FUSIONS
 from tuwen.models.fusion import Fusion
 from tuwen.models.tasks import Task, best_temperature, minimise
@@ -31,7 +32,8 @@ class Late(Fusion):
         fused: a fusion that answers as one more member, so that the ensemble holds the fused model beside the
             unimodal ones; ``none`` leaves it out.
         width: of that fusion.
-        folds: trainings on the rest of the train part that give the out-of-fold answers.
+        folds: trainings on the rest of the train part that give the out-of-fold answers; 0 takes the answers on the
+            validation part instead, at no cost, where that part is large enough.
     """
 
     combines_answers: ClassVar[bool] = True
@@ -47,9 +49,11 @@ class Late(Fusion):
         fused: str = "none",
         width: Count = 64,
         dropout: Share = 0.0,
-        folds: Annotated[int, Field(ge=2, le=20)] = 5,
+        folds: Annotated[int, Field(ge=0, le=20)] = 5,
     ) -> None:
         super().__init__(widths)
+        if folds == 1:
+            raise ConfigError("one fold leaves nothing to train on", seen="folds: 1", allowed="0, or 2 and more")
         self.folds = folds
         self.heads = nn.ModuleDict({m: head(w) for m, w in self.widths.items()})
         self.dropout = nn.Dropout(dropout)

@@ -68,8 +68,20 @@ def fit_late(
         shown = Within(progress or Silent(), f"out of fold {fold + 1} of {fusion.folds}")
         if len(held):
             answers[held] = _piece(model, training, held, validation, settings, seed, cut, fold, augment, shown)
-    present = {m: torch.from_numpy(source.batch(np.arange(len(training)))[1]) for m, source in training.inputs.items()}
-    fusion.fit_combination(torch.from_numpy(answers), present, torch.from_numpy(training.targets), model.task)
+    _combine(model, answers, training)
+
+
+def fit_late_on(model: Model, unseen: Examples) -> None:
+    """Set temperatures and weights of a trained ``model.fusion`` from its answers on rows it was not trained on."""
+    _combine(model, outputs_of(_members(model), unseen.inputs), unseen)
+
+
+def _combine(model: Model, answers: np.ndarray, examples: Examples) -> None:
+    fusion = model.fusion
+    assert isinstance(fusion, Late)
+    every = np.arange(len(examples))
+    present = {m: torch.from_numpy(source.batch(every)[1]) for m, source in examples.inputs.items()}
+    fusion.fit_combination(torch.from_numpy(answers), present, torch.from_numpy(examples.targets), model.task)
 
 
 def _piece(
