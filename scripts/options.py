@@ -11,7 +11,18 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from tuwen.config import Evaluation, Media, ModalitySpec, Rows, Run, Shop, TableSource, Training
+from tuwen.config import (
+    Evaluation,
+    Media,
+    ModalitySpec,
+    Rows,
+    Run,
+    ShapeLimits,
+    Shop,
+    SoundLimits,
+    TableSource,
+    Training,
+)
 from tuwen.data import SPLITS
 from tuwen.models import ENCODERS, FUSIONS, GENERATORS, TASKS
 from tuwen.preprocess import MODALITIES
@@ -66,6 +77,7 @@ def page() -> str:
         parts += [_component(registry, name) for name in registry.entries()]
     parts += ["## SHOP.yaml\n\n", _model(Shop)]
     parts += [f"### items, users, reviews, events\n\n{_model(TableSource)}", f"### media\n\n{_model(Media)}"]
+    parts += [f"### media.sound\n\n{_model(SoundLimits)}", f"### media.shape\n\n{_model(ShapeLimits)}"]
     return "".join(parts).rstrip() + "\n"
 
 

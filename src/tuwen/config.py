@@ -262,8 +262,8 @@ class ShapeLimits(Strict):
     """What is too much of a 3D shape."""
 
     max_bytes: int = Field(50_000_000, ge=1, description="of an OBJ, STL or PLY file")
-    max_vertices: int = Field(1_000_000, ge=1, le=5_000_000)
-    max_faces: int = Field(1_000_000, ge=1, le=5_000_000)
+    max_vertices: int = Field(1_000_000, ge=1, le=5_000_000, description="of one shape")
+    max_faces: int = Field(1_000_000, ge=1, le=5_000_000, description="of one shape")
 
 
 class Media(Strict):
@@ -282,8 +282,8 @@ class Media(Strict):
     deadline: float = Field(60.0, gt=0, description="seconds a whole download may take")
     retries: int = Field(2, ge=0, description="of a download that failed in a way that may pass")
     parallel: int = Field(8, ge=1, le=64, description="downloads at once")
-    sound: SoundLimits = SoundLimits()
-    shape: ShapeLimits = ShapeLimits()
+    sound: SoundLimits = Field(SoundLimits(), description="how sounds are kept, and what is too much")
+    shape: ShapeLimits = Field(ShapeLimits(), description="what is too much of a 3D shape")
 
     def limits(self) -> dict[str, Any]:
         """What may be stored, as the manifest keeps it: the pictures' limits, and the others' under their words."""

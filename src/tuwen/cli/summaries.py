@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tuwen.data.kinds import MEDIA
 from tuwen.errors import ConfigError, did_you_mean
 
 
@@ -58,12 +59,13 @@ def dataset_notes(manifest: dict[str, Any], out: Path) -> list[str]:
     ]
     if lines:
         lines.append(f"  each such row is in {out / 'rejected.parquet'}")
-    pictures = manifest["pictures"]
-    if pictures["references"]:
-        lines.append(f"pictures: {pictures['stored']:,} stored, {pictures['read_now']:,} read now")
-    if pictures["quarantined"]:
-        lines.append(f"not readable: {_counted(pictures['quarantined'])}")
-        lines.append(f"  each such picture is in {out / 'quarantine.parquet'}")
+    for word in (medium.word for medium in MEDIA.values() if f"{medium.word}s" in manifest):
+        media = manifest[f"{word}s"]
+        if media["references"]:
+            lines.append(f"{word}s: {media['stored']:,} stored, {media['read_now']:,} read now")
+        if media["quarantined"]:
+            lines.append(f"not readable: {_counted(media['quarantined'])}")
+            lines.append(f"  each such {word} is in {out / 'quarantine.parquet'}")
     return lines + [f"note: {warning}" for warning in manifest["warnings"]]
 
 

@@ -14,6 +14,7 @@ from tuwen.errors import ConfigError, DataError
 from tuwen.preprocess.modality import Arrays, read_state, write_state
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Progress
+from tuwen.registry import Count, Share
 
 LIMITS = {"max_bytes": 200_000_000, "max_seconds": 7200.0, "max_channels": 64}  # the media store allows less
 FLOOR = 1e-8  # of the power of a full-scale sine, −80 dB: what is quieter is silence
@@ -67,10 +68,10 @@ class Audio:
         *,
         seconds: float = 5.0,
         rate: int = 16_000,
-        bands: int = 64,
+        bands: Count = 64,
         window: float = 0.032,
         hop: float = 0.01,
-        shift: float = 0.0,
+        shift: Share = 0.0,
         gain: float = 0.0,
     ) -> None:
         self.seconds = _within("seconds", seconds, 0.05, 600)

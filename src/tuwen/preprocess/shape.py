@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from tuwen.errors import ConfigError, DataError
 from tuwen.preprocess.modality import Arrays, read_state, write_state
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Progress
+from tuwen.registry import Count
 
+Axis = Literal["x", "y", "z"]
 LIMITS = {"max_bytes": 200_000_000, "max_vertices": 5_000_000, "max_faces": 5_000_000}  # the media store allows less
 GOLDEN = np.array([0.7548776662466927, 0.5698402909980532])  # 1/p and 1/p² for p³ = p + 1
 
@@ -58,7 +60,7 @@ class Shape:
         jitter: while training, move every point by a normal deviate of this size (of a shape of radius 1).
     """
 
-    def __init__(self, *, points: int = 1024, turn: float = 0.0, vertical: str = "z", jitter: float = 0.0) -> None:
+    def __init__(self, *, points: Count = 1024, turn: float = 0.0, vertical: Axis = "z", jitter: float = 0.0) -> None:
         if not 8 <= points <= 65_536:
             raise ConfigError("'points' is out of range", seen=points, allowed="8 to 65,536")
         if vertical not in ("x", "y", "z"):
