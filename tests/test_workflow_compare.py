@@ -167,7 +167,7 @@ class Broken:
 def test_when_all_cells_fail_that_is_the_error(shop, tmp_path) -> None:
     with pytest.raises(TuwenError, match="none of the 2 cells could be trained; the first: the loss is no longer"):
         workflow.compare(shop[0], tmp_path, shop[1], vary=["training.learning_rate=1e30,1e31"], seeds=1)
-    with pytest.raises(ConfigError, match="unknown key 'training.learning_rte'"):
+    with pytest.raises(ConfigError, match=r"unknown key 'training\.learning_rte'"):
         workflow.compare(shop[0], tmp_path, shop[1], vary=["training.learning_rte=1,2"])
 
 
@@ -194,6 +194,16 @@ def test_the_share_of_labels_can_be_varied_and_the_test_rows_stay(shop, tmp_path
     result = workflow.compare(shop[0], tmp_path, shop[1], vary=["rows.labels=1,0.05"], seeds=1)
     few = cells(result)["labels=0.05"]
     assert few["difference"]["accuracy"]["difference"] < 0
+
+
+def test_a_start_from_another_bundle_is_a_value_like_others(shop, tmp_path) -> None:
+    bundle = workflow.train(shop[0], shop[1], tmp_path / "bundle", ["training.epochs=3"])
+    vary = [f"init=none,{bundle},{tmp_path / 'nowhere'}"]
+    result = workflow.compare(shop[0], tmp_path / "out", shop[1], vary=vary, seeds=1, overrides=["training.epochs=1"])
+    fresh, started = result["cells"]
+    assert started["metrics"]["log_loss"]["value"] < fresh["metrics"]["log_loss"]["value"]
+    (failed,) = result["failures"]
+    assert "nowhere" in failed["cell"] and "not a bundle" in failed["what"]
 
 
 def test_what_is_read_alike_is_fitted_and_encoded_once(shop) -> None:

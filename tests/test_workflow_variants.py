@@ -93,3 +93,9 @@ def test_the_base_stays_as_it_was(base) -> None:
     before = yaml.safe_dump(base.data)
     made(base, "fusion.width=7", "modalities=[text]", "training.epochs=1")
     assert yaml.safe_dump(base.data) == before
+
+
+def test_a_path_to_start_from_is_the_one_of_the_command_line(base, monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert made(base, "init=bundles/one").data["init"] == str(tmp_path / "bundles" / "one")
+    assert made(base, "init=none").data["init"] is None

@@ -200,8 +200,7 @@ def _train(plan: Plan, dataset: Dataset, place: Path, progress: Progress) -> dic
                 living = plan.living()
                 bar.advance(len(plan.cells) - len(living))
                 for name, run in living:
-                    training = Training.of(name, run, seed, fold, dataset)
-                    found = training.find(place) or _carry_out(plan, training, shared, dataset, place, progress)
+                    found = _one(plan, (name, seed, fold), run, shared, dataset, place, progress)
                     if found is not None:
                         done[name, seed, fold] = found
                     bar.advance(1)
@@ -211,37 +210,43 @@ def _train(plan: Plan, dataset: Dataset, place: Path, progress: Progress) -> dic
     }
 
 
-def _carry_out(
-    plan: Plan, training: Training, shared: Shared, dataset: Dataset, place: Path, progress: Progress
+def _one(
+    plan: Plan,
+    key: tuple[str, int, int],
+    run: Run,
+    shared: Shared,
+    dataset: Dataset,
+    place: Path,
+    progress: Progress,
 ) -> Path | None:
-    """Train; a failure is noted in the plan."""
-    fold = f", fold {training.fold + 1} of {plan.folds}" if plan.folds > 1 else ""
-    shown = Within(progress, f"{training.cell}, seed {training.seed}{fold}")
+    """The folder of a cell's training, now or earlier; None where it failed, which is noted in the plan."""
+    name, seed, fold = key
+    shown = Within(progress, f"{name}, seed {seed}" + (f", fold {fold + 1} of {plan.folds}" if plan.folds > 1 else ""))
     try:
-        prepared = shared.prepared(training.run)
-        return carry_out(
+        training = Training.of(name, run, seed, fold, dataset)
+        return training.find(place) or carry_out(
             training,
-            prepared,
+            shared.prepared(training.run),
             dataset,
             place,
             kinds=plan.kinds,
-            weigh=training.seed == plan.seeds[0] and training.fold == 0,
+            weigh=seed == plan.seeds[0] and fold == 0,
             progress=shown,
         )
     except OSError:  # the disk or the machine, not the cell
         raise
     except Exception as error:
-        told = failure(out_of_memory(error) or error, training.cell, training.seed, training.fold)
+        told = failure(out_of_memory(error) or error, name, seed, fold)
         if not isinstance(error, TuwenError):
-            told["todo"] = f"the details are in {_logged(error, place.with_name('failures') / training.folder)}"
+            told["todo"] = f"the details are in {_logged(error, place.with_name('failures'), len(plan.failures))}"
         plan.failures.append(told)
         return None
 
 
-def _logged(error: Exception, name: Path) -> Path:
+def _logged(error: Exception, folder: Path, number: int) -> Path:
     """The traceback of a fault of tuwen's own, or of a plug-in."""
-    name.parent.mkdir(exist_ok=True)
-    log = name.with_name(f"{name.name}.log")
+    folder.mkdir(exist_ok=True)
+    log = folder / f"{number + 1}.log"
     log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
     return log
 

@@ -19,7 +19,8 @@ from tuwen.progress import Progress
 from tuwen.training.inputs import Input
 from tuwen.workflow.fitting import Prepared
 from tuwen.workflow.gathering import PARTS, UNLABELLED, Gathered, gather
-from tuwen.workflow.preparing import encoder_options, fitted_modality, make_input, modality_options, raw_values
+from tuwen.workflow.preparing import encoder_options, make_input, modality_options, raw_values
+from tuwen.workflow.starting import init_fingerprint, modality_for
 
 EVERY = (*PARTS, UNLABELLED)
 
@@ -61,11 +62,12 @@ class Shared:
         spec, options = run.modalities[name], encoder_options(run, name)
         frozen = {"use": spec.encoder.use, **options} if ENCODERS.load(spec.encoder.use).is_frozen(options) else None
         # fitted on rows with labels and without, so the share of labels makes no other modality
-        key = _key(_rows(run), name, spec.use, spec.columns, modality_options(run, name), frozen)
+        own = (name, spec.use, spec.columns, modality_options(run, name), frozen)
+        key = _key(_rows(run), own, init_fingerprint(run))
         if key not in self._read:
             began = time.perf_counter()
             raw = raw_values(spec.use, spec.columns, gathered.frame, self._dataset)
-            modality = fitted_modality(run, name, raw, gathered.fitting, self._dataset, self._progress)
+            modality = modality_for(run, name, raw, gathered.fitting, self._dataset, self._progress)
             source = make_input(name, modality, raw, self._dataset, self._progress)
             self._read[key] = modality, source, time.perf_counter() - began
         return self._read[key]

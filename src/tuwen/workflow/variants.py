@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import product
+from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
@@ -150,6 +151,8 @@ def variant(base: Base, values: Mapping[str, Value]) -> Variant:
     kept: dict[str, Mapping[str, Any]] = {}
     for key, value in sorted(values.items(), key=lambda item: item[0].count(".")):
         settled, found = _settled(data, key, value.value)
+        if key == "init" and isinstance(settled, str):
+            settled = str(Path(settled).absolute())  # a path of the command line starts where the person is
         put(data, key, settled, f"{key}={value.text}")
         if found:
             kept[key] = found
