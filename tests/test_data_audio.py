@@ -59,6 +59,13 @@ def test_a_16_bit_sound_at_the_rate_keeps_every_sample():
     np.testing.assert_array_equal((kept * 2**15).astype(np.int16), samples)
 
 
+def test_what_is_far_too_loud_is_clipped():
+    samples, _ = decoded(
+        normalise(sound(np.array([0, 3e38, -3e38, 0.5] * 99, "f4"), 44_100, subtype="FLOAT"), **LIMITS), **READ
+    )
+    assert np.abs(samples).max() <= 1
+
+
 def test_tags_do_not_get_in(tmp_path):
     with soundfile.SoundFile(tmp_path / "a.flac", "w", 16_000, 1, format="FLAC") as file:
         file.title, file.comment = "secret-title", "secret-comment"

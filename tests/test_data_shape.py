@@ -1,5 +1,6 @@
 """The one door for 3D shapes: what comes out, and what is refused with which reason."""
 
+import subprocess
 import sys
 import time
 
@@ -130,6 +131,16 @@ def test_damage_is_refused_or_read_but_never_anything_else(form, cut, hits):
     else:
         assert out[:4] == b"ply\n"
         assert normalise(out, **LIMITS) == out
+
+
+def test_the_parser_keeps_silent_about_a_bad_file(tmp_path):
+    bad = stl(*CUBE, text=True).replace(b"normal 0 0 0", b"normal x x x", 3)
+    (tmp_path / "bad.stl").write_bytes(bad)
+    program = f"from tuwen.data.shape import read; read(open({str(tmp_path / 'bad.stl')!r}, 'rb').read(), **{LIMITS})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"try:\n  {program}\nexcept Exception: pass"], capture_output=True, text=True
+    )
+    assert done.stderr == ""
 
 
 def test_without_the_extra_it_says_how_to_get_it(monkeypatch):

@@ -24,8 +24,8 @@ UNKNOWN = (0, 0xFFFFFFFF)  # the length that a program writes which does not kno
 def normalise(data: bytes, *, max_bytes: int, max_seconds: float, max_channels: int, rate: int) -> bytes:
     """The sound in ``data`` as mono 16-bit FLAC with ``rate`` samples a second, and nothing else: no tags, no cover.
 
-    Channels are averaged, then the rate is changed (a polyphase filter), then the samples are rounded; a loud float
-    recording is clipped. Idempotent and deterministic: the same bytes in, the same bytes out.
+    Samples beyond full scale are clipped, channels averaged, the rate is changed (a polyphase filter), and the samples
+    are rounded. Idempotent and deterministic: the same bytes in, the same bytes out.
 
     Args:
         max_bytes: larger files are refused before they are looked at.
@@ -71,8 +71,6 @@ def decoded(
         raise DataError("truncated sound")
     if not len(samples):
         raise DataError("a sound of no length")
-    if not np.isfinite(samples).all():
-        raise DataError("broken sound", seen="samples that are no numbers")
     return samples, rate
 
 
@@ -114,13 +112,15 @@ def _check(file: Any, max_seconds: float, max_channels: int) -> None:
 
 
 def _mixed(file: Any, most: int, wanted: int | None) -> np.ndarray:
-    """The mean of the channels, block by block: the header's length is not believed."""
+    """The mean of the channels, block by block: the header's length is not believed. What is too loud is clipped."""
     blocks: list[np.ndarray] = []
     count = 0
     while wanted is None or count < wanted:
         size = BLOCK if wanted is None else min(BLOCK, wanted - count)
         block = file.read(size, dtype="float32", always_2d=True)
-        blocks.append(block.mean(axis=1))
+        if not np.isfinite(block).all():
+            raise DataError("broken sound", seen="samples that are no numbers")
+        blocks.append(np.clip(block, -1.0, 1.0).mean(axis=1))
         count += len(block)
         if count > most:
             raise _too_long(count / file.samplerate, most / file.samplerate)

@@ -7,6 +7,7 @@ so that no file can name another one.
 
 from __future__ import annotations
 
+import logging
 import re
 from io import BytesIO
 from typing import Any
@@ -17,6 +18,7 @@ from tuwen.data.kinds import need_file
 from tuwen.errors import DataError, MissingExtra
 
 FORMATS = "OBJ, STL, PLY"
+_SILENT = logging.NullHandler()
 PARTS = 1_000  # solids of one text STL; a million empty ones are a way to keep a parser busy
 STL_HEADER, STL_FACE = 84, 50  # bytes
 _BREAKS = (b"\n", b"\r", b"\x0b", b"\x0c", b"\x1c", b"\x1d", b"\x1e", b"\xc2\x85", b"\xe2\x80\xa8", b"\xe2\x80\xa9")
@@ -123,6 +125,7 @@ def _parsed(data: bytes, kind: str) -> tuple[np.ndarray, np.ndarray]:
         import trimesh
     except ImportError:
         raise MissingExtra("shape", "reading shapes") from None
+    logging.getLogger("trimesh").addHandler(_SILENT)  # else it prints tracebacks about files that are no good
     try:
         options: dict[str, Any] = {
             "process": False,
