@@ -43,6 +43,9 @@ from tuwen.training.memory import keep_freed_memory
 from tuwen.training.optimiser import EpochMean, Name, Schedule, WeightAverage, optimiser, schedule
 
 Score = Callable[[np.ndarray, np.ndarray], dict[str, float]]  # (outputs, targets) → named numbers for the history
+Watch = Callable[
+    [dict[str, float]], None
+]  # sees the history's entry of each finished epoch; what it raises ends it all
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ def train(
     augment: Mapping[str, Augment] | None = None,
     checkpoint: Path | None = None,
     fingerprint: str = "",
+    watch: Watch | None = None,
     progress: Progress | None = None,
 ) -> Trained:
     """Train ``model`` in place and leave the best epoch's weights in it.
@@ -136,6 +140,7 @@ def train(
         score: turns validation outputs f32 [rows, outputs] and targets into named numbers; ``score`` among them is what
             ``monitor: score`` maximises.
         checkpoint: file to resume from and to write to; its ``fingerprint`` must match, else training starts anew.
+        watch: called after each epoch; a resumed training tells the epochs that it finds done first.
 
     Raises:
         DataError: no rows, or the loss is no longer a number.
@@ -144,9 +149,8 @@ def train(
     if not len(training):
         raise DataError("the train part has no rows", todo="loosen rows.where or the split's shares")
     keep_freed_memory()
-    return _Loop(model, training, validation, settings, seed, score, dict(augment or {}), checkpoint, fingerprint).run(
-        progress or Silent()
-    )
+    loop = _Loop(model, training, validation, settings, seed, score, dict(augment or {}), checkpoint, fingerprint)
+    return loop.run(progress or Silent(), watch)
 
 
 class _Loop:
@@ -188,13 +192,17 @@ class _Loop:
         self.state = _State()
         self.saved = time.perf_counter()
 
-    def run(self, progress: Progress) -> Trained:
+    def run(self, progress: Progress, watch: Watch | None) -> Trained:
         self._resume()
         state = self.state
+        watch = watch or (lambda entry: None)
+        for entry in state.history:
+            watch(entry)
         with progress.task("train", self.settings.epochs * self.steps) as bar, Interrupt() as interrupt:
             bar.advance(state.epoch * self.steps + state.step)
             while state.epoch < self.settings.epochs and not self._out_of_patience():
                 self._epoch(bar.advance, interrupt)
+                watch(state.history[-1])
         if self.mean.count:
             self._load_mean()
         elif self.best:

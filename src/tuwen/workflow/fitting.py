@@ -27,7 +27,7 @@ from tuwen.preprocess.target import ContrastTarget, Target
 from tuwen.progress import Progress, Within
 from tuwen.training.batches import Examples, outputs_of
 from tuwen.training.inputs import EncodedInput, Input
-from tuwen.training.loop import Settings, Trained, network_of
+from tuwen.training.loop import Settings, Trained, Watch, network_of
 from tuwen.training.loop import train as fit
 from tuwen.training.out_of_fold import Cut, fit_late, fit_late_on
 from tuwen.workflow.gathering import Gathered
@@ -75,12 +75,21 @@ def prepare(run: Run, gathered: Gathered, dataset: Dataset, progress: Progress) 
     return Prepared(gathered, modalities, inputs, time.perf_counter() - began)
 
 
-def fit_network(run: Run, prepared: Prepared, *, work: Path, fingerprint: str, progress: Progress) -> Fitted:
+def fit_network(
+    run: Run,
+    prepared: Prepared,
+    *,
+    work: Path,
+    fingerprint: str,
+    progress: Progress,
+    watch: Watch | None = None,
+) -> Fitted:
     """Train the run's network on prepared rows. The test part is not touched.
 
     Args:
         work: folder for what a stopped training goes on from.
         fingerprint: of everything that the parameters depend on; what lies in ``work`` under another one is not used.
+        watch: sees the epochs of the network itself, not those of a generator's later stages.
     """
     gathered, modalities = prepared.gathered, prepared.modalities
     task = TASKS.load(run.task.use)
@@ -108,6 +117,7 @@ def fit_network(run: Run, prepared: Prepared, *, work: Path, fingerprint: str, p
             augment=told,
             checkpoint=work / f"{stage or 'checkpoint'}.safetensors",
             fingerprint=fingerprint,
+            watch=None if stage else watch,
             progress=shown,
         )
         if isinstance(model.fusion, Late) and not model.fusion.folds:

@@ -55,7 +55,8 @@ class Shared:
         if key not in self._gathered:
             whole = gather(run, self._dataset, self._fold)
             keep = whole.parts.is_in(self._parts)
-            self._gathered[key] = replace(whole, frame=whole.frame.filter(keep), parts=whole.parts.filter(keep))
+            kept = {name: getattr(whole, name).filter(keep) for name in ("frame", "parts", "content")}
+            self._gathered[key] = replace(whole, **kept)
         return self._gathered[key]
 
     def _modality(self, run: Run, name: str, gathered: Gathered) -> tuple[Modality, Input, float]:
