@@ -9,6 +9,7 @@ ENCODERS = Registry(
         "resnet": ("tuwen.models.image:ResNet", "image: residual blocks, trained from scratch"),
         "vit": ("tuwen.models.image:Vit", "image: transformer over squares, trained from scratch"),
         "efficientnet-lite0": ("tuwen.models.transfer:EfficientNetLite0", "image: pretrained, frozen or fine-tuned"),
+        "colour": ("tuwen.models.colour:Colour", "image: colours and edges over a grid; nothing is learned"),
         "lstm": ("tuwen.models.text:Lstm", "text: embedding and LSTM, trained from scratch"),
         "gru": ("tuwen.models.text:Gru", "text: embedding and GRU, trained from scratch"),
         "textcnn": ("tuwen.models.text:TextCnn", "text: convolutions over a few tokens, trained from scratch"),
