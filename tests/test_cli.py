@@ -80,7 +80,7 @@ def test_every_command_is_in_the_help_and_has_its_own() -> None:
 def test_list_shows_every_component() -> None:
     found = json.loads(tuwen("list", "--json").stdout)
     assert found == components("all")
-    assert set(found) == {"modalities", "encoders", "fusions", "tasks", "splits"}
+    assert set(found) == {"modalities", "encoders", "fusions", "generators", "tasks", "splits"}
     for kind, entries in found.items():
         shown = tuwen("list", kind)
         assert shown.exit_code == 0
@@ -197,7 +197,11 @@ def test_a_second_training_of_the_same_says_that_it_is_done(shop: Path, tmp_path
     assert "did you mean 'reviews.rating'" in slip["todo"] and slip["where"].startswith(str(command[1]))
     first, again = tuwen(*command), tuwen(*command)
     assert "already trained" not in first.output and "already trained" in again.output
-    assert json.loads(tuwen(*command, "--json").stdout) == {"bundle": str(bundle), "already_trained": True}
+    assert json.loads(tuwen(*command, "--json").stdout) == {
+        "bundle": str(bundle),
+        "already_trained": True,
+        "warnings": [],
+    }
     assert json.loads(tuwen(*command, "--json", "--replace").stdout)["already_trained"] is False
     renamed = shop.with_name("RENAMED.yaml")
     renamed.write_text(
