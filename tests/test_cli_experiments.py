@@ -33,7 +33,12 @@ def test_compare_prints_one_json_document_and_then_a_table(shop, tmp_path) -> No
     assert told["failures"][0]["cell"] == "summ"
     table = tuwen(*command)
     assert table.exit_code == 0
-    for words in ("when an input is missing", "reference", "failed: summ: there is no fusion called 'summ'", "compare.html"):
+    for words in (
+        "when an input is missing",
+        "reference",
+        "failed: summ: there is no fusion called 'summ'",
+        "compare.html",
+    ):
         assert words in " ".join(table.stdout.split())
     assert tuwen(*command, "-q").stdout == ""
 
@@ -44,3 +49,17 @@ def test_compare_fails_only_when_everything_does(shop, tmp_path) -> None:
     assert "none of the 2 cells" in json.loads(found.stderr)["error"]["what"]
     found = tuwen("compare", *shop, "--vary", "split=hash,random", "--out", tmp_path, "--json")
     assert found.exit_code == 2
+
+
+def test_tune_prints_one_json_document_and_then_a_table(shop, tmp_path) -> None:
+    command = ["tune", *shop, "--search", "fusion=sum,concat", "--search", "fusion.dropout=0:0.5", "--trials", "3"]
+    command += ["--out", tmp_path / "out", "--set", "training.epochs=1"]
+    found = tuwen(*command, "--json")
+    assert found.exit_code == 0, found.output
+    told = json.loads(found.stdout)
+    assert len(told["trials"]) == 3 and set(told["best"]["values"]) == {"fusion", "fusion.dropout"}
+    table = tuwen(*command)
+    for words in ("as it is written", "best.yaml", "tune.html"):
+        assert words in table.stdout
+    refused = tuwen("tune", *shop, "--out", tmp_path / "out", "--json")
+    assert refused.exit_code == 2 and "what to search" in json.loads(refused.stderr)["error"]["what"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +26,19 @@ seed: 3
 """
 
 
-def write_shop(folder: Path, items: int = 240, poison: bool = False) -> Path:
+def write_shop(folder: Path, items: int = 240, poisoned: Collection[str] = ()) -> Path:
     """SHOP.yaml, RUN.yaml and items.csv: of four classes the title tells one half, the colour the other.
 
     Args:
-        poison: the rows of the test part get a class and a title of no sense.
+        poisoned: items that get a class, a title and a colour of no sense; the side on which they stand stays.
     """
     rng = np.random.default_rng(5)
     lines = ["item,title,colour,class"]
     for i in range(items):
         word, colour = rng.integers(0, 2, 2)
         title = f"{['warm', 'cool'][word]} {' '.join(rng.choice(['shirt', 'new', 'fine', 'soft', 'size'], 3))}"
-        lines.append(f"i{i},{title},{['red', 'blue'][colour]},{'abcd'[2 * word + colour]}")
+        row = [title, ["red", "blue"][colour], "abcd"[2 * word + colour]]
+        lines.append(",".join([f"i{i}", *([f"poison{i}"] * 3 if f"i{i}" in poisoned else row)]))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "items.csv").write_text("\n".join(lines), encoding="utf-8")
     (folder / "SHOP.yaml").write_text("name: twofold\nitems: {source: items.csv, columns: {item: item}}\n")

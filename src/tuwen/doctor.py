@@ -26,6 +26,7 @@ PURPOSE = {
     "audio": "sounds: WAV, FLAC and Ogg files",
     "shape": "3D shapes: OBJ, STL and PLY files",
     "postgres": "collecting from PostgreSQL",
+    "tune": "tuwen tune",
     "dev": "working on tuwen itself",
 }
 

@@ -1,4 +1,4 @@
-"""The commands that train many times: compare."""
+"""The commands that train many times: compare and tune."""
 
 from __future__ import annotations
 
@@ -52,6 +52,58 @@ def compare(
     )
     screen.answer({key: value for key, value in result.items() if key != "run"})
     _show_comparison(screen, result, out)
+
+
+@app.command(rich_help_panel="Whole runs")
+def tune(
+    run_yaml: RunYaml,
+    out: Out,
+    dataset: MaybeDataset = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=LOW:HIGH",
+            help="Values to search: training.learning_rate=0.0001:0.01:log, fusion.width=64,128.",
+        ),
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, max=100_000, help="How many in all.")] = 30,
+    override: Override = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Search for the settings that answer the validation part best: DIR/best.yaml, DIR/tune.json and DIR/tune.html. The
+    test part is not touched. The same command goes on where it was stopped.
+    """
+    from tuwen import workflow
+
+    screen = Screen(as_json=json, quiet=quiet)
+    result = workflow.tune(
+        run_yaml,
+        out,
+        dataset,
+        search=search or (),
+        trials=trials,
+        overrides=override or (),
+        progress=screen.progress(),
+    )
+    screen.answer({key: value for key, value in result.items() if key != "run"})
+    _show_tuning(screen, result, out)
+
+
+def _show_tuning(screen: Screen, result: dict[str, Any], out: Path) -> None:
+    from tuwen.evaluation.tuning_page import ordered
+
+    keys = list(result["search"])
+    rows = [
+        (t["number"], t["value"], *(t["values"].get(key, "") for key in keys), t["failure"] or t["state"], t["epochs"])
+        for t in ordered(result)[:10]
+    ]
+    screen.table(("trial", result["metric"], *keys, "state", "epochs"), rows)
+    if len(result["trials"]) > len(rows):
+        screen.say(f"… and {len(result['trials']) - len(rows)} more trials, none better")
+    if result["as_written"] is not None:
+        screen.say(f"the run as it is written: {result['metric']} {shown(result['as_written'])} on the validation part")
+    screen.say(f"best: {out / 'best.yaml'}", f"trials: {(out / 'tune.html').resolve()}")
 
 
 def _show_comparison(screen: Screen, result: dict[str, Any], out: Path) -> None:

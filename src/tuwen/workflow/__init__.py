@@ -16,8 +16,9 @@ _PLACES = {
     "evaluate": "tuwen.workflow.evaluation",
     "run": "tuwen.workflow.whole",
     "compare": "tuwen.workflow.comparing",
+    "tune": "tuwen.workflow.tuning",
 }
-__all__ = ["check", "collect", "compare", "evaluate", "is_trained", "load", "predict", "run", "train"]
+__all__ = ["check", "collect", "compare", "evaluate", "is_trained", "load", "predict", "run", "train", "tune"]
 
 
 def __getattr__(name: str) -> Any:

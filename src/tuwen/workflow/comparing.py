@@ -111,7 +111,7 @@ def compare(
     plan = plan_of(run_yaml, vary, seeds, reference, overrides)
     out = Path(out)
     with room_on_disk(out), held(out):
-        opened = _dataset(plan.run, run_yaml, dataset, out, progress)
+        opened = dataset_of(plan.run, run_yaml, dataset, out, progress)
         done = _train(plan, opened, out / "trainings", progress or Silent())
         with (progress or Silent()).task("bootstrap", None):
             result = _result(plan, opened, done)
@@ -166,9 +166,10 @@ def _reference(varied: Sequence[Varied], asked: Sequence[str]) -> dict[str, Valu
     return chosen
 
 
-def _dataset(
+def dataset_of(
     run: Run, run_yaml: str | Path, dataset: str | Path | Dataset | None, out: Path, progress: Progress | None
 ) -> Dataset:
+    """The dataset that was named, or the run's shop collected into ``out/dataset``."""
     if isinstance(dataset, Dataset):
         return dataset
     if dataset is not None:
@@ -178,7 +179,7 @@ def _dataset(
             "the run names no shop to collect from",
             where=str(run_yaml),
             allowed="shop: PATH/TO/SHOP.yaml",
-            todo="name a dataset: tuwen compare RUN.yaml DATASET",
+            todo="name a dataset behind RUN.yaml",
         )
     collect(Shop.read((Path(run_yaml).parent / run.shop).resolve()), out / "dataset", progress=progress)
     return Dataset.open(out / "dataset")
