@@ -48,7 +48,7 @@ def test_a_bundle_says_how_to_read_itself(tmp_path: Path) -> None:
     path = write(tmp_path / "models" / "bundle")
     manifest = verify(path)
     assert manifest == read_manifest(path) == json.loads((path / "bundle.json").read_text(encoding="utf-8"))
-    assert manifest["format"] == FORMAT == 1
+    assert manifest["format"] == FORMAT
     assert manifest["tuwen"] == __version__
     assert manifest["name"] == "tiny"
     assert manifest["files"] == {
@@ -147,12 +147,20 @@ def change(path: Path, **fields: Any) -> None:
 
 def test_a_newer_format_is_refused_with_the_way_out(tmp_path: Path) -> None:
     path = write(tmp_path / "b")
-    change(path, format=2, tuwen="9.0.0", files="another shape altogether")
+    change(path, format=FORMAT + 1, tuwen="9.0.0", files="another shape altogether")
     with pytest.raises(BundleError) as error:
         read_manifest(path)
-    assert error.value.what == "made by a newer tuwen: format 2, this one reads 1"
+    assert error.value.what == f"made by a newer tuwen: format {FORMAT + 1}, this one reads {FORMAT}"
     assert "9.0.0" in str(error.value.seen)
     assert "upgrade" in str(error.value.todo)
+
+
+def test_an_older_format_is_refused_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "b")
+    change(path, format=FORMAT - 1, tuwen="0.0.9")
+    with pytest.raises(BundleError, match="made by an older tuwen") as error:
+        read_manifest(path)
+    assert "train it again" in str(error.value.todo)
 
 
 @pytest.mark.parametrize(

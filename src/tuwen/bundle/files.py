@@ -19,7 +19,7 @@ from tuwen import __version__
 from tuwen.errors import BundleError
 from tuwen.files import room_on_disk, whole, write_json
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "bundle.json"
 CARD = "card.md"
 
@@ -58,7 +58,7 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     """The content of ``bundle.json``, without looking at the other files.
 
     Raises:
-        BundleError: there is no bundle, its manifest is damaged, or a newer tuwen made it.
+        BundleError: there is no bundle, its manifest is damaged, or another tuwen made it.
     """
     path = Path(path)
     if not (path / MANIFEST).is_file():
@@ -79,6 +79,13 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
             where=str(path),
             seen=f"tuwen {manifest.get('tuwen', '?')}; this is {__version__}",
             todo="upgrade: pip install --upgrade tuwen",
+        )
+    if number < FORMAT:
+        raise BundleError(
+            f"made by an older tuwen: format {number}, this one reads {FORMAT}",
+            where=str(path),
+            seen=f"tuwen {manifest.get('tuwen', '?')}; this is {__version__}",
+            todo="train it again",
         )
     files = manifest.get("files")
     if not isinstance(files, dict) or not files or not all(_is_safe(name) for name in files):
