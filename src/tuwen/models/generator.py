@@ -32,9 +32,12 @@ class Generator(nn.Module):
 
     Attributes:
         fills: it stands between encoders and fusion and fills what is absent; else it makes rows for training.
+        hide: share of the numbers it sees that are hidden from it when it learns and when it draws; where it is None,
+            training sets it.
     """
 
     fills: ClassVar[bool] = False
+    hide: float | None = 0.0
 
     def __init__(self, widths: dict[str, int], classes: int, groups: Groups, noise: int, hidden: int) -> None:
         super().__init__()
@@ -97,6 +100,8 @@ class Impute(Generator):
         penalty: weight of the gradient penalty.
         reconstruction: weight of the distance between the true vector and the mean of a few made ones.
         learning_rate: of generator and critic.
+        hide: share of the numbers of what is there that are hidden while it learns, so that it does not learn rows by
+            heart; default: numbers a row / (numbers a row + rows).
         hold: share of the train part that the generator never sees: what it makes is judged on it.
         draws: noises that a filling is the mean of.
         drop: how often a modality that is there is dropped and filled while the fusion learns, where
@@ -113,13 +118,14 @@ class Impute(Generator):
         groups: Groups,
         *,
         noise: Count = 16,
-        hidden: Count = 256,
-        steps: Count = 1500,
+        hidden: Count = 128,
+        steps: Count = 1000,
         batch_size: Count = 64,
         critic_steps: Count = 3,
         penalty: Weight = 1.0,
-        reconstruction: Weight = 1.0,
+        reconstruction: Weight = 3.0,
         learning_rate: Rate = 1e-3,
+        hide: Share | None = None,
         hold: Annotated[float, Field(gt=0, lt=1)] = 0.2,
         draws: Count = 8,
         drop: Share = 0.2,
@@ -131,7 +137,7 @@ class Impute(Generator):
                 todo="add a modality that reads other columns, or set gan: off",
             )
         super().__init__(widths, 0, groups, noise, hidden)
-        self.drop = drop
+        self.drop, self.hide = drop, hide
         # drawn apart from torch's global generator, so that the network's start does not depend on the number of draws
         drawn = torch.randn(draws, noise, generator=torch.Generator().manual_seed(0))
         self.register_buffer("fixed", drawn)
@@ -197,7 +203,7 @@ class Augment(Generator):
         groups: Groups,
         *,
         noise: Count = 16,
-        hidden: Count = 256,
+        hidden: Count = 128,
         steps: Count = 1500,
         batch_size: Count = 64,
         critic_steps: Count = 3,

@@ -59,8 +59,14 @@ class Rows:
     made: Tensor
     classes: Tensor | None
 
-    def shown(self) -> Vectors:
-        return {m: v * self.seen[:, i : i + 1] for i, (m, v) in enumerate(self.vectors.items())}
+    def shown(self, hide: float, chance: torch.Generator, times: int = 1) -> Vectors:
+        """What the generator sees, ``times`` over, each time with other numbers hidden (Srivastava et al., 2014)."""
+        found = {}
+        for i, (m, vector) in enumerate(self.vectors.items()):
+            many = (vector * self.seen[:, i : i + 1]).repeat(times, 1)
+            kept = torch.rand(many.shape, generator=chance) >= hide
+            found[m] = many * kept.to(many.device) / (1 - hide)
+        return found
 
     def with_made(self, made: Vectors) -> Vectors:
         """The row with what was made in the place of what was hidden."""
@@ -132,6 +138,9 @@ class _Duel:
                 todo="set gan: off",
             )
         standardise(generator, examples, self.rows)
+        if generator.hide is None:  # many numbers and few rows: rows would be learned by heart
+            numbers = sum(generator.widths.values())
+            generator.hide = numbers / (numbers + len(self.rows))
         self.generator = generator.to(device).train()
         knows = generator.trunk.classes
         hidden = generator.chance.out_features
@@ -171,9 +180,9 @@ class _Duel:
         for turn in range(self.settings.critic_steps):
             distance = self._critic_step(step, turn + 1)
         batch, chance = self._batch(step, 0)
-        shown, seen = batch.shown(), batch.seen.float()
+        seen = batch.seen.float()
         noise = self._noise(chance, MEAN_OF * len(seen))
-        many = {m: v.repeat(MEAN_OF, 1) for m, v in shown.items()}
+        many = batch.shown(self.generator.hide or 0.0, chance, MEAN_OF)
         classes = None if batch.classes is None else batch.classes.repeat(MEAN_OF)
         made = self.generator(many, seen.repeat(MEAN_OF, 1), noise, classes)
         first = {m: v[: len(seen)] for m, v in made.items()}
@@ -189,7 +198,8 @@ class _Duel:
         batch, chance = self._batch(step, turn)
         seen, hidden = batch.seen.float(), batch.made.float()
         with torch.no_grad():
-            made = self.generator(batch.shown(), seen, self._noise(chance, len(seen)), batch.classes)
+            shown = batch.shown(self.generator.hide or 0.0, chance)
+            made = self.generator(shown, seen, self._noise(chance, len(seen)), batch.classes)
         true, false = batch.true(), batch.with_made(made)
         apart = (
             self.critic(true, seen, hidden, batch.classes).mean()
@@ -346,8 +356,9 @@ def made_vectors(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """One draw for each row, beside the truth: ({modality: made f32 [rows, width]}, {modality: true}), standardised."""
     batch = rows_of(generator, examples, rows, torch.device("cpu"), hidden=hidden, rng=np.random.default_rng(seed))
-    noise = torch.randn(len(rows), generator.noise, generator=torch.Generator().manual_seed(_mixed(seed)))
-    made = generator(batch.shown(), batch.seen.float(), noise, batch.classes)
+    chance = torch.Generator().manual_seed(_mixed(seed))
+    noise = torch.randn(len(rows), generator.noise, generator=chance)
+    made = generator(batch.shown(generator.hide or 0.0, chance), batch.seen.float(), noise, batch.classes)
     return {m: v.numpy() for m, v in made.items()}, {m: v.numpy() for m, v in batch.vectors.items()}
 
 
