@@ -44,11 +44,13 @@ RUN_PARTS = (
 )
 # what means the same in every component
 WORDS = {
+    "adapter": "numbers that come out of a small perceptron behind the vectors; 0: none",
     "activation": "σ: relu, gelu, tanh or none",
     "class_weights": "balanced: every class weighs the same in the loss",
     "dropout": "share of numbers set to zero while training",
     "embedding": "numbers that stand for one word or category",
     "frozen": "true: its vectors are made once and cached; false: it is trained on",
+    "lora": "rank of low-rank updates, trained in place of the weights (`frozen: false`); 0: the weights themselves",
     "precision": "of the frozen network",
     "size": "what the frozen vectors are multiplied with after standardising",
     "target": "TABLE.COLUMN of truth",

@@ -7,6 +7,7 @@ import torch
 from tuwen.errors import ConfigError
 from tuwen.models import ENCODERS
 from tuwen.preprocess.spec import ArraySpec
+from tuwen.registry import signature_model
 
 SPECS = {
     "pixels": ArraySpec("pixels", (32, 40, 3)),
@@ -49,6 +50,14 @@ def cases():
                 yield name, WIDE if name.startswith("efficientnet") else SPECS[kind]
 
 
+NEEDED = {"model": "FOLDER"}  # options without a default; frozen vectors need no network
+
+
+def built(name, spec):
+    options = signature_model(ENCODERS.load(name)).model_fields
+    return ENCODERS.build(name, {n: NEEDED[n] for n, option in options.items() if option.is_required()}, spec)
+
+
 def tensors(arrays, rows=slice(None)):
     return {n: torch.from_numpy(a[rows]) for n, a in arrays.items()}
 
@@ -56,7 +65,7 @@ def tensors(arrays, rows=slice(None)):
 @pytest.mark.parametrize(("name", "spec"), list(cases()), ids=lambda v: v if isinstance(v, str) else v.kind)
 def test_width_and_rows_that_do_not_mix(name, spec):
     torch.manual_seed(0)
-    encoder = ENCODERS.build(name, {}, spec).eval()
+    encoder = built(name, spec).eval()
     arrays = arrays_of(spec)
     encoder.prepare(arrays)
     whole = encoder(**tensors(arrays))
@@ -69,7 +78,7 @@ def test_width_and_rows_that_do_not_mix(name, spec):
 
 @pytest.mark.parametrize(("name", "spec"), list(cases()), ids=lambda v: v if isinstance(v, str) else v.kind)
 def test_an_empty_row_gives_numbers(name, spec):
-    encoder = ENCODERS.build(name, {}, spec).eval()
+    encoder = built(name, spec).eval()
     nothing = {n: np.zeros_like(a) for n, a in arrays_of(spec).items()}
     assert torch.isfinite(encoder(**tensors(nothing))).all()
 
@@ -116,7 +125,7 @@ def test_standardise_centres_the_train_vectors():
 def test_every_encoder_trains_in_bfloat16(name, spec):
     """Mixed precision changes the last digits and nothing else: the same vector, and gradients that are numbers."""
     torch.manual_seed(0)
-    encoder = ENCODERS.build(name, {}, spec)
+    encoder = built(name, spec)
     given = tensors(arrays_of(spec))
     halved = {n: t.bfloat16() if t.is_floating_point() else t for n, t in given.items()}  # as Fabric hands them over
     with torch.autocast("cpu", torch.bfloat16):

