@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,10 +88,13 @@ def carry_out(
         KeyboardInterrupt: a checkpoint was written, the same training goes on from there.
     """
     work = place.with_name("work") / training.fingerprint[:12]
+    began = time.perf_counter()
     fitted = fit_network(training.run, prepared, work=work, fingerprint=training.fingerprint, progress=progress)
+    took = time.perf_counter() - began
     answers = answered(training.run, prepared, fitted, list(kinds), progress)
     cost = dict(fitted.cost)
     cost.pop("peak_memory_mb", None)  # of the whole process, with everything that others left in it
+    cost["train_seconds"] = round(max(cost["train_seconds"], took), 2)  # with what comes before the last training
     if weigh:
         cost |= _weighed(training, prepared, fitted, dataset, work)
     half = place / f".{training.folder}.half"
