@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from evaluation_tables import binary, classify, drawn_classes, rate
+from evaluation_tables import binary, classify, drawn_binary, drawn_classes, rate
 from tuwen.errors import DataError
 from tuwen.evaluation.predictions import Predictions, check_same_rows
 
@@ -101,3 +101,16 @@ def test_systems_must_hold_the_same_rows() -> None:
         check_same_rows({"model": one, "other": two.take(np.arange(10) < 5)})
     with pytest.raises(DataError, match="task"):
         check_same_rows({"model": one, "other": rate([1.0], [1.0])})
+
+
+def test_single_precision_takes_half_the_room_and_reads_as_the_same_answers(tmp_path) -> None:
+    table = drawn_classes(400, 40, 1.0, 3)
+    table.write(tmp_path / "double.parquet")
+    table.write(tmp_path / "single.parquet", single=True)
+    sizes = [(tmp_path / f"{name}.parquet").stat().st_size for name in ("double", "single")]
+    assert sizes[1] < 0.65 * sizes[0]
+    again = Predictions.read(tmp_path / "single.parquet")
+    assert again.frame.drop("probabilities").equals(table.frame.drop("probabilities"))
+    assert np.abs(again.probabilities - table.probabilities).max() < 1e-6
+    drawn_binary(10, 1.0, 1).write(tmp_path / "binary.parquet", single=True)
+    assert Predictions.read(tmp_path / "binary.parquet").frame.equals(drawn_binary(10, 1.0, 1).frame)

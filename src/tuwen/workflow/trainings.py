@@ -100,7 +100,7 @@ def carry_out(
     half = place / f".{training.folder}.half"
     shutil.rmtree(half, ignore_errors=True)
     for name, predictions in answers.items():
-        predictions.write(half / f"{name}.parquet")
+        predictions.write(half / f"{name}.parquet", single=True)
     told = {"cell": training.cell, "seed": training.seed, "fold": training.fold, "fingerprint": training.fingerprint}
     write_json(half / DONE, told | {"best_epoch": fitted.trained.best_epoch, "cost": cost})
     done = place / training.folder
