@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from tuwen.data.examples import joined_text
 from tuwen.data.kinds import MEDIA
 from tuwen.errors import BundleError, MissingExtra
 from tuwen.preprocess.modality import Modality, load
+from tuwen.preprocess.sets import PictureSet
 from tuwen.preprocess.table import Table
 from tuwen.preprocess.target import ContrastTarget, Target, from_plain
 from tuwen.training.batches import Network, outputs_of
@@ -86,8 +88,9 @@ class Bundle:
 
         Args:
             rows: columns by qualified name (``items.title``) or by short name where that is unambiguous. Pictures,
-                sounds and shapes are the bytes of a file, or a list of which the first readable one counts; numbers,
-                dates, categories and lists are read as collect reads them. What is missing or null counts as absent.
+                sounds and shapes are the bytes of a file, or a list of which the first readable one counts (the first
+                N where the run said ``pictures: N``); numbers, dates, categories and lists are read as collect reads
+                them. What is missing or null counts as absent.
 
         Returns:
             one dict a row: ``prediction``, and ``probability`` (binary) or ``probabilities`` by class (classify); of a
@@ -108,7 +111,8 @@ class Bundle:
             DataError: no list of rows, or an unknown column.
         """
         separators = {name: found.separator for name, found in self.modalities.items() if isinstance(found, Table)}
-        return read_rows(rows, self.inputs, self.manifest["media"], separators)
+        several = {name: found.most for name, found in self.modalities.items() if isinstance(found, PictureSet)}
+        return read_rows(rows, self.inputs, self.manifest["media"], separators, several)
 
     def embed(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
         """The embeddings of a bundle that was pretrained by contrast.
@@ -150,7 +154,9 @@ class Bundle:
         """What the network gives for rows that were read, f32 [rows, outputs]; at least one row."""
         inputs: dict[str, Input] = {}
         for name, found in self.architecture["modalities"].items():
-            arrays, present = self.modalities[name].encode(_raw(found["use"], question.columns[name]))
+            modality, columns = self.modalities[name], question.columns[name]
+            raw = _sets(columns) if isinstance(modality, PictureSet) else _raw(found["use"], columns)
+            arrays, present = modality.encode(raw)
             inputs[name] = EncodedInput(arrays, present, np.arange(question.rows))
         return outputs_of(self.network, inputs)
 
@@ -179,6 +185,11 @@ def _raw(use: str, columns: dict[str, Any]) -> Any:
         return [next((one for one in cells if one), None) for cells in zip(*columns.values(), strict=True)]
     frame = pl.DataFrame(list(columns.values()))
     return joined_text(frame, list(columns)) if use == "text" else frame
+
+
+def _sets(columns: dict[str, list[list[bytes]]]) -> list[list[bytes]]:
+    """The different pictures of each row, in the order of its columns."""
+    return [list(dict.fromkeys(chain(*cells))) for cells in zip(*columns.values(), strict=True)]
 
 
 def _refuse_unknown_kinds(manifest: dict[str, Any], folder: str) -> None:

@@ -68,7 +68,8 @@ class Question:
 
     Attributes:
         rows: how many.
-        columns: modality → column → one value a row: a series, or for media a list of normalised files or None.
+        columns: modality → column → one value a row: a series, or for media a list of normalised files or None; of
+            lists of files where the modality reads several.
         unreadable: the cells that could not be read, by row; they count as missing.
     """
 
@@ -82,6 +83,7 @@ def read_rows(
     inputs: Sequence[Mapping[str, str]],
     limits: Mapping[str, Any],
     separators: Mapping[str, str] | None = None,
+    several: Mapping[str, int] | None = None,
 ) -> Question:
     """Every column that a bundle reads, as training saw it.
 
@@ -90,6 +92,7 @@ def read_rows(
         inputs: ``{column, kind, modality}`` of every column.
         limits: of media, as the manifest keeps them.
         separators: modality → what stands between the categories of one cell, where it is not "|".
+        several: modality → how many files of a cell are read, where that is not the first alone.
 
     Raises:
         DataError: no list of rows; a column that is unknown, ambiguous or given twice.
@@ -103,7 +106,10 @@ def read_rows(
         cells = [row.get(column) for row in asked]
         separator = (separators or {}).get(entry["modality"], "|")
         read: tuple[Any, dict[int, DataError]]
-        read = _media(cells, MEDIA[kind], limits) if kind in MEDIA else read_column(cells, column, kind, separator)
+        if kind in MEDIA:
+            read = _media(cells, MEDIA[kind], limits, (several or {}).get(entry["modality"]))
+        else:
+            read = read_column(cells, column, kind, separator)
         columns.setdefault(entry["modality"], {})[column] = read[0]
         for i, error in read[1].items():
             bad.setdefault((i, column), error)
@@ -203,23 +209,30 @@ def _read_group(group: type, cells: list[Any], known: Column | None, rule: str) 
 
 
 def _media(
-    cells: Sequence[Any], medium: Medium, limits: Mapping[str, Any]
-) -> tuple[list[bytes | None], dict[int, DataError]]:
-    """The first of each cell that can be read, normalised; the error of the first where none can."""
-    read: list[bytes | None] = [None] * len(cells)
+    cells: Sequence[Any], medium: Medium, limits: Mapping[str, Any], several: int | None
+) -> tuple[list[Any], dict[int, DataError]]:
+    """The first of each cell that can be read, normalised, or the first ``several`` different ones; the error of the
+    first where none can.
+    """
+    read: list[list[bytes]] = []
     errors: dict[int, DataError] = {}
     for i, cell in enumerate(cells):
+        found: list[bytes] = []
         for one in cell if isinstance(cell, list | tuple) else [cell]:
+            if len(found) == (several or 1):
+                break
             if (one := _plain(one)) is None or one in (b"", ""):
                 continue
             try:
-                read[i] = _medium(one, medium, limits)
+                file = _medium(one, medium, limits)
             except DataError as error:
                 errors.setdefault(i, error)
                 continue
+            found += [file] if file not in found else []
+        if found:
             errors.pop(i, None)
-            break
-    return read, errors
+        read.append(found)
+    return (read if several else [found[0] if found else None for found in read]), errors
 
 
 def _medium(value: Any, medium: Medium, limits: Mapping[str, Any]) -> bytes:

@@ -96,6 +96,23 @@ def first_medium(frame: pl.DataFrame, columns: Sequence[str], medium: Medium) ->
     Raises:
         DataError: a column holds none of this kind.
     """
+    _need_media(frame, columns, medium)
+    lists = [pl.col(c).list.first() for c in columns]
+    return frame.select(pl.coalesce(lists)).to_series().to_list()
+
+
+def all_media(frame: pl.DataFrame, columns: Sequence[str], medium: Medium) -> list[list[str]]:
+    """The media keys of each row over ``columns``, in their order.
+
+    Raises:
+        DataError: a column holds none of this kind.
+    """
+    _need_media(frame, columns, medium)
+    lists = [pl.col(c).fill_null([]) for c in columns]
+    return frame.select(pl.concat_list(lists)).to_series().to_list()
+
+
+def _need_media(frame: pl.DataFrame, columns: Sequence[str], medium: Medium) -> None:
     for name in columns:
         other = COLUMNS.get(name.partition(".")[2], medium)
         if other is not medium or frame[name].dtype != pl.List(pl.String):
@@ -104,8 +121,6 @@ def first_medium(frame: pl.DataFrame, columns: Sequence[str], medium: Medium) ->
                 seen=frame[name].dtype if other is medium else f"{other.word}s",
                 todo=f"map it to '{medium.column}' in SHOP.yaml and collect again, or use another modality",
             )
-    lists = [pl.col(c).list.first() for c in columns]
-    return frame.select(pl.coalesce(lists)).to_series().to_list()
 
 
 def content_hash(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:

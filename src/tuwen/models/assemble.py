@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -11,6 +11,7 @@ from tuwen.models import ENCODERS, FUSIONS, GENERATORS, TASKS
 from tuwen.models.encoder import Encoder
 from tuwen.models.generator import Generator
 from tuwen.models.model import Model
+from tuwen.models.sets import Pool
 from tuwen.models.tasks import Task
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.preprocess.target import Target
@@ -43,10 +44,7 @@ def assemble(
     Raises:
         ConfigError: an option does not fit its component, or an encoder cannot read its modality.
     """
-    built = {
-        name: ENCODERS.build(part.use, part.options, spec, where=part.where)
-        for name, (part, spec) in sorted(encoders.items())
-    }
+    built = {name: encoder_of(part, spec) for name, (part, spec) in sorted(encoders.items())}
     widths = {name: encoder.width for name, encoder in built.items()}
     if TASKS.load(task.use, task.where).replaces_fusion:
         whole: Model = TASKS.build(task.use, task.options, widths, target, where=task.where).model(built)
@@ -55,6 +53,12 @@ def assemble(
         return connect(built, fusion, task, target)
     given = widths, generator["classes"], generator["groups"]
     return connect(built, fusion, task, target, GENERATORS.build(generator["use"], generator["options"], *given))
+
+
+def encoder_of(part: Part, spec: ArraySpec) -> Encoder:
+    """The encoder of one modality; of a set of pictures the encoder of one, and attention over the set."""
+    encoder: Encoder = ENCODERS.build(part.use, part.options, replace(spec, set_size=0), where=part.where)
+    return Pool(encoder) if spec.set_size else encoder
 
 
 def connect(

@@ -22,7 +22,7 @@ from tuwen.preprocess.augment import Augmentation
 from tuwen.preprocess.modality import Arrays, read_state, write_state
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Progress
-from tuwen.registry import Share
+from tuwen.registry import Count, Share
 
 Fit = Literal["crop", "stretch", "pad"]
 GREY = 127  # what the encoders' normalisation turns into zero
@@ -83,6 +83,8 @@ class Image:
         fit: how a picture of other proportions is made to fit; see :func:`resized`.
         denoise: 3 × 3 median filter after resizing.
         flip, shift, brightness, contrast: random changes while training; see :class:`Augmentation`.
+        pictures: how many of a row's pictures are used, in their order over all its columns; the vectors of more than
+            one become one by attention, so their order does not count.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Image:
         shift: Share = 0.0,
         brightness: Share = 0.0,
         contrast: Share = 0.0,
+        pictures: Count = 1,
     ) -> None:
         self.height, self.width = (size, size) if isinstance(size, int) else size
         if not (1 <= self.height <= 4096 and 1 <= self.width <= 4096):
@@ -102,9 +105,11 @@ class Image:
         self.policy: Fit = fit
         self.denoise = denoise
         self.augmentation = Augmentation(flip, *(_share(v) for v in (shift, brightness, contrast)))
+        self.pictures = pictures  # of a row; here each is read alone, see :class:`tuwen.preprocess.sets.PictureSet`
 
     @property
     def options(self) -> dict[str, Any]:
+        """What decides how one picture is read."""
         drawn = self.augmentation
         return {
             "size": [self.height, self.width],

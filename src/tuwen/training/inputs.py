@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
+from tuwen.preprocess.sets import MASK
+
 Arrays = dict[str, np.ndarray]
 Encode = Callable[[Any], tuple[Arrays, np.ndarray]]
 
@@ -52,6 +54,12 @@ class EncodedInput:
 
     def take(self, rows: np.ndarray) -> EncodedInput:
         return EncodedInput(self.arrays, self.present, self.index[rows])
+
+    def seen(self) -> Arrays:
+        """The distinct values of these rows, of those that are present: [values, ...] each."""
+        used = np.unique(self.index)
+        used = used[self.present[used]]
+        return {name: array[used] for name, array in self.arrays.items()}
 
 
 class Decoded:
@@ -122,6 +130,50 @@ class StreamedInput:
         return {
             i: ({name: array[at] for name, array in arrays.items()}, bool(present[at])) for at, i in enumerate(wanted)
         }
+
+
+class SetInput:
+    """Several pictures a row, from an input over the distinct pictures: one that many rows show is encoded once.
+
+    Args:
+        pictures: one value a picture; the last is one that is absent.
+        sets: int [distinct sets, most], positions in ``pictures``; those of empty places point to the last.
+        index: int [rows], row → distinct set.
+    """
+
+    def __init__(self, pictures: Input, sets: np.ndarray, index: np.ndarray) -> None:
+        self.pictures, self.sets, self.index = pictures, sets, index
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def batch(self, rows: np.ndarray) -> tuple[Arrays, np.ndarray]:
+        """The arrays of :class:`tuwen.preprocess.sets.PictureSet`."""
+        shown = self.sets[self.index[rows]]  # [rows, most]
+        arrays, there = self.pictures.batch(shown.reshape(-1))
+        mask = there.reshape(shown.shape)
+        each = {name: array.reshape(*shown.shape, *array.shape[1:]) for name, array in arrays.items()}
+        return each | {MASK: mask}, np.any(mask, axis=1)
+
+    def take(self, rows: np.ndarray) -> SetInput:
+        return SetInput(self.pictures, self.sets, self.index[rows])
+
+    def each(self) -> Input:
+        """The distinct pictures of these rows, and the absent one."""
+        return self.pictures.take(np.unique(self.sets[np.unique(self.index)]))
+
+    def mean(self) -> EncodedInput | None:
+        """The mean of each row's pictures where they are vectors in memory; None where they are not."""
+        if not isinstance(self.pictures, EncodedInput) or "vector" not in self.pictures.arrays:
+            return None
+        at = self.pictures.index[self.sets]  # [distinct sets, most]
+        there = self.pictures.present[at]
+        vectors = self.pictures.arrays["vector"]
+        total = np.zeros((len(at), vectors.shape[1]), np.float32)
+        for place, known in zip(at.T, there.T, strict=True):  # one place after the other: the whole would be large
+            total[known] += vectors[place[known]]
+        count = np.maximum(there.sum(axis=1, keepdims=True), 1)
+        return EncodedInput({"vector": total / count.astype(np.float32)}, np.any(there, axis=1), self.index)
 
 
 def distinct(keys: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:

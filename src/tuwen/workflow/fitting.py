@@ -23,10 +23,11 @@ from tuwen.models.late import Late
 from tuwen.models.model import Model
 from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.modality import Modality
+from tuwen.preprocess.sets import of_each
 from tuwen.preprocess.target import ContrastTarget, Target
 from tuwen.progress import Progress, Within
 from tuwen.training.batches import Examples, outputs_of
-from tuwen.training.inputs import EncodedInput, Input
+from tuwen.training.inputs import EncodedInput, Input, SetInput
 from tuwen.training.loop import Settings, Trained, Watch, network_of
 from tuwen.training.loop import train as fit
 from tuwen.training.out_of_fold import Cut, fit_late, fit_late_on
@@ -194,10 +195,9 @@ def _model(run: Run, modalities: dict[str, Modality], target: Target, training: 
     ready = take_over(run, model, progress)
     for name, encoder in model.encoders.items():
         source = training.inputs[name]
-        if name not in ready and isinstance(source, EncodedInput) and isinstance(encoder, Encoder):
-            seen = np.unique(source.index)
-            seen = seen[source.present[seen]]
-            encoder.prepare({n: array[seen] for n, array in source.arrays.items()})
+        each = source.each() if isinstance(source, SetInput) else source
+        if name not in ready and isinstance(each, EncodedInput) and isinstance(encoder, Encoder):
+            encoder.prepare(each.seen())
     return model
 
 
@@ -217,7 +217,7 @@ def _score(target: Target) -> Callable[[np.ndarray, np.ndarray], dict[str, float
 
 
 def _is_vector(modality: Modality) -> bool:
-    return isinstance(modality, Frozen)
+    return isinstance(of_each(modality), Frozen)
 
 
 def _cost(model: Model, trained: Trained, prepared: float) -> dict[str, float]:

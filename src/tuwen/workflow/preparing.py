@@ -12,15 +12,16 @@ import polars as pl
 
 from tuwen.config import ModalitySpec, Run
 from tuwen.data.dataset import Dataset
-from tuwen.data.examples import first_medium, joined_text
+from tuwen.data.examples import all_media, first_medium, joined_text
 from tuwen.data.kinds import MEDIA
 from tuwen.errors import ConfigError
 from tuwen.models import ENCODERS
 from tuwen.preprocess import MODALITIES
 from tuwen.preprocess.frozen import Frozen, VectorCache
 from tuwen.preprocess.modality import Modality
+from tuwen.preprocess.sets import PictureSet, as_set
 from tuwen.progress import Progress, Silent
-from tuwen.training.inputs import EncodedInput, Input, StreamedInput, distinct, text_key
+from tuwen.training.inputs import EncodedInput, Input, SetInput, StreamedInput, distinct, text_key
 
 CALIBRATION_PICTURES = 64
 
@@ -32,11 +33,13 @@ class Raw:
     Attributes:
         values: media keys or None (image, audio, shape), str or None (text), a frame (table).
         read: what turns a value into what ``encode`` takes.
+        several: of media, row by row every key and not only the first.
     """
 
     use: str
     values: Any
     read: Callable[[Any], Any] | None = None
+    several: Callable[[], list[list[str]]] | None = None
 
     def distinct(self) -> tuple[np.ndarray, np.ndarray]:
         """(first row of each distinct value, row → distinct value)."""
@@ -57,7 +60,12 @@ def raw_values(use: str, columns: Sequence[str], frame: pl.DataFrame, dataset: D
     """What a modality of kind ``use`` gets from these columns."""
     if use in MEDIA:
         media = dataset.media
-        return Raw(use, first_medium(frame, columns, MEDIA[use]), lambda key: None if key is None else media.read(key))
+        return Raw(
+            use,
+            first_medium(frame, columns, MEDIA[use]),
+            lambda key: None if key is None else media.read(key),
+            lambda: all_media(frame, columns, MEDIA[use]),
+        )
     return Raw(use, joined_text(frame, columns) if use == "text" else frame.select(columns))
 
 
@@ -65,20 +73,28 @@ def fitted_modality(
     run: Run, name: str, raw: Raw, train_rows: np.ndarray, dataset: Dataset, progress: Progress
 ) -> Modality:
     """Build the modality ``name`` of the run and fit it on the train rows; wrapped in its frozen encoder where it
-    has one.
+    has one, and read for each of a row's pictures where several are asked for.
     """
     spec = run.modalities[name]
-    modality: Modality = MODALITIES.build(spec.use, modality_options(run, name), where=run.where("modalities", name))
+    modality = built_modality(run, name)
+    most = getattr(modality, "pictures", 1)
     firsts, index = raw.distinct()
     modality.fit(raw.at(firsts[np.unique(index[train_rows])] if spec.use not in MEDIA else firsts[:0]))
     encoder = ENCODERS.load(spec.encoder.use)
     options = encoder_options(run, name)
     if not encoder.is_frozen(options):
-        return modality
+        return as_set(modality, most)
     folder = vectors_folder(dataset)
     with progress.task(f"{name}: {spec.encoder.use} to ONNX", None):
         path = encoder.export(options, modality.spec, folder, lambda: _calibration(modality, raw, firsts))
-    return Frozen(modality, path)
+    return as_set(Frozen(modality, path), most)
+
+
+def built_modality(run: Run, name: str) -> Modality:
+    """The modality ``name`` of the run, not fitted; of pictures, that of one."""
+    use, options = run.modalities[name].use, modality_options(run, name)
+    modality: Modality = MODALITIES.build(use, options, where=run.where("modalities", name))
+    return modality
 
 
 def modality_options(run: Run, name: str) -> dict[str, Any]:
@@ -110,8 +126,10 @@ def encoder_options(run: Run, name: str) -> dict[str, Any]:
 
 def make_input(name: str, modality: Modality, raw: Raw, dataset: Dataset, progress: Progress | None = None) -> Input:
     """One modality's input over all rows: vectors from the cache, media streamed, the rest encoded once."""
-    firsts, index = raw.distinct()
     progress = progress or Silent()
+    if isinstance(modality, PictureSet):
+        return _sets(name, modality, raw, dataset, progress)
+    firsts, index = raw.distinct()
     if isinstance(modality, Frozen):
         return _vectors(name, modality, raw, firsts, index, dataset, progress)
     if raw.use in MEDIA:
@@ -119,6 +137,21 @@ def make_input(name: str, modality: Modality, raw: Raw, dataset: Dataset, progre
         return StreamedInput(values, modality.encode, index, raw.read)
     arrays, present = modality.encode(raw.at(firsts))
     return EncodedInput(arrays, present, index)
+
+
+def _sets(name: str, modality: PictureSet, raw: Raw, dataset: Dataset, progress: Progress) -> SetInput:
+    """Every distinct picture is one value of an input of its own; rows with the same pictures share a set."""
+    assert raw.several is not None
+    rows = [tuple(dict.fromkeys(keys))[: modality.most] for keys in raw.several()]
+    known = list(dict.fromkeys(rows))
+    keys = list(dict.fromkeys(key for row in known for key in row))
+    place = {key: at for at, key in enumerate(keys)}
+    sets = np.full((len(known), modality.most), len(keys), np.int64)  # of empty places: the absent picture at the end
+    for at, row in enumerate(known):
+        sets[at, : len(row)] = [place[key] for key in row]
+    pictures = make_input(name, modality.modality, Raw(raw.use, [*keys, None], raw.read), dataset, progress)
+    number = {row: at for at, row in enumerate(known)}
+    return SetInput(pictures, sets, np.array([number[row] for row in rows], np.int64))
 
 
 def _vectors(

@@ -18,7 +18,7 @@ from tuwen.models.contrast import SECOND, ContrastModel
 from tuwen.preprocess.target import ContrastTarget
 from tuwen.progress import Progress
 from tuwen.training.batches import Augment, Examples, augmented, batch_of, outputs_of
-from tuwen.training.inputs import Arrays, EncodedInput, Input
+from tuwen.training.inputs import Arrays, EncodedInput, Input, SetInput
 from tuwen.training.loop import Score, to_tensors
 from tuwen.workflow.gathering import Gathered, gather
 from tuwen.workflow.judging import refuse_other_data
@@ -273,7 +273,8 @@ def _features(inputs: Mapping[str, Input], names: tuple[str, ...], gathered: Gat
     """
     train, found = gathered.rows("train"), []
     for name in names:
-        source = inputs[name]
+        given = inputs[name]
+        source = given.mean() if isinstance(given, SetInput) else given
         if not isinstance(source, EncodedInput) or not {"vector", "weights"} & source.arrays.keys():
             continue
         values = source.arrays["vector"] if "vector" in source.arrays else _projected(source.arrays)

@@ -24,11 +24,11 @@ from tuwen.data.dataset import Dataset
 from tuwen.data.kinds import MEDIA
 from tuwen.errors import BundleError, ConfigError
 from tuwen.models.model import Model
-from tuwen.preprocess import MODALITIES
 from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.modality import Modality
+from tuwen.preprocess.sets import as_set, of_each, pictures_of
 from tuwen.progress import Progress
-from tuwen.workflow.preparing import Raw, encoder_options, fitted_modality, modality_options
+from tuwen.workflow.preparing import Raw, built_modality, encoder_options, fitted_modality
 
 # what may differ: it changes how the weights are trained on, not what they are
 FREE_OF_ENCODER = ("dropout", "word_dropout", "train_layers")
@@ -153,9 +153,11 @@ def _difference(run: Run, name: str, bundle: Bundle) -> str | None:
         return f"its encoder is {found['encoder']['use']} there"
     other = _unlike(encoder_options(run, name), found["encoder"]["options"], FREE_OF_ENCODER)
     if other is None:
-        there = bundle.modalities[name]
-        inner = there.modality if isinstance(there, Frozen) else there
-        other = _unlike(_built(run, name).options, inner.options, FREE_OF_MODALITY)  # type: ignore[attr-defined]
+        there = of_each(bundle.modalities[name])
+        inner, own = there.modality if isinstance(there, Frozen) else there, built_modality(run, name)
+        here = {"pictures": getattr(own, "pictures", 1)} | own.options  # type: ignore[attr-defined]
+        known = {"pictures": pictures_of(bundle.modalities[name])} | inner.options  # type: ignore[attr-defined]
+        other = _unlike(here, known, FREE_OF_MODALITY)
     return other
 
 
@@ -170,12 +172,6 @@ def _unlike(here: dict[str, Any], there: dict[str, Any], free: tuple[str, ...]) 
 def _listed(value: Any) -> Any:
     """Tuples as lists: one of the two came out of JSON."""
     return [_listed(one) for one in value] if isinstance(value, tuple | list) else value
-
-
-def _built(run: Run, name: str) -> Modality:
-    use, options = run.modalities[name].use, modality_options(run, name)
-    modality: Modality = MODALITIES.build(use, options, where=run.where("modalities", name))
-    return modality
 
 
 def origins(run: Run, bundles: Sequence[Bundle]) -> list[dict[str, Any]]:
@@ -214,8 +210,10 @@ def modality_for(
     if start is None or name not in start.taken:
         return fitted_modality(run, name, raw, train_rows, dataset, progress)
     there = start.bundle.modalities[name]
+    if run.modalities[name].use not in MEDIA or isinstance(of_each(there), Frozen):
+        return there
     # of media nothing is fitted, and the run may augment them in its own way
-    return _built(run, name) if run.modalities[name].use in MEDIA and not isinstance(there, Frozen) else there
+    return as_set(built_modality(run, name), pictures_of(there))
 
 
 def take_over(run: Run, model: Model, progress: Progress) -> set[str]:

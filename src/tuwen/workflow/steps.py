@@ -46,8 +46,8 @@ def predict(
     """Answer every row of a CSV, JSONL or Parquet file.
 
     Columns of pictures, sounds and shapes hold paths relative to the file, or bytes; of a list of them the first
-    readable one counts. Columns the bundle does not read are passed through; a file, number or date that cannot be read
-    counts as absent and its row says so in ``problem``.
+    readable one counts (the first N where the run said ``pictures: N``). Columns the bundle does not read are passed
+    through; a file, number or date that cannot be read counts as absent and its row says so in ``problem``.
 
     Args:
         out: where to write the answers, by its ending: .csv, .jsonl or .parquet. Written whole or not at all.
