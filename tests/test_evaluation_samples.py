@@ -39,6 +39,16 @@ def test_a_constant_is_told_apart_covers_nothing_and_does_not_vary():
     assert found["variance"] == 0
 
 
+def test_in_many_dimensions_only_the_variance_shows_a_collapse_onto_the_middle():
+    """The middle is nearer to every row than the rows are to each other."""
+    real, made = (np.random.default_rng(seed).normal(0, scale, (200, 300)) for seed, scale in ((0, 1), (1, 0.01)))
+    found = samples.judged(real, made)
+    assert found["coverage"] == 1
+    assert abs(found["two_sample_accuracy"] - 0.5) < CHANCE
+    assert found["variance"] < 0.001
+    assert "collapsed" in samples.warnings(account({"modalities": ["picture"]} | found))[0][0]
+
+
 def test_copies_are_nearer_than_chance():
     real = two_modes(200, 0)
     assert samples.two_sample_accuracy(real, real + 1e-6) < 0.1

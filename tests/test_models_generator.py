@@ -1,5 +1,6 @@
 """Generators between encoders and fusion: the fusion laws hold, answers never change, nothing is made of nothing."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +11,9 @@ from tuwen.models.assemble import Part, connect
 from tuwen.models.generator import Augment, Given, Impute
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.preprocess.target import BinaryTarget
+from tuwen.training.batches import Examples
+from tuwen.training.inputs import EncodedInput
+from tuwen.training.out_of_fold import fit_late_on
 
 GROUPS = [["picture"], ["table", "text"]]
 
@@ -101,3 +105,14 @@ def test_one_that_makes_rows_leaves_answers_alone():
     model, plain = model_of("sum", generator=Augment), model_of("sum", generator=Augment)
     plain.generator = None
     assert torch.equal(asked(model, vectors, present), asked(plain, vectors, present))
+
+
+def test_late_weighs_what_was_filled():
+    """The text is absent in every row and filled: its head is calibrated like the others."""
+    model = model_of("late")
+    vectors, _ = drawn(7, rows=60)
+    inputs = {
+        m: EncodedInput({"vector": v.numpy()}, np.full(60, m != "text"), np.arange(60)) for m, v in vectors.items()
+    }
+    fit_late_on(model, Examples(inputs, (vectors["picture"][:, 0] > 0).float().numpy()))
+    assert (model.fusion.temperature != 1).all()
