@@ -15,6 +15,7 @@ from tuwen.bundle.bundle import Bundle
 from tuwen.data.sample import write_sample_shop
 from tuwen.errors import ConfigError, DataError, MissingExtra
 from tuwen.models import ENCODERS, lora
+from tuwen.models.pretrained import hub as pretrained_hub
 from tuwen.preprocess import hub
 from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.image import Image
@@ -305,6 +306,34 @@ def test_a_missing_library_names_its_extra_and_torchvision(name, module, plain):
     with pytest.raises(MissingExtra, match="torchvision") as caught:
         encoder_of(name, plain, ArraySpec("pixels", (32, 32, 3)))
     assert caught.value.extra == "hub" and f"'{name}'" in caught.value.what
+
+
+class Attending(torch.nn.Module):
+    """Attention as torch brings it, which open_clip uses; and on demand something that has no name in ONNX."""
+
+    def __init__(self, odd=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.attention, self.odd = torch.nn.MultiheadAttention(4, 2, batch_first=True), odd
+
+    def forward(self, pixels):
+        x = pixels.flatten(1, 2)[:, :, :1].float().expand(-1, -1, 4) / 255
+        found = self.attention(x, x, x, need_weights=False)[0].mean(dim=1)
+        return torch.special.bessel_j0(found) if self.odd else found
+
+
+@needs_onnx
+def test_attention_of_torch_is_exported_and_what_cannot_be_is_told(plain, tmp_path):
+    spec = ArraySpec("pixels", (4, 4, 3))
+    path = pretrained_hub.export(str(plain), "a", spec, tmp_path, Attending)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    with torch.no_grad():
+        expected = Attending().eval()(torch.from_numpy(pixels[None]))[0]
+    np.testing.assert_allclose(Frozen(Image(size=4), path)._vector({"pixels": pixels}), expected, atol=1e-6)
+    assert torch.backends.mha.get_fastpath_enabled()
+    with pytest.raises(DataError, match="cannot be written as ONNX") as caught:
+        pretrained_hub.export(str(plain), "b", spec, tmp_path, lambda: Attending(odd=True))
+    assert "frozen: false" in caught.value.todo
 
 
 # --- A whole run ------------------------------------------------------------------------------------------------------

@@ -70,8 +70,8 @@ class Colour(Encoder):
     """Colours and edges in each cell of a grid: a fixed descriptor, made once and cached like any frozen network.
 
     EfficientNet-lite0 keeps colour weakly; as a second modality of the same pictures this adds it. Measured on the
-    validation part of `fashion`, pictures only, one hidden layer behind: article type 0.808 with lite0 alone, 0.835
-    with both; colour 0.561 and 0.640.
+    validation part of ``fashion``, pictures only: article type 0.827 with lite0 alone and 0.850 with both (20 epochs,
+    mean of three seeds); the colour's name 0.561 and 0.640 (12 epochs, one hidden layer, one seed).
 
     Args:
         grid: cells a side; the picture's sides must be multiples of it.

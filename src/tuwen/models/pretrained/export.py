@@ -227,6 +227,15 @@ def _quantised_text(raw: bytes, words: np.ndarray, bits: Bits) -> bytes:
 
 def traced(module: nn.Module, sample: Tensor, name: str, axes: dict[str, dict[int, str]]) -> bytes:
     """The TorchScript exporter: a second, and no package beside ``onnx``."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # torch's fused attention has no name in ONNX
+    try:
+        return _exported(module, sample, name, axes)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+
+
+def _exported(module: nn.Module, sample: Tensor, name: str, axes: dict[str, dict[int, str]]) -> bytes:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         path = Path(folder) / "float32.onnx"

@@ -191,14 +191,28 @@ def export(model: str, told: object, spec: ArraySpec, folder: Path, load: Callab
 
     Args:
         told: everything that the file depends on beside the model's own files and ``spec``.
+
+    Raises:
+        DataError: ONNX has no words for what the network does.
     """
     axes: dict[str, dict[int, str]] = {"ids": {1: "length"}}
     name, sample = "ids", torch.full((1, 6), 1)
     if spec.kind == "pixels":
         axes = {"pixels": {0: "rows"}, "vector": {0: "rows"}}
         name, sample = "pixels", torch.zeros((1, *spec.shape), dtype=torch.uint8)
+
+    def make() -> bytes:
+        network = load().eval()
+        try:
+            return traced(network, sample, name, axes)
+        except RuntimeError as error:  # what the exporter's own errors are, too
+            todo = "train it on, with frozen: false, or take another model"
+            raise DataError(
+                "the network cannot be written as ONNX", where=str(hub.folder(model)), seen=_line(error), todo=todo
+            ) from None
+
     key = hashlib.sha256(f"{VERSION} {hub.fingerprint(model)} {told} {spec.shape}".encode()).hexdigest()[:16]
-    return written_once(folder / f"hub-{key}.onnx", lambda: traced(load().eval(), sample, name, axes))
+    return written_once(folder / f"hub-{key}.onnx", make)
 
 
 def _transformers(model: str) -> nn.Module:
