@@ -77,7 +77,7 @@ class Sides(Fusion):
         self.embedding = embedding
         self.heads = nn.ModuleDict(
             {
-                side: _head(sum(self.widths[m] for m in names) + len(names), hidden, embedding, dropout)
+                side: Head(sum(self.widths[m] for m in names) + len(names), hidden, embedding, dropout)
                 for side, names in self.sides.items()
             }
         )
@@ -97,10 +97,18 @@ class Sides(Fusion):
         return torch.cat(found, dim=1)
 
 
-def _head(wide: int, hidden: int, embedding: int, dropout: float) -> nn.Module:
-    return nn.Sequential(
-        nn.Linear(wide, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, embedding, bias=False)
-    )
+class Head(nn.Module):
+    """A perceptron with one hidden layer, and a linear map beside it: what is linear is learned in the first epochs."""
+
+    def __init__(self, wide: int, hidden: int, embedding: int, dropout: float) -> None:
+        super().__init__()
+        self.straight = nn.Linear(wide, embedding, bias=False)
+        self.bent = nn.Sequential(
+            nn.Linear(wide, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, embedding, bias=False)
+        )
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return self.straight(vectors) + self.bent(vectors)  # [batch, embedding]
 
 
 class Contrast(Task):
