@@ -26,7 +26,7 @@ from tuwen.preprocess.modality import Modality
 from tuwen.preprocess.sets import of_each
 from tuwen.preprocess.target import ContrastTarget, Target
 from tuwen.progress import Progress, Within
-from tuwen.training.batches import Examples, outputs_of
+from tuwen.training.batches import Augment, Examples, outputs_of
 from tuwen.training.inputs import EncodedInput, Input, SetInput
 from tuwen.training.loop import Settings, Trained, Watch, network_of
 from tuwen.training.loop import train as fit
@@ -97,7 +97,7 @@ def fit_network(
     target: Target = task.fit(gathered.truth[gathered.rows("train")], gathered.options)
     parts = {part: _examples(run, prepared.inputs, target, gathered, part) for part in ("train", "validation")}
     validation = parts["validation"] if len(parts["validation"]) else None
-    augment = {n: m.augment for n, m in modalities.items() if not _is_vector(m)}
+    augment: dict[str, Augment] = {n: m.augment for n, m in modalities.items() if not _is_vector(m)}
 
     settings = Settings(**run.training.model_dump(exclude={"calibrate"}))
     groups = _groups(gathered)

@@ -115,8 +115,7 @@ def _ranked(
 
 
 def _both(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    both: np.ndarray = left.any(axis=1) & right.any(axis=1)
-    return both
+    return np.asarray(left.any(axis=1) & right.any(axis=1))
 
 
 # --- Evaluation ---------------------------------------------------------------------------------------------------

@@ -180,7 +180,8 @@ def origins(run: Run, bundles: Sequence[Bundle]) -> list[dict[str, Any]]:
     ``same_split`` tells whether it was trained on the same data, split alike: only then are the test rows new to it;
     ``gone`` whether it is no longer where the run found it.
     """
-    found, init = [], bundles[0].manifest.get("init")
+    found: list[dict[str, Any]] = []
+    init = bundles[0].manifest.get("init")
     own = [{key: bundle.manifest["data"].get(key) for key in COMPARED} for bundle in bundles]
     while init is not None:
         found.append(
