@@ -10,21 +10,23 @@ import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import PIL.Image
 import simplejpeg
 from PIL import ImageFilter
+from pydantic import Field
 
 from tuwen.errors import ConfigError
 from tuwen.preprocess.augment import Augmentation
 from tuwen.preprocess.modality import Arrays, read_state, write_state
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Progress
-from tuwen.registry import Count, Share
+from tuwen.registry import Share
 
 Fit = Literal["crop", "stretch", "pad"]
+Pictures = Annotated[int, Field(ge=1, le=64)]
 GREY = 127  # what the encoders' normalisation turns into zero
 MAX_PIXELS = 80_000_000  # more is no photo; the media store allows less
 UNREADABLE = (OSError, ValueError, SyntaxError, MemoryError, PIL.Image.DecompressionBombError)
@@ -97,7 +99,7 @@ class Image:
         shift: Share = 0.0,
         brightness: Share = 0.0,
         contrast: Share = 0.0,
-        pictures: Count = 1,
+        pictures: Pictures = 1,
     ) -> None:
         self.height, self.width = (size, size) if isinstance(size, int) else size
         if not (1 <= self.height <= 4096 and 1 <= self.width <= 4096):
