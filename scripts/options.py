@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from tuwen.config import (
+    Comparison,
     Evaluation,
     Media,
     ModalitySpec,
@@ -32,7 +33,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "options.md"
 HEAD = """\
 # Options
 
-Every key of the two YAML files. `make docs` writes this page from the code; a test fails when it is stale.
+Every key of the YAML files. `make docs` writes this page from the code; a test fails when it is stale.
 `tuwen check RUN.yaml` shows a run completed with its defaults, `--set training.epochs=3` changes one for one command.
 
 """
@@ -80,6 +81,7 @@ def page() -> str:
     parts += ["## SHOP.yaml\n\n", _model(Shop)]
     parts += [f"### items, users, reviews, events\n\n{_model(TableSource)}", f"### media\n\n{_model(Media)}"]
     parts += [f"### media.sound\n\n{_model(SoundLimits)}", f"### media.shape\n\n{_model(ShapeLimits)}"]
+    parts += ["## Comparison\n\n", _model(Comparison)]
     return "".join(parts).rstrip() + "\n"
 
 

@@ -271,7 +271,7 @@ def test_the_page_of_results_holds_every_number() -> None:
         "cost": {"train_seconds": 12.5},
         "provenance": {"commit": "abc", "data_hash": "0123456789abcdef", "seed": 7},
     }
-    page = results_page(Path("runs"), {"sample": report})
+    page = results_page(Path("runs"), {"sample": report}, {})
     assert "## sample" in page and "[`runs/sample.yaml`](../runs/sample.yaml)" in page
     assert "| **this model 本模型** | 0.5876 (0.55 – 0.62) |" in page and "| mean | 1.1 |" in page
     assert "| [sample](#sample) | rmse | 0.5876 (0.55 – 0.62) | mean: 1.1 | -0.5124 (-0.6 – -0.4) |" in page

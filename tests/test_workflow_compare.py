@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from tuwen import workflow
+from tuwen.cli.results import results_page
+from tuwen.cli.screen import shown
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, InUse, TuwenError
@@ -68,6 +70,20 @@ def test_what_needs_both_inputs_is_only_found_with_both(compared) -> None:
     html = (out / "compare.html").read_text(encoding="utf-8")
     assert "text + table" in html and "对比实验" in html and "Plotly" in html
     assert not list(out.glob("*.yaml"))  # the test part reports, it does not choose
+
+
+def test_a_comparison_in_a_file_is_the_one_on_the_command_line(shop, compared, tmp_path) -> None:
+    out, result = compared
+    file = tmp_path / "inputs.yaml"
+    file.write_text(f"run: {shop[0]}\nvary: ['{INPUTS}']\nseeds: 2\n", encoding="utf-8")
+    assert workflow.is_comparison(file) and not workflow.is_comparison(shop[0])
+    before = stamps(out)
+    again = workflow.compare_as_written(file, out, shop[1])
+    assert stamps(out) == before and again["cells"] == result["cells"]
+    page = results_page(Path("runs"), {}, {"inputs": result})
+    assert "[`runs/compare/inputs.yaml`](../runs/compare/inputs.yaml)" in page
+    for name, cell in cells(result).items():
+        assert f"| {name} | {shown(cell['metrics']['accuracy']['value'])}" in page
 
 
 def test_the_reference_differs_from_itself_by_nothing_and_an_input_that_is_not_read_costs_nothing(compared) -> None:

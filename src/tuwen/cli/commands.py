@@ -224,8 +224,8 @@ def runs(
     from tuwen.cli.results import repeat, write_results
 
     screen = Screen(as_json=json, quiet=quiet)
-    reports = repeat(folder, out, screen)
-    write_results(results, folder, reports)
+    reports, compared = repeat(folder, out, screen)
+    write_results(results, folder, reports, compared)
     screen.answer({name: report["metrics"] for name, report in reports.items()})
     screen.say(f"results: {results}")
 

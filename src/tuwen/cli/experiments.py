@@ -36,20 +36,25 @@ def compare(
 ) -> None:
     """Train every combination of some settings several times and compare them on the same test rows: DIR/compare.json
     and DIR/compare.html. What is finished is not trained again; a combination that fails does not lose the others.
+
+    Instead of RUN.yaml and --vary it takes a file that says run, vary and seeds, as those in runs/compare.
     """
     from tuwen import workflow
 
     screen = Screen(as_json=json, quiet=quiet)
-    result = workflow.compare(
-        run_yaml,
-        out,
-        dataset,
-        vary=vary or (),
-        seeds=seeds,
-        reference=reference or (),
-        overrides=override or (),
-        progress=screen.progress(),
-    )
+    if workflow.is_comparison(run_yaml):
+        result = workflow.compare_as_written(run_yaml, out, dataset, override or (), screen.progress())
+    else:
+        result = workflow.compare(
+            run_yaml,
+            out,
+            dataset,
+            vary=vary or (),
+            seeds=seeds,
+            reference=reference or (),
+            overrides=override or (),
+            progress=screen.progress(),
+        )
     screen.answer({key: value for key, value in result.items() if key != "run"})
     _show_comparison(screen, result, out)
 

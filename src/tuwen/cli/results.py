@@ -20,11 +20,12 @@ that wrote this page. `make runs` repeats all of it and rewrites this page; `mak
 """
 
 
-def repeat(folder: Path, out: Path, screen: Screen) -> dict[str, dict[str, Any]]:
-    """Run every YAML file of ``folder``; one that fails does not stop the others.
+def repeat(folder: Path, out: Path, screen: Screen) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run every YAML file of ``folder`` and make every comparison of ``folder/compare``; one that fails does not stop
+    the others.
 
     Returns:
-        run name → content of its report.json.
+        run name → content of its report.json, comparison name → content of its compare.json.
 
     Raises:
         ConfigError: the folder holds no run.
@@ -35,31 +36,38 @@ def repeat(folder: Path, out: Path, screen: Screen) -> dict[str, dict[str, Any]]
     files = sorted(folder.glob("*.yaml"))
     if not files:
         raise ConfigError("there is no run file", where=str(folder), allowed="*.yaml")
-    reports, last = {}, None
-    for file in files:
+    reports: dict[str, Any] = {}
+    compared: dict[str, Any] = {}
+    last = None
+    for file in [*files, *sorted((folder / "compare").glob("*.yaml"))]:
         screen.say(f"— {file.stem}")
         try:
-            reports[file.stem] = workflow.run(file, out / file.stem, (), screen.progress())
+            if file.parent == folder:
+                reports[file.stem] = workflow.run(file, out / file.stem, (), screen.progress())
+            else:
+                into = out / "compare" / file.stem
+                compared[file.stem] = workflow.compare_as_written(file, into, progress=screen.progress())
         except TuwenError as error:
             last = error
             screen.say(f"  left out: {error}")
     if not reports and last is not None:
         raise last
-    return reports
+    return reports, compared
 
 
-def write_results(path: Path, folder: Path, reports: Mapping[str, Mapping[str, Any]]) -> None:
+def write_results(path: Path, folder: Path, reports: Mapping[str, Any], compared: Mapping[str, Any]) -> None:
     """Write the page whole, or leave the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as file:
-        file.write(results_page(folder, reports).encode())
+        file.write(results_page(folder, reports, compared).encode())
 
 
-def results_page(folder: Path, reports: Mapping[str, Mapping[str, Any]]) -> str:
-    """The results as Markdown, one part a run."""
+def results_page(folder: Path, reports: Mapping[str, Any], compared: Mapping[str, Any]) -> str:
+    """The results as Markdown, one part a run and one a comparison."""
     confidence = next((r["bootstrap"]["confidence"] for r in reports.values()), 0.95)
-    parts = (_part(folder, name, report) for name, report in reports.items())
-    return "\n".join([HEAD.format(confidence=confidence), _overview(reports), *parts])
+    parts = [_part(folder, name, report) for name, report in reports.items()]
+    tables = [_comparison(folder, name, result) for name, result in compared.items()]
+    return "\n".join([HEAD.format(confidence=confidence), _overview(reports), *parts, *tables])
 
 
 def _overview(reports: Mapping[str, Mapping[str, Any]]) -> str:
@@ -104,6 +112,33 @@ def _part(folder: Path, name: str, report: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _comparison(folder: Path, name: str, result: Mapping[str, Any]) -> str:
+    """One line a combination: score, what is left of it without an input, distance to the reference, cost."""
+    primary, kinds = result["primary"], result["kinds"]
+    without = [(kind, how) for kind in kinds for how in ("half", "all")]
+    place = f"{folder.name}/compare/{name}.yaml"
+    heads = [primary, *(f"{how} without {kind}" for kind, how in without), f"against {result['reference']}", "train s"]
+    lines = [
+        f"## {name}",
+        "",
+        f"[`{place}`](../{place}) · {result['rows']:,} test rows · seeds {', '.join(map(str, result['seeds']))} · "
+        f"folds {result['folds']}",
+        "",
+        "| | " + " | ".join(heads) + " |",
+        "|---" * (len(heads) + 1) + "|",
+    ]
+    for cell in result["cells"]:
+        found = cell["difference"] and cell["difference"].get(primary)
+        against = _cell({**found, "value": found["difference"]}) if found else "–"
+        scores = [_cell(cell["metrics"][primary])]
+        scores += [shown(cell["missing"][kind][how]["metrics"][primary]["value"]) for kind, how in without]
+        lines.append("| " + " | ".join([cell["name"], *scores, against, shown(cell["cost"]["train_seconds"])]) + " |")
+    lines += [f"| {one['cell']} | failed: {one['what']} |" for one in result["failures"]]
+    provenance = result["provenance"]
+    told = f"Commit {provenance.get('commit')}, data {str(provenance.get('data_hash'))[:12]}."
+    return "\n".join([*lines, "", told, ""])
 
 
 def _cell(found: Mapping[str, Any] | None) -> str:

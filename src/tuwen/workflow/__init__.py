@@ -16,9 +16,11 @@ _PLACES = {
     "evaluate": "tuwen.workflow.evaluation",
     "run": "tuwen.workflow.whole",
     "compare": "tuwen.workflow.comparing",
+    "compare_as_written": "tuwen.workflow.comparing",
+    "is_comparison": "tuwen.workflow.comparing",
     "tune": "tuwen.workflow.tuning",
 }
-__all__ = ["check", "collect", "compare", "evaluate", "is_trained", "load", "predict", "run", "train", "tune"]
+__all__ = list(_PLACES)
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuwen import __version__
-from tuwen.config import Evaluation, Run, Shop, written
+from tuwen.config import Comparison, Evaluation, Run, Shop, load_yaml, written
 from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, TuwenError
@@ -23,7 +23,7 @@ from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.report import plain
 from tuwen.files import held, room_on_disk, whole, write_json
 from tuwen.progress import Progress, Silent, Within
-from tuwen.workflow.contents import modalities_by_kind
+from tuwen.workflow.contents import modalities_by_kind, refuse_contrast
 from tuwen.workflow.evaluation import commit
 from tuwen.workflow.judging import pooled
 from tuwen.workflow.memory import out_of_memory
@@ -75,6 +75,32 @@ class Plan:
         return [(cell.name, cell.run) for cell in self.cells if cell.run is not None and cell.name not in failed]
 
 
+def is_comparison(path: str | Path) -> bool:
+    """Whether the file is a comparison, not a run."""
+    return Path(path).is_file() and "vary" in load_yaml(path)[0]
+
+
+def compare_as_written(
+    comparison_yaml: str | Path,
+    out: str | Path,
+    dataset: str | Path | Dataset | None = None,
+    overrides: Iterable[str] = (),
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """:func:`compare` with what stands in a comparison's file."""
+    asked = Comparison.read(comparison_yaml)
+    return compare(
+        asked.run,
+        out,
+        dataset,
+        vary=asked.vary,
+        seeds=asked.seeds,
+        reference=asked.reference,
+        overrides=[*asked.set, *overrides],
+        progress=progress,
+    )
+
+
 def compare(
     run_yaml: str | Path,
     out: str | Path,
@@ -109,6 +135,7 @@ def compare(
         InUse: another process compares in the same folder.
     """
     plan = plan_of(run_yaml, vary, seeds, reference, overrides)
+    refuse_contrast(plan.run)
     out = Path(out)
     with room_on_disk(out), held(out):
         opened = dataset_of(plan.run, run_yaml, dataset, out, progress)

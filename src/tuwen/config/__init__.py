@@ -1,0 +1,31 @@
+"""The strict YAML files: a Shop (where the data is), a Run (everything needed to repeat a training) and a Comparison.
+
+Below ``workflow`` nobody sees these classes: floors take plain arguments. Component options (``use: NAME`` and what
+stands beside it) are checked by :mod:`tuwen.registry` against the component's own signature; here only their place in
+the file is kept, so that every error names file and line.
+"""
+
+from tuwen.config.comparison import Comparison
+from tuwen.config.run import Evaluation, ModalitySpec, Rows, Run, Training
+from tuwen.config.shop import Media, ShapeLimits, Shop, SoundLimits, TableSource
+from tuwen.config.strict import Component
+from tuwen.config.yaml import Lines, load_yaml, put, written
+
+__all__ = [
+    "Comparison",
+    "Component",
+    "Evaluation",
+    "Lines",
+    "Media",
+    "ModalitySpec",
+    "Rows",
+    "Run",
+    "ShapeLimits",
+    "Shop",
+    "SoundLimits",
+    "TableSource",
+    "Training",
+    "load_yaml",
+    "put",
+    "written",
+]

@@ -1,0 +1,104 @@
+"""YAML as it is written: plain data, the line of every key, and changes from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tuwen.errors import ConfigError
+
+Lines = dict[tuple[str | int, ...], int]
+
+
+def written(path: str | Path, overrides: Iterable[str] = ()) -> tuple[dict[str, Any], Lines]:
+    """What stands in the file, changed by ``overrides``, and the line of every key."""
+    data, lines = load_yaml(path)
+    for text in overrides:
+        _override(data, text)
+    return data, lines
+
+
+def load_yaml(path: str | Path) -> tuple[dict[str, Any], Lines]:
+    """Plain data and the line of every key.
+
+    Raises:
+        ConfigError: unreadable, not YAML, a repeated key, or not a mapping.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError("cannot read the file", where=str(path), seen=error.strerror) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError("the file is not UTF-8", where=str(path), seen=str(error), todo="save it as UTF-8") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError("the file holds no settings", where=f"{path}:1", allowed="key: value lines")
+        lines: Lines = {}
+        _walk(node, (), lines, str(path))
+        return yaml.safe_load(text), lines
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigError(
+            "not valid YAML", where=place, seen=getattr(error, "problem", str(error)), todo=_YAML
+        ) from None
+
+
+_YAML = "check the indentation, and put quotes around text that holds ': ', '#' or brackets"
+
+
+def _walk(node: yaml.Node, loc: tuple[str | int, ...], lines: Lines, path: str) -> None:
+    lines.setdefault(loc, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*loc, str(key.value))
+            line = key.start_mark.line + 1
+            if here in lines:
+                raise ConfigError(
+                    f"the key '{key.value}' stands twice", where=f"{path}:{line}", todo="keep one of them"
+                )
+            lines[here] = line
+            _walk(value, here, lines, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            _walk(value, (*loc, i), lines, path)
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError("an override must be KEY=VALUE", where=f"--set {text}", allowed="--set training.epochs=3")
+    try:
+        plain = yaml.safe_load(value)
+        if key.strip() == "init" and isinstance(plain, str):  # a path of the command line starts where the person is
+            plain = str(Path(plain).absolute())
+        put(data, key.strip(), plain, f"--set {text}")
+    except yaml.YAMLError:
+        raise ConfigError("the value is not valid YAML", where=f"--set {text}", seen=value) from None
+
+
+def put(data: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Set ``dotted.key`` in settings as they are written; a bare component name on the way becomes ``{use: NAME}``.
+
+    Raises:
+        ConfigError: a key on the way holds no keys; ``where`` is told as the place.
+    """
+    *parents, last = key.split(".")
+    for i, parent in enumerate(parents):
+        inner = data.setdefault(parent, {})
+        if isinstance(inner, str):  # a bare component name
+            inner = data[parent] = {"use": inner}
+        if not isinstance(inner, dict):
+            raise ConfigError(f"'{'.'.join(parents[: i + 1])}' has no keys below it", where=where)
+        data = inner
+    data[last] = value
+
+
+def place_of(path: str, lines: Lines, loc: tuple[str | int, ...]) -> str:
+    while loc and loc not in lines:
+        loc = loc[:-1]
+    return f"{path}:{lines[loc]}" if loc in lines else path
