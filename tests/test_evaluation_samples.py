@@ -105,7 +105,7 @@ def test_a_collapse_and_a_useless_filling_are_said_in_both_languages():
     (collapsed,) = samples.warnings(account(GOOD | {"variance": 0.01}))
     assert "collapsed on picture" in collapsed[0] and "图片" in collapsed[1]
     (useless,) = samples.warnings(account(GOOD | {"error": 1.02}))
-    assert "no better" in useless[0] and "平均值" in useless[1]
+    assert "hardly better" in useless[0] and "平均值" in useless[1]
     lamps = {"class": "Lamps", "rows": 30, "coverage": 0.1, "variance": 0.9}
     (of_class,) = samples.warnings(account(lamps, use="augment", made={"Lamps": 3}))
     assert "“Lamps”" in of_class[0]

@@ -20,6 +20,7 @@ NEIGHBOURS = 5
 FEW = 20  # rows that a judgement needs
 MOST = 1000  # rows that it takes
 LEAST_COVERAGE, LEAST_VARIANCE = 0.5, 0.25  # below: collapse
+LEAST_GAIN = 0.98  # above: the filling is as good as the mean vector, whose error is 1
 PENALTIES = 10.0 ** np.arange(-3, 6)  # of the ridge regression, times the mean of the kernel's diagonal
 
 NONE_RARE: Text = (
@@ -133,11 +134,11 @@ def warnings(account: Mapping[str, Any]) -> list[Text]:
                     f"生成器在{chinese}上发生坍缩：生成的向量只覆盖 {share} 的真实行，方差为真实的 {varied}。",
                 )
             )
-        if entry.get("error") is not None and entry["error"] >= 1:
+        if entry.get("error") is not None and entry["error"] > LEAST_GAIN:
             found.append(
                 (
-                    f"Filling {english} from the other inputs is no better than always taking its mean.",
-                    f"由其他输入补全{chinese}，并不比总取其平均值更好。",
+                    f"Filling {english} from the other inputs is hardly better than always taking its mean.",
+                    f"由其他输入补全{chinese}，几乎不比总取其平均值更好。",
                 )
             )
     return found

@@ -27,7 +27,7 @@ COLUMNS: dict[str, tuple[Text, Text]] = {  # name, and what is good
     "rows": (("Rows", "行数"), ("", "")),
     "two_sample_accuracy": (("Told apart", "可分辨率"), ("50 % is best", "50% 最好")),
     "coverage": (("Coverage", "覆盖率"), ("higher is better", "越高越好")),
-    "variance": (("Variance of the true", "与真实方差之比"), ("100 % is best", "100% 最好")),
+    "variance": (("Variance", "方差"), ("100 % of the true is best", "为真实的 100% 最好")),
     "error": (("Error of the filling", "补全误差"), ("the mean has 1", "平均值为 1")),
     "linear": (("Error of a linear guess", "线性猜测的误差"), ("the mean has 1", "平均值为 1")),
 }

@@ -89,7 +89,7 @@ class Impute(Generator):
 
     The fusion and the task are trained anew on vectors of which some were dropped and filled again, so that they learn
     what a filled one is worth. The filling is the mean over a few noises that never change: the same row is always
-    answered alike.
+    answered alike. It is moved towards the mean vector as far as rows that were held back ask for it.
 
     Args:
         noise: random numbers that go in.
@@ -110,6 +110,7 @@ class Impute(Generator):
 
     fills = True
     fixed: Tensor
+    trust: Tensor
 
     def __init__(
         self,
@@ -141,6 +142,7 @@ class Impute(Generator):
         # drawn apart from torch's global generator, so that the network's start does not depend on the number of draws
         drawn = torch.randn(draws, noise, generator=torch.Generator().manual_seed(0))
         self.register_buffer("fixed", drawn)
+        self.register_buffer("trust", torch.ones(len(self.widths)))  # 0: the mean vector, 1: what was made
 
     def complete(self, vectors: Vectors, present: Present) -> tuple[Vectors, Present]:
         """Absent vectors filled; a row in which nothing is there stays as it is. In training some are dropped first."""
@@ -159,7 +161,9 @@ class Impute(Generator):
 
     @torch.no_grad()
     def filling(self, vectors: Vectors, present: Present) -> Vectors:
-        """What every modality is taken to be, from those present: the mean over the fixed noises."""
+        """What every modality is taken to be, from those present: the mean over the fixed noises, moved towards the
+        mean vector as far as it is not to be trusted.
+        """
         seen = self.standardised(vectors, present)
         bits = torch.stack([present[m] for m in self.widths], dim=1).float()
         rows, draws = len(bits), len(self.fixed)
@@ -168,7 +172,8 @@ class Impute(Generator):
             bits.repeat_interleave(draws, dim=0),
             self.fixed.repeat(rows, 1),
         )
-        return self.restored({m: v.view(rows, draws, -1).mean(dim=1) for m, v in made.items()})
+        means = {m: v.view(rows, draws, -1).mean(dim=1) for m, v in made.items()}
+        return self.restored({m: mean * trust for (m, mean), trust in zip(means.items(), self.trust, strict=True)})
 
     def dropped(self, present: Present) -> Present:
         """Presence with some groups of modalities taken away at random, but never all of a row."""

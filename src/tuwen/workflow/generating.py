@@ -149,6 +149,8 @@ def with_generator(
         progress=progress,
     )
     with progress.task("generator: judged", None):
+        if isinstance(generator, Impute):
+            trust(generator, vectors, held, _seed(run, 4))
         account["quality"] = judged(generator, vectors, seen, held, _names(target), _seed(run, 4))
     if wanted:
         account["made"] = {_names(target)[c]: n for c, n in wanted.items()}
@@ -256,17 +258,40 @@ def _made(
     return about | samples.judged(*sides)
 
 
+def trust(generator: Impute, vectors: Examples, held: np.ndarray, seed: int) -> None:
+    """Set how far each group's filling is trusted: what makes its squared error smallest on a half of the held rows."""
+    for group in generator.groups:
+        asked, _ = _halves(generator, vectors, held, group, seed)
+        if len(asked) < samples.FEW:
+            continue
+        _, true = made_vectors(generator, vectors, asked, seed, hidden=group)
+        truth, guess = _beside(true, group), _beside(_filling(generator, vectors, asked, group), group)
+        best = float((truth * guess).sum() / max(float((guess**2).sum()), 1e-12))
+        for i, m in enumerate(generator.widths):
+            if m in group:
+                generator.trust[i] = min(max(best, 0.0), 1.0)
+
+
+def _halves(
+    generator: Generator, vectors: Examples, held: np.ndarray, group: list[str], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The held rows that can judge a group: one half to compare and to adjust with, one to be made and asked."""
+    rows = np.random.default_rng(seed).permutation(_where_both(generator, vectors, held, group))[: 2 * samples.MOST]
+    half = len(rows) // 2
+    return rows[:half], rows[half : 2 * half]
+
+
 def _filled(
     generator: Generator, vectors: Examples, seen: np.ndarray, held: np.ndarray, group: list[str], seed: int
 ) -> dict[str, Any] | None:
-    """How good the filling of a group is: one half's truth beside what is made for the other half, and the error."""
-    taught, asked = (_where_both(generator, vectors, rows, group)[: samples.MOST] for rows in (seen, held))
-    half = len(asked) // 2
-    if half < samples.FEW:
+    """How good the filling of a group is: one half's truth beside what is made for the other half, and its error."""
+    compared, asked = _halves(generator, vectors, held, group, seed)
+    if len(asked) < samples.FEW:
         return None
-    asked = np.random.default_rng(seed).permutation(asked)
+    taught = _where_both(generator, vectors, seen, group)[: samples.MOST]
     made, true = made_vectors(generator, vectors, asked, seed, hidden=group)
-    real, drawn = _beside(true, group)[:half], _beside(made, group)[half : 2 * half]
+    real = _beside(made_vectors(generator, vectors, compared, seed, hidden=group)[1], group)
+    drawn = _beside(made, group)
     truth, guess = _beside(true, group), _beside(_filling(generator, vectors, asked, group), group)
     others = [m for m in generator.widths if m not in group]
     _, known = made_vectors(generator, vectors, taught, seed, hidden=group)
