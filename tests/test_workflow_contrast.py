@@ -143,6 +143,11 @@ def test_two_views_of_a_picture_train_but_leave_nothing_to_retrieve(shop, tmp_pa
     assert all("validation_loss" not in epoch for epoch in history) and history[-1]["train_loss"] > 0
     with pytest.raises(BundleError, match="nothing to retrieve"):
         workflow.evaluate(bundle, shop / "dataset", tmp_path / "out")
+    shopped = alone.replace("name: pairs", f"name: pairs\nshop: {shop / 'SHOP.yaml'}")
+    (tmp_path / "shopped.yaml").write_text(shopped)
+    with pytest.raises(ConfigError, match="nothing to evaluate"):
+        workflow.run(tmp_path / "shopped.yaml", tmp_path / "whole")
+    assert not (tmp_path / "whole").exists()
     with pytest.raises(ConfigError, match="both views of every picture would be the same"):
         workflow.train(tmp_path / "run.yaml", shop / "dataset", tmp_path / "other", ["modalities.photo.flip=false"])
 
@@ -160,6 +165,11 @@ def test_settings_that_a_contrast_run_cannot_have_are_refused_by_check(shop, cha
     assert workflow.check(shop / "pairs.yaml")["task"]["pairs"] == ["picture-text"]
     with pytest.raises(ConfigError, match=what):
         workflow.check(shop / "pairs.yaml", [change])
+
+
+def test_a_comparison_of_answers_refuses_a_run_without_any(shop, tmp_path):
+    with pytest.raises(ConfigError, match="a contrast run gives embeddings"):
+        workflow.compare(shop / "pairs.yaml", tmp_path, shop / "dataset", vary=["task.width=8,16"])
 
 
 def test_rows_without_both_sides_are_an_error_only_when_all_are(shop):

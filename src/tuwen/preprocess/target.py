@@ -146,6 +146,11 @@ class ContrastTarget:
     def outputs(self) -> int:
         return len(self.sides) * self.width
 
+    @property
+    def directions(self) -> list[tuple[str, str]]:
+        """What can be asked with what: both ways of every pair of two different sides."""
+        return [way for a, b in self.pairs if a != b for way in ((a, b), (b, a))]
+
     @classmethod
     def fit(cls, sides: dict[str, tuple[str, ...]], pairs: Sequence[str], width: int) -> Self:
         """Args: pairs: as ``picture-text``.

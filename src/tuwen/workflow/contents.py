@@ -31,6 +31,26 @@ def is_contrast(run: Run) -> bool:
     return run.task.use == "contrast"
 
 
+def contrast_target(run: Run) -> ContrastTarget:
+    """The sides and pairs of a contrast run."""
+    options = contrast_options(run)
+    return ContrastTarget.fit(options["sides"], options["pairs"], options["width"])
+
+
+def refuse_contrast(run: Run) -> None:
+    """For what judges answers, or needs them.
+
+    Raises:
+        ConfigError: the run gives embeddings.
+    """
+    if is_contrast(run):
+        raise ConfigError(
+            "this compares answers, and a contrast run gives embeddings",
+            where=run.where("task"),
+            todo="vary a run that starts from it: init=BUNDLE; or tuwen tune, which reads its validation score",
+        )
+
+
 def contrast_options(run: Run) -> dict[str, Any]:
     """The complete options of the task contrast, with ``target`` (the column of contents) and ``sides``.
 

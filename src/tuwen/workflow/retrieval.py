@@ -41,7 +41,7 @@ def score_of(target: ContrastTarget) -> Score:
         contents = dict(zip(target.sides, targets[:SCORED_ROWS].T, strict=True))
         found = [
             measure({pair: r})[f"{'_to_'.join(pair)}_recall@10"]
-            for pair, r in _ranked(directions(target), embeddings, contents).items()
+            for pair, r in _ranked(target.directions, embeddings, contents).items()
         ]
         return {"score": float(np.mean(found)), "recall@10": float(np.mean(found))} if found else {}
 
@@ -96,12 +96,6 @@ def _refuse_equal_views(model: ContrastModel, training: Examples, augment: Mappi
             )
 
 
-def directions(target: ContrastTarget) -> list[Pair]:
-    """What can be asked with what: both ways of every pair of two different kinds."""
-    different = [(a, b) for a, b in target.pairs if a != b]
-    return [direction for a, b in different for direction in ((a, b), (b, a))]
-
-
 def _ranked(
     pairs: list[Pair], embeddings: Mapping[str, np.ndarray], contents: Mapping[str, np.ndarray]
 ) -> dict[Pair, Ranks]:
@@ -138,7 +132,7 @@ def seek(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Soug
     """
     target = bundle.target
     assert isinstance(target, ContrastTarget)
-    pairs = directions(target)
+    pairs = target.directions
     if not pairs:
         raise BundleError(
             "there is nothing to retrieve: the bundle pairs a kind of modality with itself only",
@@ -178,7 +172,7 @@ def _searched(
     notes: dict[str, str],
     run: Run,
 ) -> Searched:
-    pairs = directions(target)
+    pairs = target.directions
     by_side = dict(zip(target.sides, contents.T, strict=True))
     model = _ranked(pairs, embeddings, by_side)
     drawn = np.random.default_rng([run.seed, len(names)]).permutation(len(names))[:EXAMPLES].tolist()
@@ -219,7 +213,7 @@ def _baselines(
         return {}, {}
     found: dict[str, dict[Pair, Ranks]] = {"ridge": {}, "cca": {}}
     notes: dict[str, str] = {}
-    for a, b in dict.fromkeys((min(pair), max(pair)) for pair in directions(target)):
+    for a, b in dict.fromkeys((min(pair), max(pair)) for pair in target.directions):
         left, right = (_features(inputs, target.sides[side], gathered) for side in (a, b))
         if left is None or right is None:
             notes["linear maps"] = f"left out: no encoder of {a if left is None else b} works without training"
@@ -232,7 +226,7 @@ def _baselines(
                     chosen = _best(candidates, left, right, pair == (a, b), ids[pair[1]], gathered)
                     found[name][pair] = _mapped(chosen, left, right, pair == (a, b), ids[pair[1]], rows)
                     notes[f"{name} {pair[0]} to {pair[1]}"] = chosen.note
-    chance = {pair: Ranks.chance(len(rows)) for pair in directions(target)}
+    chance = {pair: Ranks.chance(len(rows)) for pair in target.directions}
     whole = {name: ranks for name, ranks in found.items() if len(ranks) == len(chance)}
     return {**whole, "chance": chance}, notes
 

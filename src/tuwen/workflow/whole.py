@@ -12,6 +12,7 @@ from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError, ConfigError
 from tuwen.progress import Progress, Silent, Within
+from tuwen.workflow.contents import contrast_target, is_contrast
 from tuwen.workflow.evaluation import evaluate_folds
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.training import train_once
@@ -45,6 +46,12 @@ def run(
             where=str(path),
             allowed="shop: PATH/TO/SHOP.yaml",
             todo="tuwen train",
+        )
+    if is_contrast(spec) and not contrast_target(spec).directions:
+        raise ConfigError(
+            "there would be nothing to evaluate: a kind of modality is paired with itself only",
+            where=spec.where("task", "pairs"),
+            todo="tuwen train, and a run that starts from its bundle: init",
         )
     folds = split_of(spec).folds
     places = [out / "bundle"] if folds == 1 else [out / "folds" / f"bundle-{fold}" for fold in range(folds)]
