@@ -107,8 +107,8 @@ def _cells(result: Plain) -> dict[str, Any]:
 
 def _value(found: Plain, metric: str) -> dict[str, Any]:
     percent = METRICS[metric].percent
-    ends = [found["low"], found["high"]]
-    inside, spread = verdict.span(*ends, percent), found["spread"]
+    low, high = ends = [found["low"], found["high"]]
+    inside, spread = verdict.span(low, high, percent), found["spread"]
     after = "" if spread is None else f" ±{verdict.number(spread, percent, ends)}"
     return {"value": verdict.measured(found["value"], percent, ends), "span": (inside[0] + after, inside[1] + after)}
 

@@ -200,5 +200,5 @@ def _each(result: Plain, known: list[Plain], key: str) -> Figure:
         x = axis(tickvals=list(at.values()), ticktext=names, range=[-0.5, len(at) - 0.5])
     else:
         dots["x"] = [float(trial["values"][key]) for trial in known]
-        x = axis(nticks=6, tickangle=0, **({"type": "log"} if space["log"] else {}))
+        x = axis(nticks=6, tickangle=0, type="log" if space["log"] else "linear")
     return figure_of([dots], 300, x, _values(result))

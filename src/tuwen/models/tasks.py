@@ -40,6 +40,12 @@ class Task(nn.Module):
     def forward(self, fused: Tensor) -> Tensor:  # [batch, width] -> [batch, outputs]
         return self.dense(fused) / self.temperature
 
+    def begin_at(self, answer: float) -> None:
+        """Start from the answer that is right on average, so that the first steps are not spent finding it."""
+        assert isinstance(self.dense, nn.Linear)
+        with torch.no_grad():
+            self.dense.bias.fill_(answer)
+
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         raise NotImplementedError
 
@@ -67,10 +73,10 @@ def minimise(loss: Callable[[], Tensor], parameters: list[Tensor]) -> None:
     def closure() -> Tensor:
         optimiser.zero_grad()
         value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    optimiser.step(closure)
 
 
 class Rate(Task):
@@ -83,8 +89,7 @@ class Rate(Task):
     ) -> None:
         super().__init__(width, fitted)
         self.error = nn.HuberLoss() if loss == "huber" else nn.MSELoss()
-        with torch.no_grad():  # begin at the mean, so that the first steps are not spent finding it
-            self.dense.bias.fill_(fitted.mean)
+        self.begin_at(fitted.mean)
 
     @staticmethod
     def fit(values: pl.Series, options: dict[str, Any]) -> RateTarget:
@@ -109,8 +114,7 @@ class Binary(Task):
     ) -> None:
         super().__init__(width, fitted)
         self.balanced, self.mean = class_weights == "balanced", fitted.mean
-        with torch.no_grad():
-            self.dense.bias.fill_(0.0 if self.balanced else math.log(fitted.mean / (1 - fitted.mean)))
+        self.begin_at(0.0 if self.balanced else math.log(fitted.mean / (1 - fitted.mean)))
 
     @staticmethod
     def fit(values: pl.Series, options: dict[str, Any]) -> BinaryTarget:

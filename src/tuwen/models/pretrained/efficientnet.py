@@ -27,7 +27,7 @@ class EfficientNetLite0(nn.Module):
     @property
     def blocks(self) -> list[nn.Module]:
         """From the pixels upwards; the head belongs to the last."""
-        *lower, last = self.network._blocks  # type: ignore[misc, union-attr]
+        *lower, last = self.network._blocks  # type: ignore[misc]
         return [*lower, nn.ModuleList([last, self.network._conv_head, self.network._bn1])]  # type: ignore[list-item]
 
     def forward(self, pixels: Tensor) -> Tensor:  # uint8 [batch, height, width, 3]
