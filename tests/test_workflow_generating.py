@@ -81,6 +81,7 @@ def test_bundle_and_report_tell_of_the_generator(shop, filled):
         "linear",
     }
     assert told["generator"]["warnings"] and report["warnings"] == report["generator"]["warnings"]
+    assert "| Generator 生成器 | impute |" in (bundle / "card.md").read_text(encoding="utf-8")
     page = (shop / "report" / "report.html").read_text(encoding="utf-8")
     assert 'id="generator"' in page and "生成器" in page
     assert told["generator"]["warnings"][0]["en"] in page and told["generator"]["warnings"][0]["zh"] in page

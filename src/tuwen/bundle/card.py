@@ -87,6 +87,7 @@ def _training(manifest: Mapping[str, Any]) -> str:
     facts = {
         "Fusion 融合": architecture["fusion"]["use"] if manifest["task"] != "contrast" else None,
         "Starts from 起点": _start(manifest.get("init")),
+        "Generator 生成器": architecture.get("generator", {}).get("use"),
         "Data 数据": data.get("hash"),
         "Rows 行数": counted,
         "Split 划分": data.get("split"),

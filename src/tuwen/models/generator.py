@@ -256,7 +256,7 @@ class Trunk(nn.Module):
         self.see = nn.ModuleDict({m: nn.Linear(w, hidden, bias=False) for m, w in widths.items()})
         self.bits = nn.Linear(len(widths) * (1 + made), hidden)
         self.classes = nn.Embedding(classes, hidden) if classes else None
-        self.layers = nn.ModuleList(nn.ModuleList([nn.Linear(hidden, hidden) for _ in range(2)]) for _ in range(2))
+        self.layers = nn.Sequential(Residual(hidden), Residual(hidden))
 
     def forward(self, vectors: Vectors, bits: Tensor, classes: Tensor | None, more: Tensor | float = 0.0) -> Tensor:
         state = self.bits(bits) + more
@@ -264,9 +264,18 @@ class Trunk(nn.Module):
             state = state + look(vectors[m])
         if self.classes is not None:
             state = state + self.classes(classes)
-        for up, down in self.layers:
-            state = state + down(functional.leaky_relu(up(functional.leaky_relu(state, 0.2)), 0.2))
-        return state  # [batch, hidden]
+        return self.layers(state)  # [batch, hidden]
+
+
+class Residual(nn.Module):
+    """A two-layer perceptron with a shortcut around it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:  # [batch, width]
+        return x + self.down(functional.leaky_relu(self.up(functional.leaky_relu(x, 0.2)), 0.2))
 
 
 class Given(Encoder):
