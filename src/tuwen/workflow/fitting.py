@@ -164,7 +164,9 @@ def _calibrate(run: Run, model: Model, validation: Examples | None, trained: Tra
     where = run.where("training", "calibrate")
     if not model.task.probabilistic:
         raise ConfigError(
-            "a rating has no probabilities to calibrate", where=where, todo="leave training.calibrate out"
+            f"the task '{run.task.use}' has no probabilities to calibrate",
+            where=where,
+            todo="leave training.calibrate out",
         )
     unseen = _needed(validation, where, "calibrate")
     outputs = outputs_of(network_of(model.eval(), torch.device("cpu")), unseen.inputs)
