@@ -24,7 +24,8 @@ from tuwen.training.inputs import EncodedInput
 from tuwen.training.loop import network_of
 from tuwen.workflow.fitting import fit_network, prepare
 from tuwen.workflow.gathering import gather
-from tuwen.workflow.generating import held_back, judged, rare_classes, trust
+from tuwen.workflow.generating import rare_classes
+from tuwen.workflow.sampling import distinct_rows, held_back, judged, trust
 from tuwen.workflow.training import fingerprint, write_bundle
 
 QUICK = ["training.epochs=2", "modalities.picture.size=32", "evaluation.samples=100"]
@@ -118,6 +119,17 @@ def test_a_filling_is_trusted_as_far_as_rows_that_were_held_back_bear_it_out():
     assert after["b"]["error"] <= before["b"]["error"] + 0.02 and after["b"]["error"] < 0.5
     assert samples.warnings({"use": "impute", "made": {}, "quality": [after["b"]]}) == []
     assert "hardly better" in samples.warnings({"use": "impute", "made": {}, "quality": [after["c"]]})[0][0]
+
+
+def test_a_picture_that_many_rows_share_counts_once():
+    index = {"a": np.array([0, 0, 1, 1, 2]), "b": np.arange(5)}
+    inputs = {
+        m: EncodedInput({"vector": np.zeros((5, 1), np.float32)}, np.ones(5, bool), at) for m, at in index.items()
+    }
+    world = Examples(inputs, np.zeros(5))
+    assert distinct_rows(world, np.arange(5), ["a"]).tolist() == [True, False, True, False, True]
+    assert distinct_rows(world, np.arange(5), ["a", "b"]).all()
+    assert distinct_rows(world, np.arange(0), ["a"]).shape == (0,)
 
 
 def test_the_one_modality_baselines_have_nothing_to_fill_from(filled):
