@@ -217,7 +217,7 @@ def test_a_second_training_of_the_same_says_that_it_is_done(shop: Path, tmp_path
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     shop = tmp_path / "big shop"
-    process = subprocess.Popen([*TUWEN, "sample", str(shop), "--items", "1500"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*TUWEN, "sample", str(shop), "--items", "50000"], stderr=subprocess.PIPE, text=True)
     while not list(shop.glob("photos/*.jpg")):  # it is at work
         assert process.poll() is None
         time.sleep(0.02)
