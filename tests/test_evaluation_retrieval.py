@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.cross_decomposition import CCA
+from sklearn.linear_model import Ridge
 
 from shops import jpeg
 from tuwen.errors import DataError
-from tuwen.evaluation.linear import cca_maps, ridge_maps
+from tuwen.evaluation.linear import linear_maps
 from tuwen.evaluation.render import render
 from tuwen.evaluation.report import summary
 from tuwen.evaluation.retrieval import (
@@ -105,16 +107,38 @@ def test_rows_that_do_not_pair_up_are_refused():
         resample({"a": {PAIR: Ranks.chance(3)}, "b": {PAIR: Ranks.chance(4)}})
 
 
-@pytest.mark.parametrize("maps", [ridge_maps, cca_maps])
-def test_linear_maps_find_two_linear_views_of_one_latent_and_nothing_in_noise(maps):
+@pytest.mark.parametrize("name", ["ridge", "cca"])
+def test_linear_maps_find_two_linear_views_of_one_latent_and_nothing_in_noise(name):
     rng = np.random.default_rng(0)
     latent, a, b = rng.normal(size=(900, 6)), rng.normal(size=(6, 20)), rng.normal(size=(6, 15))
     left, right = (latent @ m + 0.01 * rng.normal(size=(900, m.shape[1])) for m in (a, b))
-    best = max(float(rank(*m.embed(left[600:], right[600:])).recall(1).mean()) for m in maps(left[:600], right[:600]))
+    best = max(
+        float(rank(*m.embed(left[600:], right[600:])).recall(1).mean())
+        for m in linear_maps(left[:600], right[:600])[name]
+    )
     assert best > 0.95
     left, right = rng.normal(size=(900, 20)), rng.normal(size=(900, 15))
-    best = max(float(rank(*m.embed(left[600:], right[600:])).recall(10).mean()) for m in maps(left[:600], right[:600]))
+    best = max(
+        float(rank(*m.embed(left[600:], right[600:])).recall(10).mean())
+        for m in linear_maps(left[:600], right[:600])[name]
+    )
     assert best < 0.1  # chance: 0.033
+
+
+def test_the_maps_are_those_of_scikit_learn():
+    rng = np.random.default_rng(1)
+    left, right = rng.normal(size=(200, 7)) * 3 + 1, rng.normal(size=(200, 5))
+    right[:, 0] += left[:, 0]
+    maps = linear_maps(left, right)
+    penalty = 1.0 * left.var(axis=0).mean() * 200  # of the sum of squares
+    (found,) = [m for m in maps["ridge"] if m.note == "left to right, penalty 1"]
+    expected = Ridge(alpha=penalty).fit(left, right)
+    np.testing.assert_allclose(found.left, expected.coef_.T, atol=1e-9)
+    loose = next(m for m in maps["cca"] if m.note.endswith("penalty 0.001"))
+    ours = (left - loose.centres[0]) @ loose.left, (right - loose.centres[1]) @ loose.right
+    theirs = CCA(n_components=1).fit(left, right).transform(left, right)
+    assert abs(np.corrcoef(ours[0][:, 0], theirs[0][:, 0])[0, 1]) > 0.999
+    assert abs(np.corrcoef(ours[1][:, 0], theirs[1][:, 0])[0, 1]) > 0.999
 
 
 def searched(rows=120, seed=3):

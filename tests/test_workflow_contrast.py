@@ -100,6 +100,8 @@ def test_the_report_stands_beside_chance_and_is_told_on_the_page_and_card(shop, 
     assert report["cost"]["latency_p50_ms"] > 0 and report["warnings"] == []
     html = (shop / "report" / "report.html").read_text()
     assert "data:image/jpeg;base64," in html and "图片 → 文字" in html
+    history = json.loads((shop / "pairs" / "history.json").read_text())
+    assert all(epoch["score"] == epoch["validation_recall@10"] for epoch in history)
     card = (shop / "pairs" / "card.md").read_text()
     assert "picture_to_text_recall@10" in card and "Fusion" not in card
 

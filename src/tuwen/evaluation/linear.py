@@ -8,8 +8,8 @@ import numpy as np
 
 from tuwen.evaluation.predictions import Array
 
-PENALTIES = (1e-3, 1e-2, 1e-1)  # of the mean variance of a feature
-CANONICAL = (32, 64, 128, 256)  # directions that are kept
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # of the mean variance of a feature
+CANONICAL = (64, 128, 256, 512)  # directions that are kept
 
 
 @dataclass(frozen=True)
@@ -32,55 +32,58 @@ class LinearMap:
         return _unit((left - self.centres[0]) @ self.left), _unit((right - self.centres[1]) @ self.right)
 
 
-def ridge_maps(left: Array, right: Array) -> list[LinearMap]:
-    """Ridge regressions of either side on the other, one for each penalty (Hoerl and Kennard, 1970)."""
-    x, y, centres = _centred(left, right)
-    (xx, yy, xy), found = _moments(x, y), []
-    here, there = np.eye(x.shape[1]), np.eye(y.shape[1])
+def linear_maps(left: Array, right: Array) -> dict[str, list[LinearMap]]:
+    """``ridge`` and ``cca`` → one map for each setting.
+
+    Args:
+        left, right: f32 [rows, features]; row i of the one belongs to row i of the other.
+    """
+    centres = left.mean(axis=0, dtype=np.float64), right.mean(axis=0, dtype=np.float64)
+    x, y = left - centres[0], right - centres[1]
+    across = x.T @ y / len(x)
+    here, there = _Spread.of(x), _Spread.of(y)
+    return {"ridge": _ridge(here, there, across, centres), "cca": _cca(here, there, across, centres)}
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """The second moments of one side by their eigenvectors: powers of them, with any penalty, are a product away."""
+
+    values: Array
+    vectors: Array
+
+    @classmethod
+    def of(cls, centred: Array) -> _Spread:
+        return cls(*np.linalg.eigh(centred.T @ centred / len(centred)))
+
+    def power(self, exponent: float, penalty: float) -> Array:
+        """(moments + penalty × mean variance × I) to a negative power."""
+        size = self.values.clip(min=0.0)
+        raised: Array = (self.vectors * (size + penalty * size.mean() + 1e-12) ** exponent) @ self.vectors.T
+        return raised
+
+
+def _ridge(here: _Spread, there: _Spread, across: Array, centres: tuple[Array, Array]) -> list[LinearMap]:
+    """Ridge regressions of either side on the other (Hoerl and Kennard, 1970)."""
+    found = []
     for penalty in PENALTIES:
-        forth = np.linalg.solve(_penalised(xx, penalty), xy)
-        back = np.linalg.solve(_penalised(yy, penalty), xy.T)
-        found.append(LinearMap(forth, there, centres, f"left to right, penalty {penalty:g}"))
-        found.append(LinearMap(here, back, centres, f"right to left, penalty {penalty:g}"))
+        forth, back = here.power(-1.0, penalty) @ across, there.power(-1.0, penalty) @ across.T
+        found.append(LinearMap(forth, np.eye(len(there.values)), centres, f"left to right, penalty {penalty:g}"))
+        found.append(LinearMap(np.eye(len(here.values)), back, centres, f"right to left, penalty {penalty:g}"))
     return found
 
 
-def cca_maps(left: Array, right: Array) -> list[LinearMap]:
-    """Canonical correlations with a penalty (Hotelling, 1936; Vinod, 1976), for each penalty and width.
-
-    Directions are weighted by the root of their correlation.
-    """
-    x, y, centres = _centred(left, right)
-    (xx, yy, xy), found = _moments(x, y), []
+def _cca(here: _Spread, there: _Spread, across: Array, centres: tuple[Array, Array]) -> list[LinearMap]:
+    """Canonical correlations with a penalty (Hotelling, 1936; Vinod, 1976), weighted by the root of the correlation."""
+    found = []
     for penalty in PENALTIES:
-        a, b = _inverse_root(_penalised(xx, penalty)), _inverse_root(_penalised(yy, penalty))
-        u, correlations, v = np.linalg.svd(a @ xy @ b, full_matrices=False)
+        a, b = here.power(-0.5, penalty), there.power(-0.5, penalty)
+        u, correlations, v = np.linalg.svd(a @ across @ b, full_matrices=False)
         for width in dict.fromkeys(min(width, len(correlations)) for width in CANONICAL):
             weight = np.sqrt(correlations[:width].clip(0.0, 1.0))
             note = f"{width} directions, penalty {penalty:g}"
             found.append(LinearMap(a @ u[:, :width] * weight, b @ v[:width].T * weight, centres, note))
     return found
-
-
-def _centred(left: Array, right: Array) -> tuple[Array, Array, tuple[Array, Array]]:
-    x, y = left.astype(np.float64), right.astype(np.float64)
-    centres = x.mean(axis=0), y.mean(axis=0)
-    return x - centres[0], y - centres[1], centres
-
-
-def _moments(x: Array, y: Array) -> tuple[Array, Array, Array]:
-    return x.T @ x / len(x), y.T @ y / len(x), x.T @ y / len(x)
-
-
-def _penalised(moment: Array, penalty: float) -> Array:
-    size = len(moment)
-    return moment + np.eye(size) * (penalty * float(np.trace(moment)) / size + 1e-12)
-
-
-def _inverse_root(matrix: Array) -> Array:
-    values, vectors = np.linalg.eigh(matrix)
-    root: Array = (vectors / np.sqrt(values.clip(min=1e-12))) @ vectors.T
-    return root
 
 
 def _unit(vectors: Array) -> Array:

@@ -210,17 +210,17 @@ def commit() -> str | None:
 def _shown(
     run: Run, wanted: Collection[str], judged: Sequence[Judged | Sought], dataset: Dataset
 ) -> tuple[dict[str, list[bytes]], dict[str, str]]:
-    """Pictures and texts of the rows that the page shows."""
+    """Pictures and texts of the rows that the page shows; two views of the same columns are shown once."""
     frame = pl.concat([one.gathered.frame[one.rows] for one in judged]).filter(pl.col("row").is_in(list(wanted)))
     pictures: dict[str, list[bytes]] = {}
     texts: dict[str, str] = {}
-    for spec in run.modalities.values():
-        if spec.use == "image":
-            for row, key in zip(frame["row"], first_picture(frame, spec.columns), strict=True):
+    for use, columns in dict.fromkeys((spec.use, tuple(spec.columns)) for spec in run.modalities.values()):
+        if use == "image":
+            for row, key in zip(frame["row"], first_picture(frame, columns), strict=True):
                 if key:
                     pictures.setdefault(row, []).append(dataset.media.read(key))
-        if spec.use == "text":
-            for row, text in zip(frame["row"], joined_text(frame, spec.columns), strict=True):
+        if use == "text":
+            for row, text in zip(frame["row"], joined_text(frame, columns), strict=True):
                 if text:
                     texts[row] = f"{texts[row]}\n{text}" if row in texts else text
     return pictures, texts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from tuwen.bundle.bundle import Bundle
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError, ConfigError
-from tuwen.evaluation.linear import LinearMap, cca_maps, ridge_maps
+from tuwen.evaluation.linear import LinearMap, linear_maps
 from tuwen.evaluation.retrieval import MODEL, Pair, Ranks, Searched, example, measure, rank, rank_any
 from tuwen.models.contrast import SECOND, ContrastModel
 from tuwen.preprocess.target import ContrastTarget
@@ -43,7 +43,7 @@ def score_of(target: ContrastTarget) -> Score:
             measure({pair: r})[f"{'_to_'.join(pair)}_recall@10"]
             for pair, r in _ranked(target.directions, embeddings, contents).items()
         ]
-        return {"score": float(np.mean(found)), "recall@10": float(np.mean(found))} if found else {}
+        return {"score": float(np.mean(found)), "validation_recall@10": float(np.mean(found))} if found else {}
 
     return score
 
@@ -220,8 +220,7 @@ def _baselines(
             continue
         ids = dict(zip(target.sides, contents.T, strict=True))
         with progress.task(f"linear maps {a} - {b}", None):
-            for name, maps in (("ridge", ridge_maps), ("cca", cca_maps)):
-                candidates = _fitted(maps, left, right, gathered)
+            for name, candidates in _fitted(left, right, gathered).items():
                 for pair in ((a, b), (b, a)):
                     chosen = _best(candidates, left, right, pair == (a, b), ids[pair[1]], gathered)
                     found[name][pair] = _mapped(chosen, left, right, pair == (a, b), ids[pair[1]], rows)
@@ -231,14 +230,12 @@ def _baselines(
     return {**whole, "chance": chance}, notes
 
 
-def _fitted(
-    maps: Callable[[np.ndarray, np.ndarray], list[LinearMap]], left: np.ndarray, right: np.ndarray, gathered: Gathered
-) -> list[LinearMap]:
-    """One map for each setting, from the train rows that have both sides."""
+def _fitted(left: np.ndarray, right: np.ndarray, gathered: Gathered) -> dict[str, list[LinearMap]]:
+    """The linear maps of the train rows that have both sides."""
     train = gathered.rows("train")
     train = train[_both(left[train], right[train])]
     train = train[:: -(-len(train) // FITTED_ROWS)]
-    return maps(left[train], right[train])
+    return linear_maps(left[train], right[train])
 
 
 def _best(
