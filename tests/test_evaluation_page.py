@@ -20,6 +20,7 @@ from evaluation_tables import binary, classify, drawn_binary, drawn_classes, dra
 from tuwen.evaluation import words
 from tuwen.evaluation.baselines import trivial
 from tuwen.evaluation.figures import confusion_classes, confusion_matrix, width
+from tuwen.evaluation.metric_words import METRIC_MEANINGS, METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.render import render, thumbnail
@@ -261,7 +262,7 @@ def test_nothing_scrolls_sideways_on_a_desk(task: str, language: str, tmp_path: 
 
 
 def test_every_metric_and_phrase_has_words_in_both_languages() -> None:
-    assert set(words.METRIC_NAMES) == set(words.METRIC_MEANINGS) == set(METRICS)
+    assert set(METRIC_NAMES) == set(METRIC_MEANINGS) == set(METRICS)
     for english, chinese in words.WORDS.values():
         fields = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (english, chinese)]
         assert fields[0] == fields[1], english

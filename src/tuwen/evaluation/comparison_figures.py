@@ -8,9 +8,9 @@ from typing import Any
 
 from tuwen.evaluation.comparison_words import COMPARISON, others
 from tuwen.evaluation.figures import BLUE, GREY, ORANGE, Figure, axis, figure_of, name, short, whiskers
+from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.verdict import outcome
-from tuwen.evaluation.words import METRIC_NAMES
 
 Plain = Mapping[str, Any]
 

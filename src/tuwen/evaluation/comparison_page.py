@@ -12,10 +12,11 @@ from tuwen.evaluation import comparison_figures as figures
 from tuwen.evaluation import verdict
 from tuwen.evaluation.comparison_words import checks, kind_phrase, lead, others, words
 from tuwen.evaluation.figures import Figure
+from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.page import both, chart, page, quantity, spelt
 from tuwen.evaluation.render import CHARTED
-from tuwen.evaluation.words import COSTS, METRIC_NAMES, PROVENANCE, Text, label
+from tuwen.evaluation.words import COSTS, PROVENANCE, Text, label
 
 Plain = Mapping[str, Any]
 

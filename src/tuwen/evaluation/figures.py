@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
+from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.report import best_baseline
-from tuwen.evaluation.words import BASELINES, METRIC_NAMES, WORDS, Text, baseline_heading, label, thing
+from tuwen.evaluation.words import BASELINES, WORDS, Text, baseline_heading, label, thing
 
 Plain = Mapping[str, Any]
 Figure = dict[str, Any]

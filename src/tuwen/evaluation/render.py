@@ -10,20 +10,11 @@ import yaml
 from markupsafe import Markup
 
 from tuwen.evaluation import figures, samples_page, verdict
+from tuwen.evaluation.metric_words import METRIC_MEANINGS, METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.page import chart, page, quantity, spelt, words_of
 from tuwen.evaluation.shown import examples, thumbnail
-from tuwen.evaluation.words import (
-    COSTS,
-    METRIC_MEANINGS,
-    METRIC_NAMES,
-    PROVENANCE,
-    WORDS,
-    Text,
-    baseline_heading,
-    label,
-    thing,
-)
+from tuwen.evaluation.words import COSTS, PROVENANCE, WORDS, Text, baseline_heading, label, thing
 
 Plain = Mapping[str, Any]
 

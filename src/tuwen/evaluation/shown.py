@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuwen.evaluation import verdict
+from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.page import words_of
-from tuwen.evaluation.words import METRIC_NAMES, thing
+from tuwen.evaluation.words import thing
 
 Plain = Mapping[str, Any]
 

@@ -11,9 +11,10 @@ from markupsafe import Markup
 
 from tuwen.evaluation import verdict
 from tuwen.evaluation.figures import BLUE, GREY, ORANGE, Figure, axis, figure_of, name, short
+from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.page import both, chart, page, quantity, spelt
-from tuwen.evaluation.words import METRIC_NAMES, PROVENANCE, WORDS, Text, label
+from tuwen.evaluation.words import PROVENANCE, WORDS, Text, label
 
 Plain = Mapping[str, Any]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.origin import origin_warnings
 from tuwen.evaluation.report import best_baseline
-from tuwen.evaluation.words import METRIC_NAMES, SPLITS, Text, baseline_phrase, thing
+from tuwen.evaluation.words import SPLITS, Text, baseline_phrase, thing
 
 Plain = Mapping[str, Any]
 

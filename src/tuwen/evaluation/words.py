@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from tuwen.evaluation.metrics import RETRIEVAL
-
 Text = tuple[str, str]  # (English, Chinese)
 
 WORDS: dict[str, Text] = {
@@ -176,115 +174,6 @@ WORDS: dict[str, Text] = {
     "loss": ("Loss", "损失"),
 }
 
-
-class RetrievalNames(dict[str, Text]):
-    """Names of metrics; ``picture_to_text_recall@10`` is put together from its parts."""
-
-    def __missing__(self, name: str) -> Text:
-        found = RETRIEVAL.fullmatch(name)
-        if found is None:
-            raise KeyError(name)
-        (asked, zh_asked), (sought, zh_sought) = thing(found["query"]), thing(found["answer"])
-        measure, zh_measure = _MEASURES.get(found["measure"], (found["measure"].capitalize(),) * 2)
-        return f"{asked.capitalize()} → {sought}: {measure}", f"{zh_asked} → {zh_sought}：{zh_measure}"
-
-
-class RetrievalMeanings(dict[str, Text]):
-    """Meanings of metrics; those of retrieval say what is looked for."""
-
-    def __missing__(self, name: str) -> Text:
-        found = RETRIEVAL.fullmatch(name)
-        if found is None:
-            raise KeyError(name)
-        (asked, zh_asked), (sought, zh_sought) = thing(found["query"]), thing(found["answer"])
-        measure, _, depth = found["measure"].partition("@")
-        english, chinese = _RETRIEVAL_MEANINGS[measure]
-        return (
-            english.format(asked=asked, sought=sought, depth=depth),
-            chinese.format(asked=zh_asked, sought=zh_sought, depth=depth),
-        )
-
-
-_MEASURES: dict[str, Text] = {"mrr": ("MRR", "MRR"), "median_rank": ("median rank", "排名中位数")}
-_RETRIEVAL_MEANINGS: dict[str, Text] = {
-    "recall": (
-        "How often a {asked}'s own {sought} is among the first {depth} of all in the test part; a {sought} that "
-        "others share counts as if equals stood in random order.",
-        "用{asked}检索时，其自身的{sought}排在测试集前 {depth} 名的比例；相同的{sought}按随机顺序计。",
-    ),
-    "mrr": ("Mean of 1 / rank of the own {sought}; 1 is perfect.", "自身{sought}名次倒数的平均值；1 为完美。"),
-    "median_rank": (
-        "Half of the queries find their own {sought} at this rank or better.",
-        "一半的查询能在该名次以内找到自身的{sought}。",
-    ),
-}
-
-METRIC_NAMES: dict[str, Text] = RetrievalNames(
-    {
-        "accuracy": ("Accuracy", "准确率"),
-        "precision": ("Precision", "精确率"),
-        "recall": ("Recall", "召回率"),
-        "f1": ("F1", "F1"),
-        "macro_precision": ("Precision (macro)", "精确率（宏平均）"),
-        "macro_recall": ("Recall (macro)", "召回率（宏平均）"),
-        "macro_f1": ("F1 (macro)", "F1（宏平均）"),
-        "micro_f1": ("F1 (micro)", "F1（微平均）"),
-        "auc": ("AUC", "AUC"),
-        "log_loss": ("Log loss", "对数损失"),
-        "brier": ("Brier score", "Brier 分数"),
-        "rmse": ("RMSE", "RMSE"),
-        "mae": ("MAE", "MAE"),
-        "r2": ("R²", "R²"),
-        "spearman": ("Rank correlation", "等级相关"),
-    }
-)
-
-METRIC_MEANINGS: dict[str, Text] = RetrievalMeanings(
-    {
-        "accuracy": ("Share of answers that are right.", "答对的比例。"),
-        "precision": ("When it says yes, how often that is right.", "它说“是”时，有多少是对的。"),
-        "recall": ("Of all that are yes, how many it finds.", "所有“是”中，它找到了多少。"),
-        "f1": ("Precision and recall in one number (harmonic mean).", "精确率与召回率的调和平均。"),
-        "macro_precision": (
-            "Precision of each class, averaged; rare classes count as much as common ones.",
-            "各类精确率的平均，稀有类与常见类同等重要。",
-        ),
-        "macro_recall": (
-            "Recall of each class, averaged; also called balanced accuracy.",
-            "各类召回率的平均，又称平衡准确率。",
-        ),
-        "macro_f1": (
-            "F1 of each class, averaged; rare classes count as much as common ones.",
-            "各类 F1 的平均，稀有类与常见类同等重要。",
-        ),
-        "micro_f1": (
-            "F1 over all answers together; with one answer a row it equals accuracy.",
-            "所有回答合计的 F1；每行一个回答时等于准确率。",
-        ),
-        "auc": (
-            "Chance that a row of the class scores above a row that is not; 0.5 is guessing.",
-            "属于该类的行得分高于不属于的行的概率；0.5 等于瞎猜。",
-        ),
-        "log_loss": (
-            "Price of the probability given to the truth; being sure and wrong is expensive.",
-            "按给真实答案的概率计价；自信却答错代价很高。",
-        ),
-        "brier": ("Squared distance between probabilities and truth.", "概率与真实之间的平方距离。"),
-        "rmse": (
-            "Typical error in the target's own unit; large errors weigh more.",
-            "以目标单位计的典型误差，大误差权重更高。",
-        ),
-        "mae": ("Average distance from the truth, in the target's own unit.", "与真实值的平均距离，单位同目标。"),
-        "r2": (
-            "Share of the variation that it explains; 0 is as good as the mean.",
-            "解释了多少变化；0 等于只答平均值。",
-        ),
-        "spearman": (
-            "Does it put rows in the right order? 1 is perfect, 0 is none.",
-            "排序是否正确？1 为完美，0 为无关。",
-        ),
-    }
-)
 
 BASELINES: dict[str, tuple[Text, Text]] = {  # heading, and as part of a sentence
     "mean": (("Mean", "平均值"), ("always answering the mean", "总答平均值")),
