@@ -158,6 +158,12 @@ def test_late_rates_by_a_weighted_mean():
     assert fusion.weight[1] > 0.8
 
 
+@pytest.mark.parametrize("options", [{"fused": "late"}, {"folds": 1}, {"fused": "conct"}])
+def test_late_refuses_what_it_cannot_be(options):
+    with pytest.raises(ConfigError):
+        FUSIONS.build("late", options, WIDTHS, head)
+
+
 def test_late_members_learn_apart():
     """No member's loss moves another's head; the fused one learns beside them."""
     fusion = late_of(Binary, BinaryTarget(1.0, None, 0.5), fused="concat").train()

@@ -29,8 +29,8 @@ class Late(Fusion):
     subset of modalities that may be there. Classes are combined as the weighted geometric mean of their probabilities.
 
     Args:
-        fused: a fusion that answers as one more member, so that the ensemble holds the fused model beside the
-            unimodal ones; ``none`` leaves it out.
+        fused: a fusion (any but ``late``) that answers as one more member, so that the ensemble holds the fused model
+            beside the unimodal ones; ``none`` leaves it out.
         width: of that fusion.
         folds: trainings on the rest of the train part that give the out-of-fold answers; 0 takes the answers on the
             validation part instead, at no cost, where that part is large enough.
@@ -59,6 +59,9 @@ class Late(Fusion):
         self.dropout = nn.Dropout(dropout)
         self.together: Fusion | None = None
         if fused != "none":
+            if fused in FUSIONS.entries() and FUSIONS.load(fused).combines_answers:
+                fusions = [name for name in FUSIONS.entries() if not FUSIONS.load(name).combines_answers]
+                raise ConfigError("a late fusion cannot be a member of itself", seen=f"fused: {fused}", allowed=fusions)
             self.together = FUSIONS.build(fused, {"width": width, "dropout": dropout}, widths)
             assert self.together is not None
             self.together_head = head(self.together.width)
