@@ -131,7 +131,7 @@ def warnings(account: Mapping[str, Any]) -> list[Text]:
                 (
                     f"The generator has collapsed on {english}: what it makes covers {share} of the true rows and has "
                     f"{varied} of their variance.",
-                    f"生成器在{chinese}上发生坍缩：生成的向量只覆盖 {share} 的真实行，方差为真实的 {varied}。",
+                    f"生成器在{chinese}上发生坍缩：生成的向量覆盖 {share} 的真实行，方差为真实的 {varied}。",
                 )
             )
         if entry.get("error") is not None and entry["error"] > LEAST_GAIN:
