@@ -19,7 +19,7 @@ from tuwen.cli.results import results_page
 from tuwen.cli.screen import shown
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
-from tuwen.errors import ConfigError, InUse, TuwenError
+from tuwen.errors import ConfigError, DataError, InUse, TuwenError
 from tuwen.evaluation.intervals import differences, intervals, resample
 from tuwen.evaluation.predictions import Predictions
 from tuwen.files import held
@@ -77,6 +77,11 @@ def test_a_comparison_in_a_file_is_the_one_on_the_command_line(shop, compared, t
     file = tmp_path / "inputs.yaml"
     file.write_text(f"run: {shop[0]}\nvary: ['{INPUTS}']\nseeds: 2\n", encoding="utf-8")
     assert workflow.is_comparison(file) and not workflow.is_comparison(shop[0])
+    slip = tmp_path / "slip.yaml"
+    slip.write_text(f"run: {shop[0]}\nvarry: ['{INPUTS}']\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="unknown key 'varry'") as caught:
+        workflow.compare_as_written(slip, out, shop[1])
+    assert workflow.is_comparison(slip) and caught.value.todo == "did you mean 'vary'?"
     before = stamps(out)
     again = workflow.compare_as_written(file, out, shop[1])
     assert stamps(out) == before and again["cells"] == result["cells"]
@@ -84,6 +89,19 @@ def test_a_comparison_in_a_file_is_the_one_on_the_command_line(shop, compared, t
     assert "[`runs/compare/inputs.yaml`](../runs/compare/inputs.yaml)" in page
     for name, cell in cells(result).items():
         assert f"| {name} | {shown(cell['metrics']['accuracy']['value'])}" in page
+
+
+@pytest.mark.parametrize("file", ["bundle.json", "manifest.json"])
+def test_nothing_is_written_among_the_files_of_a_dataset_or_a_bundle(shop, tmp_path, file) -> None:
+    (tmp_path / file).write_text("{}", encoding="utf-8")
+    for command in (
+        lambda: workflow.compare(shop[0], tmp_path, shop[1], vary=[INPUTS]),
+        lambda: workflow.tune(shop[0], tmp_path, shop[1], search=["fusion.width=4,8"]),
+        lambda: workflow.evaluate(tmp_path, shop[1], tmp_path),
+    ):
+        with pytest.raises(DataError, match="the folder holds a"):
+            command()
+    assert [path.name for path in tmp_path.iterdir()] == [file]
 
 
 def test_the_reference_differs_from_itself_by_nothing_and_an_input_that_is_not_read_costs_nothing(compared) -> None:

@@ -27,6 +27,7 @@ from tuwen.workflow.contents import modalities_by_kind, refuse_contrast
 from tuwen.workflow.evaluation import commit
 from tuwen.workflow.judging import pooled
 from tuwen.workflow.memory import out_of_memory
+from tuwen.workflow.places import refuse_occupied
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.sharing import Shared, groups_of
 from tuwen.workflow.trainings import ANSWERS, Training, carry_out, failure, mean_cost, read
@@ -77,7 +78,7 @@ class Plan:
 
 def is_comparison(path: str | Path) -> bool:
     """Whether the file is a comparison, not a run."""
-    return Path(path).is_file() and "vary" in load_yaml(path)[0]
+    return Path(path).is_file() and bool({"run", "vary"} & load_yaml(path)[0].keys())
 
 
 def compare_as_written(
@@ -137,6 +138,7 @@ def compare(
     plan = plan_of(run_yaml, vary, seeds, reference, overrides)
     refuse_contrast(plan.run)
     out = Path(out)
+    refuse_occupied(out)
     with room_on_disk(out), held(out):
         opened = dataset_of(plan.run, run_yaml, dataset, out, progress)
         done = _train(plan, opened, out / "trainings", progress or Silent())

@@ -31,6 +31,7 @@ from tuwen.workflow.baselines import baselines
 from tuwen.workflow.contents import is_contrast
 from tuwen.workflow.judging import Judged, judge, pooled
 from tuwen.workflow.memory import room_in_memory
+from tuwen.workflow.places import refuse_occupied
 from tuwen.workflow.retrieval import Sought, seek
 from tuwen.workflow.starting import origins
 
@@ -57,6 +58,7 @@ def evaluate_folds(
     """The same for one bundle a fold, their test parts pooled into one table."""
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     out = Path(out)
+    refuse_occupied(out)
     with room_on_disk(out), room_in_memory(), held(out):
         return _evaluate(list(bundles), dataset, out, progress or Silent())
 

@@ -32,6 +32,7 @@ from tuwen.workflow.evaluation import commit
 from tuwen.workflow.fitting import Fitted, Prepared, fit_network
 from tuwen.workflow.judging import base_of, predictions_of
 from tuwen.workflow.memory import out_of_memory
+from tuwen.workflow.places import refuse_occupied
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.searching import Dimension, Range, as_written, dimensions, suggested
 from tuwen.workflow.sharing import Shared
@@ -119,6 +120,7 @@ def tune(
     searched, run = dimensions(list(search)), base.run
     _refuse(run)
     out, progress = Path(out), progress or Silent()
+    refuse_occupied(out)
     with room_on_disk(out), held(out):
         opened = dataset_of(run, run_yaml, dataset, out, progress)
         what = Search(base, run, searched, _metric(run), opened, Shared(opened, 0, progress, SEEN))
