@@ -13,9 +13,11 @@ import pytest
 import simplejpeg
 from PIL import Image
 
+from tuwen import workflow
 from tuwen.config import Shop
 from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
+from tuwen.data.sample import write_sample_shop
 from tuwen.errors import TuwenError
 
 
@@ -61,3 +63,10 @@ def refused(what: str) -> Iterator[list[TuwenError]]:
     with pytest.raises(TuwenError, match=what) as error:
         yield caught
     caught.append(error.value)
+
+
+def small_sample(folder: Path) -> Path:
+    """A sample shop of 60 items with its dataset beside it."""
+    write_sample_shop(folder, items=60, seed=3)
+    workflow.collect(folder / "SHOP.yaml", folder / "dataset")
+    return folder

@@ -6,19 +6,18 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from safetensors.numpy import load_file
 
+from shops import small_sample
 from tuwen import workflow
 from tuwen.bundle.bundle import Bundle
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
-from tuwen.data.sample import write_sample_shop
-from tuwen.errors import BundleError, ConfigError, DataError, InUse
+from tuwen.errors import BundleError, DataError, InUse
 from tuwen.files import held
 from tuwen.progress import Silent
 from tuwen.workflow.evaluation import bundle_rows
@@ -31,10 +30,7 @@ QUICK = ["training.epochs=2", "modalities.picture.size=32", "evaluation.samples=
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shop")
-    write_sample_shop(folder, items=60, seed=3)
-    workflow.collect(folder / "SHOP.yaml", folder / "dataset")
-    return folder
+    return small_sample(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture(scope="module")
@@ -361,174 +357,6 @@ def test_a_whole_run_with_folds_pools_them_and_goes_on_where_it_was(shop, tmp_pa
     assert Dataset.open(tmp_path / "out" / "dataset").manifest == before  # told before anything is written
     changed = workflow.run(run, tmp_path / "out", [*settings, "seed=7"])  # the same run, changed: its own to replace
     assert changed["provenance"]["seed"] == 7
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("modalities.text.encoder=lsmt", "did you mean 'lstm'"),
-        ("modalities.text.encoder.widht=3", "did you mean 'width'"),
-        ("modalities.text.lenght=3", "did you mean 'length'"),
-        ("fusion=sum_", "did you mean 'sum'"),
-        ("task.tarrget=x", "did you mean 'target'"),
-        ("split.shares=1", "no option 'shares'"),
-        ("modalities.picture.use=pictures", "there is no modality"),
-        ("modalities.text.encoder={use: lstm, width: -3}", "must be at least 1"),
-        ("modalities.text.encoder={use: lstm, dropout: 3}", "must be below 1"),
-        ("modalities.picture.encoder={use: cnn, channels: []}", "holds too few values"),
-        ("fusion={use: concat, width: -4}", "must be at least 1"),
-        ("modalities.text.columns=[reviews.text, reviews.rating]", "what is to be predicted"),
-    ],
-)
-def test_check_finds_a_mistake_without_training(shop, override, message):
-    with pytest.raises(ConfigError, match=message) as caught:
-        workflow.check(shop / "RUN.yaml", [override])
-    assert caught.value.where.startswith(str(shop / "RUN.yaml"))
-
-
-@pytest.mark.parametrize(
-    ("override", "line", "message"),
-    [
-        ("modalities.picture={use: image, columns: items.images, encoder: ngram}", "encoder: {use: cnn", "word-ngram"),
-        ("modalities.text={use: text, columns: reviews.text, encoder: cnn}", "encoder: lstm", "use: image"),
-        (
-            "modalities.text={use: text, columns: reviews.text, tokens: word, encoder: ngram}",
-            "encoder: lstm",
-            "tokens: ngram",
-        ),
-        ("modalities.text={use: table, columns: users.city, encoder: lstm}", "encoder: lstm", "tokens: word"),
-        ("modalities.text.columns=[text]", "reviews.text", r"did you mean 'reviews\.text'"),
-        ("modalities.text.columns=[revews.text]", "reviews.text", r"did you mean 'reviews\.text'"),
-        ("modalities.text.columns=[events.query]", "reviews.text", "no table 'events'"),
-        ("task.target=rating", "target:", r"did you mean 'reviews\.rating'"),
-        ("split.column=time", "split:", r"did you mean 'reviews\.time'"),
-        ("evaluation.groups=user", None, r"did you mean 'reviews\.user'"),
-        ("rows.table=items", None, "an item has many reviews"),
-        ("modalities.text.length=0", "text:", "at least 1"),
-        ("modalities.text.vocabulary=2", "text:", "at least 3"),
-        ("modalities.picture.size=0", "picture:", "1 to 4096"),
-        ("modalities.picture.shift=1", "picture:", "below 1"),
-        ("rows.where=nosuch >", "rows:", "not a condition"),
-        ("rows.where=DROP TABLE x", "rows:", "not a condition"),
-    ],
-)
-def test_check_alone_and_train_tell_the_same_with_file_and_line(shop, tmp_path, override, line, message):
-    with pytest.raises(ConfigError, match=message) as caught:
-        workflow.check(shop / "RUN.yaml", [override])
-    with pytest.raises(ConfigError) as trained:
-        workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", [override])
-    assert str(trained.value) == str(caught.value)
-    where, _, number = caught.value.where.rpartition(":")
-    assert where == str(shop / "RUN.yaml")
-    if line:
-        assert line in (shop / "RUN.yaml").read_text(encoding="utf-8").splitlines()[int(number) - 1]
-
-
-@pytest.mark.parametrize(
-    ("override", "line", "message"),
-    [
-        ("modalities.text.columns=[reviews.txt]", "reviews.text", r"did you mean 'reviews\.text'"),
-        ("modalities.text.columns=[users.cty]", "reviews.text", r"did you mean 'users\.city'"),
-        ("modalities.text.columns=[items.images]", "columns", "not a column of texts"),
-        ("modalities.picture.columns=[reviews.text]", "columns", "not a column of pictures"),
-        ("content=[items.titel]", None, r"did you mean 'items\.title'"),
-        ("task.target=reviews.ratng", "target", r"did you mean 'reviews\.rating'"),
-        ("task.target=reviews.time", "target", "cannot predict"),
-        ("task.target=items.brand", "target", "not a number everywhere"),
-        (f"modalities={{text: {TEXT_ONLY}}}; task={{use: classify, target: items.images}}", "task", "cannot predict"),
-        ("task={use: binary, target: reviews.rating, at_least: 9}", "task", "same answer"),
-        ("rows.where=ratng > 3", "rows", "did you mean 'rating'"),
-        ("rows.where=rating > 9", "rows", "no row of reviews is left"),
-        ("split={use: column, column: users.city, test: [nowhere]}", "split", "the test part has no rows"),
-        ("split={use: time, cut: 2999-01-01}", "split", "the test part has no rows"),
-    ],
-)
-def test_check_with_a_dataset_and_train_tell_the_same_before_anything_is_trained(
-    shop, tmp_path, override, line, message
-):
-    overrides = override.split("; ")
-    workflow.check(shop / "RUN.yaml", overrides)  # nothing wrong with the run alone
-    with pytest.raises((ConfigError, DataError), match=message) as caught:
-        workflow.check(shop / "RUN.yaml", overrides, shop / "dataset")
-    told = []
-
-    class Told(Silent):
-        def task(self, name, total=None):
-            told.append(name)
-            return super().task(name, total)
-
-    with pytest.raises((ConfigError, DataError)) as trained:
-        workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", overrides, Told())
-    assert str(trained.value) == str(caught.value) and not told
-    where, _, number = caught.value.where.rpartition(":")
-    assert where == str(shop / "RUN.yaml")
-    if line:
-        assert line in (shop / "RUN.yaml").read_text(encoding="utf-8").splitlines()[int(number) - 1]
-
-
-def test_check_counts_the_rows_of_every_fold(shop):
-    found = workflow.check(shop / "RUN.yaml", ["split={use: folds, folds: 3}"], shop / "dataset")["data"]
-    assert len(found["rows"]) == 3
-    assert sum(part["test"] for part in found["rows"]) == sum(found["rows"][0].values())
-
-
-@pytest.mark.parametrize(
-    ("texts", "why"),
-    [
-        (["", "  ", None], "empty, or without a letter or digit in every row"),
-        (["👍", "👍👍👍", "！"], "empty, or without a letter or digit in every row"),
-        (
-            ["Very good", "very good!", "ＶＥＲＹ ＧＯＯＤ"],
-            "the same (case, spaces and signs do not count) in every row",
-        ),
-    ],
-)
-def test_rows_that_are_all_alike_are_told_as_such(tmp_path, texts, why):
-    lines = [f"{i},u{i},{1 + i % 5},{texts[i % 3] or ''}" for i in range(60)]
-    (tmp_path / "r.csv").write_text("\n".join(["review,user,rating,text", *lines]), encoding="utf-8")
-    (tmp_path / "SHOP.yaml").write_text("name: s\nreviews: {source: r.csv}\n", encoding="utf-8")
-    run = "name: r\nrows: {table: reviews}\nmodalities:\n  text: {use: text, columns: reviews.text, encoder: lstm}\n"
-    (tmp_path / "RUN.yaml").write_text(run + "task: {use: rate, target: reviews.rating}\nsplit: hash\n")
-    workflow.collect(tmp_path / "SHOP.yaml", tmp_path / "dataset")
-    with pytest.raises(DataError, match="all 60 rows have the same content") as caught:
-        workflow.train(tmp_path / "RUN.yaml", tmp_path / "dataset", tmp_path / "bundle")
-    assert caught.value.seen == f"reviews.text: {why}"
-    assert caught.value.where == f"{tmp_path / 'RUN.yaml'}:6" and "[reviews.review]" in caught.value.todo
-    workflow.check(tmp_path / "RUN.yaml", ["content=[reviews.review]"], tmp_path / "dataset")
-
-
-def test_an_encoder_brings_what_its_modality_needs(shop, tmp_path):
-    found = workflow.check(shop / "RUN.yaml", ["modalities.text={use: text, columns: reviews.text, encoder: ngram}"])
-    assert found["modalities"]["text"]["tokens"] == "ngram"
-
-
-def test_check_completes_the_defaults(shop):
-    found = workflow.check(shop / "RUN.yaml")
-    assert found["modalities"]["text"]["encoder"]["width"] == 64
-    assert found["split"]["label"].startswith("global time cut")
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("modalities.text.columns=[reviews.txt]", "did you mean 'reviews.text'"),
-        ("task.target=reviews.stars", "no column 'reviews.stars'"),
-        ("modalities.text.columns=[text]", "TABLE.COLUMN"),
-        ("modalities.text={use: text, columns: reviews.text, tokens: word, encoder: ngram}", "tokens: ngram"),
-        ("modalities.text.length=99999999", "at most 65,536"),
-        ("modalities.picture.columns=[reviews.text]", "not a column of pictures"),
-        ("modalities.text.columns=[items.images]", "not a column of texts"),
-        ("training.device=cuda", "no CUDA device"),
-        ("rows.where=reviews.rating > 99", "no row of reviews is left"),
-        ("rows.where=rating > 99", "no row of reviews is left"),
-        ("rows.where=DROP TABLE x", "not a condition"),
-        ("rows.where=rating >", "not a condition"),
-    ],
-)
-def test_a_run_that_does_not_fit_the_data_says_so(shop, tmp_path, override, message):
-    with pytest.raises((ConfigError, DataError), match=message):
-        workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", [override])
-    assert not Path(tmp_path / "bundle").exists()
 
 
 def test_a_bundle_with_a_table_tells_what_its_columns_are_and_is_served(shop, tmp_path):

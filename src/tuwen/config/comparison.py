@@ -7,10 +7,10 @@ from typing import Self
 
 from pydantic import Field
 
-from tuwen.config.strict import Settings
+from tuwen.config.strict import Document
 
 
-class Comparison(Settings):
+class Comparison(Document):
     """What ``tuwen compare`` is told on the command line, as a file."""
 
     run: str = Field(description="RUN.yaml, relative to this file")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from tuwen.config.strict import Component, Settings, Strict
+from tuwen.config.strict import Component, Document, Strict
 
 
 def _run_name(name: str) -> str:
@@ -121,7 +121,7 @@ class Evaluation(Strict):
     )
 
 
-class Run(Settings):
+class Run(Document):
     """One training, whole. ``shop`` is the SHOP.yaml that ``make run`` collects from."""
 
     name: RunName = Field(description="letters, digits, _ . and -")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from tuwen.config.strict import Settings, Strict
+from tuwen.config.strict import Document, Strict
 
 
 class TableSource(Strict):
@@ -74,7 +74,7 @@ class Media(Strict):
         return self.model_dump(include={"max_bytes", "max_pixels", "max_side", "min_side", "sound", "shape"})
 
 
-class Shop(Settings):
+class Shop(Document):
     """A shop's own files. Paths are relative to ``root``, and ``root`` to the YAML file's folder."""
 
     name: str

@@ -33,7 +33,7 @@ class Component(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Settings(Strict):
+class Document(Strict):
     """One whole file."""
 
     _lines: Lines = PrivateAttr(default_factory=dict)
@@ -70,7 +70,7 @@ class Settings(Strict):
         return place_of(self._path, self._lines, loc)
 
 
-def _folder(kind: type[Settings], folder: Path) -> ConfigError:
+def _folder(kind: type[Document], folder: Path) -> ConfigError:
     """A folder where a file should be: the file in it, or how to get one."""
     name = f"{kind.__name__.upper()}.yaml"
     found = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in (".yaml", ".yml"))

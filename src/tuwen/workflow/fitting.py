@@ -106,7 +106,7 @@ def fit_network(
         shown = Within(progress, stage) if stage else progress
         told = {} if stage else augment  # a later stage reads vectors
         if isinstance(model.fusion, Late) and model.fusion.folds:
-            cut = Cut(groups[: len(training)], work / f"out-of-fold-{stage or 'model'}", fingerprint)
+            cut = Cut(_for_rows(groups, len(training)), work / f"out-of-fold-{stage or 'model'}", fingerprint)
             fit_late(model, training, validation, settings, seed=seed, cut=cut, augment=told, progress=shown)
         trained = fit(
             model,
@@ -141,12 +141,14 @@ def fit_network(
 
 
 def _groups(gathered: Gathered) -> np.ndarray:
-    """int [more than there can be rows]: the same number for train rows of the same content; rows that a generator adds
-    to them stand for themselves.
-    """
+    """int [train rows]: the same number for rows of the same content."""
     train = gathered.content.gather(gathered.rows("train"))
-    known = train.rank("dense").to_numpy().astype(np.int64)
-    return np.concatenate([known, len(known) + 1 + np.arange(100 * len(known))])
+    return train.rank("dense").to_numpy().astype(np.int64)
+
+
+def _for_rows(groups: np.ndarray, rows: int) -> np.ndarray:
+    """The groups of ``rows`` rows, of which those behind the known ones were made by a generator: each for itself."""
+    return np.concatenate([groups, groups.max() + 1 + np.arange(rows - len(groups))])
 
 
 def _needed(validation: Examples | None, where: str, what: str) -> Examples:
