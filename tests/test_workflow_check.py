@@ -7,6 +7,7 @@ import pytest
 from shops import small_sample
 from tuwen import workflow
 from tuwen.errors import ConfigError, DataError
+from tuwen.progress import Silent
 
 QUICK = ["training.epochs=2", "modalities.picture.size=32", "evaluation.samples=100"]
 TEXT_ONLY = "{use: text, columns: reviews.text, encoder: lstm}"
