@@ -146,6 +146,11 @@ def test_a_fault_of_our_own_is_short_and_its_details_are_in_a_log(
     assert str(log) in done.stderr and "ZeroDivisionError: no such luck" in done.stderr
     kept = log.read_text(encoding="utf-8")
     assert kept.startswith("tuwen list encoders\n") and "in faulty" in kept
+    log.unlink()
+    done = tuwen("list", "encoders", "--json")
+    error = refused(done, 70)
+    assert set(error) == {"what", "seen", "todo", "log"} and "second line" not in done.output
+    assert "in faulty" in Path(error["log"]).read_text(encoding="utf-8")
 
 
 def test_a_reader_that_leaves_early_is_no_fault() -> None:

@@ -47,7 +47,7 @@ class Guarded(TyperGroup):
             if (told := out_of_memory(error)) is not None:
                 show_error(told, as_json="--json" in arguments)
                 raise typer.Exit(told.exit_code) from None
-            show_unexpected(error, arguments)
+            show_unexpected(error, arguments, as_json="--json" in arguments)
             raise typer.Exit(UNEXPECTED) from None
 
 
@@ -65,19 +65,23 @@ def _is_control_flow(error: Exception) -> bool:
 
 def show_error(error: TuwenError, *, as_json: bool) -> None:
     """The fields of ``error`` on stderr: labelled lines, or one JSON document."""
+    _show(error.fields(), as_json=as_json)
+
+
+def _show(fields: dict[str, str], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"error": error.fields()}, ensure_ascii=False), file=sys.stderr)
+        print(json.dumps({"error": fields}, ensure_ascii=False), file=sys.stderr)
         return
     from rich.console import Console
     from rich.text import Text
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    fields = error.fields()
     line = Text("error ", style="bold red")
-    line.append(fields.pop("what"), style="bold")
+    line.append(fields["what"], style="bold")
     console.print(line)
     for name, text in fields.items():
-        console.print(Text(f"{name:>9}  ", style="dim").append(text, style="default"))
+        if name != "what":
+            console.print(Text(f"{name:>9}  ", style="dim").append(text, style="default"))
 
 
 def show_interrupted(arguments: list[str]) -> None:
@@ -85,18 +89,19 @@ def show_interrupted(arguments: list[str]) -> None:
     print(f"\nStopped. What was finished is kept; the same command goes on from there:\n  {command}", file=sys.stderr)
 
 
-def show_unexpected(error: BaseException, arguments: list[str]) -> None:
-    """A fault of tuwen's own: one line, and where the details are."""
+def show_unexpected(error: BaseException, arguments: list[str], *, as_json: bool) -> None:
+    """A fault of tuwen's own, as any other error, and under ``log`` where the details are."""
     log = Path(tempfile.gettempdir()) / f"tuwen-error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     details = "".join(traceback.format_exception(error))
+    reason = str(error).strip().splitlines()
+    fields = {
+        "what": "tuwen ran into a fault of its own",
+        "seen": f"{type(error).__name__}: {reason[0][:200] if reason else ''}",
+        "todo": "please report it with the log; tuwen doctor --json says what is installed",
+    }
     try:
         log.write_text(f"{shlex.join(['tuwen', *arguments])}\n\n{details}", encoding="utf-8")
-        place = f"the details are in {log}"
+        fields["log"] = str(log)
     except OSError as failed:
-        place = f"the details could not be written to {log}: {failed.strerror}"
-    reason = str(error).strip().splitlines()
-    print(
-        f"tuwen ran into a fault of its own: {type(error).__name__}: {reason[0][:200] if reason else ''}\n  {place}\n"
-        "  please report it with that file; tuwen doctor --json says what is installed",
-        file=sys.stderr,
-    )
+        fields["log"] = f"could not be written to {log}: {failed.strerror}"
+    _show(fields, as_json=as_json)
