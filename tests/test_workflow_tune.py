@@ -17,7 +17,7 @@ import pytest
 from tuwen import workflow
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
-from tuwen.errors import ConfigError, InUse, MissingExtra, TuwenError
+from tuwen.errors import ConfigError, DataError, InUse, MissingExtra, TuwenError
 from tuwen.files import held
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.searching import Range, dimension
@@ -148,6 +148,23 @@ def test_with_folds_the_first_one_is_searched_and_that_is_said(shop, tmp_path) -
 def test_two_searches_in_one_folder_do_not_meet(shop, tmp_path) -> None:
     with held(tmp_path), pytest.raises(InUse):
         workflow.tune(shop[0], tmp_path, shop[1], search=SEARCH)
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "inside", "folder"])
+def test_damaged_trials_are_told_and_nothing_is_lost(shop, tuned, tmp_path, damage) -> None:
+    whole = (tuned[0] / "study.db").read_bytes()
+    file = tmp_path / "study.db"
+    if damage == "folder":
+        file.mkdir()
+    else:
+        middle = len(whole) // 2
+        spoilt = {"cut": whole[:middle], "garbage": b"no database " * 999}
+        file.write_bytes(spoilt.get(damage, whole[:4096] + b"\xff" * 8192 + whole[4096 + 8192 :]))
+    before = None if damage == "folder" else file.read_bytes()
+    with pytest.raises(DataError, match="trials of the search cannot be read") as caught:
+        workflow.tune(shop[0], tmp_path, shop[1], search=SEARCH, trials=1, overrides=QUICK)
+    assert caught.value.where == str(file) and "move the file away" in caught.value.todo
+    assert before is None or file.read_bytes() == before
 
 
 def test_without_optuna_it_says_which_extra_is_missing(shop, tmp_path, monkeypatch) -> None:

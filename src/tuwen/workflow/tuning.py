@@ -36,6 +36,7 @@ from tuwen.workflow.places import refuse_occupied
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.searching import Dimension, Range, as_written, dimensions, suggested
 from tuwen.workflow.sharing import Shared
+from tuwen.workflow.study import finished, opened_study
 from tuwen.workflow.trainings import Training, failure
 from tuwen.workflow.variants import Base, Value, name_of, run_of, variant
 
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 SEEN = ("train", "validation", "unlabelled")  # all parts but the test part
-STOPPED = "stopped"  # names the trials that a kill cut off, and that are done again
-STARTS = 5  # trials before any is given up early
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,7 @@ def tune(
 
     Raises:
         ConfigError: a search that is none, a split without a validation part, or a folder with another search.
+        DataError: the trials in the folder cannot be read.
         TuwenError: no trial could be completed.
         MissingExtra: optuna is not installed.
         InUse: another process searches in the same folder.
@@ -127,7 +127,13 @@ def tune(
         rows = what.shared.gathered(run).counts()
         if not rows["validation"]:
             raise _without_validation(run)
-        study = _study(what, out)
+        study = opened_study(
+            out,
+            what.fingerprint,
+            seed=run.seed,
+            patience=max(2, run.training.epochs // 5),  # a small learning rate begins slowly
+            first=as_written(complete(run), searched),
+        )
         _search(study, what, trials, out / "work", progress)
         result = _result(study, what, rows)
         with whole(out / "best.yaml") as file:
@@ -165,50 +171,6 @@ def _metric(run: Run) -> str:
 
 
 # --- Trials -------------------------------------------------------------------------------------------------------
-
-
-def _study(what: Search, out: Path) -> Study:
-    import optuna
-
-    study = optuna.create_study(
-        study_name="tune",
-        storage=f"sqlite:///{(out / 'study.db').resolve()}",
-        direction="minimize",
-        load_if_exists=True,
-    )
-    found = study.user_attrs.get("fingerprint")
-    if found not in (None, what.fingerprint):
-        raise ConfigError(
-            "the folder holds another search: another run, other data, other ranges or another tuwen",
-            where=str(out),
-            todo="name another --out",
-        )
-    study.set_user_attr("fingerprint", what.fingerprint)
-    # another seed for every sitting: the same one would draw the same values again
-    study.sampler = optuna.samplers.TPESampler(seed=what.run.seed + len(study.trials))
-    patience = max(2, what.run.training.epochs // 5)  # a small learning rate begins slowly
-    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTS, n_warmup_steps=patience)
-    for trial in study.trials:
-        if trial.state == optuna.trial.TrialState.RUNNING:  # its process was killed: this one holds the folder
-            study.set_user_attr(STOPPED, [*study.user_attrs.get(STOPPED, []), trial.number])
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            study.enqueue_trial(trial.params, user_attrs=_only_own(trial.user_attrs))
-    if not study.trials:
-        own = as_written(complete(what.run), what.searched)
-        if own is not None:
-            study.enqueue_trial(own, user_attrs={"as_written": True})
-    return study
-
-
-def _only_own(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """What the trial that is done again has from the one that was cut off."""
-    return {"as_written": True} if attributes.get("as_written") else {}
-
-
-def finished(study: Study) -> list[Any]:
-    """The trials that need not be done again."""
-    stopped = study.user_attrs.get(STOPPED, [])
-    return [trial for trial in study.trials if trial.state.is_finished() and trial.number not in stopped]
 
 
 def _search(study: Study, what: Search, trials: int, work: Path, progress: Progress) -> None:
