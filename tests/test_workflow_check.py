@@ -6,7 +6,7 @@ import pytest
 
 from shops import small_sample
 from tuwen import workflow
-from tuwen.errors import ConfigError, DataError
+from tuwen.errors import BundleError, ConfigError, DataError
 from tuwen.progress import Silent
 
 QUICK = ["training.epochs=2", "modalities.picture.size=32", "evaluation.samples=100"]
@@ -63,6 +63,16 @@ def test_check_finds_a_mistake_without_training(shop, override, message):
         ("modalities.text.vocabulary=2", "text:", "at least 3"),
         ("modalities.picture.size=0", "picture:", "1 to 4096"),
         ("modalities.picture.shift=1", "picture:", "below 1"),
+        ("fusion={use: late, folds: 1}", None, "one fold leaves nothing"),
+        ("fusion={use: late, fused: sun}", None, "no fusion called 'sun'"),
+        ("fusion={use: attention, width: 30, heads: 4}", None, "multiple"),
+        ("modalities.picture.encoder={use: vit, width: 30, heads: 4}", "encoder: {use: cnn", "multiple"),
+        ("modalities.picture.encoder={use: colour, grid: 11}", "encoder: {use: cnn", "multiples of grid"),
+        ("modalities.picture.encoder={use: cnn, channels: [8, 8, 8, 8, 8, 8, 8]}", "encoder: {use: cnn", "too small"),
+        ("modalities.picture.encoder={use: cnn, pool: mean}", "encoder: {use: cnn", "unknown pool"),
+        ("modalities.text.encoder={use: transformer, width: 30, heads: 4}", "encoder: lstm", "multiple"),
+        ("training.calibrate=true", None, "no probabilities to calibrate"),
+        ("task={use: contrast, pairs: [picture-sound]}", "task:", "no pair 'picture-sound'"),
         ("rows.where=nosuch >", "rows:", "not a condition"),
         ("rows.where=DROP TABLE x", "rows:", "not a condition"),
     ],
@@ -184,3 +194,13 @@ def test_a_run_that_does_not_fit_the_data_says_so(shop, tmp_path, override, mess
     with pytest.raises((ConfigError, DataError), match=message):
         workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", [override])
     assert not Path(tmp_path / "bundle").exists()
+
+
+def test_check_opens_the_bundle_that_a_run_starts_from(shop):
+    with pytest.raises(BundleError, match="cannot start from this bundle") as caught:
+        workflow.check(shop / "RUN.yaml", ["init=nowhere"])
+    assert caught.value.seen.endswith("nowhere")
+
+
+def test_a_network_too_large_for_the_machine_is_checked_without_its_memory(shop):
+    workflow.check(shop / "RUN.yaml", ["modalities.text.encoder={use: lstm, width: 200000}"])  # 640 GB

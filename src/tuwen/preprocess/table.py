@@ -13,7 +13,7 @@ from tuwen.data.values import numbers as read_numbers
 from tuwen.data.values import times as read_times
 from tuwen.errors import DataError
 from tuwen.preprocess.modality import Arrays, not_fitted, read_state, write_state
-from tuwen.preprocess.spec import ArraySpec, Kind
+from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Progress
 from tuwen.registry import Count
 
@@ -73,16 +73,16 @@ class Table:
         return {column: word for kind, word in words.items() for column in self.fitted[kind]}
 
     @property
-    def kind(self) -> Kind:
-        """Of the arrays; known before ``fit``."""
-        return "table"
+    def sketch(self) -> ArraySpec:
+        """:attr:`spec` as far as it is known before ``fit``, with one number and one category of two."""
+        return ArraySpec("table", (1, 1), (2,))
 
     @property
     def spec(self) -> ArraySpec:
         f = self.fitted
         n = 2 * len(f["numbers"]) + 7 * len(f["dates"]) + sum(len(names) for names in f["lists"].values())
         sizes = tuple(len(names) + 1 for names in f["categories"].values())
-        return ArraySpec(self.kind, (n, len(sizes)), sizes)
+        return ArraySpec("table", (n, len(sizes)), sizes)
 
     def fit(self, values: pl.DataFrame, progress: Progress | None = None) -> None:
         kinds = self._kinds(values)

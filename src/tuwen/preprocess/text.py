@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,7 +16,7 @@ from tuwen.preprocess import tokenisers
 from tuwen.preprocess.cleaning import clean
 from tuwen.preprocess.modality import Arrays, not_fitted, read_state, write_state
 from tuwen.preprocess.ngrams import Ngrams, Range
-from tuwen.preprocess.spec import ArraySpec, Kind
+from tuwen.preprocess.spec import ArraySpec
 from tuwen.preprocess.words import Vocabulary
 from tuwen.progress import Progress
 from tuwen.registry import Count
@@ -88,15 +89,15 @@ class Text:
         return {name: getattr(self, name) for name in (*names, "prefix", "max_characters")}
 
     @property
-    def kind(self) -> Kind:
-        """Of the arrays; known before ``fit``."""
-        return "bag" if self.tokens in NGRAMS else "tokens"
+    def sketch(self) -> ArraySpec:
+        """:attr:`spec` as far as it is known before ``fit``: the vocabulary may turn out smaller."""
+        return ArraySpec("bag" if self.tokens in NGRAMS else "tokens", (self.length,), (self.vocabulary,))
 
     @property
     def spec(self) -> ArraySpec:
         fitted = self._fitted()
         size = fitted.get_vocab_size() + self._moved if isinstance(fitted, Tokenizer) else fitted.size
-        return ArraySpec(self.kind, (self.length,), (size,))
+        return replace(self.sketch, sizes=(size,))
 
     def fit(self, values: Sequence[str | None], progress: Progress | None = None) -> None:
         """Learn the vocabulary; nothing to learn for the pretrained tokenisers.

@@ -15,6 +15,7 @@ from tuwen.workflow.gathering import gather
 from tuwen.workflow.generating import generator_part
 from tuwen.workflow.preparing import encoder_options, modality_options
 from tuwen.workflow.rules import check_settings, split_of, task_options
+from tuwen.workflow.starting import start_of
 
 
 def check(
@@ -27,12 +28,14 @@ def check(
 
     Raises:
         ConfigError: with file and line, what is allowed, and what was probably meant.
+        BundleError: the run starts from a bundle that is not there.
         DataError: the dataset is not one, or the run cannot be trained on it.
     """
     run = Run.read(run_yaml, list(overrides))
     if run.shop is not None:
         Shop.read((Path(run_yaml).parent / run.shop).resolve())
     found = complete(run)
+    start_of(run)
     return found if dataset is None else found | {"data": _on(run, dataset, split_of(run).folds)}
 
 

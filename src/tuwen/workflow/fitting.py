@@ -161,16 +161,9 @@ def _calibrate(run: Run, model: Model, validation: Examples | None, trained: Tra
     """Fit the task's temperature on the validation part; the last epoch of the history tells it.
 
     Raises:
-        ConfigError: no validation part, or a task without probabilities.
+        ConfigError: no validation part.
     """
-    where = run.where("training", "calibrate")
-    if not model.task.probabilistic:
-        raise ConfigError(
-            f"the task '{run.task.use}' has no probabilities to calibrate",
-            where=where,
-            todo="leave training.calibrate out",
-        )
-    unseen = _needed(validation, where, "calibrate")
+    unseen = _needed(validation, run.where("training", "calibrate"), "calibrate")
     outputs = outputs_of(network_of(model.eval(), torch.device("cpu")), unseen.inputs)
     temperature = model.task.calibrate(torch.from_numpy(outputs), torch.from_numpy(unseen.targets))
     trained.history[-1]["temperature"] = temperature

@@ -21,6 +21,7 @@ from tuwen.registry import signature_model
 from tuwen.workflow.contents import contrast_options, is_contrast
 from tuwen.workflow.generating import check_generator
 from tuwen.workflow.preparing import modality_options, raw_values
+from tuwen.workflow.rehearsal import expected, rehearse
 
 Place = tuple[str | int, ...]
 
@@ -63,7 +64,8 @@ def placed(error: TuwenError, where: str) -> TuwenError:
 
 
 def check_settings(run: Run) -> None:
-    """Names of columns, fitting encoders and generator, and the condition of ``rows.where``, without any data.
+    """Names of columns, encoders, fusion and head that go together, the generator, and the condition of ``rows.where``,
+    without any data.
 
     Raises:
         ConfigError: with file and line.
@@ -73,6 +75,8 @@ def check_settings(run: Run) -> None:
     for name in run.modalities:
         _check_encoder(run, name)
     check_generator(run)
+    rehearse(run, task_options(run))
+    _check_calibrate(run)
     if run.rows.where is not None:
         try:
             check_condition(run.rows.table, run.rows.where)
@@ -132,7 +136,8 @@ def _check_encoder(run: Run, name: str) -> None:
     if options.keys() - known - spec.options.keys():  # the encoder brings options for another kind of modality
         kind: str | None = f"use: {spec.use}"
     else:
-        kind = _kind(MODALITIES.build(spec.use, options, where=where))
+        arrays = expected(MODALITIES.build(spec.use, options, where=where))
+        kind = None if arrays is None else str(arrays.kind)
     if accepts and kind is not None and kind not in accepts:
         raise ConfigError(
             f"the encoder '{spec.encoder.use}' cannot read what the modality '{name}' gives",
@@ -143,14 +148,13 @@ def _check_encoder(run: Run, name: str) -> None:
         )
 
 
-def _kind(modality: Any) -> str | None:
-    """The kind of arrays that a modality will give, where it can tell before it is fitted."""
-    if hasattr(modality, "kind"):
-        return str(modality.kind)
-    try:
-        return str(modality.spec.kind)
-    except TuwenError:
-        return None
+def _check_calibrate(run: Run) -> None:
+    if run.training.calibrate and not TASKS.load(run.task.use).probabilistic:
+        raise ConfigError(
+            f"the task '{run.task.use}' has no probabilities to calibrate",
+            where=run.where("training", "calibrate"),
+            todo="leave training.calibrate out",
+        )
 
 
 # --- Against a dataset --------------------------------------------------------------------------------------------
