@@ -174,6 +174,24 @@ def test_a_comparison_of_answers_refuses_a_run_without_any(shop, tmp_path):
         workflow.compare(shop / "pairs.yaml", tmp_path, shop / "dataset", vary=["task.width=8,16"])
 
 
+def test_tune_goes_by_the_validation_score_of_a_contrast_run(shop, pairs, tmp_path):
+    """The first trial is the run as it is written: it scores what the bundle's best epoch scored."""
+    search = ["training.learning_rate=0.00001,0.001"]
+    result = workflow.tune(shop / "pairs.yaml", tmp_path, shop / "dataset", search=search, trials=2)
+    manifest = read_manifest(pairs[0])
+    history = json.loads((pairs[0] / "history.json").read_text())
+    best = next(entry for entry in history if entry["epoch"] == manifest["best_epoch"])
+    assert result["metric"] == "recall@10"
+    assert result["as_written"] == pytest.approx(best["validation_recall@10"], abs=1e-6)
+    assert result["best"]["value"] == max(trial["value"] for trial in result["trials"] if trial["value"] is not None)
+    assert "Recall@10" in (tmp_path / "tune.html").read_text()
+    with pytest.raises(ConfigError, match="different questions"):
+        workflow.tune(shop / "pairs.yaml", tmp_path, shop / "dataset", search=["task.pairs=[picture-text]"])
+    with pytest.raises(ConfigError, match="paired with itself only"):
+        change = ["task.pairs=[text-text]", "modalities={words: {use: text, columns: items.title, encoder: ngram}}"]
+        workflow.tune(shop / "pairs.yaml", tmp_path, shop / "dataset", search=search, overrides=change)
+
+
 def test_rows_without_both_sides_are_an_error_only_when_all_are(shop):
     run = Run.read(shop / "pairs.yaml", ["rows.where=images IS NULL OR len(images) = 0"])
     with pytest.raises((DataError, ConfigError)):

@@ -65,6 +65,7 @@ METRIC_NAMES: dict[str, Text] = RetrievalNames(
         "mae": ("MAE", "MAE"),
         "r2": ("R²", "R²"),
         "spearman": ("Rank correlation", "等级相关"),
+        "recall@10": ("Recall@10, mean of all directions", "Recall@10（各方向平均）"),
     }
 )
 
@@ -111,6 +112,10 @@ METRIC_MEANINGS: dict[str, Text] = RetrievalMeanings(
         "spearman": (
             "Does it put rows in the right order? 1 is perfect, 0 is none.",
             "排序是否正确？1 为完美，0 为无关。",
+        ),
+        "recall@10": (
+            "How often a query's own answer is among the first 10, averaged over what is asked with and looked for.",
+            "检索时自身的答案排在前 10 名的比例，对各检索方向取平均。",
         ),
     }
 )

@@ -45,9 +45,10 @@ def refuse_contrast(run: Run) -> None:
     """
     if is_contrast(run):
         raise ConfigError(
-            "this compares answers, and a contrast run gives embeddings",
+            "compare is about answers, and a contrast run gives embeddings",
             where=run.where("task"),
-            todo="vary a run that starts from it: init=BUNDLE; or tuwen tune, which reads its validation score",
+            todo="vary a run that starts from its bundle: --vary init=none,BUNDLE; to choose settings of this run, "
+            "tuwen tune, which goes by Recall@10 on the validation part",
         )
 
 

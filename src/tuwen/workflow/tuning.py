@@ -22,17 +22,19 @@ from tuwen.evaluation.metrics import METRICS, PRIMARY, measure
 from tuwen.evaluation.report import plain
 from tuwen.evaluation.tuning_page import render_tuning
 from tuwen.files import held, room_on_disk, whole, write_json
+from tuwen.preprocess.target import ContrastTarget
 from tuwen.progress import Progress, Silent, Within
 from tuwen.training.batches import outputs_of
 from tuwen.training.loop import network_of
 from tuwen.workflow.checking import complete
 from tuwen.workflow.comparing import dataset_of
-from tuwen.workflow.contents import is_contrast
+from tuwen.workflow.contents import contrast_target, is_contrast
 from tuwen.workflow.evaluation import commit
 from tuwen.workflow.fitting import Fitted, Prepared, fit_network
 from tuwen.workflow.judging import base_of, predictions_of
 from tuwen.workflow.memory import out_of_memory
 from tuwen.workflow.places import refuse_occupied
+from tuwen.workflow.retrieval import score_of
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.searching import Dimension, Range, as_written, dimensions, suggested
 from tuwen.workflow.sharing import Shared
@@ -92,7 +94,8 @@ def tune(
     The rows of the test part are dropped before anything is fitted, encoded or answered. The first trial is the run as
     it is written, where that lies inside the search. Trials are kept in ``out/study.db``; the same command goes on
     where it was, and with more ``trials`` it goes further. A trial is given up after an epoch in which it is behind the
-    median of the others. With folds the first one is searched.
+    median of the others. With folds the first one is searched. A contrast run is judged by Recall@10, the mean of all
+    directions.
 
     Args:
         dataset: without one, the run's shop is collected into ``out/dataset``.
@@ -146,12 +149,11 @@ def tune(
 
 
 def _refuse(run: Run) -> None:
-    if is_contrast(run):
+    if is_contrast(run) and not contrast_target(run).directions:
         raise ConfigError(
-            "tune needs a task whose answers can be right or wrong",
-            where=run.where("task"),
-            seen=run.task.use,
-            allowed="rate, binary, classify",
+            "nothing says which trial is better: a kind of modality is paired with itself only",
+            where=run.where("task", "pairs"),
+            todo="search a run that starts from this one's bundle (init)",
         )
 
 
@@ -165,6 +167,8 @@ def _without_validation(run: Run) -> ConfigError:
 
 
 def _metric(run: Run) -> str:
+    if is_contrast(run):
+        return "recall@10"
     if run.training.monitor == "loss" and run.task.use in ("binary", "classify"):
         return "log_loss"
     return PRIMARY[run.task.use]  # type: ignore[index]
@@ -235,6 +239,8 @@ def validated(run: Run, prepared: Prepared, fitted: Fitted, metric: str) -> floa
     rows = prepared.gathered.rows("validation")
     network = network_of(fitted.model, next(fitted.model.parameters()).device)
     outputs = outputs_of(network, {name: source.take(rows) for name, source in prepared.inputs.items()})
+    if isinstance(fitted.target, ContrastTarget):
+        return score_of(fitted.target)(outputs, fitted.target.encode(prepared.gathered.truth[rows]))["score"]
     base = base_of(run, prepared.gathered, rows, fitted.target).select("row", "target")
     return measure(predictions_of(fitted.target, base, outputs), [metric])[metric]
 

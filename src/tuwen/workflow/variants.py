@@ -33,6 +33,7 @@ FIXED = {
     "rows.balance": "it decides which rows are tested",
     "task.use": "answers to different questions cannot be compared",
     "task.target": "answers to different questions cannot be compared",
+    "task.pairs": "answers to different questions cannot be compared",
     "task.at_least": "answers to different questions cannot be compared",
     "task.equals": "answers to different questions cannot be compared",
     "evaluation": "all cells are judged in one way: change it with --set",
