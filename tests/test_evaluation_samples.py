@@ -104,6 +104,9 @@ def test_a_collapse_and_a_useless_filling_are_said_in_both_languages():
     assert samples.warnings(account(GOOD)) == []
     (collapsed,) = samples.warnings(account(GOOD | {"variance": 0.01}))
     assert "collapsed on picture" in collapsed[0] and "图片" in collapsed[1]
+    assert "1% of their variance" in collapsed[0] and "covers" not in collapsed[0]  # only what is bad
+    (both,) = samples.warnings(account(GOOD | {"variance": 0.01, "coverage": 0.2}))
+    assert "covers only 20% of the true rows and has only 1% of their variance" in both[0]
     (useless,) = samples.warnings(account(GOOD | {"error": 1.02}))
     assert "hardly better" in useless[0] and "平均值" in useless[1]
     lamps = {"class": "Lamps", "rows": 30, "coverage": 0.1, "variance": 0.9}
@@ -120,4 +123,4 @@ def test_folds_are_averaged_and_the_worst_one_is_warned_of():
     assert (entry["coverage"], entry["rows"], entry["modalities"]) == (0.6, 80, ["picture"])
     assert found["made"] == {"a": 3, "b": 1}
     (warning,) = found["warnings"]
-    assert "covers 30%" in warning["en"]
+    assert "covers only 30%" in warning["en"]

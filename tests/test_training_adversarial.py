@@ -150,6 +150,14 @@ def test_equal_seeds_give_equal_generators_and_other_seeds_others():
     assert not torch.equal(weights(1), weights(2))
 
 
+def test_a_batch_is_no_larger_than_the_rows_there_are():
+    world = linear(0.5).take(np.arange(20))
+    asked = [generator(Impute, world) for _ in range(2)]
+    for made_by, size in zip(asked, (20, 1_000_000), strict=True):  # of which one alone would take 100 MB
+        train_generator(made_by, world, replace(SETTINGS, steps=2, batch_size=size), seed=0)
+    assert torch.equal(asked[0].make["b"].weight, asked[1].make["b"].weight)
+
+
 def test_no_row_with_two_inputs_is_said():
     world = examples({"a": np.ones((8, 2)), "b": np.ones((8, 2))}, present={"b": np.zeros(8, bool)})
     with pytest.raises(DataError, match="no row to learn from"):

@@ -201,3 +201,11 @@ def test_without_a_rare_class_nothing_is_made_and_that_is_said(shop):
 def test_what_a_run_cannot_have_is_told_before_training(shop, settings, message):
     with pytest.raises(ConfigError, match=message):
         workflow.check(shop / "RUN.yaml", settings)
+
+
+def test_a_generator_that_would_see_no_row_is_refused(shop):
+    run, dataset = Run.read(shop / "RUN.yaml", [*FILLS, "gan.hold=0.99999"]), Dataset.open(shop / "dataset")
+    with pytest.raises(ConfigError, match=r"every row is held back") as caught:
+        prepared = prepare(run, gather(run, dataset), dataset, Silent())
+        fit_network(run, prepared, work=shop / "held", fingerprint="f", progress=Silent())
+    assert "lower gan.hold" in caught.value.todo and str(shop / "RUN.yaml") in caught.value.where

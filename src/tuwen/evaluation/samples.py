@@ -124,14 +124,11 @@ def warnings(account: Mapping[str, Any]) -> list[Text]:
     found: list[Text] = []
     for entry in account["quality"]:
         english, chinese = of(entry)
-        low = entry["coverage"] < LEAST_COVERAGE
-        if low or entry["variance"] < LEAST_VARIANCE:
-            share, varied = f"{entry['coverage']:.0%}", f"{entry['variance']:.0%}"
+        if short := _short_of(entry):
             found.append(
                 (
-                    f"The generator has collapsed on {english}: what it makes covers {share} of the true rows and has "
-                    f"{varied} of their variance.",
-                    f"生成器在{chinese}上发生坍缩：生成的向量覆盖 {share} 的真实行，方差为真实的 {varied}。",
+                    f"The generator has collapsed on {english}: what it makes {' and '.join(s[0] for s in short)}.",
+                    f"生成器在{chinese}上发生坍缩：生成的向量{'，'.join(s[1] for s in short)}。",
                 )
             )
         if entry.get("error") is not None and entry["error"] > LEAST_GAIN:
@@ -141,6 +138,17 @@ def warnings(account: Mapping[str, Any]) -> list[Text]:
                     f"由其他输入补全{chinese}，几乎不比总取其平均值更好。",
                 )
             )
+    return found
+
+
+def _short_of(entry: Mapping[str, Any]) -> list[Text]:
+    """What made vectors lack; nothing where they are as diverse as they should be."""
+    share, varied = f"{entry['coverage']:.0%}", f"{entry['variance']:.0%}"
+    found: list[Text] = []
+    if entry["coverage"] < LEAST_COVERAGE:
+        found.append((f"covers only {share} of the true rows", f"只覆盖 {share} 的真实行"))
+    if entry["variance"] < LEAST_VARIANCE:
+        found.append((f"has only {varied} of their variance", f"方差只有真实的 {varied}"))
     return found
 
 

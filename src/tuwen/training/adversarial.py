@@ -33,7 +33,10 @@ LOOKS = 50  # entries of the history
 
 @dataclass(frozen=True)
 class Adversarial:
-    """How the generator is trained; the words of :class:`~tuwen.models.generator.Impute`."""
+    """How the generator is trained; the words of :class:`~tuwen.models.generator.Impute`.
+
+    A batch is never larger than the rows there are.
+    """
 
     steps: int
     batch_size: int
@@ -259,7 +262,7 @@ class _Duel:
 
     def _batch(self, step: int, turn: int) -> tuple[Rows, torch.Generator]:
         rng = np.random.default_rng([self.seed, step, turn])
-        rows = rng.choice(self.rows, self.settings.batch_size)
+        rows = rng.choice(self.rows, min(self.settings.batch_size, len(self.rows)))
         chance = torch.Generator().manual_seed(_mixed(self.seed, step, turn))
         return rows_of(self.generator, self.examples, rows, self.device, rng=rng), chance
 

@@ -172,6 +172,13 @@ def _learned(
 ) -> list[dict[str, float]]:
     """Train the generator and judge it on the rows that were held back, in ``account``; returns the history."""
     seen, held = held_back(generator, vectors, part.options["hold"], _seed(run, 2))
+    if len(held) and not len(seen):
+        raise ConfigError(
+            "every row is held back from the generator, and none is left to learn from",
+            where=part.where,
+            seen=f"hold: {part.options['hold']}, of {len(held)} rows",
+            todo="lower gan.hold",
+        )
     told = _pick(part.options, *(f.name for f in fields(Adversarial) if f.name in part.options))
     history = train_generator(
         generator,
