@@ -204,3 +204,28 @@ def test_check_opens_the_bundle_that_a_run_starts_from(shop):
 
 def test_a_network_too_large_for_the_machine_is_checked_without_its_memory(shop):
     workflow.check(shop / "RUN.yaml", ["modalities.text.encoder={use: lstm, width: 200000}"])  # 640 GB
+
+
+FROZEN = "modalities.picture.encoder=efficientnet-lite0"
+TUNED = "modalities.picture.encoder={use: efficientnet-lite0, frozen: false}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["training.unfreeze=gradual"], ["training.unfreeze"]),
+        (["training.layer_decay=0.9", "training.encoder_learning_rate=1e-4"], ["encoder_learning_rate", "layer_decay"]),
+        ([TUNED, "training.layer_decay=0.9"], []),
+        ([TUNED, "training.epochs=2", "training.unfreeze_epoch=2"], ["after 2 epochs"]),
+        ([TUNED.replace("}", ", lora: 4}"), "training.layer_decay=0.9"], ["training.layer_decay"]),
+        (["training.epochs=2", "training.average_epochs=3"], ["only 2 epochs"]),
+        ([f"modalities={{text: {TEXT_ONLY}}}", "training.modality_dropout=0.3"], ["one kind of input"]),
+        (["training.modality_dropout=0.3", "modalities.picture.flip=true"], []),
+        ([FROZEN, "modalities.picture.flip=true"], ["modalities.picture.flip"]),
+    ],
+)
+def test_settings_without_effect_are_named_with_their_place(shop, overrides, told):
+    found = workflow.without_effect(shop / "RUN.yaml", overrides)
+    assert len(found) == len(told)
+    for line, part in zip(found, told, strict=True):
+        assert part in line and line.startswith(str(shop / "RUN.yaml"))

@@ -103,6 +103,7 @@ def train(
     from tuwen.bundle.files import read_manifest
 
     screen = Screen(as_json=json, quiet=quiet)
+    screen.say(*(f"note: {text}" for text in workflow.without_effect(run_yaml, override or ())))
     done = not replace and workflow.is_trained(run_yaml, dataset, out, override or ())
     bundle = workflow.train(run_yaml, dataset, out, override or (), screen.progress(), replace=replace)
     warnings = read_manifest(bundle).get("generator", {}).get("warnings", [])
@@ -203,6 +204,7 @@ def run(
     from tuwen import workflow
 
     screen = Screen(as_json=json, quiet=quiet)
+    screen.say(*(f"note: {text}" for text in workflow.without_effect(run_yaml, override or ())))
     report = workflow.run(run_yaml, out, override or (), screen.progress(), replace)
     screen.answer(report)
     _show_report(screen, report, out)
@@ -266,11 +268,13 @@ def check(
 
     screen = Screen(as_json=json, quiet=quiet)
     found = workflow.check(run_yaml, override or (), dataset)
-    screen.answer(found)
+    idle = workflow.without_effect(run_yaml, override or ())
+    screen.answer(found | {"without_effect": idle})
     if not (json or quiet):
         import yaml
 
-        screen.say(yaml.safe_dump(found, allow_unicode=True, sort_keys=False).rstrip(), f"{run_yaml} is in order")
+        screen.say(yaml.safe_dump(found, allow_unicode=True, sort_keys=False).rstrip())
+        screen.say(*(f"note: {text}" for text in idle), f"{run_yaml} is in order")
         if dataset is not None:
             screen.say(f"and can be trained on {dataset}")
 

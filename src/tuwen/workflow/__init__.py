@@ -11,6 +11,7 @@ _PLACES = {
     "predict": "tuwen.workflow.steps",
     "load": "tuwen.workflow.steps",
     "check": "tuwen.workflow.checking",
+    "without_effect": "tuwen.workflow.idle",
     "train": "tuwen.workflow.training",
     "is_trained": "tuwen.workflow.training",
     "evaluate": "tuwen.workflow.evaluation",

@@ -1,0 +1,55 @@
+"""Settings that a run carries and that change nothing in it: no error, but hardly what was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tuwen.config import Run
+from tuwen.models import ENCODERS
+from tuwen.models.transfer import Pretrained
+from tuwen.workflow.generating import groups_of
+from tuwen.workflow.preparing import encoder_options
+from tuwen.workflow.starting import FREE_OF_MODALITY
+
+OF_PRETRAINED = ("encoder_learning_rate", "layer_decay", "unfreeze_epoch", "unfreeze")
+
+
+def without_effect(run: str | Path | Run, overrides: Iterable[str] = ()) -> list[str]:
+    """One sentence for each setting without effect, with its place: ``RUN.yaml:12: training.unfreeze …``."""
+    run = run if isinstance(run, Run) else Run.read(run, list(overrides))
+    found = [*_of_training(run), *_of_modalities(run)]
+    return [f"{run.where(*key)}: {'.'.join(key)} has no effect: {why}" for key, why in found]
+
+
+def _of_training(run: Run) -> Iterator[tuple[tuple[str, ...], str]]:
+    asked = {
+        name: getattr(run.training, name)
+        for name, field in type(run.training).model_fields.items()
+        if getattr(run.training, name) != field.default
+    }
+    if not any(_learns_on(run, name) for name in run.modalities):
+        for name in OF_PRETRAINED:
+            if name in asked:
+                yield ("training", name), "no pretrained weights are trained on here (encoder: {…, frozen: false})"
+    elif asked.get("unfreeze_epoch", 0) >= run.training.epochs:
+        yield ("training", "unfreeze_epoch"), f"the training ends after {run.training.epochs} epochs"
+    if asked.get("average_epochs", 0) > run.training.epochs:
+        yield ("training", "average_epochs"), f"there are only {run.training.epochs} epochs: all of them are averaged"
+    if "modality_dropout" in asked and len(groups_of(run)) == 1:
+        yield ("training", "modality_dropout"), "there is one kind of input, and never all of a row is hidden"
+
+
+def _of_modalities(run: Run) -> Iterator[tuple[tuple[str, ...], str]]:
+    for name, spec in run.modalities.items():
+        if not ENCODERS.load(spec.encoder.use).is_frozen(encoder_options(run, name)):
+            continue
+        for option in FREE_OF_MODALITY:
+            if spec.options.get(option):
+                yield ("modalities", name, option), f"the vectors of {spec.encoder.use} are made once, before training"
+
+
+def _learns_on(run: Run, name: str) -> bool:
+    """Whether the modality's encoder trains its pretrained weights themselves."""
+    encoder, options = ENCODERS.load(run.modalities[name].encoder.use), encoder_options(run, name)
+    return issubclass(encoder, Pretrained) and not options["frozen"] and not options.get("lora")
