@@ -294,6 +294,16 @@ def test_sentences_say_what_the_numbers_say() -> None:
     assert [number(x) for x in (12345.6, 0.0, -0.5, 0.00012, None)] == ["12,346", "0.000", "−0.500", "0.0001", "–"]
 
 
+def test_fewer_labels_than_there_are_stand_beside_the_number_of_rows() -> None:
+    model, other = drawn_binary(240, 1.5, 1), drawn_binary(240, 0.3, 2)
+
+    def html(labels: float) -> str:
+        return render(report_of(model, other, run={"name": "x", "rows": {"table": "reviews", "labels": labels}}))
+
+    assert "trained with 1 % of the labels" in html(0.01) and "只用 1% 的标签训练" in html(0.01)
+    assert "% of the labels" not in html(1.0)
+
+
 def test_other_data_and_another_shop_are_told_first() -> None:
     model = drawn_rate(300, 0.5, 1)
     baselines = trivial(model.frame["target"], model)

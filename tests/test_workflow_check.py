@@ -67,6 +67,7 @@ def test_check_finds_a_mistake_without_training(shop, override, message):
         ("fusion={use: late, fused: sun}", None, "no fusion called 'sun'"),
         ("fusion={use: attention, width: 30, heads: 4}", None, "multiple"),
         ("modalities.picture.encoder={use: vit, width: 30, heads: 4}", "encoder: {use: cnn", "multiple"),
+        ("modalities.picture.encoder={use: vit, patch: 300}", "encoder: {use: cnn", "cover the whole picture"),
         ("modalities.picture.encoder={use: colour, grid: 11}", "encoder: {use: cnn", "multiples of grid"),
         ("modalities.picture.encoder={use: cnn, channels: [8, 8, 8, 8, 8, 8, 8]}", "encoder: {use: cnn", "too small"),
         ("modalities.picture.encoder={use: cnn, pool: mean}", "encoder: {use: cnn", "unknown pool"),

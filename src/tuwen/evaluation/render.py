@@ -103,10 +103,12 @@ def _hero(report: Plain) -> dict[str, Any]:
         for name, value in values.items()
     ]
     task = f"task_{report['task']}"
+    labels = ((report["run"] or {}).get("rows") or {}).get("labels", 1)
     classes = len(report["confusion"]["labels"]) if report["confusion"] else 0
     return {
         "task": words_of(task, classes=classes),
         "rows": words_of("test_rows", rows=f"{report['rows']:,}"),
+        "labels": None if labels == 1 else words_of("labels", share=f"{100 * labels:g}"),
         "metric": METRIC_NAMES[primary],
         "lower": not METRICS[primary].greater_is_better,
         "time": re.sub(r"(?<=\d)T(?=\d)", " ", str(report["provenance"].get("time") or "")).replace("+00:00", " UTC"),

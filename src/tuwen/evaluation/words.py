@@ -139,6 +139,7 @@ WORDS: dict[str, Text] = {
     "task_contrast": ("finds what belongs together", "查找相配的内容"),
     "task_classify": ("chooses one of {classes} classes", "从 {classes} 个类别中选一"),
     "test_rows": ("{rows} test rows", "{rows} 行测试数据"),
+    "labels": ("trained with {share} % of the labels", "只用 {share}% 的标签训练"),
     "examples": ("Examples: what it finds", "示例：它找到了什么"),
     "examples_note": (
         "Queries drawn at random from the test part, not chosen. Framed: the query's own answer; a twin has the same "

@@ -159,6 +159,12 @@ class Vit(Encoder):
     ) -> None:
         super().__init__(spec)
         height, across, colours = spec.shape
+        if patch > max(height, across):
+            raise ConfigError(
+                "one square would cover the whole picture",
+                seen=f"patch: {patch}, pictures of {height} × {across} pixels",
+                allowed=f"at most {max(height, across)}; an eighth of a side sees something",
+            )
         self.fill = (0, -across % patch, 0, -height % patch)  # left, right, top, bottom
         self.cut = nn.Conv2d(colours, width, patch, stride=patch)
         squares = -(-height // patch) * -(-across // patch)
