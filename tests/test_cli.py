@@ -251,10 +251,13 @@ def test_bars_in_a_terminal_count_and_may_stand_inside_one_another() -> None:
         outer.advance()
         with bars.task("unknown") as unknown:
             unknown.advance(3)
+        with bars.task("plain [/words] of a person"):
+            pass
         outer.advance()
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
     last = {line.split()[0]: line for line in re.split(r"[\r\n]+", shown) if line.strip()}
     assert "2/2" in last["outer"] and "5/5" in last["inner"] and "3/3" in last["unknown"]
+    assert "[/words]" in last["plain"]
 
 
 def test_bars_in_a_log_are_one_line_a_piece_of_work(capsys: pytest.CaptureFixture[str]) -> None:

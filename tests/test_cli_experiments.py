@@ -43,6 +43,23 @@ def test_compare_prints_one_json_document_and_then_a_table(shop, tmp_path) -> No
     assert tuwen(*command, "-q").stdout == ""
 
 
+def test_beside_a_file_only_what_it_can_be_changed_by_is_allowed(shop, tmp_path) -> None:
+    file = tmp_path / "fusions.yaml"
+    text = f"run: {shop[0]}\nvary: ['fusion=sum,concat']\nseeds: 3\nset: [training.epochs=1, evaluation.samples=100]\n"
+    file.write_text(text, encoding="utf-8")
+    for option, value in (("--vary", "gan=off"), ("--reference", "fusion=concat")):
+        found = tuwen("compare", file, shop[1], "--out", tmp_path / "out", option, value, "--json")
+        error = json.loads(found.stderr)["error"]
+        assert found.exit_code == 2 and error["seen"] == f"{option} {value}" and error["where"] == str(file)
+    assert not (tmp_path / "out").exists()
+    found = tuwen("compare", file, shop[1], "--out", tmp_path / "out", "--seeds", "1", "--json")
+    assert json.loads(found.stdout)["seeds"] == [3]
+    other = ["compare", *shop, "--vary", "fusion.width=8,4", "--out", tmp_path / "out", *QUICK, "--json"]
+    refused = tuwen(*other)
+    assert refused.exit_code == 2 and "--replace" in json.loads(refused.stderr)["error"]["todo"]
+    assert tuwen(*other, "--replace").exit_code == 0
+
+
 def test_compare_fails_only_when_everything_does(shop, tmp_path) -> None:
     found = tuwen("compare", *shop, "--vary", "training.learning_rate=1e30,1e31", "--out", tmp_path, *QUICK, "--json")
     assert found.exit_code == 1

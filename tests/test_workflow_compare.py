@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,11 @@ from tuwen.cli.results import results_page
 from tuwen.cli.screen import shown
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
-from tuwen.errors import ConfigError, DataError, InUse, TuwenError
+from tuwen.errors import BundleError, ConfigError, DataError, InUse, TuwenError
 from tuwen.evaluation.intervals import differences, intervals, resample
 from tuwen.evaluation.predictions import Predictions
 from tuwen.files import held
-from tuwen.progress import Silent
+from tuwen.progress import Silent, Task
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.sharing import Shared
 from twofold import collected
@@ -91,6 +93,64 @@ def test_a_comparison_in_a_file_is_the_one_on_the_command_line(shop, compared, t
         assert f"| {name} | {shown(cell['metrics']['accuracy']['value'])}" in page
 
 
+def test_another_comparison_is_not_written_over_unless_told(shop, compared, tmp_path) -> None:
+    out, _ = compared
+    kept, before = (out / "compare.json").read_bytes(), stamps(out)
+    for change, seen in (
+        ({"vary": ["fusion=concat,sum"]}, "a comparison of modalities"),
+        ({"vary": ["modalities=[text, table]"]}, "also the cell text"),
+        ({"overrides": ["name=other"]}, "a comparison of the run 'twofold'"),
+        ({"overrides": ["seed=4"]}, "also seed 3"),
+    ):
+        with pytest.raises(ConfigError, match="another comparison") as caught:
+            workflow.compare(shop[0], out, shop[1], **{"vary": [INPUTS], "seeds": 2, **change})
+        assert caught.value.seen == seen and "--replace" in str(caught.value.todo)
+        assert caught.value.where == str(out / "compare.json")
+    assert (out / "compare.json").read_bytes() == kept and stamps(out) == before
+    (tmp_path / "compare.json").write_text("[1]", encoding="utf-8")
+    with pytest.raises(ConfigError, match="another comparison"):
+        workflow.compare(shop[0], tmp_path, shop[1], vary=[INPUTS])
+
+
+def test_a_value_that_is_written_in_two_ways_is_one_cell(shop, tmp_path) -> None:
+    for vary, seen in (
+        ("fusion=concat,{use: concat}", "concat and {use: concat}"),
+        ("training.learning_rate=0.1,0.10", "0.1 and 0.10"),
+        ("training.learning_rate=0.1,1e-1", "0.1 and 1e-1"),
+        ("fusion=sum,{use: sum, dropout: 0.1}", "sum and {use: sum, dropout: 0.1}"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            workflow.compare(shop[0], tmp_path / "out", shop[1], vary=[vary])
+        assert (caught.value.seen, caught.value.where) == (seen, f"--vary {vary}")
+    assert not (tmp_path / "out").exists()
+    chosen = workflow.compare(
+        shop[0], tmp_path, shop[1], vary=["fusion=sum,concat"], seeds=1, reference=["fusion={use: concat}"]
+    )
+    assert chosen["reference"] == "concat"
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "words"),
+    [
+        ("vary: [fusion=sum,concat,gated]", 2, ["fusion=sum | concat | gated", 'vary: ["fusion=sum,concat,gated"]']),
+        ("vary: [training.epochs=1,2]", 2, ["training.epochs=1 | 2", 'vary: ["training.epochs=1,2"]']),
+        ("vary: [gan=off, fusion=sum,concat, seed=1]", 2, ['vary: ["fusion=sum,concat"]']),
+        ("vary:\n  - fusion", 3, ['vary: ["fusion=sum"]']),
+        ("vary: fusion=sum,concat", 2, ["'vary' is a list", 'vary: ["fusion=sum,concat"]']),
+        ("vary: ['split=hash,random']", 2, ["decides which rows"]),
+        ("vary: ['fusion=sum,{use: sum}']", 2, ["stands twice"]),
+        ("vary: ['fusion=sum,concat']\nreference: ['fusion=gated']", 3, ["none of the cells"]),
+    ],
+)
+def test_a_slip_in_a_comparisons_file_is_told_with_its_line(shop, tmp_path, lines, line, words) -> None:
+    file = tmp_path / "inputs.yaml"
+    file.write_text(f"run: {shop[0]}\n{lines}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        workflow.compare_as_written(file, tmp_path / "out", shop[1])
+    assert caught.value.where == f"{file}:{line}"
+    assert all(word in str(caught.value) for word in words)
+
+
 @pytest.mark.parametrize("file", ["bundle.json", "manifest.json"])
 def test_nothing_is_written_among_the_files_of_a_dataset_or_a_bundle(shop, tmp_path, file) -> None:
     (tmp_path / file).write_text("{}", encoding="utf-8")
@@ -116,7 +176,13 @@ def test_the_reference_differs_from_itself_by_nothing_and_an_input_that_is_not_r
 def test_with_one_seed_the_numbers_are_those_of_the_report_on_the_same_predictions(shop, compared) -> None:
     out, _ = compared
     before = stamps(out)
-    result = workflow.compare(shop[0], out, shop[1], vary=[INPUTS], seeds=1, reference=["modalities=[text]"])
+    asked: dict[str, Any] = {"vary": [INPUTS], "seeds": 1, "reference": ["modalities=[text]"]}
+    kept = (out / "compare.json").read_bytes()
+    with pytest.raises(ConfigError, match="numbers would be lost") as caught:
+        workflow.compare(shop[0], out, shop[1], **asked)
+    assert caught.value.seen == "also seed 4" and (out / "compare.json").read_bytes() == kept
+    result = workflow.compare(shop[0], out, shop[1], **asked, replace=True)
+    (out / "compare.json").write_bytes(kept)
     assert stamps(out) == before  # nothing is trained again
     drawn = resample({n: table(out, n) for n in ("text", "text-+-table")}, samples=200, seed=3)
     found = cells(result)
@@ -179,6 +245,34 @@ def test_a_cell_that_fails_is_told_and_loses_no_other(shop, tmp_path) -> None:
     diverged = failed["concat · learning_rate=1e30"]
     assert "no longer a number" in diverged["what"] and (diverged["seed"], diverged["fold"]) == (3, 0)
     assert "no longer a number" in (tmp_path / "compare.html").read_text(encoding="utf-8")
+
+
+class Told(Silent):
+    """What work was begun, in order."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    @contextmanager
+    def task(self, name: str, total: int | None = None) -> Iterator[Task]:
+        self.names.append(name)
+        with super().task(name, total) as bar:
+            yield bar
+
+
+def test_what_no_training_can_mend_is_told_before_the_first_one(shop, tmp_path) -> None:
+    vary = ["fusion=concat,sun", f"init=none,{tmp_path / 'nowhere'}"]
+    told = Told()
+    result = workflow.compare(
+        shop[0], tmp_path, shop[1], vary=vary, seeds=1, overrides=["training.epochs=1"], progress=told
+    )
+    assert [one["seed"] for one in result["failures"]] == [None] * 3  # of no training
+    begun = told.names.index("trainings")
+    assert sum(name.startswith("cannot be trained: ") for name in told.names[:begun]) == 3
+    assert "cannot be trained: sun · init=none: there is no fusion called 'sun'" in told.names[:begun]
+    with pytest.raises(BundleError, match="cannot start from this bundle"):
+        workflow.compare(shop[0], tmp_path / "out", shop[1], vary=[f"init={tmp_path / 'nowhere'},none"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_fault_of_a_plug_in_is_a_failure_of_its_cell_with_the_details_kept(shop, tmp_path, monkeypatch) -> None:

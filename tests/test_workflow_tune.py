@@ -184,13 +184,41 @@ def test_without_optuna_it_says_which_extra_is_missing(shop, tmp_path, monkeypat
         (["training.learning_rate=0.1:1:linear"], [], "even or log"),
         (["fusion.width=1:2", "fusion.width=3:4"], [], "twice"),
         (["fusion.width=4:8"], ["split.validation=0"], "no validation part"),
+        (["fusion.widht=4:8"], [], "did you mean 'width'"),
+        (["trainign.epochs=4:8"], [], "did you mean 'training'"),
+        (["training.learning_rate=0:0.1"], [], "must be above 0"),
+        (["fusion.dropout=0.1:1.5"], [], "must be below 1"),
+        (["fusion=concat,sun"], [], "did you mean 'sum'"),
+        (["init=none,/nowhere"], [], "not a bundle"),
+        (["fusion=concat,{use: concat}"], [], "stands twice"),
+        (["training.learning_rate=0.1,1e-1"], [], "the same run"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(shop, tmp_path, search, overrides, message) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(TuwenError) as caught:
         workflow.tune(shop[0], tmp_path, shop[1], search=search, overrides=overrides)
     assert message in str(caught.value)
-    assert not (tmp_path / "study.db").exists()
+    assert overrides or caught.value.where == " ".join(["--search", *search[-1:]])
+    assert [file.name for file in tmp_path.iterdir()] in ([], [".lock"])
+
+
+def test_a_value_that_only_works_with_another_searched_value_is_searched(shop, tmp_path) -> None:
+    search = ["fusion=concat,low-rank", "fusion.rank=2,4"]
+    result = workflow.tune(shop[0], tmp_path, shop[1], search=search, trials=4, overrides=["training.epochs=1"])
+    assert {trial["values"]["fusion"] for trial in result["trials"] if trial["state"] == "complete"} == {"low-rank"}
+    with pytest.raises(ConfigError, match="no option 'rank'"):
+        workflow.tune(shop[0], tmp_path / "out", shop[1], search=["fusion.rank=2,4", "fusion=concat,sum"])
+
+
+@pytest.mark.parametrize(
+    "text", ["fusion.width", "=1:2", "a=", "a=1:2:0.5", "a=0.1..0.5", "a=0.1-0.5", "a=1:nan", "a=[1"]
+)
+def test_a_search_of_no_form_shows_the_three_that_there_are(text) -> None:
+    with pytest.raises(ConfigError) as caught:
+        dimension(text)
+    assert caught.value.where == f"--search {text}"
+    for form in ("KEY=LOW:HIGH, as in fusion.dropout=0:0.5", "KEY=LOW:HIGH:log, as in", "KEY=A,B,C, as in"):
+        assert form in str(caught.value.allowed)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ class Bars:
     def _enter(self) -> RichProgress:
         if self._rich is None:
             self._rich = RichProgress(
-                TextColumn("{task.description:<24}"),
+                TextColumn("{task.description:<24}", markup=False),
                 BarColumn(bar_width=30),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),

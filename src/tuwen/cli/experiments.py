@@ -9,6 +9,7 @@ import typer
 
 from tuwen.cli.commands import Json, Out, Override, Quiet, RunYaml, app
 from tuwen.cli.screen import Screen, shown
+from tuwen.errors import ConfigError
 
 MaybeDataset = Annotated[
     Path | None,
@@ -25,38 +26,68 @@ def compare(
         list[str] | None,
         typer.Option(metavar="KEY=V,V", help="Values of a setting: --vary fusion=sum,concat. Several: every pair."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Trainings of each combination.")] = 5,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1000, help="Trainings of each combination: 5, or what a file says.", show_default=False
+        ),
+    ] = None,
     reference: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=V", help="What the others are compared with; otherwise the first combination."),
     ] = None,
     override: Override = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also over another comparison in DIR; finished trainings stay.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train every combination of some settings several times and compare them on the same test rows: DIR/compare.json
     and DIR/compare.html. What is finished is not trained again; a combination that fails does not lose the others.
 
-    Instead of RUN.yaml and --vary it takes a file that says run, vary and seeds, as those in runs/compare.
+    Instead of RUN.yaml and --vary it takes a file that says run, vary and seeds, as those in runs/compare; --seeds and
+    --set go before what such a file says.
     """
     from tuwen import workflow
 
     screen = Screen(as_json=json, quiet=quiet)
     if workflow.is_comparison(run_yaml):
-        result = workflow.compare_as_written(run_yaml, out, dataset, override or (), screen.progress())
+        _refuse_beside_a_file(run_yaml, vary=vary, reference=reference)
+        result = workflow.compare_as_written(
+            run_yaml, out, dataset, override or (), screen.progress(), seeds=seeds, replace=replace
+        )
     else:
         result = workflow.compare(
             run_yaml,
             out,
             dataset,
             vary=vary or (),
-            seeds=seeds,
+            seeds=5 if seeds is None else seeds,
             reference=reference or (),
             overrides=override or (),
+            replace=replace,
             progress=screen.progress(),
         )
     screen.answer({key: value for key, value in result.items() if key != "run"})
     _show_comparison(screen, result, out)
+
+
+def _refuse_beside_a_file(file: Path, **given: list[str] | None) -> None:
+    """What decides which cells there are stands in one place.
+
+    Raises:
+        ConfigError: it was given on the command line too.
+    """
+    for key, values in given.items():
+        if values:
+            raise ConfigError(
+                f"--{key} stands beside a file that says what is compared",
+                where=str(file),
+                seen=f"--{key} {values[0]}",
+                allowed="--seeds, --set, --replace",
+                todo=f"change '{key}' in the file; or name its RUN.yaml instead, with all that varies as --vary",
+            )
 
 
 @app.command(rich_help_panel="Whole runs")

@@ -46,7 +46,7 @@ def repeat(folder: Path, out: Path, screen: Screen) -> tuple[dict[str, Any], dic
                 reports[file.stem] = workflow.run(file, out / file.stem, (), screen.progress())
             else:
                 into = out / "compare" / file.stem
-                compared[file.stem] = workflow.compare_as_written(file, into, progress=screen.progress())
+                compared[file.stem] = workflow.compare_as_written(file, into, progress=screen.progress(), replace=True)
         except TuwenError as error:
             last = error
             screen.say(f"  left out: {error}")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tuwen import __version__
-from tuwen.config import Comparison, Evaluation, Run, Shop, load_yaml, written
+from tuwen.config import Comparison, Evaluation, Run, Shop, load_yaml
 from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, TuwenError
@@ -23,57 +22,19 @@ from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.report import plain
 from tuwen.files import held, room_on_disk, whole, write_json
 from tuwen.progress import Progress, Silent, Within
-from tuwen.workflow.contents import modalities_by_kind, refuse_contrast
+from tuwen.workflow.contents import refuse_contrast
 from tuwen.workflow.evaluation import commit
 from tuwen.workflow.judging import pooled
 from tuwen.workflow.memory import out_of_memory
 from tuwen.workflow.places import refuse_occupied
+from tuwen.workflow.planning import Plan, plan_of, refuse_another
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.sharing import Shared, groups_of
 from tuwen.workflow.trainings import ANSWERS, Training, carry_out, failure, mean_cost, read
-from tuwen.workflow.variants import Base, Value, Varied, combinations, name_of, parse, refuse_fixed, run_of, variant
+from tuwen.workflow.variants import parse
 
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One combination of values, before it is trained; ``run`` is None where its settings are wrong."""
-
-    name: str
-    values: Mapping[str, Value]
-    kept: Mapping[str, Mapping[str, Any]]
-    run: Run | None
-
-
-@dataclass
-class Plan:
-    """What is to be trained.
-
-    Attributes:
-        run: the run as it is written.
-        seeds: of the trainings of each cell.
-        failures: why cells have no numbers; grows while training.
-    """
-
-    run: Run
-    varied: Sequence[Varied]
-    cells: list[Planned]
-    reference: str
-    seeds: list[int]
-    folds: int
-    failures: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def kinds(self) -> list[str]:
-        """Every kind of input that a cell reads."""
-        runs = [cell.run for cell in self.cells if cell.run is not None]
-        return list(dict.fromkeys(kind for run in runs for kind in modalities_by_kind(run)))
-
-    def living(self) -> list[tuple[str, Run]]:
-        """The cells that have not failed."""
-        failed = {one["cell"] for one in self.failures}
-        return [(cell.name, cell.run) for cell in self.cells if cell.run is not None and cell.name not in failed]
+RESULT = "compare.json"
 
 
 def is_comparison(path: str | Path) -> bool:
@@ -87,19 +48,20 @@ def compare_as_written(
     dataset: str | Path | Dataset | None = None,
     overrides: Iterable[str] = (),
     progress: Progress | None = None,
+    *,
+    seeds: int | None = None,
+    replace: bool = False,
 ) -> dict[str, Any]:
-    """:func:`compare` with what stands in a comparison's file."""
+    """:func:`compare` with what stands in a comparison's file; ``seeds`` instead of those of the file."""
     asked = Comparison.read(comparison_yaml)
-    return compare(
+    plan = plan_of(
         asked.run,
-        out,
-        dataset,
-        vary=asked.vary,
-        seeds=asked.seeds,
-        reference=asked.reference,
-        overrides=[*asked.set, *overrides],
-        progress=progress,
+        [parse(text, where=asked.where("vary", i)) for i, text in enumerate(asked.vary)],
+        asked.seeds if seeds is None else seeds,
+        [parse(text, "--reference", asked.where("reference", i)) for i, text in enumerate(asked.reference)],
+        [*asked.set, *overrides],
     )
+    return _compare(plan, asked.run, Path(out), dataset, replace, progress or Silent())
 
 
 def compare(
@@ -111,6 +73,7 @@ def compare(
     seeds: int = 5,
     reference: Iterable[str] = (),
     overrides: Iterable[str] = (),
+    replace: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train every combination of the varied values with every seed (and fold) and write ``compare.json`` and
@@ -126,73 +89,48 @@ def compare(
         seeds: how many trainings a cell; the first has the run's own seed.
         reference: ``KEY=VALUE`` of the cell the others are compared with; a key that is not named takes its first
             value.
+        replace: also write over another comparison in ``out``.
 
     Returns:
         the content of compare.json.
 
     Raises:
-        ConfigError: a key that may not be varied, or a reference that is no cell or whose settings are wrong.
+        ConfigError: a key that may not be varied, two cells that are the same, a reference that is no cell or whose
+            settings are wrong, or another comparison in ``out`` whose numbers would be lost.
         TuwenError: every cell failed; tells why the first did.
         InUse: another process compares in the same folder.
     """
-    plan = plan_of(run_yaml, vary, seeds, reference, overrides)
+    varied, chosen = [parse(text) for text in vary], [parse(text, "--reference") for text in reference]
+    plan = plan_of(run_yaml, varied, seeds, chosen, list(overrides))
+    return _compare(plan, run_yaml, Path(out), dataset, replace, progress or Silent())
+
+
+def _compare(
+    plan: Plan,
+    run_yaml: str | Path,
+    out: Path,
+    dataset: str | Path | Dataset | None,
+    replace: bool,
+    progress: Progress,
+) -> dict[str, Any]:
     refuse_contrast(plan.run)
-    out = Path(out)
     refuse_occupied(out)
     with room_on_disk(out), held(out):
+        if not replace:
+            refuse_another(plan, out / RESULT)
+        for number, one in enumerate(plan.failures):
+            with progress.task(f"cannot be trained: {one['cell']}: {one['what']}"):
+                if (fault := plan.faults.get(one["cell"])) is not None:
+                    one["todo"] = _logged(fault, out / "failures", number)
         opened = dataset_of(plan.run, run_yaml, dataset, out, progress)
-        done = _train(plan, opened, out / "trainings", progress or Silent())
-        with (progress or Silent()).task("bootstrap", None):
+        done = _train(plan, opened, out / "trainings", progress)
+        with progress.task("bootstrap", None):
             result = _result(plan, opened, done)
-        write_json(out / "compare.json", result)
+        write_json(out / RESULT, result)
         with whole(out / "compare.html") as file:
             file.write(render_comparison(result).encode())
         shutil.rmtree(out / "work", ignore_errors=True)  # of trainings under other settings
     return result
-
-
-def plan_of(
-    run_yaml: str | Path,
-    vary: Iterable[str] = (),
-    seeds: int = 5,
-    reference: Iterable[str] = (),
-    overrides: Iterable[str] = (),
-) -> Plan:
-    """All that can be told before any data is read."""
-    if not 1 <= seeds <= 1000:
-        raise ConfigError("that is no number of seeds", where="--seeds", seen=seeds, allowed="1 to 1000")
-    base = Base(*written(run_yaml, overrides), str(run_yaml))
-    varied = [parse(text) for text in vary]
-    refuse_fixed(varied)
-    run = base.run
-    chosen = _reference(varied, list(reference))
-    plan = Plan(run, varied, [], name_of(chosen), [run.seed + i for i in range(seeds)], split_of(run).folds)
-    for values in combinations(varied):
-        name = name_of(values)
-        try:
-            made = variant(base, values)
-            plan.cells.append(Planned(name, values, made.kept, run_of(base, made)))
-        except TuwenError as error:
-            if name == plan.reference:
-                raise
-            plan.cells.append(Planned(name, values, {}, None))
-            plan.failures.append(failure(error, name))
-    return plan
-
-
-def _reference(varied: Sequence[Varied], asked: Sequence[str]) -> dict[str, Value]:
-    """The first combination, with the values that were asked for."""
-    chosen = {one.key: one.values[0] for one in varied}
-    for text in asked:
-        (wanted,) = parse(text, "--reference").values[:1]
-        key = text.partition("=")[0].strip()
-        known = {one.key: one.values for one in varied}
-        found = next((value for value in known.get(key, ()) if value.value == wanted.value), None)
-        if found is None:
-            allowed = [f"{name}={value.text}" for name, values in known.items() for value in values]
-            raise ConfigError("the reference is none of the cells", where=f"--reference {text}", allowed=allowed)
-        chosen[key] = found
-    return chosen
 
 
 def dataset_of(
@@ -268,17 +206,17 @@ def _one(
     except Exception as error:
         told = failure(out_of_memory(error) or error, name, seed, fold)
         if not isinstance(error, TuwenError):
-            told["todo"] = f"the details are in {_logged(error, place.with_name('failures'), len(plan.failures))}"
+            told["todo"] = _logged(error, place.with_name("failures"), len(plan.failures))
         plan.failures.append(told)
         return None
 
 
-def _logged(error: Exception, folder: Path, number: int) -> Path:
-    """The traceback of a fault of tuwen's own, or of a plug-in."""
+def _logged(error: Exception, folder: Path, number: int) -> str:
+    """Keep the traceback of a fault of tuwen's own, or of a plug-in; says where."""
     folder.mkdir(exist_ok=True)
     log = folder / f"{number + 1}.log"
     log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return log
+    return f"the details are in {log}"
 
 
 # --- The result ---------------------------------------------------------------------------------------------------

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
-from tuwen.errors import ConfigError
-from tuwen.workflow.variants import Value, Varied, parse, refuse_fixed
+from tuwen.config import Run
+from tuwen.errors import ConfigError, MissingExtra, TuwenError
+from tuwen.workflow.variants import Base, Value, Varied, parse, refuse_fixed, run_of, spelt_out, variant
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 FLAG = "--search"
+FORMS = (
+    "KEY=LOW:HIGH, as in fusion.dropout=0:0.5; KEY=LOW:HIGH:log, as in training.learning_rate=0.0001:0.01:log; "
+    "KEY=A,B,C, as in fusion=sum,concat"
+)
+MIXED = 64  # combinations with other settings that a value is tried in before it is refused
+_ALMOST = re.compile(r"\s*[+-]?[\d.]+(e[+-]?\d+)?\s*(:|\.\.|…|-|–|to)[^,\[\]{}\"']*", re.I)  # begins like a range
 _RANGE = re.compile(r"\s*([^\s:,\[\]{}\"']+)\s*:\s*([^\s:,]+)\s*(?::\s*(\w+)\s*)?")
 
 
@@ -26,6 +35,16 @@ class Range:
     low: float
     high: float
     log: bool
+
+    @property
+    def where(self) -> str:
+        return f"{FLAG} {self.key}={self.text}"
+
+    @property
+    def values(self) -> tuple[Value, Value]:
+        """Its ends."""
+        low, high = (Value(str(end), end) for end in (self.low, self.high))
+        return low, high
 
     @property
     def whole(self) -> bool:
@@ -42,33 +61,89 @@ def dimensions(texts: Sequence[str]) -> list[Dimension]:
         ConfigError: nothing, a range that is none, a key that may not be varied.
     """
     if not texts:
-        raise ConfigError(
-            "tune needs to know what to search",
-            allowed="--search training.learning_rate=0.0001:0.01:log --search fusion.width=64,128",
-        )
+        raise ConfigError("tune needs to know what to search", where=FLAG, allowed=FORMS)
     found = [dimension(text) for text in texts]
-    refuse_fixed([one if isinstance(one, Varied) else Varied(one.key, ()) for one in found], FLAG)
+    refuse_fixed([one if isinstance(one, Varied) else Varied(one.key, (), one.where) for one in found])
     return found
 
 
 def dimension(text: str) -> Dimension:
-    """One ``--search``."""
+    """One ``--search``.
+
+    Raises:
+        ConfigError: none of the three forms; shows them.
+    """
     key, _, values = text.partition("=")
-    match = _RANGE.fullmatch(values)
+    match, where = _RANGE.fullmatch(values), f"{FLAG} {text}"
+    if not key.strip() or not values.strip():
+        raise ConfigError("a search is a key and what to try", where=where, allowed=FORMS)
+    if match is None and _ALMOST.fullmatch(values):
+        raise ConfigError("this is no range", where=where, seen=values.strip(), allowed=FORMS)
     if match is None:
-        return parse(text, FLAG)
-    where, (low, high, how) = f"{FLAG} {text}", match.groups()
+        try:
+            return parse(text, FLAG)
+        except ConfigError as error:
+            raise ConfigError(error.what, where=where, seen=error.seen, allowed=FORMS, todo=error.todo) from None
+    low, high, how = match.groups()
     try:
         ends = _number(low), _number(high)
     except ValueError:
-        raise ConfigError("the ends of a range are numbers", where=where, allowed=f"{key}=0.0001:0.01:log") from None
+        raise ConfigError("the ends of a range are numbers", where=where, seen=values.strip(), allowed=FORMS) from None
     if not ends[0] < ends[1]:
-        raise ConfigError("a range begins with its smaller end", where=where, seen=values.strip())
+        raise ConfigError("a range begins with its smaller end", where=where, seen=values.strip(), allowed=FORMS)
     if how not in (None, "log"):
-        raise ConfigError("a range is even or log", where=where, seen=how, allowed=f"{key}={low}:{high}:log")
+        raise ConfigError("a range is even or log", where=where, seen=how, allowed=FORMS)
     if how and ends[0] <= 0:
-        raise ConfigError("a log range begins above 0", where=where, seen=low)
+        raise ConfigError("a log range begins above 0", where=where, seen=low, todo=f"{key}=0.0001:{high}:log")
     return Range(key.strip(), values.strip(), *ends, log=how == "log")
+
+
+def refuse_impossible(base: Base, searched: Sequence[Dimension]) -> None:
+    """Each listed value and both ends of each range make a run: with the run's other settings as they are written, or
+    with others that are searched too.
+
+    Raises:
+        TuwenError: what is wrong with one of them; names its ``--search``.
+    """
+    for one in searched:
+        seen: dict[str, Value] = {}
+        for value in one.values:
+            found = _tried(base, {one.key: value})
+            if isinstance(found, Run):
+                twin = seen.setdefault(spelt_out(found), value)
+                if twin is not value:
+                    told = f"{twin.text} and {value.text}"
+                    raise ConfigError("two of the values make the same run", where=one.where, seen=told)
+            elif found is not None and not any(
+                isinstance(_tried(base, values), Run) for values in _mixed(one, value, searched)
+            ):
+                raise _of_search(found, one, value)
+
+
+def _tried(base: Base, values: Mapping[str, Value]) -> Run | TuwenError | None:
+    """The run with these values, or what is wrong with it; None where a plug-in has a fault, which its trial tells."""
+    try:
+        return run_of(base, variant(base, values))
+    except TuwenError as error:
+        return error
+    except Exception:
+        return None
+
+
+def _mixed(one: Dimension, value: Value, searched: Sequence[Dimension]) -> Iterator[dict[str, Value]]:
+    """The value with those of one other key, then with those of all."""
+    others = [other for other in searched if other is not one]
+    for other in others:
+        yield from ({one.key: value, other.key: beside} for beside in other.values)
+    for values in islice(product(*(other.values for other in others)), MIXED):
+        yield {one.key: value} | {other.key: beside for other, beside in zip(others, values, strict=True)}
+
+
+def _of_search(error: TuwenError, one: Dimension, value: Value) -> TuwenError:
+    if isinstance(error, MissingExtra):
+        return error
+    seen = value.text if error.seen is None else error.seen
+    return type(error)(error.what, where=one.where, seen=seen, allowed=error.allowed, todo=error.todo)
 
 
 def suggested(trial: Trial, searched: Sequence[Dimension]) -> dict[str, Value]:
@@ -118,4 +193,7 @@ def _is(one: Value, value: Any, key: str) -> bool:
 
 
 def _number(text: str) -> int | float:
-    return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    number = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number

@@ -36,7 +36,7 @@ from tuwen.workflow.memory import out_of_memory
 from tuwen.workflow.places import refuse_occupied
 from tuwen.workflow.retrieval import score_of
 from tuwen.workflow.rules import split_of
-from tuwen.workflow.searching import Dimension, Range, as_written, dimensions, suggested
+from tuwen.workflow.searching import Dimension, Range, as_written, dimensions, refuse_impossible, suggested
 from tuwen.workflow.sharing import Shared
 from tuwen.workflow.study import finished, opened_study
 from tuwen.workflow.trainings import Training, failure
@@ -106,7 +106,8 @@ def tune(
         the content of tune.json.
 
     Raises:
-        ConfigError: a search that is none, a split without a validation part, or a folder with another search.
+        ConfigError: a search that is none, a key or value that the run cannot have, a split without a validation part,
+            or a folder with another search.
         DataError: the trials in the folder cannot be read.
         TuwenError: no trial could be completed.
         MissingExtra: optuna is not installed.
@@ -122,6 +123,7 @@ def tune(
     base = Base(*written(run_yaml, overrides), str(run_yaml))
     searched, run = dimensions(list(search)), base.run
     _refuse(run)
+    refuse_impossible(base, searched)
     out, progress = Path(out), progress or Silent()
     refuse_occupied(out)
     with room_on_disk(out), held(out):

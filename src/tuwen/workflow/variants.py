@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from itertools import product
 from pathlib import Path
@@ -21,6 +22,7 @@ from tuwen.preprocess import MODALITIES
 from tuwen.registry import Registry, signature_model
 from tuwen.workflow.checking import complete
 from tuwen.workflow.gathering import content_columns
+from tuwen.workflow.starting import start_of
 
 # keys that decide which rows are answered, or how they are judged: answers to other rows cannot be compared
 FIXED = {
@@ -48,13 +50,19 @@ class Value:
     text: str
     value: Any
 
+    @property
+    def bare(self) -> Any:
+        """The same for ``sum`` and ``{use: sum}``."""
+        return self.value["use"] if isinstance(self.value, dict) and set(self.value) == {"use"} else self.value
+
 
 @dataclass(frozen=True)
 class Varied:
-    """A dotted key of the run and the values that it takes."""
+    """A dotted key of the run and the values that it takes; ``where`` is told as its place."""
 
     key: str
     values: tuple[Value, ...]
+    where: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -93,16 +101,20 @@ def name_of(values: Mapping[str, Value]) -> str:
     return " · ".join(_short(key, value) for key, value in values.items()) or "as it is"
 
 
-def parse(text: str, flag: str = "--vary") -> Varied:
+def parse(text: str, flag: str = "--vary", where: str | None = None) -> Varied:
     """``fusion=sum,concat`` → the key and its values; what stands in brackets or quotes is one value, as in YAML.
+
+    Args:
+        where: its place, where that is no command line.
 
     Raises:
         ConfigError: no key, no value, bad YAML, or a value twice.
     """
     key, equals, values = text.partition("=")
-    key, where = key.strip(), f"{flag} {text}"
+    key, where = key.strip(), where or f"{flag} {text}"
     if not equals or not key or not values.strip():
-        raise ConfigError(f"{flag} takes KEY=VALUE,VALUE", where=where, allowed=f"{flag} fusion=sum,concat")
+        what = f"{flag.removeprefix('--')} takes KEY=VALUE,VALUE"
+        raise ConfigError(what, where=where, seen=text, allowed="as in fusion=sum,concat")
     listed = f"[{values}]"
     try:
         node = yaml.compose(listed, Loader=yaml.SafeLoader)
@@ -111,13 +123,17 @@ def parse(text: str, flag: str = "--vary") -> Varied:
         found = tuple(Value(one, yaml.safe_load(one)) for one in texts)
     except (yaml.YAMLError, AssertionError):
         raise ConfigError("the values are not valid YAML", where=where, seen=values, todo="put quotes around") from None
-    twice = next((one.text for one in found if [other.value for other in found].count(one.value) > 1), None)
-    if not found or twice is not None:
-        raise ConfigError(f"'{twice}' stands twice" if twice else "there is no value", where=where)
-    return Varied(key, found)
+    if not found:
+        raise ConfigError("there is no value", where=where)
+    for i, one in enumerate(found):
+        twin = next((other for other in found[:i] if other.bare == one.bare), None)
+        if twin is not None:
+            seen = None if twin.text == one.text else f"{twin.text} and {one.text}"
+            raise ConfigError(f"'{one.text}' stands twice", where=where, seen=seen, todo="take one of them out")
+    return Varied(key, found, where)
 
 
-def refuse_fixed(varied: Sequence[Varied], flag: str = "--vary") -> None:
+def refuse_fixed(varied: Sequence[Varied]) -> None:
     """Keys that must be the same in all variants, and keys given twice.
 
     Raises:
@@ -130,9 +146,9 @@ def refuse_fixed(varied: Sequence[Varied], flag: str = "--vary") -> None:
         if why is None and one.key in ("rows", "task", "training"):
             why = "it is a whole section: vary the keys in it"
         if why:
-            raise ConfigError(f"'{one.key}' cannot be varied: {why}", where=f"{flag} {one.key}")
+            raise ConfigError(f"'{one.key}' cannot be varied: {why}", where=one.where)
         if one.key in seen:
-            raise ConfigError(f"'{one.key}' is varied twice", where=f"{flag} {one.key}", todo="name all values at once")
+            raise ConfigError(f"'{one.key}' is varied twice", where=one.where, todo="name all values at once")
         seen.add(one.key)
 
 
@@ -151,7 +167,7 @@ def variant(base: Base, values: Mapping[str, Value]) -> Variant:
     data = copy.deepcopy(base.data)
     kept: dict[str, Mapping[str, Any]] = {}
     for key, value in sorted(values.items(), key=lambda item: item[0].count(".")):
-        settled, found = _settled(data, key, value.value)
+        settled, found = _settled(data, key, value)
         if key == "init" and isinstance(settled, str):
             settled = str(Path(settled).absolute())  # a path of the command line starts where the person is
         put(data, key, settled, f"{key}={value.text}")
@@ -164,18 +180,26 @@ def run_of(base: Base, made: Variant) -> Run:
     """The run of a variant, checked; rows and split are the base's, whatever modalities it has.
 
     Raises:
-        ConfigError: a setting that cannot be; says which combination it belongs to.
+        ConfigError: a setting that cannot be.
+        BundleError: it starts from a bundle that is not there.
     """
     run = Run.from_written(copy.deepcopy(made.data), base.lines, base.path)
     complete(run)
+    start_of(run)
     return run.model_copy(update={"content": content_columns(base.run)})
+
+
+def spelt_out(run: Run) -> str:
+    """The same for two runs that differ only in how they are written."""
+    return json.dumps(complete(run), sort_keys=True, default=str)
 
 
 # --- One value in its place ---------------------------------------------------------------------------------------
 
 
-def _settled(data: dict[str, Any], key: str, value: Any) -> tuple[Any, dict[str, Any]]:
+def _settled(data: dict[str, Any], key: str, asked: Value) -> tuple[Any, dict[str, Any]]:
     """(what is put at ``key``, which options of the old component it keeps)."""
+    value = asked.value
     if value == "none" and _may_be_empty(key):
         return None, {}
     if key == "modalities":
@@ -186,7 +210,7 @@ def _settled(data: dict[str, Any], key: str, value: Any) -> tuple[Any, dict[str,
     fresh = {"use": value} if isinstance(value, str) else dict(value)
     old = reduce(lambda inner, part: inner.get(part, {}) if isinstance(inner, dict) else {}, key.split("."), data)
     options = {name: option for name, option in old.items() if name != "use"} if isinstance(old, dict) else {}
-    known = set(signature_model(registry.load(fresh["use"], key)).model_fields)
+    known = set(signature_model(registry.load(fresh["use"], f"{key}={asked.text}")).model_fields)
     if registry is MODALITIES:
         known |= {"columns", "encoder"}
     kept = {name: option for name, option in options.items() if name in known and name not in fresh}
