@@ -60,6 +60,30 @@ def test_beside_a_file_only_what_it_can_be_changed_by_is_allowed(shop, tmp_path)
     assert tuwen(*other, "--replace").exit_code == 0
 
 
+@pytest.mark.parametrize("place", ["file", "file/below"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "collect SHOP",
+        "train RUN DATA",
+        "evaluate BUNDLE DATA",
+        "run RUN",
+        "compare RUN DATA --vary fusion=sum",
+        "compare RUN --vary fusion=sum",
+        "tune RUN DATA --search fusion=sum,concat",
+    ],
+)
+def test_a_file_where_a_folder_is_to_be_written_is_told_as_such(shop, tmp_path, command, place) -> None:
+    (tmp_path / "file").write_text("kept", encoding="utf-8")
+    places = {"RUN": shop[0], "DATA": shop[1], "SHOP": shop[0].with_name("SHOP.yaml"), "BUNDLE": tmp_path}
+    words = [places.get(word, word) for word in command.split()]
+    found = tuwen(*words, "--out", tmp_path / place, "--json")
+    error = json.loads(found.stderr)["error"]
+    assert found.exit_code == (4 if (words[0], place) == ("train", "file") else 3)
+    assert error["where"] == str(tmp_path / "file") and error["todo"].startswith("name another folder")
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "kept" and len(list(tmp_path.iterdir())) == 1
+
+
 def test_compare_fails_only_when_everything_does(shop, tmp_path) -> None:
     found = tuwen("compare", *shop, "--vary", "training.learning_rate=1e30,1e31", "--out", tmp_path, *QUICK, "--json")
     assert found.exit_code == 1

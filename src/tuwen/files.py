@@ -58,6 +58,11 @@ def held(folder: str | Path) -> Iterator[None]:
     path = Path(folder) / ".lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        file = next((one for one in path.parents if one.exists() and not one.is_dir()), path.parent)
+        raise DataError(
+            "a file stands where a folder is to be written", where=str(file), todo="name another folder: --out"
+        ) from None
     except FileNotFoundError as error:  # a place like /proc, where no folder can be made
         raise DataError(
             "the folder cannot be made", where=str(folder), seen=error.strerror, todo="name another folder"
