@@ -20,7 +20,7 @@ GROUPS = [["picture"], ["table", "text"]]
 
 def model_of(fusion, order=tuple(WIDTHS), generator=Impute, **options):
     torch.manual_seed(0)
-    made_by = generator(WIDTHS, 2 if generator is Augment else 0, GROUPS, noise=4, hidden=8, **options)
+    made_by = generator(WIDTHS, 2 if generator is Augment else 0, GROUPS, noise=4, **{"hidden": 8, **options})
     for name, scaling in made_by.standardise.items():
         scaling.mean.fill_(len(name))
         scaling.scale.fill_(0.5)
@@ -44,6 +44,18 @@ def test_what_is_absent_cannot_change_the_answer(fusion, seed, value):
     found = asked(model, vectors, present)
     assert found.isfinite().all()
     assert torch.equal(found, asked(model, poisoned, present))
+
+
+def test_a_filling_is_the_mean_of_what_each_fixed_noise_makes():
+    made_by = model_of("sum", hidden=32, draws=5).generator
+    vectors, present = drawn(3)
+    seen = made_by.standardised(vectors, present)
+    bits = torch.stack([present[m] for m in made_by.widths], dim=1).float()
+    each = [made_by(seen, bits, noise.expand(len(bits), -1)) for noise in made_by.fixed]
+    assert not torch.allclose(each[0]["text"], each[1]["text"])
+    for m, filled in made_by.filling(vectors, present).items():
+        mean = torch.stack([made[m] for made in each]).mean(dim=0)
+        torch.testing.assert_close(filled, made_by.restored({m: mean})[m], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("fusion", EVERY)

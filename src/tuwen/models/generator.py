@@ -166,13 +166,10 @@ class Impute(Generator):
         """
         seen = self.standardised(vectors, present)
         bits = torch.stack([present[m] for m in self.widths], dim=1).float()
-        rows, draws = len(bits), len(self.fixed)
-        made = self(
-            {m: v.repeat_interleave(draws, dim=0) for m, v in seen.items()},
-            bits.repeat_interleave(draws, dim=0),
-            self.fixed.repeat(rows, 1),
-        )
-        means = {m: v.view(rows, draws, -1).mean(dim=1) for m, v in made.items()}
+        # what is seen is looked at once, and what is made is linear in the state: only the layers between run for each draw
+        state = self.trunk.look(seen, bits).unsqueeze(1) + self.chance(self.fixed)  # [batch, draws, hidden]
+        mean = self.trunk.layers(state).mean(dim=1)
+        means = {m: self.make[m](mean) for m in self.widths}
         return self.restored({m: mean * trust for (m, mean), trust in zip(means.items(), self.trust, strict=True)})
 
     def dropped(self, present: Present) -> Present:
@@ -259,12 +256,14 @@ class Trunk(nn.Module):
         self.layers = nn.Sequential(Residual(hidden), Residual(hidden))
 
     def forward(self, vectors: Vectors, bits: Tensor, classes: Tensor | None, more: Tensor | float = 0.0) -> Tensor:
-        state = self.bits(bits) + more
-        for m, look in self.see.items():
-            state = state + look(vectors[m])
-        if self.classes is not None:
-            state = state + self.classes(classes)
-        return self.layers(state)  # [batch, hidden]
+        return self.layers(self.look(vectors, bits, classes) + more)  # [batch, hidden]
+
+    def look(self, vectors: Vectors, bits: Tensor, classes: Tensor | None = None) -> Tensor:
+        """The state before the layers, f32 [batch, hidden]."""
+        state = self.bits(bits)
+        for m, see in self.see.items():
+            state = state + see(vectors[m])
+        return state if self.classes is None else state + self.classes(classes)
 
 
 class Residual(nn.Module):
