@@ -166,7 +166,7 @@ class Impute(Generator):
         """
         seen = self.standardised(vectors, present)
         bits = torch.stack([present[m] for m in self.widths], dim=1).float()
-        # what is seen is looked at once, and what is made is linear in the state: only the layers between run for each draw
+        # what is seen is looked at once, what is made is linear in the state: only the layers between run once a draw
         state = self.trunk.look(seen, bits).unsqueeze(1) + self.chance(self.fixed)  # [batch, draws, hidden]
         mean = self.trunk.layers(state).mean(dim=1)
         means = {m: self.make[m](mean) for m in self.widths}
