@@ -43,6 +43,18 @@ def test_compare_prints_one_json_document_and_then_a_table(shop, tmp_path) -> No
     assert tuwen(*command, "-q").stdout == ""
 
 
+def test_of_a_long_path_the_table_shows_the_end_and_json_all(shop, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    bundle = tmp_path / "a" / "rather" / "long" / "way" / "down" / "pairs-bundle"
+    assert tuwen("train", *shop, "--out", bundle, *QUICK[:4]).exit_code == 0
+    command = ["compare", *shop, "--vary", f"init=none,{bundle}", "--out", tmp_path / "out", *QUICK]
+    told = json.loads(tuwen(*command, "--json").stdout)
+    assert [cell["name"] for cell in told["cells"]] == ["init=none", f"init={bundle}"]
+    lines = tuwen(*command).stdout.splitlines()
+    assert sum(line.split()[:1] == ["init=pairs-bundle"] for line in lines) == 2
+    assert all(len(line.rstrip()) <= 80 for line in lines if not line.startswith("comparison:"))
+
+
 def test_beside_a_file_only_what_it_can_be_changed_by_is_allowed(shop, tmp_path) -> None:
     file = tmp_path / "fusions.yaml"
     text = f"run: {shop[0]}\nvary: ['fusion=sum,concat']\nseeds: 3\nset: [training.epochs=1, evaluation.samples=100]\n"

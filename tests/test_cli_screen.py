@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tuwen.cli.screen import Screen, harmless, shown
+from tuwen.cli.screen import Screen, alike, harmless, shown
 
 ANSWERS = ("prediction", "probability", "problem")
 
@@ -34,6 +34,28 @@ def test_answers_keep_their_headers_and_other_cells_are_shortened(
     assert [line.split()[-3:] for line in told[2:4]] == [["3.142", "0.5", "–"]] * 2  # one line a row
     assert "…" in told[2]
     assert (f"… and {others - 4} more columns" in told) == (others == 30)
+
+
+@pytest.mark.parametrize("whole", [None, ("cell", "accuracy")])
+@pytest.mark.parametrize(
+    "name", ["learning_rate=0.001 · modality_dropout=0.2", "init=contrast-pairs · text: transformer"]
+)
+def test_words_of_a_name_stay_whole_in_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], name: str, whole: tuple[str, ...] | None
+) -> None:
+    header = ["cell", "accuracy", *(f"{how} without {kind}" for kind in ("text", "table") for how in ("half", "all"))]
+    Screen().table(header, [[name, 0.6618, 0.52941, 0.39712, 0.63244, 0.47793]] * 3, whole=whole)
+    told = lines(capsys)
+    assert all(cell_len(line.rstrip()) <= 80 for line in told)
+    words = " ".join(told).split()
+    assert all(words.count(word) == 3 * name.split().count(word) for word in name.split())
+
+
+def test_numbers_that_stand_together_have_the_same_decimals() -> None:
+    assert alike(0.0045, -0.001, 0.01) == ["0.0045", "-0.0010", "0.0100"]
+    assert alike(0.1397, -0.04412, 0.3088) == ["0.1397", "-0.0441", "0.3088"]
+    assert alike(12345.6, 2.0) == ["12,346", "2"] and alike(1.0, 0.5) == ["1.0000", "0.5000"]
+    assert alike(0.0, 0.0) == ["0", "0"]
 
 
 def test_a_problem_is_told_whole(capsys: pytest.CaptureFixture[str]) -> None:

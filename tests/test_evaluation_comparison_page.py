@@ -7,12 +7,14 @@ import re
 import shutil
 import string
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evaluation_tables import drawn_binary, drawn_classes, drawn_rate
 from test_evaluation_page import Page
+from tuwen.evaluation.cell_names import shown_names
 from tuwen.evaluation.comparison import Bootstrap, Cell, compare
 from tuwen.evaluation.comparison_page import render_comparison
 from tuwen.evaluation.comparison_words import COMPARISON, checks, lead
@@ -59,6 +61,13 @@ def result_of(task: str, names: tuple[str, ...] = ("concat", "sum", NASTY), seed
         "run": {"name": "演示"},
         **more,
     }
+
+
+def dom_of(file: Path, profile: Path, *more: str) -> str:
+    """What Chromium makes of a page in Chinese."""
+    command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", *more]
+    command += [f"--user-data-dir={profile / 'profile'}", "--virtual-time-budget=5000", "--dump-dom"]
+    return subprocess.run([*command, f"{file.as_uri()}?lang=zh"], capture_output=True, text=True, timeout=120).stdout
 
 
 @pytest.fixture(scope="module", params=DRAW)
@@ -116,14 +125,57 @@ def test_the_lead_counts_what_the_intervals_say() -> None:
     assert "other seeds" in "".join(Page(render_comparison(alone)).text)
 
 
+LONG = (
+    "learning_rate=0.001 · modality_dropout=0.2",
+    "init=../../very/long/path/that/goes/on/pairs · text: transformer",
+    "init=/elsewhere/others/pairs · text: transformer",
+)
+
+
+def test_of_a_path_the_page_shows_the_end_that_tells_it_from_others() -> None:
+    assert list(shown_names(LONG).values()) == [
+        LONG[0],
+        "init=on/pairs · text: transformer",
+        "init=others/pairs · text: transformer",
+    ]
+    assert shown_names(["init=/a/b/", "init=none"]) == {"init=/a/b/": "init=b", "init=none": "init=none"}
+    assert shown_names(["init=b", "init=a/b"]) == {"init=b": "init=b", "init=a/b": "init=a/b"}
+    html = render_comparison(result_of("classify", LONG))
+    rows = [a for tag, a in Page(html).elements if tag == "th" and a.get("scope") == "row"]
+    assert [a.get("title") for a in rows[:3]] == [None, *LONG[1:]]
+    assert ">2. init=on/pairs · text: transformer<" in html
+
+
+WORDS_BROKEN = """<script>
+let broken = 0;
+for (const head of document.querySelectorAll("tbody th")) {
+  const walk = document.createTreeWalker(head, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    for (const word of walk.currentNode.data.matchAll(/\\S+/g)) {
+      const range = document.createRange();
+      range.setStart(walk.currentNode, word.index);
+      range.setEnd(walk.currentNode, word.index + word[0].length);
+      broken += new Set([...range.getClientRects()].map((r) => r.top)).size > 1;
+    }
+  }
+}
+document.body.dataset.broken = broken;
+</script></body>"""
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium, to see where it breaks a line")
+def test_a_browser_breaks_no_word_of_a_name(tmp_path) -> None:
+    file = tmp_path / "compare.html"
+    file.write_text(render_comparison(result_of("rate", LONG)).replace("</body>", WORDS_BROKEN), encoding="utf-8")
+    assert 'data-broken="0"' in dom_of(file, tmp_path, "--window-size=800,2000")
+
+
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium, to see that the page's script runs")
 def test_a_browser_draws_every_chart_in_chinese(tmp_path) -> None:
     html = render_comparison(result_of("binary"))
     file = tmp_path / "compare.html"
     file.write_text(html, encoding="utf-8")
-    command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom"]
-    dom = subprocess.run([*command, f"{file.as_uri()}?lang=zh"], capture_output=True, text=True, timeout=120).stdout
+    dom = dom_of(file, tmp_path)
     drawn = [a for tag, a in Page(dom).elements if tag == "div" and "js-plotly-plot" in (a.get("class") or "")]
     assert len(drawn) == sum((a.get("id") or "").startswith("chart-") for _, a in Page(html).elements)
     assert 'data-language="zh"' in dom and "<title>演示 demo · 对比实验</title>" in dom

@@ -14,16 +14,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from evaluation_tables import binary, classify, drawn_binary, drawn_classes, drawn_rate, rate
 from tuwen.evaluation import words
 from tuwen.evaluation.baselines import trivial
+from tuwen.evaluation.comparison_page import _lost
 from tuwen.evaluation.figures import confusion_classes, confusion_matrix, width
 from tuwen.evaluation.metric_words import METRIC_MEANINGS, METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.predictions import Predictions
-from tuwen.evaluation.render import render, thumbnail
+from tuwen.evaluation.render import _difference, _knocked, render, thumbnail
 from tuwen.evaluation.report import build_report
 from tuwen.evaluation.verdict import checks, compared, headline, number, standing
 
@@ -292,6 +295,38 @@ def test_sentences_say_what_the_numbers_say() -> None:
     report = {"primary": "accuracy", "metrics": {"accuracy": {"value": 0.955, "low": 0.941, "high": 0.968}}}
     assert headline(report) == ("Accuracy 95.5 % (94.1–96.8).", "准确率 95.5%（94.1–96.8）。")
     assert [number(x) for x in (12345.6, 0.0, -0.5, 0.00012, None)] == ["12,346", "0.000", "−0.500", "0.0001", "–"]
+
+
+sizes = st.floats(-5000, 5000) | st.floats(-1, 1) | st.floats(-0.01, 0.01)
+
+
+@given(st.lists(sizes, min_size=6, max_size=6), st.sampled_from(["rmse", "log_loss", "accuracy"]))
+def test_numbers_in_one_cell_have_the_same_decimals(values: list[float], metric: str) -> None:
+    value, *around = sorted(values[:3]), sorted(values[3:])
+    found = {"value": value[1], "low": value[0], "high": value[2]}
+    loss = {"difference": around[0][1], "low": around[0][0], "high": around[0][2], "p": 0.5}
+    knocked = _knocked(found, loss, metric)
+    lost = _lost({"metrics": {metric: found}, "loss": {metric: loss}}, metric)
+    told = [
+        [knocked["value"], knocked["span"], (knocked["loss"]["value"],), knocked["loss"]["span"]],
+        [lost["value"], lost["span"]] if lost["span"][0] != "±0" else [("1",)],
+        [_difference(loss, metric)[key] for key in ("value", "span")],
+        [compared(loss, metric, ("text only", "仅用文字"))],
+        [headline({"primary": metric, "metrics": {metric: found}})],
+    ]
+    for texts in told:
+        numbers = [number for text in texts for number in re.findall(r"[\d,]+(?:\.(\d+))?", text[0].rstrip("."))]
+        assert len({len(decimals) for decimals in numbers}) == 1, texts
+
+
+def test_a_small_difference_is_told_with_its_interval() -> None:
+    small = {"difference": 0.0046, "low": -0.001, "high": 0.01, "p": 0.3}
+    assert compared(small, "rmse", ("text only", "仅用文字"))[0] == (
+        "No clear difference from text only: +0.005 (−0.001 to 0.010)."
+    )
+    found = {"value": 0.653, "low": 0.6, "high": 0.7}
+    knocked = _knocked(found, small | {"high": 0.0099}, "rmse")
+    assert knocked["value"][0] == "0.6530" and knocked["loss"]["span"][0] == "−0.0099 to 0.0010"
 
 
 def test_fewer_labels_than_there_are_stand_beside_the_number_of_rows() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tuwen.cli.commands import Json, Out, Override, Quiet, RunYaml, app
-from tuwen.cli.screen import Screen, shown
+from tuwen.cli.screen import Screen, alike, shown
 from tuwen.errors import ConfigError
 
 MaybeDataset = Annotated[
@@ -143,16 +143,22 @@ def _show_tuning(screen: Screen, result: dict[str, Any], out: Path) -> None:
 
 
 def _show_comparison(screen: Screen, result: dict[str, Any], out: Path) -> None:
+    from tuwen.evaluation.cell_names import shown_names
+
     primary, kinds = result["primary"], result["kinds"]
     rows: list[tuple[object, ...]] = []
     lost: list[tuple[object, ...]] = []
+    short = shown_names(cell["name"] for cell in result["cells"])
     for cell in result["cells"]:
+        name = short[cell["name"]]
         found, against = cell["metrics"][primary], cell["difference"]
         difference = "reference" if cell["name"] == result["reference"] else _difference(against and against[primary])
-        rows.append((cell["name"], found["value"], _interval(found), difference, cell["cost"]["train_seconds"]))
+        rows.append((name, found["value"], _interval(found), difference, cell["cost"]["train_seconds"]))
         missing = [cell["missing"][kind][how]["metrics"][primary]["value"] for kind in kinds for how in ("half", "all")]
-        lost.append((cell["name"], found["value"], *missing))
-    screen.table(("cell", primary, "interval", "difference", "train s"), rows, whole=("cell", primary, "difference"))
+        lost.append((name, found["value"], *missing))
+    screen.table(
+        ("cell", primary, "interval", "difference", "train s"), rows, whole=("cell", primary, "interval", "difference")
+    )
     without = [f"{how} without {kind}" for kind in kinds for how in ("half", "all")]
     screen.table(("cell", primary, *without), lost, title="when an input is missing")
     for one in result["failures"]:
@@ -162,10 +168,11 @@ def _show_comparison(screen: Screen, result: dict[str, Any], out: Path) -> None:
 
 
 def _interval(found: dict[str, Any]) -> str:
-    return "–" if found["low"] is None else f"{shown(found['low'])} to {shown(found['high'])}"
+    return "–" if found["low"] is None else " to ".join(alike(found["low"], found["high"]))
 
 
 def _difference(found: dict[str, Any] | None) -> str:
     if not found or found["low"] is None:
         return "–"
-    return f"{found['difference']:+.4g} ({shown(found['low'])} to {shown(found['high'])})"
+    difference, low, high = alike(found["difference"], found["low"], found["high"])
+    return f"{'+' if found['difference'] > 0 else ''}{difference} ({low} to {high})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ class Screen:
         title: str | None = None,
         whole: Collection[str] | None = None,
     ) -> None:
-        """A table for a person; numbers to the right.
+        """A table for a person; numbers to the right, words whole where they find room.
 
         Args:
             whole: the columns that are never cut. Where it is given, the cells and names of all others are shortened to
@@ -60,26 +61,30 @@ class Screen:
         if not self._speaks:
             return
         from rich.box import SIMPLE_HEAD
+        from rich.cells import cell_len
         from rich.table import Table
         from rich.text import Text
 
         console, rows = self._console, [list(row) for row in rows]
-        places = _places(header, console.width, whole)
+        texts = [[harmless(name), *(_text(row[i]) for row in rows)] for i, name in enumerate(header)]
+        kept_at = [i for i, name in enumerate(header) if whole is None or name in whole]
+        least = _least(texts, kept_at, console.width)
+        places = _places(least, kept_at, console.width)
+        widths = _widths([max(map(cell_len, texts[i])) for i in places], [least[i] for i in places], console.width)
         table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-        for i in places:
+        for i, width in zip(places, widths, strict=True):
             numeric = bool(rows) and all(isinstance(row[i], int | float) or row[i] == "" for row in rows)
-            kept = whole is None or header[i] in whole
+            kept = i in kept_at
             name = harmless(header[i]) if kept else Text(harmless(header[i]), no_wrap=True, overflow="ellipsis")
             table.add_column(
                 name,
                 justify="right" if numeric else "left",
                 overflow="fold",
-                no_wrap=whole is not None and kept and numeric,
-                min_width=len(header[i]) if whole is not None and kept else None,
+                width=width,
             )
         cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"}
         for row in rows:
-            cells = [(row[i], {} if whole is None or header[i] in whole else cut) for i in places]
+            cells = [(row[i], {} if i in kept_at else cut) for i in places]
             table.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell), **how) for cell, how in cells))
         console.print(table)
         if len(places) < len(header):
@@ -98,16 +103,44 @@ class Screen:
 
 WIDEST = 200  # characters of a cell: an address fits, a pasted page does not
 NARROWEST = 10  # characters of a column that is shortened, its gap included
+LONGEST_WORDS = (40, 32, 24, 16)  # that are not broken: the most that there is room for
 GAP = 3  # characters between columns
 
 
-def _places(header: Sequence[str], width: int, whole: Collection[str] | None) -> list[int]:
-    """The columns that a line of ``width`` characters has room for: those of ``whole``, and the first of the others."""
-    if whole is None:
-        return list(range(len(header)))
-    room = max(width - sum(len(name) + GAP for name in header if name in whole), NARROWEST)
-    others = [i for i, name in enumerate(header) if name not in whole][: room // NARROWEST]
-    return [i for i, name in enumerate(header) if name in whole or i in others]
+def _places(least: Sequence[int], kept: Sequence[int], width: int) -> list[int]:
+    """The columns that a line of ``width`` characters has room for: those that are kept, and the first others."""
+    room = max(width - sum(least[i] + GAP for i in kept), NARROWEST)
+    others = [i for i in range(len(least)) if i not in kept][: room // NARROWEST]
+    return [i for i in range(len(least)) if i in kept or i in others]
+
+
+def _widths(natural: Sequence[int], least: Sequence[int], width: int) -> list[int | None]:
+    """Of each column; None where all find room as they are, or not even their longest words do."""
+    room = width - GAP * len(natural)
+    widths = [min(one, other) for one, other in zip(natural, least, strict=True)]
+    if sum(natural) <= room or sum(widths) > room:
+        return [None] * len(natural)
+    for _ in range(room - sum(widths)):  # to the one that would have the most lines
+        widths[max(range(len(widths)), key=lambda i: natural[i] / widths[i])] += 1
+    return list(widths)
+
+
+def _text(cell: object) -> str:
+    return str(getattr(cell, "plain", None) or shown(cell))
+
+
+def _least(texts: Sequence[Sequence[str]], kept: Collection[int], width: int) -> list[int]:
+    """Of each column the width that breaks no word; where there is no room for that, very long words break."""
+    words = [_longest_word(column) if i in kept else NARROWEST - GAP for i, column in enumerate(texts)]
+    limited = [[min(word, most) for word in words] for most in LONGEST_WORDS]
+    return next((found for found in limited if sum(found) + GAP * len(found) <= width), limited[-1])
+
+
+def _longest_word(texts: Iterable[str]) -> int:
+    """In characters of the terminal. Chinese has no spaces and breaks anywhere."""
+    from rich.cells import cell_len
+
+    return max(cell_len(word) for text in texts for word in re.split(r"\s|(?<=[\u2e80-\uffdc])", text)) or 1
 
 
 def shown(value: object) -> str:
@@ -120,6 +153,14 @@ def shown(value: object) -> str:
         return f"{value:,}"
     text = harmless(str(value))
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+
+
+def alike(*values: float) -> list[str]:
+    """Numbers that stand together, with the same decimals: about four digits of the largest."""
+    size = max(map(abs, values))
+    steps = ((1000, 0), (100, 1), (10, 2), (1.000001, 3), (0.01, 4), (0.0001, 6))
+    decimals = next((decimals for least, decimals in steps if size >= least), 8 if size else 0)
+    return [f"{value:,.{decimals}f}" for value in values]
 
 
 def harmless(text: str) -> str:

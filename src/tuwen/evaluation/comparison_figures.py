@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuwen.evaluation.comparison_words import COMPARISON, others
-from tuwen.evaluation.figures import BLUE, GREY, ORANGE, Figure, axis, figure_of, name, short, whiskers
+from tuwen.evaluation.figures import BLUE, GREY, ORANGE, Figure, axis, figure_of, names, short, whiskers
 from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.verdict import outcome
@@ -89,12 +89,16 @@ def cost_score(result: Plain, metric: str) -> Figure | None:
             "size": 10,
             "color": [ORANGE if cell["name"] == result["reference"] else BLUE for _, cell in rows],
         },
-        "customdata": [html.escape(cell["name"], quote=False) for _, cell in rows],
+        "customdata": [_full(cell) for _, cell in rows],
         "hovertemplate": "%{customdata}: %{x} s → %{y}<extra></extra>",
     }
     x = axis(COMPARISON["train_seconds"], type="log", nticks=6)
     y = axis(METRIC_NAMES[metric], ticksuffix="%" if percent else "", nticks=6)
     return figure_of([dots], 420, x, y)
+
+
+def _full(cell: Plain) -> str:
+    return html.escape(cell.get("full", cell["name"]), quote=False)
 
 
 def _scale(metric: str) -> tuple[float, bool]:
@@ -117,14 +121,14 @@ def _dots(
         "y": list(at),
         "error_x": whiskers(found, scale) | {"color": colour},
         "marker": {"size": 9, "color": colour},
-        "customdata": [html.escape(cell["name"], quote=False) for cell in cells],
+        "customdata": [_full(cell) for cell in cells],
         "hovertemplate": "%{customdata}: %{x}<extra></extra>",
     }
 
 
 def _names(rows: Sequence[Plain], at: Sequence[int]) -> dict[str, Any]:
     return axis(
-        tickvals=list(at), ticktext=[name(c["name"], 30) for c in rows], range=[-0.7, len(rows) - 0.4], showgrid=False
+        tickvals=list(at), ticktext=names([c["name"] for c in rows], 30), range=[-0.7, len(rows) - 0.4], showgrid=False
     )
 
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from tuwen.evaluation import comparison_figures as figures
 from tuwen.evaluation import verdict
+from tuwen.evaluation.cell_names import shown_names
 from tuwen.evaluation.comparison_words import checks, kind_phrase, lead, others, words
 from tuwen.evaluation.figures import Figure
 from tuwen.evaluation.metric_words import METRIC_NAMES
@@ -34,6 +35,7 @@ def render_comparison(result: Plain) -> str:
         HTML that loads nothing from anywhere: plotly.js is inside.
     """
     charts: dict[str, Figure] = {}
+    full, result = _shortened(result)
     primary = result["primary"]
     metrics = [metric for metric in CHARTED[result["task"]] if metric in result["cells"][0]["metrics"]]
     context = {
@@ -41,6 +43,7 @@ def render_comparison(result: Plain) -> str:
         "name": result["name"],
         "title": words("title"),
         "result": result,
+        "full": full,
         "hero": _hero(result),
         "plots": [
             (METRIC_NAMES[metric], METRICS[metric].greater_is_better, chart(charts, f"cells-{metric}", figure))
@@ -59,6 +62,19 @@ def render_comparison(result: Plain) -> str:
         "lower": not METRICS[primary].greater_is_better,
     }
     return page("comparison.html.j2", context, charts)
+
+
+def _shortened(result: Plain) -> tuple[dict[str, str], Plain]:
+    """(short name → full one where they differ, the result with short names; charts show the full ones)."""
+    cells, failures, reference = result["cells"], result["failures"], result["reference"]
+    short = shown_names([*(cell["name"] for cell in cells), *(one["cell"] for one in failures), reference])
+    renamed = {
+        **result,
+        "reference": short[reference],
+        "cells": [{**cell, "name": short[cell["name"]], "full": cell["name"]} for cell in cells],
+        "failures": [{**one, "cell": short[one["cell"]]} for one in failures],
+    }
+    return {brief: name for name, brief in short.items() if brief != name}, renamed
 
 
 def _words(key: str, **values: Any) -> Markup:
@@ -108,29 +124,31 @@ def _cells(result: Plain) -> dict[str, Any]:
 
 def _value(found: Plain, metric: str) -> dict[str, Any]:
     percent = METRICS[metric].percent
-    low, high = ends = [found["low"], found["high"]]
-    inside, spread = verdict.span(low, high, percent), found["spread"]
-    after = "" if spread is None else f" ±{verdict.number(spread, percent, ends)}"
-    return {"value": verdict.measured(found["value"], percent, ends), "span": (inside[0] + after, inside[1] + after)}
+    low, high, spread = found["low"], found["high"], found["spread"]
+    digits = verdict.decimals((found["value"], low, high), percent)
+    inside = verdict.span(low, high, percent, digits)
+    after = "" if spread is None else f" ±{verdict.number(spread, percent, digits)}"
+    return {"value": verdict.measured(found["value"], percent, digits), "span": (inside[0] + after, inside[1] + after)}
 
 
 def _difference(found: Plain, metric: str) -> dict[str, Any]:
     """A signed difference, which way it goes, and p."""
     one, percent = found[metric], METRICS[metric].percent
     ends = (one["low"], one["high"])
-    text = _signed(one["difference"], percent, ends)
+    digits = verdict.decimals((one["difference"], *ends), percent)
+    text = _signed(one["difference"], percent, digits)
     p = one.get("p_holm", one["p"])
     told = "" if p is None else "p < 0.001" if p < 0.001 else f"p {p:.3f}" if p < 0.1 else f"p {p:.2f}"
     return {
         "value": (text, text),
-        "span": verdict.span(*ends, percent),
+        "span": verdict.span(*ends, percent, digits),
         "outcome": verdict.outcome(one, metric),
         "p": told,
     }
 
 
-def _signed(value: float | None, percent: bool, beside: tuple[float | None, float | None]) -> str:
-    text = verdict.number(value, percent, beside)
+def _signed(value: float | None, percent: bool, digits: int) -> str:
+    text = verdict.number(value, percent, digits)
     return f"+{text}" if value is not None and value > 0 and text.strip("0.") else text
 
 
@@ -177,11 +195,12 @@ def _lost(found: Plain | None, metric: str) -> dict[str, Any]:
     if found is None:
         return {"value": ("–", "–"), "span": ("", ""), "tag": None}
     percent, loss = METRICS[metric].percent, found["loss"][metric]
-    value = verdict.measured(found["metrics"][metric]["value"], percent)
+    score, ends = found["metrics"][metric]["value"], (loss["low"], loss["high"])
+    digits = verdict.joint([score], (loss["difference"], *ends), percent)
+    value = verdict.measured(score, percent, digits)
     if loss["difference"] == 0 and loss["low"] == 0 == loss["high"]:
         return {"value": value, "span": ("±0", "±0"), "tag": None}
-    ends = (loss["low"], loss["high"])
-    amount, inside = _signed(loss["difference"], percent, ends), verdict.span(*ends, percent)
+    amount, inside = _signed(loss["difference"], percent, digits), verdict.span(*ends, percent, digits)
     return {
         "value": value,
         "span": (f"{amount} ({inside[0]})", f"{amount}（{inside[1]}）"),

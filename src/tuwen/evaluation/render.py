@@ -77,12 +77,15 @@ def render(
     return page("report.html.j2", context, charts)
 
 
-def _cell(found: Plain | None, metric: str) -> dict[str, Any]:
-    percent = METRICS[metric].percent
+def _cell(found: Plain | None, metric: str, digits: int | None = None) -> dict[str, Any]:
     if found is None:
         return {"value": ("–", "–"), "span": ("", "")}
-    value = verdict.measured(found["value"], percent, [found["low"], found["high"]])
-    return {"value": value, "span": verdict.span(found["low"], found["high"], percent)}
+    percent, low, high = METRICS[metric].percent, found["low"], found["high"]
+    digits = verdict.decimals((found["value"], low, high), percent) if digits is None else digits
+    return {
+        "value": verdict.measured(found["value"], percent, digits),
+        "span": verdict.span(low, high, percent, digits),
+    }
 
 
 # --- Sections -----------------------------------------------------------------------------------------------------
@@ -148,12 +151,13 @@ def _systems(report: Plain, charts: dict[str, figures.Figure]) -> list[tuple[Tex
 
 def _difference(found: Plain, metric: str) -> dict[str, Any]:
     percent = METRICS[metric].percent
-    value = verdict.number(found["difference"], percent, [found["low"], found["high"]])
+    digits = verdict.decimals((found["difference"], found["low"], found["high"]), percent)
+    value = verdict.number(found["difference"], percent, digits)
     sign = "+" if (found["difference"] or 0) > 0 else ""
     p = found["p"]
     return {
         "value": (sign + value, sign + value),
-        "span": verdict.span(found["low"], found["high"], percent),
+        "span": verdict.span(found["low"], found["high"], percent, digits),
         "p": "" if p is None else "p < 0.01" if p < 0.01 else f"p {p:.2f}",
         "outcome": verdict.outcome(found, metric),
     }
@@ -185,22 +189,29 @@ def _knock_out(report: Plain) -> dict[str, Any]:
         english, chinese = thing(modality)
         for way, found in ways.items():
             said = WORDS[f"knocked_{way}"]
-            cells = [
-                _cell(found["metrics"][metric], metric) | {"loss": _loss(found["comparison"][metric], metric)}
-                for metric in names
-            ]
+            cells = [_knocked(found["metrics"][metric], found["comparison"][metric], metric) for metric in names]
             rows.append(((said[0].format(what=english), said[1].format(what=chinese)), cells))
     return {"metrics": [METRIC_NAMES[metric] for metric in names], "rows": rows}
 
 
-def _loss(found: Plain, metric: str) -> dict[str, Any]:
+def _knocked(value: Plain, comparison: Plain, metric: str) -> dict[str, Any]:
+    """A value and what was lost, in the same decimals."""
+    digits = verdict.joint(
+        [value[key] for key in ("value", "low", "high")],
+        [comparison[key] for key in ("difference", "low", "high")],
+        METRICS[metric].percent,
+    )
+    return _cell(value, metric, digits) | {"loss": _loss(comparison, metric, digits)}
+
+
+def _loss(found: Plain, metric: str, digits: int) -> dict[str, Any]:
     """What the model loses without an input: above 0 when the input helps, whichever way the metric points."""
     percent, outcome = METRICS[metric].percent, verdict.outcome(found, metric)
     sign = (1 if METRICS[metric].greater_is_better else -1) * (-1 if outcome == "worse" else 1)
     value, low, high = (None if found[key] is None else found[key] * sign for key in ("difference", "low", "high"))
     ends = (low, high) if low is None or high is None else (min(low, high), max(low, high))
-    text = verdict.number(value, percent, ends)
-    return {"outcome": outcome, "value": text, "span": verdict.span(*ends, percent)}
+    text = verdict.number(value, percent, digits)
+    return {"outcome": outcome, "value": text, "span": verdict.span(*ends, percent, digits)}
 
 
 def _slices(report: Plain, charts: dict[str, figures.Figure]) -> list[dict[str, Any]]:
@@ -254,8 +265,12 @@ def _calibration(report: Plain, charts: dict[str, figures.Figure]) -> dict[str, 
     rows = []
     for found in report["calibration"]["bins"]:
         low, high = found["observed_low"], found["observed_high"]
-        came = {"value": verdict.measured(found["observed"], percent), "span": verdict.span(low, high, percent)}
-        rows.append((verdict.measured(found["predicted"], percent), came, found["rows"]))
+        digits = verdict.decimals((found["observed"], low, high), percent)
+        came = {
+            "value": verdict.measured(found["observed"], percent, digits),
+            "span": verdict.span(low, high, percent, digits),
+        }
+        rows.append((verdict.measured(found["predicted"], percent, digits), came, found["rows"]))
     return {"chart": chart(charts, "calibration", figures.reliability(report)), "rows": rows}
 
 

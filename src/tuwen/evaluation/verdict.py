@@ -28,42 +28,53 @@ class Check(NamedTuple):
 # --- Numbers ------------------------------------------------------------------------------------------------------
 
 
-def number(value: float | None, percent: bool = False, beside: Iterable[float | None] = ()) -> str:
+def decimals(values: Iterable[float | None], percent: bool = False) -> int:
+    """How many decimals numbers get that stand together: as few as there can be without hiding the largest."""
+    if percent:
+        return 1
+    size = max((abs(v) for v in values if v is not None), default=0.0)
+    return 0 if size >= 1000 else 1 if size >= 100 else 3 if size >= 0.01 or not size else 4 if size >= 0.0001 else 6
+
+
+def joint(values: Iterable[float | None], differences: Iterable[float | None], percent: bool = False) -> int:
+    """The decimals of values and their differences in one place: those of the differences, but at most one more than
+    the values have alone.
+    """
+    own = decimals(values, percent)
+    return min(max(own, decimals(differences, percent)), own + 1)
+
+
+def number(value: float | None, percent: bool = False, digits: int | None = None) -> str:
     """A number as short as it can be without hiding a difference: ``95.5``, ``0.653``, ``12,345``.
 
-    Numbers that stand together (``beside``) get the same decimals.
+    Args:
+        digits: decimals, where it stands beside others.
     """
     if value is None:
         return "–"
-    if percent:
-        text = f"{100 * value:.1f}"
-    else:
-        size = max(abs(v) for v in (value, *beside) if v is not None)
-        digits = (
-            0 if size >= 1000 else 1 if size >= 100 else 3 if size >= 0.01 or not size else 4 if size >= 0.0001 else 6
-        )
-        text = f"{value:,.{digits}f}"
+    text = f"{100 * value if percent else value:,.{decimals([value], percent) if digits is None else digits}f}"
     return text.removeprefix("-") if text.strip("-0.") == "" else text.replace("-", "−")
 
 
-def measured(value: float | None, percent: bool, beside: Iterable[float | None] = ()) -> Text:
+def measured(value: float | None, percent: bool, digits: int | None = None) -> Text:
     """A metric's value with its unit."""
     if value is None or not percent:
-        text = number(value, beside=beside)
+        text = number(value, digits=digits)
         return (text, text)
     return (f"{number(value, True)} %", f"{number(value, True)}%")
 
 
-def span(low: float | None, high: float | None, percent: bool = False) -> Text:
+def span(low: float | None, high: float | None, percent: bool = False, digits: int | None = None) -> Text:
     """An interval: ``94.1–96.8``; with words where a minus sign would meet a dash."""
     if low is None or high is None:
         return ("", "")
-    left, right = number(low, percent, [high]), number(high, percent, [low])
+    shared = decimals([low, high], percent) if digits is None else digits
+    left, right = number(low, percent, shared), number(high, percent, shared)
     return (f"{left} to {right}", f"{left} 至 {right}") if low < 0 else (f"{left}–{right}", f"{left}–{right}")
 
 
-def _amount(value: float, percent: bool) -> Text:
-    text = number(value, percent)
+def _amount(value: float, percent: bool, digits: int) -> Text:
+    text = number(value, percent, digits)
     return (f"{text} point{'' if text == '1.0' else 's'}", f" {text} 个百分点") if percent else (text, f" {text}")
 
 
@@ -101,8 +112,9 @@ def headline(report: Plain) -> Text:
     """``Accuracy 95.5 % (94.1–96.8).``"""
     metric = METRICS[report["primary"]]
     found = report["metrics"][metric.name]
-    name, value = METRIC_NAMES[metric.name], measured(found["value"], metric.percent)
-    inside = span(found["low"], found["high"], metric.percent)
+    digits = decimals((found["value"], found["low"], found["high"]), metric.percent)
+    name, value = METRIC_NAMES[metric.name], measured(found["value"], metric.percent, digits)
+    inside = span(found["low"], found["high"], metric.percent, digits)
     if not inside[0]:
         return (f"{name[0]} {value[0]}.", f"{name[1]} {value[1]}。")
     return (f"{name[0]} {value[0]} ({inside[0]}).", f"{name[1]} {value[1]}（{inside[1]}）。")
@@ -123,11 +135,13 @@ def compared(comparison: Plain, metric: str, with_what: Text) -> Text:
     verdict = outcome(comparison, metric)
     if comparison["low"] is None:
         return (f"Cannot be compared with {with_what[0]}.", f"无法与{with_what[1]}比较。")
+    digits = decimals((comparison["difference"], comparison["low"], comparison["high"]), percent)
     gain = comparison["difference"] * sign
     low, high = sorted((comparison["low"] * sign, comparison["high"] * sign))
     if verdict == "unclear":  # neither better nor worse, so the difference is told as the tables tell it
         raw = comparison["difference"]
-        inside, amount = span(comparison["low"], comparison["high"], percent), _amount(raw, percent)
+        inside = span(comparison["low"], comparison["high"], percent, digits)
+        amount = _amount(raw, percent, digits)
         plus = "+" if raw > 0 else ""
         return (
             f"No clear difference from {with_what[0]}: {plus}{amount[0]} ({inside[0]}).",
@@ -135,7 +149,7 @@ def compared(comparison: Plain, metric: str, with_what: Text) -> Text:
         )
     if verdict == "worse":
         gain, low, high = -gain, -high, -low
-    inside, amount = span(low, high, percent), _amount(gain, percent)
+    inside, amount = span(low, high, percent, digits), _amount(gain, percent, digits)
     word, chinese = ("Better", "好") if verdict == "better" else ("Worse", "差")
     return (
         f"{word} than {with_what[0]} by {amount[0]} ({inside[0]}).",
