@@ -282,6 +282,13 @@ def test_the_page_of_results_holds_every_number() -> None:
         "primary": "rmse",
         "baselines": {"mean": {"rmse": {"value": 1.1, "low": None, "high": None}}},
         "comparisons": {"mean": {"rmse": {"difference": -0.51239, "low": -0.6, "high": -0.4, "p": 0.001}}},
+        "knock_out": {
+            "text": {
+                "absent": {"metrics": {"rmse": {"value": 1.01, "low": 0.9, "high": 1.2}}},
+                "half": {"metrics": {"rmse": {"value": 0.8, "low": 0.7, "high": 0.9}}},
+                "swapped": {"metrics": {"rmse": {"value": 1.33, "low": 1.2, "high": 1.4}}},
+            }
+        },
         "cost": {"train_seconds": 12.5},
         "provenance": {"commit": "abc", "data_hash": "0123456789abcdef", "seed": 7},
     }
@@ -289,7 +296,41 @@ def test_the_page_of_results_holds_every_number() -> None:
     assert "## sample" in page and "[`runs/sample.yaml`](../runs/sample.yaml)" in page
     assert "| **this model 本模型** | 0.5876 (0.55 – 0.62) |" in page and "| mean | 1.1 |" in page
     assert "| [sample](#sample) | rmse | 0.5876 (0.55 – 0.62) | mean: 1.1 | -0.5124 (-0.6 – -0.4) |" in page
+    assert "without text 缺 text* | 1.01 (0.9 – 1.2) |" in page and "another row's text" in page and "1.33" in page
     assert "train seconds 12.5" in page and "0123456789ab," in page and "1,234 test rows" in page and "95%" in page
+
+
+def test_a_comparison_of_classes_tells_the_rare_ones_too() -> None:
+    def figure(value: float) -> dict[str, float]:
+        return {"value": value, "low": value - 0.1, "high": value + 0.1}
+
+    def cell(name: str, accuracy: float, macro: float) -> dict[str, object]:
+        difference = {m: {"difference": d, "low": d - 0.01, "high": d + 0.01} for m, d in differences.items()}
+        metrics = {"accuracy": figure(accuracy), "macro_f1": figure(macro)}
+        return {
+            "name": name,
+            "metrics": metrics,
+            "difference": difference,
+            "missing": {"text": {how: {"metrics": metrics} for how in ("half", "all")}},
+            "cost": {"train_seconds": 3.25},
+        }
+
+    differences = {"accuracy": 0.02, "macro_f1": 0.07}
+    result = {
+        "primary": "accuracy",
+        "kinds": ["text"],
+        "reference": "gan=off",
+        "rows": 50,
+        "seeds": [0, 1],
+        "folds": 1,
+        "cells": [cell("gan=off", 0.5, 0.25), cell("gan=augment", 0.75, 0.625)],
+        "failures": [],
+        "provenance": {"commit": "abc", "data_hash": "0123456789abcdef"},
+    }
+    page = results_page(Path("runs"), {}, {"rare": result})
+    assert "| accuracy | half without text | all without text | against gan=off | macro_f1 | its difference |" in page
+    row = "| gan=augment | 0.75 (0.65 – 0.85) | 0.75 | 0.75 | 0.02 (0.01 – 0.03) |"
+    assert f"{row} 0.625 (0.525 – 0.725) | 0.07 (0.06 – 0.08) | 3.25 |" in page
 
 
 def test_a_folder_that_cannot_be_made_is_no_fault_of_ours(shop: Path) -> None:

@@ -18,6 +18,11 @@ Every number is measured on the test part only, with its {confidence:.0%} bootst
 that wrote this page. `make runs` repeats all of it and rewrites this page; `make run RUN=NAME OUT=DIR` repeats one run.
 每个数字只在测试集上测得，括号内为 {confidence:.0%} 自助法置信区间。`make runs` 会全部重做并重写本页。
 """
+ALSO = ("macro_f1",)  # metrics that a comparison tells beside the one that decides, where it has them
+WAYS = {  # of knocking an input out of the model, and how the page calls them
+    "absent": "*this model without {kind} 缺 {kind}*",
+    "swapped": "*this model with another row's {kind} 换成别行的 {kind}*",
+}
 
 
 def repeat(folder: Path, out: Path, screen: Screen) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -100,6 +105,12 @@ def _part(folder: Path, name: str, report: Mapping[str, Any]) -> str:
         "| | " + " | ".join(metrics) + " |",
         "|---" * (len(metrics) + 1) + "|",
     ]
+    systems |= {
+        WAYS[way].format(kind=kind): found["metrics"]
+        for kind, ways in report["knock_out"].items()
+        for way, found in ways.items()
+        if way in WAYS
+    }
     lines += [
         f"| {system} | " + " | ".join(_cell(found.get(m)) for m in metrics) + " |" for system, found in systems.items()
     ]
@@ -119,26 +130,34 @@ def _comparison(folder: Path, name: str, result: Mapping[str, Any]) -> str:
     primary, kinds = result["primary"], result["kinds"]
     without = [(kind, how) for kind in kinds for how in ("half", "all")]
     place = f"{folder.name}/compare/{name}.yaml"
-    heads = [primary, *(f"{how} without {kind}" for kind, how in without), f"against {result['reference']}", "train s"]
+    judged = [primary, *(m for m in ALSO if m != primary and m in result["cells"][0]["metrics"])]
+    heads = [primary, *(f"{how} without {kind}" for kind, how in without), f"against {result['reference']}"]
+    heads += [head for metric in judged[1:] for head in (metric, "its difference")]
     lines = [
         f"## {name}",
         "",
         f"[`{place}`](../{place}) · {result['rows']:,} test rows · seeds {', '.join(map(str, result['seeds']))} · "
         f"folds {result['folds']}",
         "",
-        "| | " + " | ".join(heads) + " |",
-        "|---" * (len(heads) + 1) + "|",
+        "| | " + " | ".join([*heads, "train s"]) + " |",
+        "|---" * (len(heads) + 2) + "|",
     ]
     for cell in result["cells"]:
-        found = cell["difference"] and cell["difference"].get(primary)
-        against = _cell({**found, "value": found["difference"]}) if found else "–"
-        scores = [_cell(cell["metrics"][primary])]
-        scores += [shown(cell["missing"][kind][how]["metrics"][primary]["value"]) for kind, how in without]
-        lines.append("| " + " | ".join([cell["name"], *scores, against, shown(cell["cost"]["train_seconds"])]) + " |")
+        missing = [shown(cell["missing"][kind][how]["metrics"][primary]["value"]) for kind, how in without]
+        told = [[_cell(cell["metrics"][metric]), _against(cell, metric)] for metric in judged]
+        told[0][1:1] = missing
+        cost = shown(cell["cost"]["train_seconds"])
+        lines.append("| " + " | ".join([cell["name"], *(text for texts in told for text in texts), cost]) + " |")
     lines += [f"| {one['cell']} | failed: {one['what']} |" for one in result["failures"]]
     provenance = result["provenance"]
-    told = f"Commit {provenance.get('commit')}, data {str(provenance.get('data_hash'))[:12]}."
-    return "\n".join([*lines, "", told, ""])
+    origin = f"Commit {provenance.get('commit')}, data {str(provenance.get('data_hash'))[:12]}."
+    return "\n".join([*lines, "", origin, ""])
+
+
+def _against(cell: Mapping[str, Any], metric: str) -> str:
+    """A cell's difference to the reference."""
+    found = cell["difference"] and cell["difference"].get(metric)
+    return _cell({**found, "value": found["difference"]}) if found else "–"
 
 
 def _cell(found: Mapping[str, Any] | None) -> str:
