@@ -76,13 +76,16 @@ def test_serving_answers_as_evaluation_did(shop, trained):
 def test_predict_reads_a_file_and_tells_of_pictures_it_cannot_read(tmp_path, trained):
     file = tmp_path / "new.csv"
     (tmp_path / "broken.jpg").write_bytes(b"<html>no picture</html>")
-    file.write_text("id,text,images\n1,太喜欢了，包装精美,\n2,Awful,broken.jpg\n3,,nowhere.jpg\n", encoding="utf-8")
+    file.write_text(
+        "id,text,images\n1,太喜欢了，包装精美,\n2,Awful,broken.jpg\n3,,nowhere.jpg\n4,,\n", encoding="utf-8"
+    )
     answers = workflow.predict(trained[0], file, tmp_path / "answers.jsonl")
-    assert answers["id"].to_list() == ["1", "2", "3"]
+    assert answers["id"].to_list() == ["1", "2", "3", "4"]
     assert answers["prediction"].is_between(1, 5).all()
     assert answers["problem"][0] is None
     assert "web page" in answers["problem"][1] and "No such file" in answers["problem"][2]
-    assert len((tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()) == 3
+    assert "nothing to go by" in answers["problem"][3]
+    assert len((tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()) == 4
 
 
 def test_a_broken_picture_counts_as_none(trained):

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from tuwen.config.strict import Component, Document, Strict
 
@@ -143,6 +143,13 @@ class Run(Document):
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     seed: int = Field(0, ge=0, description="of everything random in it")
+
+    @field_validator("fusion", "split", mode="before")
+    @classmethod
+    def _of_the_default(cls, value: Any, info: ValidationInfo) -> Any:
+        """Options without ``use`` are those of the default component."""
+        default = cls.model_fields[str(info.field_name)].default.use
+        return {"use": default, **value} if isinstance(value, dict) and "use" not in value else value
 
     @field_validator("gan", mode="before")
     @classmethod

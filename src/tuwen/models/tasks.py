@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tuwen.preprocess.target import BinaryTarget, ClassifyTarget, RateTarget, Target
+from tuwen.registry import Share
 
 Weights = Literal["none", "balanced"]
 
@@ -138,7 +139,7 @@ class Classify(Task):
         *,
         target: str,
         class_weights: Weights = "none",
-        label_smoothing: float = 0.0,
+        label_smoothing: Share = 0.0,
     ) -> None:
         super().__init__(width, fitted)
         counts = torch.tensor(fitted.counts, dtype=torch.float32)

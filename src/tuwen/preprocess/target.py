@@ -63,14 +63,18 @@ class BinaryTarget:
 
     @classmethod
     def fit(cls, values: pl.Series, at_least: float | None = None, equals: str | None = None) -> Self:
-        if at_least is None and equals is None:
+        told = at_least is not None or equals is not None
+        if not told:
             at_least = 1.0
         yes = cls(at_least, equals, 0.0).encode(values)
         if yes.size and yes.min() == yes.max():
+            means = f"equal to '{equals}'" if equals is not None else f"{at_least:g} or more"
             raise DataError(
                 f"every row of the train part has the same answer for '{values.name}'",
-                seen=f"only {'yes' if yes.min() else 'no'}",
-                todo="change task.at_least or task.equals",
+                seen=f"only {'yes' if yes.min() else 'no'}, where yes is {means}",
+                todo="change task.at_least or task.equals"
+                if told
+                else "say what yes is: at_least: NUMBER or equals: VALUE",
             )
         return cls(at_least, equals, float(yes.mean()))
 

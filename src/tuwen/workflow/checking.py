@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tuwen.config import Run, Shop
+from tuwen.data import SPLITS
 from tuwen.data.dataset import Dataset
 from tuwen.models import FUSIONS
 from tuwen.preprocess import MODALITIES
@@ -53,7 +54,12 @@ def complete(run: Run) -> dict[str, Any]:
         "fusion": {"use": run.fusion.use, **FUSIONS.options(run.fusion.use, run.fusion.options, run.where("fusion"))},
         "gan": {"use": part.use, **part.options} if (part := generator_part(run)) else "off",
         "task": {"use": run.task.use, **own_options(run, task_options(run))},
-        "split": {"use": run.split.use, "label": split.label, "folds": split.folds, **run.split.options},
+        "split": {
+            "use": run.split.use,
+            **SPLITS.options(run.split.use, run.split.options, run.where("split")),
+            "label": split.label,
+            "folds": split.folds,
+        },
     }
 
 

@@ -126,7 +126,8 @@ def _empty(run: Run, part: str, gathered: Gathered, content: pl.Series) -> DataE
     rows, where = len(gathered.frame), run.where("split")
     if run.split.use not in ("hash", "folds") or content.n_unique() > 1:
         different = content.n_unique()
-        seen = f"{gathered.counts()}; {rows:,} rows of {different:,} different contents"
+        counts = ", ".join(f"{name} {count:,}" for name, count in gathered.counts().items())
+        seen = f"{counts}; {rows:,} rows of {different:,} different contents"
         return DataError(f"the {part} part has no rows", where=where, seen=seen, todo="change the split, or add rows")
     columns = content_columns(run)
     key = f"{run.rows.table}.{KEYS[run.rows.table]}"

@@ -132,6 +132,13 @@ def _check_encoder(run: Run, name: str) -> None:
     encoder = ENCODERS.load(spec.encoder.use, run.where("modalities", name, "encoder"))
     options = modality_options(run, name)
     accepts = getattr(encoder, "accepts", ())
+    if options.get("tokens") == "hub" and not options.get("model"):
+        raise ConfigError(
+            "'tokens: hub' needs 'model'",
+            where=run.where("modalities", name, "tokens"),
+            allowed="a folder or a name on the hub",
+            todo="model: FOLDER, or an encoder that names it: {use: transformers, model: FOLDER}",
+        )
     known = signature_model(MODALITIES.load(spec.use, where)).model_fields
     if options.keys() - known - spec.options.keys():  # the encoder brings options for another kind of modality
         kind: str | None = f"use: {spec.use}"

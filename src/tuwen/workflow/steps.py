@@ -128,6 +128,9 @@ def _answered(bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], folder:
     rows = frame.select(list(read)).to_dicts()
     problems = [_open_media(row, media, folder) for row in rows]
     question = bundle.read([{read[c]: value for c, value in row.items()} for row in rows])
+    for row, told in zip(rows, problems, strict=True):
+        if not told and all(value is None or value in ("", []) for value in row.values()):
+            told.append("nothing to go by: every input is empty")
     names = {column: c for c, column in read.items()}
     for i, column, error in question.unreadable:
         problems[i].append(": ".join([names[column], error.what, *([error.seen] if error.seen else [])]))
