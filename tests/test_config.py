@@ -2,7 +2,8 @@
 
 import pytest
 
-from tuwen.config import Run, Shop, load_yaml
+from tuwen.config import Run, Shop, load_yaml, written
+from tuwen.config.yaml import place_of
 from tuwen.errors import ConfigError
 
 RUN = """\
@@ -19,10 +20,14 @@ training:
 """
 
 
-def read(tmp_path, text, overrides=(), kind=Run):
+def _written(tmp_path, text):
     path = tmp_path / "run.yaml"
     path.write_text(text, encoding="utf-8")
-    return kind.read(path, list(overrides))
+    return path
+
+
+def read(tmp_path, text, overrides=(), kind=Run):
+    return kind.read(_written(tmp_path, text), list(overrides))
 
 
 def test_a_run_is_read_whole(tmp_path):
@@ -149,3 +154,41 @@ def test_a_bad_name_is_told_in_plain_words_and_alone(tmp_path, old, new, seen):
         read(tmp_path, RUN.replace(old, new))
     assert caught.value.seen == seen
     assert "value error" not in str(caught.value) and "[key]" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "loc", "place"),
+    [
+        (["training.epochs=-1"], ("training", "epochs"), "--set training.epochs=-1"),
+        (["training.epochs=2"], ("training",), "FILE:9 with --set training.epochs=2"),
+        (["training={epochs: 2}"], ("training", "epochs"), "--set training={epochs: 2}"),
+        (["training.patience=2"], ("training", "epochs"), "FILE:10"),
+        (["seed=4"], ("training", "epochs"), "FILE:10"),
+        (["fusion.width=2"], ("fusion",), "--set fusion.width=2"),
+        (
+            ["modalities.text.encoder.width=3"],
+            ("modalities", "text", "encoder", "width"),
+            "--set modalities.text.encoder.width=3",
+        ),
+        (["fusion=sum", "fusion=concat"], ("fusion", "use"), "--set fusion=concat"),
+    ],
+)
+def test_the_place_of_what_the_command_line_set_is_the_flag(tmp_path, overrides, loc, place):
+    _, lines = written(_written(tmp_path, RUN), overrides)
+    file = str(tmp_path / "run.yaml")
+    assert place_of(file, lines, loc) == place.replace("FILE", file)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epochs=-1", "must be at least 1"),
+        ("training.epoks=3", "did you mean 'epochs'"),
+        ("fusions=sum", "did you mean 'fusion'"),
+        ("modalities.text={use: text}", "'modalities.text.columns' is missing"),
+    ],
+)
+def test_a_mistake_of_the_command_line_is_not_blamed_on_the_file(tmp_path, override, message):
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, RUN, [override])
+    assert caught.value.where == f"--set {override}" and message in str(caught.value)

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from shops import small_sample
 from tuwen import workflow
+from tuwen.config import written
 from tuwen.errors import BundleError, ConfigError, DataError
 from tuwen.progress import Silent
 
@@ -38,27 +40,37 @@ def shop(tmp_path_factory):
 def test_check_finds_a_mistake_without_training(shop, override, message):
     with pytest.raises(ConfigError, match=message) as caught:
         workflow.check(shop / "RUN.yaml", [override])
-    assert caught.value.where.startswith(str(shop / "RUN.yaml"))
+    assert caught.value.where.endswith(f"--set {override}")
+
+
+def placed_in_the_file(shop, overrides, on=None):
+    """What check says of the overrides written into the file, and the line that it names."""
+    file = shop / "CHANGED.yaml"
+    file.write_text(yaml.safe_dump(written(shop / "RUN.yaml", overrides)[0], sort_keys=False), encoding="utf-8")
+    with pytest.raises((ConfigError, DataError)) as caught:
+        workflow.check(file, (), *([on] if on else []))
+    where, _, number = caught.value.where.rpartition(":")
+    assert where == str(file)
+    return caught.value.what, file.read_text(encoding="utf-8").splitlines()[int(number) - 1]
 
 
 @pytest.mark.parametrize(
     ("override", "line", "message"),
     [
-        ("modalities.picture={use: image, columns: items.images, encoder: ngram}", "encoder: {use: cnn", "word-ngram"),
-        ("modalities.text={use: text, columns: reviews.text, encoder: cnn}", "encoder: lstm", "use: image"),
+        ("modalities.picture={use: image, columns: items.images, encoder: ngram}", "encoder:", "word-ngram"),
+        ("modalities.text={use: text, columns: reviews.text, encoder: cnn}", "encoder:", "use: image"),
         (
             "modalities.text={use: text, columns: reviews.text, tokens: word, encoder: ngram}",
-            "encoder: lstm",
+            "encoder:",
             "tokens: ngram",
         ),
-        ("modalities.text={use: table, columns: users.city, encoder: lstm}", "encoder: lstm", "tokens: word"),
-        ("modalities.text.columns=[text]", "reviews.text", r"did you mean 'reviews\.text'"),
-        ("modalities.text.columns=[revews.text]", "reviews.text", r"did you mean 'reviews\.text'"),
-        ("modalities.text.columns=[events.query]", "reviews.text", "no table 'events'"),
+        ("modalities.text={use: table, columns: users.city, encoder: lstm}", "encoder:", "tokens: word"),
+        ("modalities.text.columns=[text]", "- ", r"did you mean 'reviews\.text'"),
+        ("modalities.text.columns=[revews.text]", "- ", r"did you mean 'reviews\.text'"),
+        ("modalities.text.columns=[events.query]", "- ", "no table 'events'"),
         ("task.target=rating", "target:", r"did you mean 'reviews\.rating'"),
-        ("split.column=time", "split:", r"did you mean 'reviews\.time'"),
+        ("split.column=time", "column:", r"did you mean 'reviews\.time'"),
         ("evaluation.groups=user", None, r"did you mean 'reviews\.user'"),
-        ("rows.table=items", None, "an item has many reviews"),
         ("modalities.text.length=0", "text:", "at least 1"),
         ("modalities.text.vocabulary=2", "text:", "at least 3"),
         ("modalities.picture.size=0", "picture:", "1 to 4096"),
@@ -66,16 +78,19 @@ def test_check_finds_a_mistake_without_training(shop, override, message):
         ("fusion={use: late, folds: 1}", None, "one fold leaves nothing"),
         ("fusion={use: late, fused: sun}", None, "no fusion called 'sun'"),
         ("fusion={use: attention, width: 30, heads: 4}", None, "multiple"),
-        ("modalities.picture.encoder={use: vit, width: 30, heads: 4}", "encoder: {use: cnn", "multiple"),
-        ("modalities.picture.encoder={use: vit, patch: 300}", "encoder: {use: cnn", "cover the whole picture"),
-        ("modalities.picture.encoder={use: colour, grid: 11}", "encoder: {use: cnn", "multiples of grid"),
-        ("modalities.picture.encoder={use: cnn, channels: [8, 8, 8, 8, 8, 8, 8]}", "encoder: {use: cnn", "too small"),
-        ("modalities.picture.encoder={use: cnn, pool: mean}", "encoder: {use: cnn", "unknown pool"),
-        ("modalities.text.encoder={use: transformer, width: 30, heads: 4}", "encoder: lstm", "multiple"),
+        ("modalities.picture.encoder={use: vit, width: 30, heads: 4}", "encoder:", "multiple"),
+        ("modalities.picture.encoder={use: vit, patch: 300}", "encoder:", "cover the whole picture"),
+        ("modalities.picture.encoder={use: colour, grid: 11}", "encoder:", "multiples of grid"),
+        ("modalities.picture.encoder={use: cnn, channels: [8, 8, 8, 8, 8, 8, 8]}", "encoder:", "too small"),
+        ("modalities.picture.encoder={use: cnn, pool: mean}", "encoder:", "unknown pool"),
+        ("modalities.text.encoder={use: transformer, width: 30, heads: 4}", "encoder:", "multiple"),
+        ("task={use: classify, target: reviews.rating, label_smoothing: 2}", None, "must be below 1"),
+        ("task={use: classify, target: reviews.rating, label_smoothing: -1}", None, "at least 0"),
+        ("modalities.text.tokens=hub", None, "needs 'model'"),
         ("training.calibrate=true", None, "no probabilities to calibrate"),
-        ("task={use: contrast, pairs: [picture-sound]}", "task:", "no pair 'picture-sound'"),
-        ("rows.where=nosuch >", "rows:", "not a condition"),
-        ("rows.where=DROP TABLE x", "rows:", "not a condition"),
+        ("task={use: contrast, pairs: [picture-sound]}", "pairs:", "no pair 'picture-sound'"),
+        ("rows.where=nosuch >", "where:", "not a condition"),
+        ("rows.where=DROP TABLE x", "where:", "not a condition"),
     ],
 )
 def test_check_alone_and_train_tell_the_same_with_file_and_line(shop, tmp_path, override, line, message):
@@ -84,29 +99,32 @@ def test_check_alone_and_train_tell_the_same_with_file_and_line(shop, tmp_path, 
     with pytest.raises(ConfigError) as trained:
         workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", [override])
     assert str(trained.value) == str(caught.value)
-    where, _, number = caught.value.where.rpartition(":")
-    assert where == str(shop / "RUN.yaml")
-    if line:
-        assert line in (shop / "RUN.yaml").read_text(encoding="utf-8").splitlines()[int(number) - 1]
+    assert caught.value.where.endswith(f"--set {override}")
+    what, told = placed_in_the_file(shop, [override])
+    assert what == caught.value.what and (line or "") in told
 
 
 @pytest.mark.parametrize(
     ("override", "line", "message"),
     [
-        ("modalities.text.columns=[reviews.txt]", "reviews.text", r"did you mean 'reviews\.text'"),
-        ("modalities.text.columns=[users.cty]", "reviews.text", r"did you mean 'users\.city'"),
-        ("modalities.text.columns=[items.images]", "columns", "not a column of texts"),
-        ("modalities.picture.columns=[reviews.text]", "columns", "not a column of pictures"),
+        ("modalities.text.columns=[reviews.txt]", "- ", r"did you mean 'reviews\.text'"),
+        ("modalities.text.columns=[users.cty]", "- ", r"did you mean 'users\.city'"),
+        ("modalities.text.columns=[items.images]", "columns:", "not a column of texts"),
+        ("modalities.picture.columns=[reviews.text]", "columns:", "not a column of pictures"),
         ("content=[items.titel]", None, r"did you mean 'items\.title'"),
-        ("task.target=reviews.ratng", "target", r"did you mean 'reviews\.rating'"),
-        ("task.target=reviews.time", "target", "cannot predict"),
-        ("task.target=items.brand", "target", "not a number everywhere"),
-        (f"modalities={{text: {TEXT_ONLY}}}; task={{use: classify, target: items.images}}", "task", "cannot predict"),
-        ("task={use: binary, target: reviews.rating, at_least: 9}", "task", "same answer"),
-        ("rows.where=ratng > 3", "rows", "did you mean 'rating'"),
-        ("rows.where=rating > 9", "rows", "no row of reviews is left"),
-        ("split={use: column, column: users.city, test: [nowhere]}", "split", "the test part has no rows"),
-        ("split={use: time, cut: 2999-01-01}", "split", "the test part has no rows"),
+        ("task.target=reviews.ratng", "target:", r"did you mean 'reviews\.rating'"),
+        ("task.target=reviews.time", "target:", "cannot predict"),
+        ("task.target=items.brand", "target:", "not a number everywhere"),
+        (
+            f"modalities={{text: {TEXT_ONLY}}}; task={{use: classify, target: items.images}}",
+            "target:",
+            "cannot predict",
+        ),
+        ("task={use: binary, target: reviews.rating, at_least: 9}", "target:", "same answer"),
+        ("rows.where=ratng > 3", "where:", "did you mean 'rating'"),
+        ("rows.where=rating > 9", "where:", "no row of reviews is left"),
+        ("split={use: column, column: users.city, test: [nowhere]}", "split:", "the test part has no rows"),
+        ("split={use: time, cut: 2999-01-01}", "split:", "the test part has no rows"),
     ],
 )
 def test_check_with_a_dataset_and_train_tell_the_same_before_anything_is_trained(
@@ -126,10 +144,17 @@ def test_check_with_a_dataset_and_train_tell_the_same_before_anything_is_trained
     with pytest.raises((ConfigError, DataError)) as trained:
         workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", overrides, Told())
     assert str(trained.value) == str(caught.value) and not told
+    assert caught.value.where.endswith(f"--set {overrides[-1]}")
+    what, at = placed_in_the_file(shop, overrides, shop / "dataset")
+    assert what == caught.value.what and (line or "") in at
+
+
+def test_what_is_wrong_beside_an_override_stands_where_it_is_written(shop):
+    with pytest.raises(ConfigError, match="an item has many reviews") as caught:
+        workflow.check(shop / "RUN.yaml", ["rows.table=items"])
     where, _, number = caught.value.where.rpartition(":")
     assert where == str(shop / "RUN.yaml")
-    if line:
-        assert line in (shop / "RUN.yaml").read_text(encoding="utf-8").splitlines()[int(number) - 1]
+    assert "reviews.text" in (shop / "RUN.yaml").read_text(encoding="utf-8").splitlines()[int(number) - 1]
 
 
 def test_check_counts_the_rows_of_every_fold(shop):
@@ -229,4 +254,14 @@ def test_settings_without_effect_are_named_with_their_place(shop, overrides, tol
     found = workflow.without_effect(shop / "RUN.yaml", overrides)
     assert len(found) == len(told)
     for line, part in zip(found, told, strict=True):
-        assert part in line and line.startswith(str(shop / "RUN.yaml"))
+        assert part in line and line.startswith("--set ")
+
+
+def test_options_alone_are_those_of_the_default_component(shop, tmp_path):
+    text = (shop / "RUN.yaml").read_text(encoding="utf-8")
+    kept = [line for line in text.splitlines() if not line.startswith(("split:", "fusion:"))]
+    bare = shop / "BARE.yaml"
+    bare.write_text("\n".join(kept), encoding="utf-8")
+    found = workflow.check(bare, ["split.test=0.3", "fusion.width=16"])
+    assert found["split"]["use"] == "hash" and found["split"]["test"] == 0.3 and "validation" in found["split"]
+    assert found["fusion"]["use"] == "concat" and found["fusion"]["width"] == 16

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuwen.config import written
-from tuwen.errors import ConfigError
+from tuwen.errors import ConfigError, TuwenError
 from tuwen.workflow.variants import Base, combinations, name_of, parse, run_of, variant
 from twofold import write_shop
 
@@ -99,3 +99,30 @@ def test_a_path_to_start_from_is_the_one_of_the_command_line(base, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     assert made(base, "init=bundles/one").data["init"] == str(tmp_path / "bundles" / "one")
     assert made(base, "init=none").data["init"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fusions=sum,gated", "did you mean 'fusion'"),
+        ("training.learning_rate=-1,0.1", "must be above 0"),
+        ("fusion.widht=3,4", "did you mean 'width'"),
+        ("fusion=sun,sum", "did you mean 'sum'"),
+        ("init=nothere,none", "not a bundle"),
+        ("modalities=[txt],[text]", "did you mean 'text'"),
+        ("modalities.text.encoder={use: lstm, widht: 3},lstm", "did you mean 'width'"),
+    ],
+)
+def test_a_value_that_is_wrong_is_not_blamed_on_the_file(base, text, message) -> None:
+    first = {parse(text).key: parse(text).values[0]}
+    with pytest.raises(TuwenError) as caught:
+        run_of(base, variant(base, first))
+    where = str(caught.value.where)
+    assert message in str(caught.value) and where.removeprefix(f"{base.path}:").endswith(f"--vary {text}"), where
+
+
+def test_what_a_variant_keeps_of_the_run_stands_where_it_stood(base) -> None:
+    picked = run_of(base, made(base, "modalities=[text]"))
+    assert picked.where("modalities") == "--vary modalities=[text]"
+    assert picked.where("modalities", "text", "encoder") == base.run.where("modalities", "text", "encoder")
+    assert picked.where("training") == base.run.where("training")

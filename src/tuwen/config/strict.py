@@ -66,7 +66,7 @@ class Document(Strict):
         return self
 
     def where(self, *loc: str | int) -> str:
-        """``file:line`` of a key."""
+        """``file:line`` of a key, or the flag that set it."""
         return place_of(self._path, self._lines, loc)
 
 

@@ -1,4 +1,4 @@
-"""YAML as it is written: plain data, the line of every key, and changes from the command line."""
+"""YAML as it is written: plain data, the place of every key, and changes from the command line."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import yaml
 
 from tuwen.errors import ConfigError
 
-Lines = dict[tuple[str | int, ...], int]
+Lines = dict[tuple[str | int, ...], int | str]  # a line of the file; or the flag that gave the key its value
 
 
 def written(path: str | Path, overrides: Iterable[str] = ()) -> tuple[dict[str, Any], Lines]:
-    """What stands in the file, changed by ``overrides``, and the line of every key."""
+    """What stands in the file, changed by ``overrides``, and the place of every key."""
     data, lines = load_yaml(path)
     for text in overrides:
-        _override(data, text)
+        _override(data, lines, text)
     return data, lines
 
 
@@ -68,7 +68,7 @@ def _walk(node: yaml.Node, loc: tuple[str | int, ...], lines: Lines, path: str) 
             _walk(value, (*loc, i), lines, path)
 
 
-def _override(data: dict[str, Any], text: str) -> None:
+def _override(data: dict[str, Any], lines: Lines, text: str) -> None:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError("an override must be KEY=VALUE", where=f"--set {text}", allowed="--set training.epochs=3")
@@ -76,13 +76,14 @@ def _override(data: dict[str, Any], text: str) -> None:
         plain = yaml.safe_load(value)
         if key.strip() == "init" and isinstance(plain, str):  # a path of the command line starts where the person is
             plain = str(Path(plain).absolute())
-        put(data, key.strip(), plain, f"--set {text}")
+        put(data, lines, key.strip(), plain, f"--set {text}")
     except yaml.YAMLError:
         raise ConfigError("the value is not valid YAML", where=f"--set {text}", seen=value) from None
 
 
-def put(data: dict[str, Any], key: str, value: Any, where: str) -> None:
+def put(data: dict[str, Any], lines: Lines, key: str, value: Any, where: str) -> None:
     """Set ``dotted.key`` in settings as they are written; a bare component name on the way becomes ``{use: NAME}``.
+    ``where`` is from then on the place of the key and of all below it.
 
     Raises:
         ConfigError: a key on the way holds no keys; ``where`` is told as the place.
@@ -96,9 +97,23 @@ def put(data: dict[str, Any], key: str, value: Any, where: str) -> None:
             raise ConfigError(f"'{'.'.join(parents[: i + 1])}' has no keys below it", where=where)
         data = inner
     data[last] = value
+    loc = (*parents, last)
+    for below in [known for known in lines if known[: len(loc)] == loc]:
+        del lines[below]
+    lines[loc] = where
 
 
 def place_of(path: str, lines: Lines, loc: tuple[str | int, ...]) -> str:
+    """``file:line`` of a key or of the nearest one above it, or the flag that set it; a section of the file is told
+    with the flags that changed something in it.
+    """
+    flags = [where for key, where in lines.items() if loc and key[: len(loc)] == loc != key and isinstance(where, str)]
+    if flags and loc not in lines:  # the file has nothing there
+        return ", ".join(flags)
     while loc and loc not in lines:
         loc = loc[:-1]
-    return f"{path}:{lines[loc]}" if loc in lines else path
+    where = lines.get(loc)
+    if isinstance(where, str):
+        return ", ".join([where, *flags])
+    place = path if where is None else f"{path}:{where}"
+    return f"{place} with {', '.join(flags)}" if flags else place

@@ -43,7 +43,7 @@ class Range:
     @property
     def values(self) -> tuple[Value, Value]:
         """Its ends."""
-        low, high = (Value(str(end), end) for end in (self.low, self.high))
+        low, high = (Value(str(end), end, self.where) for end in (self.low, self.high))
         return low, high
 
     @property
@@ -155,11 +155,11 @@ def suggested(trial: Trial, searched: Sequence[Dimension]) -> dict[str, Value]:
             found[one.key] = next(value for value in one.values if value.text == text)
         elif one.whole:
             whole = trial.suggest_int(one.key, int(one.low), int(one.high), log=one.log)
-            found[one.key] = Value(str(whole), whole)
+            found[one.key] = Value(str(whole), whole, one.where)
         else:
             drawn = trial.suggest_float(one.key, one.low, one.high, log=one.log)
             number = min(max(float(f"{drawn:.4g}"), one.low), one.high)  # as a person would write it
-            found[one.key] = Value(f"{number:g}", number)
+            found[one.key] = Value(f"{number:g}", number, one.where)
     return found
 
 

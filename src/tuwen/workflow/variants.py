@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import product
@@ -45,10 +45,11 @@ FIXED = {
 
 @dataclass(frozen=True)
 class Value:
-    """One value of a varied key: as it was typed, and what YAML makes of it."""
+    """One value of a varied key: as it was typed, what YAML makes of it, and its place where it has one."""
 
     text: str
     value: Any
+    where: str = field(default="", repr=False, compare=False)
 
     @property
     def bare(self) -> Any:
@@ -88,11 +89,12 @@ class Variant:
     """One combination of values.
 
     Attributes:
-        data: the run as it would be written.
+        data, lines: the run as it would be written, and the places of its keys.
         kept: dotted key → options of the component that was there, kept because the new one knows them too.
     """
 
     data: dict[str, Any]
+    lines: Lines
     kept: Mapping[str, Mapping[str, Any]]
 
 
@@ -120,7 +122,7 @@ def parse(text: str, flag: str = "--vary", where: str | None = None) -> Varied:
         node = yaml.compose(listed, Loader=yaml.SafeLoader)
         assert isinstance(node, yaml.SequenceNode)
         texts = [listed[one.start_mark.index : one.end_mark.index].strip() for one in node.value]
-        found = tuple(Value(one, yaml.safe_load(one)) for one in texts)
+        found = tuple(Value(one, yaml.safe_load(one), where) for one in texts)
     except (yaml.YAMLError, AssertionError):
         raise ConfigError("the values are not valid YAML", where=where, seen=values, todo="put quotes around") from None
     if not found:
@@ -164,16 +166,17 @@ def variant(base: Base, values: Mapping[str, Value]) -> Variant:
     Raises:
         ConfigError: a key that leads nowhere, or a modality that the run has not.
     """
-    data = copy.deepcopy(base.data)
+    data, lines = copy.deepcopy(base.data), dict(base.lines)
     kept: dict[str, Mapping[str, Any]] = {}
     for key, value in sorted(values.items(), key=lambda item: item[0].count(".")):
         settled, found = _settled(data, key, value)
         if key == "init" and isinstance(settled, str):
             settled = str(Path(settled).absolute())  # a path of the command line starts where the person is
-        put(data, key, settled, f"{key}={value.text}")
+        put(data, lines, key, settled, _place(key, value))
+        lines |= _own_places(base.lines, key, settled if _picks(key, value) else found)
         if found:
             kept[key] = found
-    return Variant(data, kept)
+    return Variant(data, lines, kept)
 
 
 def run_of(base: Base, made: Variant) -> Run:
@@ -183,7 +186,7 @@ def run_of(base: Base, made: Variant) -> Run:
         ConfigError: a setting that cannot be.
         BundleError: it starts from a bundle that is not there.
     """
-    run = Run.from_written(copy.deepcopy(made.data), base.lines, base.path)
+    run = Run.from_written(copy.deepcopy(made.data), made.lines, base.path)
     complete(run)
     start_of(run)
     return run.model_copy(update={"content": content_columns(base.run)})
@@ -197,36 +200,49 @@ def spelt_out(run: Run) -> str:
 # --- One value in its place ---------------------------------------------------------------------------------------
 
 
+def _picks(key: str, value: Value) -> bool:
+    """Whether the value names some of the run's own modalities."""
+    return key == "modalities" and not isinstance(value.value, dict)
+
+
+def _own_places(lines: Lines, key: str, names: Iterable[str]) -> Lines:
+    """The places of what below ``key`` stays as the run has it."""
+    inner = [(*key.split("."), name) for name in names]
+    return {loc: place for loc, place in lines.items() if any(loc[: len(one)] == one for one in inner)}
+
+
+def _place(key: str, value: Value) -> str:
+    return value.where or f"{key}={value.text}"
+
+
 def _settled(data: dict[str, Any], key: str, asked: Value) -> tuple[Any, dict[str, Any]]:
     """(what is put at ``key``, which options of the old component it keeps)."""
     value = asked.value
     if value == "none" and _may_be_empty(key):
         return None, {}
-    if key == "modalities":
-        return _some(data.get("modalities", {}), value), {}
+    if _picks(key, asked):
+        return _some(data.get("modalities", {}), value, _place(key, asked)), {}
     registry = _registry(key)
     if registry is None or not (isinstance(value, str) or (isinstance(value, dict) and "use" in value)):
         return value, {}
     fresh = {"use": value} if isinstance(value, str) else dict(value)
     old = reduce(lambda inner, part: inner.get(part, {}) if isinstance(inner, dict) else {}, key.split("."), data)
     options = {name: option for name, option in old.items() if name != "use"} if isinstance(old, dict) else {}
-    known = set(signature_model(registry.load(fresh["use"], f"{key}={asked.text}")).model_fields)
+    known = set(signature_model(registry.load(fresh["use"], _place(key, asked))).model_fields)
     if registry is MODALITIES:
         known |= {"columns", "encoder"}
     kept = {name: option for name, option in options.items() if name in known and name not in fresh}
     return fresh | kept, {} if old == fresh | kept else kept
 
 
-def _some(modalities: dict[str, Any], value: Any) -> dict[str, Any]:
-    """``modalities=[text]``: the run's own modalities of these names; a mapping stands as it is."""
+def _some(modalities: dict[str, Any], value: Any, where: str) -> dict[str, Any]:
+    """``modalities=[text]``: the run's own modalities of these names."""
     names = [value] if isinstance(value, str) else value
-    if isinstance(value, dict):
-        return value
     for name in names if isinstance(names, list) else [names]:
         if name not in modalities:
             raise ConfigError(
                 f"the run has no modality '{name}'",
-                where=f"modalities={value}",
+                where=where,
                 allowed=modalities,
                 todo=did_you_mean(str(name), modalities) or "modalities=[text],[text, picture]",
             )
