@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from test_evaluation_comparison_page import judged_by
 from tuwen.cli import app
+from tuwen.cli.experiments import _show_comparison
+from tuwen.cli.screen import Screen
 from twofold import collected
 
 
@@ -41,6 +44,18 @@ def test_compare_prints_one_json_document_and_then_a_table(shop, tmp_path) -> No
     ):
         assert words in " ".join(table.stdout.split())
     assert tuwen(*command, "-q").stdout == ""
+
+
+def test_the_table_of_a_comparison_goes_by_the_corrected_p(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    result = judged_by(100, 6, cell0=0.01, cell1=0.119)
+    for cell in result["cells"]:
+        cell["missing"]["text"] = {how: {"metrics": cell["metrics"]} for how in ("half", "all")}
+    _show_comparison(Screen(as_json=False, quiet=False), result, tmp_path)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "-0.1000) worse 1.5" in told and "-0.1000) no 1.5" in told
+    assert "Compared with concat: 1 clearly worse, 5 not clearly different." in told
+    assert "100 resamples and 6 comparisons no corrected p is below 0.12. Raise evaluation.samples to 239" in told
 
 
 def test_of_a_long_path_the_table_shows_the_end_and_json_all(shop, tmp_path, monkeypatch) -> None:

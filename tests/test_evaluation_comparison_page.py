@@ -16,6 +16,7 @@ from evaluation_tables import drawn_binary, drawn_classes, drawn_rate
 from test_evaluation_page import Page
 from tuwen.evaluation.cell_names import shown_names
 from tuwen.evaluation.comparison import Bootstrap, Cell, compare
+from tuwen.evaluation.comparison_figures import COLOURS
 from tuwen.evaluation.comparison_page import render_comparison
 from tuwen.evaluation.comparison_words import COMPARISON, checks, lead
 from tuwen.evaluation.metrics import PRIMARY
@@ -123,6 +124,52 @@ def test_the_lead_counts_what_the_intervals_say() -> None:
     assert "nothing to compare" in lead(alone)[0]
     assert any("Only 1 seed:" in check.text[0] for check in checks(alone))
     assert "other seeds" in "".join(Page(render_comparison(alone)).text)
+
+
+def judged_by(samples: int, count: int, **holm: float) -> dict:
+    result = result_of("classify", ("concat", *(f"cell{i}" for i in range(count))), seeds=1, failures=[])
+    for cell in result["cells"]:
+        found = cell["difference"]["accuracy"]
+        p = holm.get(cell["name"], found["p_holm"])
+        cell["difference"]["accuracy"] = found | {"difference": -0.2, "low": -0.3, "high": -0.1, "p": 0.01, "p_holm": p}
+    return result | {"bootstrap": result["bootstrap"] | {"samples": samples}}
+
+
+def test_a_difference_is_clear_where_its_corrected_p_says_so() -> None:
+    result = judged_by(1000, 2, cell0=0.05, cell1=0.051)  # the interval of both leaves out zero
+    assert lead(result)[0] == "Compared with concat: 1 clearly worse, 1 not clearly different."
+    html = render_comparison(result)
+    tags = re.findall(r'<li><span>(cell\d)</span>.*?class="tag (\w+)"', html)
+    assert sorted(tags) == [("cell0", "worse"), ("cell1", "unclear")]
+    seen = Page(html)
+    charts = json.loads(next(script for script in seen.scripts if script.lstrip().startswith("{")))
+    dots = {dots["marker"]["color"]: dots["customdata"] for dots in charts["differences"]["data"]}
+    assert dots == {COLOURS["worse"]: ["cell0"], COLOURS["unclear"]: ["cell1"]}
+    text = "".join(seen.text)
+    assert "A difference is clear where p is at most 0.05." in text and "p 不超过 0.05 才算明显" in text
+    wider = result | {"bootstrap": result["bootstrap"] | {"confidence": 0.9}}
+    assert lead(wider)[0] == "Compared with concat: 2 clearly worse."
+
+
+@pytest.mark.parametrize(
+    ("samples", "count", "needed"), [(100, 6, 239), (238, 6, 239), (239, 6, None), (100, 2, None), (100, 3, 119)]
+)
+def test_too_few_resamples_for_so_many_comparisons_are_told_with_what_to_do(samples, count, needed) -> None:
+    result = judged_by(samples, count)
+    told = [check for check in checks(result) if "evaluation.samples" in check.text[0]]
+    assert len(told) == (needed is not None)
+    for check in told:
+        assert not check.fine and f"to {needed} or more" in check.text[0] and f"至少 {needed}；" in check.text[1]
+        assert check.text[0] in "".join(Page(render_comparison(result)).text)
+
+
+def test_the_time_of_an_answer_is_told_to_be_measured_once() -> None:
+    result = result_of("classify")
+    text = "".join(Page(render_comparison(result)).text)
+    assert "measured once, while the machine may have done other work" in text and "回答耗时仅测量一次" in text
+    for cell in result["cells"]:
+        cell["cost"] = {"train_seconds": 1.5}
+    assert "measured once" not in render_comparison(result)
 
 
 LONG = (

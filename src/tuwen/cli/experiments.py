@@ -143,22 +143,22 @@ def _show_tuning(screen: Screen, result: dict[str, Any], out: Path) -> None:
 
 
 def _show_comparison(screen: Screen, result: dict[str, Any], out: Path) -> None:
-    from tuwen.evaluation.cell_names import shown_names
+    from tuwen.evaluation.comparison_page import shortened
+    from tuwen.evaluation.comparison_words import lead, too_few_samples
 
-    primary, kinds = result["primary"], result["kinds"]
+    brief, primary, kinds = shortened(result)[1], result["primary"], result["kinds"]
     rows: list[tuple[object, ...]] = []
     lost: list[tuple[object, ...]] = []
-    short = shown_names(cell["name"] for cell in result["cells"])
-    for cell in result["cells"]:
-        name = short[cell["name"]]
-        found, against = cell["metrics"][primary], cell["difference"]
-        difference = "reference" if cell["name"] == result["reference"] else _difference(against and against[primary])
-        rows.append((name, found["value"], _interval(found), difference, cell["cost"]["train_seconds"]))
+    for cell in brief["cells"]:
+        name, found, against = cell["name"], cell["metrics"][primary], cell["difference"]
+        told = ("reference", "") if name == brief["reference"] else _against(result, against)
+        rows.append((name, found["value"], _interval(found), *told, cell["cost"]["train_seconds"]))
         missing = [cell["missing"][kind][how]["metrics"][primary]["value"] for kind in kinds for how in ("half", "all")]
         lost.append((name, found["value"], *missing))
-    screen.table(
-        ("cell", primary, "interval", "difference", "train s"), rows, whole=("cell", primary, "interval", "difference")
-    )
+    whole = ("cell", primary, "interval", "difference")
+    screen.table((*whole, "clearly", "train s"), rows, whole=whole)
+    few = too_few_samples(result)
+    screen.say(lead(brief)[0], *([] if few is None else [few.text[0]]))
     without = [f"{how} without {kind}" for kind in kinds for how in ("half", "all")]
     screen.table(("cell", primary, *without), lost, title="when an input is missing")
     for one in result["failures"]:
@@ -171,8 +171,13 @@ def _interval(found: dict[str, Any]) -> str:
     return "–" if found["low"] is None else " to ".join(alike(found["low"], found["high"]))
 
 
-def _difference(found: dict[str, Any] | None) -> str:
+def _against(result: dict[str, Any], differences: dict[str, Any] | None) -> tuple[str, str]:
+    """A cell's difference to the reference, and whether the corrected p calls it clear."""
+    from tuwen.evaluation.comparison_words import decided
+
+    found = differences and differences[result["primary"]]
     if not found or found["low"] is None:
-        return "–"
+        return "–", "–"
     difference, low, high = alike(found["difference"], found["low"], found["high"])
-    return f"{'+' if found['difference'] > 0 else ''}{difference} ({low} to {high})"
+    told = decided(result, found, result["primary"]).replace("unclear", "no")
+    return f"{'+' if found['difference'] > 0 else ''}{difference} ({low} to {high})", told

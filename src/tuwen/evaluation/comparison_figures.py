@@ -6,11 +6,10 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuwen.evaluation.comparison_words import COMPARISON, others
+from tuwen.evaluation.comparison_words import COMPARISON, decided, others
 from tuwen.evaluation.figures import BLUE, GREY, ORANGE, Figure, axis, figure_of, names, short, whiskers
 from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
-from tuwen.evaluation.verdict import outcome
 
 Plain = Mapping[str, Any]
 
@@ -55,7 +54,9 @@ def difference_dots(result: Plain, metric: str) -> Figure | None:
     at = list(range(len(rows)))[::-1]
     data = []
     for kind, colour in COLOURS.items():
-        some = [(c, y) for c, y in zip(rows, at, strict=True) if outcome(c["difference"][metric], metric) == kind]
+        some = [
+            (c, y) for c, y in zip(rows, at, strict=True) if decided(result, c["difference"][metric], metric) == kind
+        ]
         if some:
             found = [c["difference"][metric] | {"value": c["difference"][metric]["difference"]} for c, _ in some]
             data.append(_dots(found, [c for c, _ in some], [y for _, y in some], scale, colour))

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from tuwen.evaluation import comparison_figures as figures
 from tuwen.evaluation import verdict
 from tuwen.evaluation.cell_names import shown_names
-from tuwen.evaluation.comparison_words import checks, kind_phrase, lead, others, words
+from tuwen.evaluation.comparison_words import checks, decided, kind_phrase, lead, level, others, words
 from tuwen.evaluation.figures import Figure
 from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
@@ -35,7 +35,7 @@ def render_comparison(result: Plain) -> str:
         HTML that loads nothing from anywhere: plotly.js is inside.
     """
     charts: dict[str, Figure] = {}
-    full, result = _shortened(result)
+    full, result = shortened(result)
     primary = result["primary"]
     metrics = [metric for metric in CHARTED[result["task"]] if metric in result["cells"][0]["metrics"]]
     context = {
@@ -64,7 +64,7 @@ def render_comparison(result: Plain) -> str:
     return page("comparison.html.j2", context, charts)
 
 
-def _shortened(result: Plain) -> tuple[dict[str, str], Plain]:
+def shortened(result: Plain) -> tuple[dict[str, str], Plain]:
     """(short name → full one where they differ, the result with short names; charts show the full ones)."""
     cells, failures, reference = result["cells"], result["failures"], result["reference"]
     short = shown_names([*(cell["name"] for cell in cells), *(one["cell"] for one in failures), reference])
@@ -107,7 +107,7 @@ def _hero(result: Plain) -> dict[str, Any]:
         "lead": lead(result),
         "checks": checks(result),
         "metric": METRIC_NAMES[primary],
-        "compared": [(cell["name"], _difference(cell["difference"], primary)) for cell in compared[:MOST_IN_HERO]],
+        "compared": [(cell["name"], _difference(result, cell, primary)) for cell in compared[:MOST_IN_HERO]],
         "rest": max(0, len(compared) - MOST_IN_HERO),
     }
 
@@ -131,18 +131,18 @@ def _value(found: Plain, metric: str) -> dict[str, Any]:
     return {"value": verdict.measured(found["value"], percent, digits), "span": (inside[0] + after, inside[1] + after)}
 
 
-def _difference(found: Plain, metric: str) -> dict[str, Any]:
+def _difference(result: Plain, cell: Plain, metric: str) -> dict[str, Any]:
     """A signed difference, which way it goes, and p."""
-    one, percent = found[metric], METRICS[metric].percent
+    one, percent = cell["difference"][metric], METRICS[metric].percent
     ends = (one["low"], one["high"])
     digits = verdict.decimals((one["difference"], *ends), percent)
     text = _signed(one["difference"], percent, digits)
-    p = one.get("p_holm", one["p"])
+    p = one["p_holm"]
     told = "" if p is None else "p < 0.001" if p < 0.001 else f"p {p:.3f}" if p < 0.1 else f"p {p:.2f}"
     return {
         "value": (text, text),
         "span": verdict.span(*ends, percent, digits),
-        "outcome": verdict.outcome(one, metric),
+        "outcome": decided(result, one, metric),
         "p": told,
     }
 
@@ -153,11 +153,12 @@ def _signed(value: float | None, percent: bool, digits: int) -> str:
 
 
 def _differences(result: Plain, metrics: list[str], charts: dict[str, Figure]) -> dict[str, Any]:
-    rows = [(cell["name"], [_difference(cell["difference"], metric) for metric in metrics]) for cell in others(result)]
+    rows = [(cell["name"], [_difference(result, cell, metric) for metric in metrics]) for cell in others(result)]
     figure = figures.difference_dots(result, result["primary"])
     return {
         "metrics": [(METRIC_NAMES[metric], METRICS[metric].percent) for metric in metrics],
         "rows": rows,
+        "level": f"{level(result):g}",
         "chart": chart(charts, "differences", figure) if figure else None,
     }
 
@@ -176,6 +177,7 @@ def _cost(result: Plain, charts: dict[str, Figure]) -> dict[str, Any]:
     return {
         "columns": [label(key, COSTS) for key in columns],
         "rows": rows,
+        "timed": "latency_p50_ms" in columns,
         "chart": chart(charts, "cost", figure) if figure else None,
     }
 

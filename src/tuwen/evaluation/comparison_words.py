@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,16 +31,26 @@ COMPARISON: dict[str, Text] = {
     ),
     "differences": ("Difference to the reference", "与参照的差值"),
     "differences_note": (
-        "Paired: the same test rows and the same seeds in every resample. An interval that touches zero is unclear.",
-        "配对比较：每次重抽样使用相同的测试行与相同的种子。区间含零即为不明显。",
+        "Paired: the same test rows and the same seeds in every resample. A difference is clear where p is at most "
+        "{level}.",
+        "配对比较：每次重抽样使用相同的测试行与相同的种子。p 不超过 {level} 才算明显。",
     ),
-    "holm": ("p is corrected for {count} comparisons (Holm).", "p 已按 {count} 次比较校正（Holm）。"),
+    "holm": (
+        "p is corrected for {count} comparisons (Holm), so a difference can be unclear though its own interval leaves "
+        "out zero.",
+        "p 已按 {count} 次比较校正（Holm），因此区间不含零的差别也可能不明显。",
+    ),
     "cost": ("Cost and score", "成本与得分"),
     "cost_note": (
         "Training seconds of one seed (all folds), on a log scale. Numbers are the cells of the table.",
         "单个种子（含全部折）的训练秒数，对数刻度。编号对应表中的组合。",
     ),
     "train_seconds": ("Training, seconds", "训练秒数"),
+    "latency_note": (
+        "The time of an answer was measured once, while the machine may have done other work: small differences mean "
+        "little.",
+        "回答耗时仅测量一次，当时机器可能正在运行其他任务：细微差别意义不大。",
+    ),
     "missing": ("When an input is missing", "缺少某种输入时"),
     "missing_note": (
         "The same trained models, asked again with an input taken away: from a fixed half of the test rows (chosen by "
@@ -95,10 +106,21 @@ def others(result: Plain) -> list[Plain]:
     return [cell for cell in result["cells"] if cell["name"] != result["reference"] and cell["difference"]]
 
 
+def level(result: Plain) -> float:
+    """The largest p of a clear difference."""
+    return float(round(1 - result["bootstrap"]["confidence"], 9))
+
+
+def decided(result: Plain, difference: Plain, metric: str) -> str:
+    """``better`` or ``worse`` where the p that is corrected for all comparisons says so, else ``unclear``."""
+    p = difference["p_holm"]
+    return "unclear" if p is None or p > level(result) else outcome(difference, metric)
+
+
 def lead(result: Plain) -> Text:
     """How many cells are better or worse than the reference."""
     primary, reference = result["primary"], result["reference"]
-    outcomes = [outcome(cell["difference"][primary], primary) for cell in others(result)]
+    outcomes = [decided(result, cell["difference"][primary], primary) for cell in others(result)]
     if not outcomes:
         if any(cell["name"] == reference for cell in result["cells"]):
             return ("There is one cell, and nothing to compare it with.", "只有一个组合，没有可比较的对象。")
@@ -137,6 +159,7 @@ def checks(result: Plain) -> list[Check]:
         found.append(Check(True, (f"Every cell trained with {seeds} seeds.", f"每个组合都用 {seeds} 个种子训练。")))
     how = SPLITS.get(split, (split, split))
     found.append(Check(split != "random", (f"Test part: {how[0]}.", f"测试集：{how[1]}。")))
+    found += [check] if (check := too_few_samples(result)) else []
     if len(others(result)) > 1:
         text = (
             "The best of many cells looks a little better than it is. To choose settings, use the validation part: "
@@ -148,6 +171,24 @@ def checks(result: Plain) -> list[Check]:
         failed = len({one["cell"] for one in result["failures"]})
         found.append(Check(False, (f"{failed} of the cells failed: see below.", f"有 {failed} 个组合失败：见下文。")))
     return found
+
+
+def too_few_samples(result: Plain) -> Check | None:
+    """A p is never below 2 / (samples + 1): whether that, corrected, leaves any difference a chance to be clear."""
+    samples, count, most = result["bootstrap"]["samples"], len(others(result)), level(result)
+    least = 2 / (samples + 1) * count
+    if least <= most:
+        return None
+    lowest = f"{min(1.0, least):.2g}"
+    needed = math.ceil(round(2 * count / most - 1, 6))
+    what = "1 comparison" if count == 1 else f"{count} comparisons"
+    text = (
+        f"No difference can be clear here: with {samples:,} resamples and {what} no corrected p is below "
+        f"{lowest}. Raise evaluation.samples to {needed:,} or more; finished trainings are not done again.",
+        f"此处任何差别都不可能明显：{samples:,} 次重抽样、{count} 次比较，校正后的 p 不会低于 {lowest}。"
+        f"请将 evaluation.samples 提高到至少 {needed:,}；已完成的训练不会重做。",
+    )
+    return Check(False, text)
 
 
 def kind_phrase(key: str, kind: str) -> Text:
