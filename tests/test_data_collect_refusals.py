@@ -71,7 +71,7 @@ def test_a_root_folder_that_is_not_there_is_named_before_anything_is_read(desk: 
 def test_a_place_that_cannot_be_written(desk: Desk) -> None:
     desk.write("items.csv", "item\n1\n")
     desk.out.write_text("a file")
-    with refused("the file or folder cannot be used"):
+    with refused("a file stands where a folder is to be written"):
         desk.collect(items=ITEMS)
 
 
