@@ -129,5 +129,8 @@ def test_tune_prints_one_json_document_and_then_a_table(shop, tmp_path) -> None:
     table = tuwen(*command)
     for words in ("as it is written", "best.yaml", "tune.html"):
         assert words in table.stdout
+    aside = tuwen("tune", *shop, "--search", "fusion=gated", "--trials", "1", "--out", tmp_path / "aside", *QUICK[:2])
+    told = " ".join(aside.stdout.split())
+    assert "as it is written is outside the search, so it was not tried: fusion=" in told
     refused = tuwen("tune", *shop, "--out", tmp_path / "out", "--json")
     assert refused.exit_code == 2 and "what to search" in json.loads(refused.stderr)["error"]["what"]

@@ -37,6 +37,7 @@ def result() -> dict:
         "trials": trials,
         "best": {"number": 2, "value": 0.9, "values": trials[1]["values"]},
         "as_written": 0.7,
+        "outside": {},
         "provenance": {"seed": 0},
         "run": {"name": "演示"},
     }
@@ -62,6 +63,13 @@ def test_the_page_is_complete_safe_and_bilingual(result) -> None:
     places = {a["id"].removeprefix("chart-") for _, a in seen.elements if (a.get("id") or "").startswith("chart-")}
     assert set(charts) == places == {"course", "each-0", "each-1"}
     assert charts["course"]["data"][0]["y"] == [70.0, 90.0]
+
+
+def test_a_run_that_was_not_tried_is_told_with_its_values(result) -> None:
+    assert "was not tried" not in render_tuning(result)
+    text = "".join(Page(render_tuning(result | {"as_written": None, "outside": {"fusion": NASTY, "a.b": "3"}})).text)
+    assert f"is outside the search, so it was not tried: fusion={NASTY}, a.b=3. To see it" in text
+    assert f"原有设置不在搜索范围内，因此未被尝试：fusion={NASTY}, a.b=3。" in text
 
 
 def test_the_best_stands_first_and_what_has_no_value_last(result) -> None:

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from tuwen import workflow
-from tuwen.config import Run
+from tuwen.config import Run, written
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, DataError, InUse, MissingExtra, TuwenError
 from tuwen.files import held
 from tuwen.workflow.gathering import gather
-from tuwen.workflow.searching import Range, dimension
+from tuwen.workflow.searching import Range, as_written, dimension
+from tuwen.workflow.variants import Base
 from twofold import collected, write_shop
 
 SEARCH = ["training.learning_rate=0.0001:0.05:log", "modalities=[text],[text, table]", "fusion.width=4:32"]
@@ -136,6 +137,37 @@ def test_a_trial_that_fails_is_told_and_the_search_goes_on(shop, tmp_path) -> No
     assert len(set(values)) == 1  # the same values are not trained twice
     with pytest.raises(TuwenError, match="no trial could be completed"):
         workflow.tune(shop[0], tmp_path / "bad", shop[1], search=["training.learning_rate=1e30,1e31"], trials=2)
+
+
+def test_a_run_outside_the_search_is_told_as_not_tried(shop, tmp_path) -> None:
+    search = ["training.learning_rate=0.0001:0.001:log", "fusion=sum,gated", "training.batch_size=16,32"]
+    overrides = ["training.epochs=1", "training.learning_rate=0.02", "training.batch_size=32"]
+    result = workflow.tune(shop[0], tmp_path, shop[1], search=search, trials=1, overrides=overrides)
+    assert result["as_written"] is None and not result["trials"][0]["as_written"]
+    assert result["outside"] == {"training.learning_rate": "0.02", "fusion": "{use: concat, width: 16, dropout: 0.1}"}
+    assert "因此未被尝试" in (tmp_path / "tune.html").read_text(encoding="utf-8")
+    assert "outside the search" in (tmp_path / "best.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "search", "inside", "outside"),
+    [
+        ([], "training.epochs=1:9", 4, None),
+        (["training.epochs=12"], "training.epochs=1:9", None, "12"),
+        ([], "fusion.dropout=0:0.5", 0.1, None),  # a default
+        (["fusion={use: sum, width: 9}"], "fusion=concat,{use: sum, width: 9}", "{use: sum, width: 9}", None),
+        (["fusion={use: sum, width: 9}"], "fusion=concat,{use: sum, width: 8}", None, "{use: sum, width: 9}"),
+        (["fusion={use: sum, width: 9}"], "fusion=sum,concat", "sum", None),
+        ([], "gan=off,impute", "off", None),
+        ([], "init=none", "none", None),
+        ([], "modalities=[text],[text, table]", "[text, table]", None),
+        ([], "modalities.text.encoder={use: lstm, width: 3},transformer", None, "ngram"),
+    ],
+)
+def test_the_runs_own_values_are_found_however_they_are_written(shop, overrides, search, inside, outside) -> None:
+    base, one = Base(*written(shop[0], ["training.epochs=4", *overrides]), str(shop[0])), dimension(search)
+    found = as_written(base, [one])
+    assert found == (({one.key: inside}, {}) if outside is None else ({}, {one.key: outside}))
 
 
 def test_with_folds_the_first_one_is_searched_and_that_is_said(shop, tmp_path) -> None:

@@ -127,7 +127,7 @@ def tune(
 
 
 def _show_tuning(screen: Screen, result: dict[str, Any], out: Path) -> None:
-    from tuwen.evaluation.tuning_page import ordered
+    from tuwen.evaluation.tuning_page import ordered, outside
 
     keys = list(result["search"])
     rows = [
@@ -139,6 +139,8 @@ def _show_tuning(screen: Screen, result: dict[str, Any], out: Path) -> None:
         screen.say(f"… and {len(result['trials']) - len(rows)} more trials, none better")
     if result["as_written"] is not None:
         screen.say(f"the run as it is written: {result['metric']} {shown(result['as_written'])} on the validation part")
+    if result["outside"]:
+        screen.say(outside(result)[0])
     screen.say(f"best: {out / 'best.yaml'}", f"trials: {(out / 'tune.html').resolve()}")
 
 

@@ -58,6 +58,11 @@ TUNING: dict[str, Text] = {
         "Searched on the first of {folds} folds: rows that other folds test were seen by the search.",
         "仅在 {folds} 折中的第一折上搜索：其他折的测试行已被搜索过程见过。",
     ),
+    "outside": (
+        "The run as it is written is outside the search, so it was not tried: {own}. To see it beside the others, add "
+        "its value to --search, in a new --out.",
+        "原有设置不在搜索范围内，因此未被尝试：{own}。若要与其他取值比较，请将该值加入 --search，并换一个 --out。",
+    ),
     "few": ("Only {rows} validation rows: small differences mean little.", "验证数据仅 {rows} 行：细微差别意义不大。"),
 }
 FEW_ROWS = 200
@@ -124,10 +129,17 @@ def _checks(result: Plain) -> list[verdict.Check]:
     found = [verdict.Check(True, TUNING["unseen"])]
     if folds > 1:
         found.append(verdict.Check(False, _filled("first_fold", folds=folds)))
+    if result["outside"]:
+        found.append(verdict.Check(False, outside(result)))
     if rows < FEW_ROWS:
         found.append(verdict.Check(False, _filled("few", rows=rows)))
     found.append(verdict.Check(False, TUNING["optimistic"]))
     return found
+
+
+def outside(result: Plain) -> Text:
+    """That the run's own values were not tried, and which they are."""
+    return _filled("outside", own=", ".join(f"{key}={text}" for key, text in result["outside"].items()))
 
 
 def _filled(key: str, **values: Any) -> Text:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from tuwen.config import Run
 from tuwen.errors import ConfigError, MissingExtra, TuwenError
+from tuwen.workflow.checking import complete
 from tuwen.workflow.variants import Base, Value, Varied, parse, refuse_fixed, run_of, spelt_out, variant
 
 if TYPE_CHECKING:
@@ -45,6 +48,12 @@ class Range:
         """Its ends."""
         low, high = (Value(str(end), end, self.where) for end in (self.low, self.high))
         return low, high
+
+    def holds(self, value: Any) -> bool:
+        """Whether it is one of these numbers."""
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        return self.low <= value <= self.high and not (self.whole and value != int(value))
 
     @property
     def whole(self) -> bool:
@@ -163,33 +172,39 @@ def suggested(trial: Trial, searched: Sequence[Dimension]) -> dict[str, Value]:
     return found
 
 
-def as_written(complete: Mapping[str, Any], searched: Sequence[Dimension]) -> dict[str, Any] | None:
-    """The run's own values as a trial's ``params``; None where one of them lies outside what is searched."""
-    found: dict[str, Any] = {}
+def as_written(base: Base, searched: Sequence[Dimension]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The run's own values as a trial's ``params``; and key → own value, as it is written, of those that lie outside
+    what is searched.
+
+    Raises:
+        TuwenError: the run itself cannot be.
+    """
+    own = run_of(base, variant(base, {}))
+    same, inside, outside = spelt_out(own), {}, {}
     for one in searched:
-        value: Any = complete
-        for part in one.key.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
+        value = _at(complete(own), one.key)
         if isinstance(one, Range):
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not one.low <= value <= one.high or (one.whole and value != int(value)):
-                return None
-            found[one.key] = int(value) if one.whole else float(value)
-            continue
-        text = next((v.text for v in one.values if _is(v, value, one.key)), None)
-        if text is None:
-            return None
-        found[one.key] = text
-    return found
+            found = value if one.holds(value) else None
+        else:
+            runs = ((text.text, _tried(base, {one.key: text})) for text in one.values)
+            found = next((text for text, run in runs if isinstance(run, Run) and spelt_out(run) == same), None)
+        if found is None:
+            told = _at(base.data, one.key, value)
+            outside[one.key] = yaml.safe_dump(told, default_flow_style=True, sort_keys=False, width=10_000).split("\n")[
+                0
+            ]
+        else:
+            inside[one.key] = float(found) if isinstance(one, Range) and not one.whole else found
+    return inside, outside
 
 
-def _is(one: Value, value: Any, key: str) -> bool:
-    """Whether the run's own ``value`` is this one of the values that are searched."""
-    if key == "modalities" and not isinstance(one.value, Mapping):
-        names = [one.value] if isinstance(one.value, str) else one.value
-        return bool(names == list(value))
-    used = value.get("use") if isinstance(value, Mapping) else value
-    return one.value in (value, used) or one.text == value
+def _at(data: Mapping[str, Any], key: str, otherwise: Any = None) -> Any:
+    value: Any = data
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return otherwise
+        value = value[part]
+    return value
 
 
 def _number(text: str) -> int | float:

@@ -26,7 +26,6 @@ from tuwen.preprocess.target import ContrastTarget
 from tuwen.progress import Progress, Silent, Within
 from tuwen.training.batches import outputs_of
 from tuwen.training.loop import network_of
-from tuwen.workflow.checking import complete
 from tuwen.workflow.comparing import dataset_of
 from tuwen.workflow.contents import contrast_target, is_contrast
 from tuwen.workflow.evaluation import commit
@@ -54,12 +53,14 @@ class Search:
     """What is searched and how it is judged.
 
     Attributes:
+        outside: key → own value of the run, where that is not searched.
         metric: of the validation part: what the run's ``training.monitor`` stands for.
     """
 
     base: Base
     run: Run
     searched: Sequence[Dimension]
+    outside: Mapping[str, str]
     metric: str
     dataset: Dataset
     shared: Shared
@@ -128,7 +129,8 @@ def tune(
     refuse_occupied(out)
     with room_on_disk(out), held(out):
         opened = dataset_of(run, run_yaml, dataset, out, progress)
-        what = Search(base, run, searched, _metric(run), opened, Shared(opened, 0, progress, SEEN))
+        inside, outside = as_written(base, searched)
+        what = Search(base, run, searched, outside, _metric(run), opened, Shared(opened, 0, progress, SEEN))
         rows = what.shared.gathered(run).counts()
         if not rows["validation"]:
             raise _without_validation(run)
@@ -137,7 +139,7 @@ def tune(
             what.fingerprint,
             seed=run.seed,
             patience=max(2, run.training.epochs // 5),  # a small learning rate begins slowly
-            first=as_written(complete(run), searched),
+            first=None if outside else inside,
         )
         _search(study, what, trials, out / "work", progress)
         result = _result(study, what, rows)
@@ -276,6 +278,7 @@ def _result(study: Study, what: Search, rows: Mapping[str, int]) -> dict[str, An
                 "trials": trials,
                 "best": {key: best[key] for key in ("number", "value", "values")},
                 "as_written": next((trial["value"] for trial in known if trial["as_written"]), None),
+                "outside": what.outside,
                 "provenance": {
                     "tuwen": __version__,
                     "commit": commit(),
@@ -328,6 +331,7 @@ def _best_yaml(what: Search, result: Mapping[str, Any], study: Study, out: Path)
 def _header(what: Search, result: Mapping[str, Any]) -> str:
     counts = [sum(t["state"] == state for t in result["trials"]) for state in ("complete", "given up", "failed")]
     was = "" if result["as_written"] is None else f"; as it was written: {result['as_written']:.5g}"
+    was = "; as it was written it lies outside the search and was not tried" if result["outside"] else was
     folds = " (of the first fold: its settings have seen rows that other folds test)" if result["folds"] > 1 else ""
     lines = [
         f"{Path(what.base.path).name} with the values that tuwen tune found best on the validation part{folds}.",
