@@ -265,3 +265,14 @@ def test_options_alone_are_those_of_the_default_component(shop, tmp_path):
     found = workflow.check(bare, ["split.test=0.3", "fusion.width=16"])
     assert found["split"]["use"] == "hash" and found["split"]["test"] == 0.3 and "validation" in found["split"]
     assert found["fusion"]["use"] == "concat" and found["fusion"]["width"] == 16
+
+
+@pytest.mark.parametrize(
+    "override", ["modalities.text.encoder=lsmt", "modalities.picture.encoder.widht=3", f"{FROZEN[:-1]}00"]
+)
+def test_looking_for_settings_without_effect_tells_a_slip_as_check_does(shop, override):
+    with pytest.raises(ConfigError) as caught:
+        workflow.check(shop / "RUN.yaml", [override])
+    with pytest.raises(ConfigError) as looked:
+        workflow.without_effect(shop / "RUN.yaml", [override])
+    assert looked.value.where and str(looked.value) == str(caught.value)

@@ -9,7 +9,7 @@ from tuwen.config.comparison import Comparison
 from tuwen.config.run import Evaluation, ModalitySpec, Rows, Run, Training
 from tuwen.config.shop import Media, ShapeLimits, Shop, SoundLimits, TableSource
 from tuwen.config.strict import Component
-from tuwen.config.yaml import Lines, load_yaml, put, written
+from tuwen.config.yaml import Lines, load_yaml, one_line, put, written
 
 __all__ = [
     "Comparison",
@@ -26,6 +26,7 @@ __all__ = [
     "TableSource",
     "Training",
     "load_yaml",
+    "one_line",
     "put",
     "written",
 ]

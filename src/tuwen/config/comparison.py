@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
 from pydantic import Field
 
 from tuwen.config.strict import Document
-from tuwen.config.yaml import Lines, place_of
+from tuwen.config.yaml import Lines, one_line, place_of
 from tuwen.errors import ConfigError
 
 
@@ -46,16 +45,11 @@ def _refuse_torn(key: str, given: Any, lines: Lines, path: str) -> None:
     for i in (i for i in range(len(entries)) if i not in keyed):
         begin = max((at for at in keyed if at < i), default=i)
         end = min((at for at in keyed if at > i), default=len(entries)) if begin < i else i + 1
-        whole = ",".join(map(_spelt, entries[begin:end]))
+        whole = ",".join(map(one_line, entries[begin:end]))
         raise ConfigError(
             f"an entry of '{key}' begins with a key: KEY=VALUE",
             where=place_of(path, lines, (key, i)),
-            seen=" | ".join(map(_spelt, entries)),
+            seen=" | ".join(map(one_line, entries)),
             allowed=None if begin < i else f'{key}: ["fusion=sum"]',
             todo=f'put quotes around, because YAML ends an entry at a comma: {key}: ["{whole}"]' if begin < i else None,
         )
-
-
-def _spelt(entry: Any) -> str:
-    dumped = entry if isinstance(entry, str) else yaml.safe_dump(entry, default_flow_style=True, sort_keys=False)
-    return str(dumped).split("\n")[0]

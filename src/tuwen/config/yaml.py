@@ -117,3 +117,10 @@ def place_of(path: str, lines: Lines, loc: tuple[str | int, ...]) -> str:
         return ", ".join([where, *flags])
     place = path if where is None else f"{path}:{where}"
     return f"{place} with {', '.join(flags)}" if flags else place
+
+
+def one_line(value: Any) -> str:
+    """A value as it stands in a YAML file, in one line; a text as it is."""
+    if isinstance(value, str):
+        return value
+    return str(yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)).split("\n")[0]

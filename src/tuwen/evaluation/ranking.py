@@ -164,7 +164,7 @@ def coverage(lists: Array, catalogue: int, depth: int) -> float:
 
 def novelty(lists: Array, buyers: Array, shoppers: int, depth: int) -> Array:
     """How unknown the listed items are: the mean of −log₂ of the share of shoppers who had them (Vargas and Castells,
-    2011), one more had by nobody taken as had by one; f64 [lists].
+    2011), f64 [lists]. An item that nobody had counts as if one shopper had it.
     """
     surprise = -np.log2(np.maximum(buyers, 1) / shoppers)
     return _mean_of_listed(surprise[lists[:, :depth]], lists[:, :depth])

@@ -26,7 +26,9 @@ class Modality(Protocol):
 
     @property
     def spec(self) -> ArraySpec:
-        """The arrays of one row. Raises TuwenError where it is known only after ``fit``."""
+        """The arrays of one row. Raises TuwenError where it is known only after ``fit``; such a modality also has
+        ``sketch``, the spec as far as it is known before, so that a run can be checked without data.
+        """
         ...
 
     def fit(self, values: Any, progress: Progress | None = None) -> None: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tuwen.config import Run
 from tuwen.models import ENCODERS
@@ -42,7 +43,8 @@ def _of_training(run: Run) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def _of_modalities(run: Run) -> Iterator[tuple[tuple[str, ...], str]]:
     for name, spec in run.modalities.items():
-        if not ENCODERS.load(spec.encoder.use).is_frozen(encoder_options(run, name)):
+        encoder, options = _encoder(run, name)
+        if not encoder.is_frozen(options):
             continue
         for option in FREE_OF_MODALITY:
             if spec.options.get(option):
@@ -51,5 +53,11 @@ def _of_modalities(run: Run) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def _learns_on(run: Run, name: str) -> bool:
     """Whether the modality's encoder trains its pretrained weights themselves."""
-    encoder, options = ENCODERS.load(run.modalities[name].encoder.use), encoder_options(run, name)
+    encoder, options = _encoder(run, name)
     return issubclass(encoder, Pretrained) and not options["frozen"] and not options.get("lora")
+
+
+def _encoder(run: Run, name: str) -> tuple[Any, dict[str, Any]]:
+    """Its class and complete options; a slip in them is told with its place, as check tells it."""
+    place = run.where("modalities", name, "encoder")
+    return ENCODERS.load(run.modalities[name].encoder.use, place), encoder_options(run, name)

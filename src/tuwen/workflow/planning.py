@@ -82,7 +82,7 @@ def plan_of(
         try:
             made = variant(base, values)
             plan.cells.append(Planned(name, values, made.kept, run_of(base, made)))
-        except Exception as error:
+        except Exception as error:  # a plug-in raises what it likes: its cell fails, the others go on
             if name == plan.reference:
                 raise
             plan.cells.append(Planned(name, values, {}, None))

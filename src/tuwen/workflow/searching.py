@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from tuwen.config import Run
+from tuwen.config import Run, one_line
 from tuwen.errors import ConfigError, MissingExtra, TuwenError
 from tuwen.workflow.checking import complete
 from tuwen.workflow.variants import Base, Value, Varied, parse, refuse_fixed, run_of, spelt_out, variant
@@ -135,7 +133,7 @@ def _tried(base: Base, values: Mapping[str, Value]) -> Run | TuwenError | None:
         return run_of(base, variant(base, values))
     except TuwenError as error:
         return error
-    except Exception:
+    except Exception:  # a plug-in raises what it likes
         return None
 
 
@@ -189,10 +187,7 @@ def as_written(base: Base, searched: Sequence[Dimension]) -> tuple[dict[str, Any
             runs = ((text.text, _tried(base, {one.key: text})) for text in one.values)
             found = next((text for text, run in runs if isinstance(run, Run) and spelt_out(run) == same), None)
         if found is None:
-            told = _at(base.data, one.key, value)
-            outside[one.key] = yaml.safe_dump(told, default_flow_style=True, sort_keys=False, width=10_000).split("\n")[
-                0
-            ]
+            outside[one.key] = one_line(_at(base.data, one.key, value))
         else:
             inside[one.key] = float(found) if isinstance(one, Range) and not one.whole else found
     return inside, outside
