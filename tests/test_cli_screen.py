@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.console import Console
 
+from tuwen.cli.bars import Bars
+from tuwen.cli.guard import show_error, show_interrupted
 from tuwen.cli.screen import Screen, alike, harmless, shown
+from tuwen.errors import DataError
 
 ANSWERS = ("prediction", "probability", "problem")
 
@@ -70,6 +74,36 @@ def test_a_cell_or_a_column_name_does_not_command_the_terminal(capsys: pytest.Ca
     told = capsys.readouterr().out
     assert not set(told) & set("\x1b\x07\x9b\u202e\r\t")
     assert "\\x1b" in told
+
+
+EVIL = "a\x1b[31mred\x1b]0;title\x07\x9b2J\u202eback\roverwritten\u2028"
+
+
+def test_what_a_command_says_does_not_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen().say(f"warning: seen {EVIL}", "one\ntwo", "[red] and :smile: stay")
+    told = capsys.readouterr().out
+    assert not set(told) & set("\x1b\x07\x9b\u202e\r\u2028")
+    assert "seen a\\x1b[31mred\\x1b]0;title\\x07\\x9b2J\\u202eback overwritten" in told
+    assert told.splitlines()[1:] == ["one", "two", "[red] and :smile: stay"]
+
+
+def test_an_error_does_not_command_the_terminal_nor_look_like_another(capsys: pytest.CaptureFixture[str]) -> None:
+    show_error(DataError(f"what {EVIL}", where=EVIL, seen=f"{EVIL}\nerror forged\n    where  here"), as_json=False)
+    show_interrupted(["run", EVIL])
+    told = capsys.readouterr().err
+    assert not set(told) & set("\x1b\x07\x9b\u202e\r\u2028")
+    assert told.count("\\x1b[31m") == 4
+    assert told.splitlines()[3:5] == [f"{' ' * 11}error forged", f"{' ' * 15}where  here"]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_name_of_work_does_not_command_the_terminal(capsys: pytest.CaptureFixture[str], terminal: bool) -> None:
+    console = Console(stderr=True, force_terminal=terminal, width=200, color_system=None)
+    with Bars(console).task(f"read {EVIL}.csv", 1) as task:
+        task.advance()
+    told = capsys.readouterr().err
+    assert "\\x1b[31mred" in told and not set(told) & set("\x07\x9b\u202e\u2028")
+    assert "\x1b[31mred" not in told
 
 
 @settings(deadline=None)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from tuwen.cli.screen import harmless
 from tuwen.progress import Task
 
 
@@ -40,6 +41,7 @@ class Bars:
 
     @contextmanager
     def task(self, name: str, total: int | None = None) -> Iterator[Task]:
+        name = harmless(name)
         if not self._console.is_terminal:
             yield from self._logged(name, total)
             return

@@ -15,6 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from tuwen.cli.screen import told
 from tuwen.errors import DataError, TuwenError
 from tuwen.workflow.memory import out_of_memory
 
@@ -44,9 +45,9 @@ class Guarded(TyperGroup):
         except Exception as error:
             if _is_control_flow(error):
                 raise
-            if (told := out_of_memory(error)) is not None:
-                show_error(told, as_json="--json" in arguments)
-                raise typer.Exit(told.exit_code) from None
+            if (known := out_of_memory(error)) is not None:
+                show_error(known, as_json="--json" in arguments)
+                raise typer.Exit(known.exit_code) from None
             show_unexpected(error, arguments, as_json="--json" in arguments)
             raise typer.Exit(UNEXPECTED) from None
 
@@ -77,15 +78,16 @@ def _show(fields: dict[str, str], *, as_json: bool) -> None:
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     line = Text("error ", style="bold red")
-    line.append(fields["what"], style="bold")
+    line.append(told(fields["what"], len(line)), style="bold")
     console.print(line)
     for name, text in fields.items():
         if name != "what":
-            console.print(Text(f"{name:>9}  ", style="dim").append(text, style="default"))
+            label = Text(f"{name:>9}  ", style="dim")
+            console.print(label.append(told(text, len(label)), style="default"))
 
 
 def show_interrupted(arguments: list[str]) -> None:
-    command = shlex.join(["tuwen", *arguments])
+    command = told(shlex.join(["tuwen", *arguments]))
     print(f"\nStopped. What was finished is kept; the same command goes on from there:\n  {command}", file=sys.stderr)
 
 

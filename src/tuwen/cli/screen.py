@@ -43,7 +43,7 @@ class Screen:
         """Text for a person."""
         if self._speaks:
             for line in lines:
-                self._console.print(line, markup=False)
+                self._console.print(told(line), markup=False)
 
     def table(
         self,
@@ -71,18 +71,17 @@ class Screen:
         least = _least(texts, kept_at, console.width)
         places = _places(least, kept_at, console.width)
         widths = _widths([max(map(cell_len, texts[i])) for i in places], [least[i] for i in places], console.width)
+        cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"}
         table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
         for i, width in zip(places, widths, strict=True):
             numeric = bool(rows) and all(isinstance(row[i], int | float) or row[i] == "" for row in rows)
             kept = i in kept_at
-            name = harmless(header[i]) if kept else Text(harmless(header[i]), no_wrap=True, overflow="ellipsis")
             table.add_column(
-                name,
+                Text(harmless(header[i]), **({} if kept else cut)),
                 justify="right" if numeric else "left",
                 overflow="fold",
                 width=width,
             )
-        cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"}
         for row in rows:
             cells = [(row[i], {} if i in kept_at else cut) for i in places]
             table.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell), **how) for cell, how in cells))
@@ -98,7 +97,7 @@ class Screen:
     def _console(self) -> Console:
         from rich.console import Console
 
-        return Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        return Console(file=sys.stdout, highlight=False, emoji=False, soft_wrap=True)
 
 
 WIDEST = 200  # characters of a cell: an address fits, a pasted page does not
@@ -151,7 +150,7 @@ def shown(value: object) -> str:
         return f"{value:.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    text = harmless(str(value))
+    text = harmless(str(value)[: 5 * WIDEST])  # more is not shown
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
@@ -165,8 +164,12 @@ def alike(*values: float) -> list[str]:
 
 def harmless(text: str) -> str:
     """Text that a terminal only shows: line breaks as spaces, what would move, colour or turn round as ``\\x1b``."""
-    start = text[: 5 * WIDEST]  # more is not shown
-    return "".join(_SHOWN.get(one) or (repr(one)[1:-1] if category(one) in _COMMANDS else one) for one in start)
+    return "".join(_SHOWN.get(one) or (repr(one)[1:-1] if category(one) in _COMMANDS else one) for one in text)
+
+
+def told(text: str, indent: int = 0) -> str:
+    """What a person is told, quoted data in it :func:`harmless`. Lines stay lines; all but the first are indented."""
+    return f"\n{' ' * indent}".join(map(harmless, text.split("\n")))
 
 
 _SHOWN = {"\t": " ", "\n": " ", "\r": " ", "\u200d": "\u200d"}  # the last one joins emojis
