@@ -93,13 +93,24 @@ def test_check_tells_a_good_run_whole_and_a_bad_one_by_file_and_line(shop: Path,
     found = json.loads(tuwen("check", run, "--json", "--set", "training.epochs=3").stdout)
     assert found["training"]["epochs"] == 3
     assert found["modalities"]["picture"]["encoder"]["use"] == "cnn"
-    assert "is in order" in tuwen("check", run).output
     bad = tmp_path / "bad.yaml"
     bad.write_text(run.read_text(encoding="utf-8").replace("epochs: 8", "epoch: 8"), encoding="utf-8")
     line = next(i for i, text in enumerate(bad.read_text(encoding="utf-8").splitlines(), 1) if "epoch: 8" in text)
     error = refused(tuwen("check", bad, "--json"), 2)
     assert error["where"] == f"{bad}:{line}"
     assert error["todo"] == "did you mean 'epochs'?"
+
+
+def test_check_ends_with_its_verdict_notes_just_above_and_an_error_stands_alone(shop: Path, tmp_path: Path) -> None:
+    run, dataset = shop.with_name("RUN.yaml"), shop.with_name("dataset")
+    tuwen("collect", shop, "--out", dataset)
+    assert tuwen("check", run).stdout.splitlines()[-2:] == ["", f"{run} is in order"]
+    idle = ["--set", "training.unfreeze=gradual", "--set", "training.unfreeze_epoch=1"]
+    told = tuwen("check", run, dataset, *idle).stdout.splitlines()
+    assert told[-1] == f"{run} is in order and can be trained on {dataset}; 2 notes above"
+    assert told[-4] == "" and all(line.startswith("note: ") for line in told[-3:-1])
+    wrong = tuwen("check", run, dataset, "--set", "training.epohs=3")
+    assert wrong.stdout == "" and wrong.stderr.startswith("error ")
 
 
 # --- Refusals -----------------------------------------------------------------------------------------------------

@@ -273,10 +273,10 @@ def check(
     if not (json or quiet):
         import yaml
 
-        screen.say(yaml.safe_dump(found, allow_unicode=True, sort_keys=False).rstrip())
-        screen.say(*(f"note: {text}" for text in idle), f"{run_yaml} is in order")
-        if dataset is not None:
-            screen.say(f"and can be trained on {dataset}")
+        screen.say(yaml.safe_dump(found, allow_unicode=True, sort_keys=False))
+        notes = f"; {len(idle)} note{'s' if len(idle) > 1 else ''} above" if idle else ""
+        also = "" if dataset is None else f" and can be trained on {dataset}"
+        screen.say(*(f"note: {text}" for text in idle), f"{run_yaml} is in order{also}{notes}")
 
 
 @app.command(rich_help_panel="Look")
