@@ -165,7 +165,8 @@ def test_a_class_that_was_never_learned_is_counted() -> None:
     frame = pl.DataFrame({"row": ["1", "2"], "target": ["a", "new"], "prediction": ["a", "a"]})
     model = Predictions("classify", frame.with_columns(probabilities=pl.Series([[1.0, 0.0]] * 2)), ("a", "b"))
     report = build_report(model, {}, samples=100)
-    assert report["unseen"] == {"classes": 1, "rows": 1}
+    assert report["unseen"] == {"classes": 1, "rows": 1, "names": ["new"]}
+    assert report["warnings"][0]["en"].startswith("1 of 2 test rows")
     assert report["confusion"]["labels"] == ["a", "b", "new"]
     assert report["metrics"]["accuracy"]["value"] == 0.5
 

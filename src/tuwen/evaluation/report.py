@@ -19,6 +19,7 @@ from tuwen.evaluation.origin import origin_warnings
 from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.regression import regression
 from tuwen.evaluation.slices import slices, worst
+from tuwen.evaluation.unlearned import counted, unlearned, unlearned_warning
 from tuwen.files import whole
 
 FORMAT = 1
@@ -34,6 +35,7 @@ def build_report(
     run: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     generator: Mapping[str, Any] | None = None,
+    unknown: Mapping[str, int] | None = None,
     name: str = "",
     split: str = "hash",
     groups: Sequence[object] | None = None,
@@ -57,6 +59,8 @@ def build_report(
         provenance: ``commit``, ``data_hash``, ``seed``, ``tuwen``, ``time``, …; :mod:`~tuwen.evaluation.origin`
             says what of it makes ``warnings``.
         generator: the account of one that filled or made vectors; see :func:`tuwen.evaluation.samples.pooled`.
+        unknown: class → test rows, of classes that the model cannot know; default: those that are not in ``classes``
+            of its predictions (which hold more where folds are pooled, or baselines know others).
         name: of the run.
         split: how the test part was chosen: hash, time, column, folds, random.
         groups: one value for each row; intervals by whole groups (users) instead of rows.
@@ -85,7 +89,7 @@ def build_report(
         "primary": primary,
         "bootstrap": {**bootstrap, "groups": None if groups is None else len(set(groups))},
         **_judged(model, baselines, knocked, samples=samples, confidence=confidence, seed=seed, groups=groups),
-        "unseen": _unseen(model),
+        "unseen": counted(unlearned(model) if unknown is None else unknown),
         "calibration": calibration(model),
         "confusion": confusion(model),
         "regression": regression(model, seed),
@@ -96,6 +100,8 @@ def build_report(
         "provenance": {"seed": seed, **(provenance or {})},
         "warnings": [{"en": english, "zh": chinese} for english, chinese in origin_warnings(provenance or {})],
     }
+    lost = unlearned_warning(report["unseen"], len(model), report["metrics"].get("accuracy", {}).get("value"))
+    report["warnings"] += [] if lost is None else [{"en": lost[0], "zh": lost[1]}]
     if generator is not None:
         report["generator"] = dict(generator)
         report["warnings"] += generator["warnings"]
@@ -214,9 +220,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
-def _unseen(model: Predictions) -> dict[str, int]:
-    """Classes of the test part that the model cannot answer, and their rows."""
-    known = len(model.classes or model.labels)
-    return {"classes": len(model.labels) - known, "rows": int((model.target >= known).sum()) if model.labels else 0}

@@ -247,7 +247,7 @@ def retrieval_report(
         },
         "knock_out": {},
         "slices": {},
-        "unseen": {"classes": 0, "rows": 0},
+        "unseen": {"classes": 0, "rows": 0, "names": []},
         "calibration": None,
         "confusion": None,
         "regression": None,

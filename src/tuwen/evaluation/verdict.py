@@ -9,6 +9,7 @@ from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.origin import origin_warnings
 from tuwen.evaluation.report import best_baseline
+from tuwen.evaluation.unlearned import unlearned_warning
 from tuwen.evaluation.words import SPLITS, Text, baseline_phrase, thing
 
 Plain = Mapping[str, Any]
@@ -235,14 +236,9 @@ def _calibrated(report: Plain) -> Check:
 
 
 def _unseen(report: Plain) -> Check | None:
-    classes, rows = report["unseen"]["classes"], report["unseen"]["rows"]
-    if not rows:
-        return None
-    text = (
-        f"{rows:,} rows belong to {classes} classes that it never learned, and cannot be right.",
-        f"{rows:,} 行属于它从未学过的 {classes} 个类别，必然答错。",
-    )
-    return Check(False, text)
+    accuracy = report["metrics"].get("accuracy", {}).get("value")
+    text = unlearned_warning(report["unseen"], report["rows"], accuracy)
+    return None if text is None else Check(False, text)
 
 
 def _rare(report: Plain) -> Check | None:

@@ -17,7 +17,7 @@ from tuwen.progress import Progress, Within
 from tuwen.workflow.contents import modalities_by_kind
 from tuwen.workflow.gathering import content_columns
 from tuwen.workflow.generating import can_fill
-from tuwen.workflow.judging import Judged, judge, pooled
+from tuwen.workflow.judging import Judged, judge, pooled, widened
 from tuwen.workflow.starting import can_start
 from tuwen.workflow.training import fingerprint, train_once
 
@@ -43,7 +43,8 @@ def baselines(
         for bundle, one in zip(bundles, judged, strict=True):
             truth = one.gathered.truth[one.gathered.rows("train")]
             truth = pl.Series("target", bundle.target.encode(truth)) if run.task.use == "binary" else truth
-            for name, predictions in trivial(truth, one.predictions).items():
+            known = truth.cast(pl.String).unique().to_list() if run.task.use == "classify" else []  # of this data
+            for name, predictions in trivial(truth, widened(one.predictions, known)).items():
                 parts.setdefault(name, []).append(predictions)
         found |= {name: pooled(predictions) for name, predictions in parts.items()}
     kinds = modalities_by_kind(run)

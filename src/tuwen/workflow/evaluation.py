@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,11 +26,12 @@ from tuwen.evaluation import samples
 from tuwen.evaluation.render import render
 from tuwen.evaluation.report import build_report, write_report
 from tuwen.evaluation.retrieval import retrieval_report
+from tuwen.evaluation.unlearned import unlearned
 from tuwen.files import held, room_on_disk
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.baselines import baselines
 from tuwen.workflow.contents import is_contrast
-from tuwen.workflow.judging import Judged, judge, pooled
+from tuwen.workflow.judging import Judged, judge, pooled, refuse_other_classes, widened
 from tuwen.workflow.memory import room_in_memory
 from tuwen.workflow.places import refuse_occupied
 from tuwen.workflow.retrieval import Sought, seek
@@ -69,17 +71,20 @@ def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progre
     if is_contrast(run):
         return _evaluate_retrieval(run, opened, dataset, out, progress)
     judged = [judge(run, bundle, dataset, progress) for bundle in opened]
+    refuse_other_classes(opened, judged, dataset)
     model = pooled([one.predictions for one in judged])
     compared = baselines(run, opened, judged, model, dataset, out, progress)
     knock_out = {
         m: {way: pooled([one.knocked[m][way] for one in judged]) for way in ways}
         for m, ways in judged[0].knocked.items()
     }
+    classes = {name for system in (model, *compared.values()) for name in system.classes}  # other data, other classes
     with progress.task("bootstrap", None):
         report = build_report(
-            model,
-            compared,
-            knock_out=knock_out,
+            widened(model, classes),
+            {name: widened(system, classes) for name, system in compared.items()},
+            knock_out={m: {way: widened(one, classes) for way, one in ways.items()} for m, ways in knock_out.items()},
+            unknown=sum((unlearned(one.predictions) for one in judged), Counter[str]()),
             history=json.loads((opened[0].folder / "history.json").read_text(encoding="utf-8")),
             cost=_cost(opened, judged, dataset),
             run=run.plain(),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +20,7 @@ from tuwen.data.language import languages
 from tuwen.errors import DataError
 from tuwen.evaluation.comparison import half_without
 from tuwen.evaluation.predictions import Predictions
+from tuwen.evaluation.unlearned import unlearned
 from tuwen.preprocess.target import Target
 from tuwen.progress import Progress
 from tuwen.training.batches import outputs_of
@@ -144,10 +147,42 @@ def pooled(parts: list[Predictions]) -> Predictions:
         return parts[0]
     if parts[0].task != "classify":
         return Predictions(parts[0].task, pl.concat([p.frame for p in parts]), parts[0].classes)
-    every = tuple(sorted({name for p in parts for name in p.classes}))
-    frames = []
-    for part in parts:
-        wide = np.zeros((len(part), len(every)))
-        wide[:, [every.index(name) for name in part.classes]] = part.frame["probabilities"].to_numpy()
-        frames.append(part.frame.with_columns(pl.Series("probabilities", wide, dtype=pl.Array(pl.Float64, len(every)))))
-    return Predictions("classify", pl.concat(frames), every)
+    every = {name for p in parts for name in p.classes}
+    wide = [widened(part, every) for part in parts]
+    return Predictions("classify", pl.concat([part.frame for part in wide]), wide[0].classes)
+
+
+def widened(predictions: Predictions, classes: Iterable[str]) -> Predictions:
+    """The same answers over all these classes beside their own, sorted; what a system does not know has probability 0.
+
+    Those of other tasks stay as they are.
+    """
+    own = predictions.classes
+    every = tuple(sorted({*own, *classes}))
+    if predictions.task != "classify" or every == own:
+        return predictions
+    wide = np.zeros((len(predictions), len(every)))
+    wide[:, [every.index(name) for name in own]] = predictions.frame["probabilities"].to_numpy()
+    column = pl.Series("probabilities", wide, dtype=pl.Array(pl.Float64, len(every)))
+    return Predictions("classify", predictions.frame.with_columns(column), every)
+
+
+def refuse_other_classes(bundles: Sequence[Bundle], judged: Sequence[Judged], dataset: Dataset) -> None:
+    """Other data without a single row of a class that a bundle knows: nothing of it can be judged there."""
+    same = all(bundle.manifest["data"]["hash"] == dataset.hash for bundle in bundles)
+    rows = sum(len(one.predictions) for one in judged)
+    unknown = sum((unlearned(one.predictions) for one in judged), Counter[str]())
+    if same or unknown.total() < rows:
+        return
+    raise DataError(
+        "the bundle knows none of the classes in the test part of this dataset, so there is nothing to judge",
+        where=str(dataset.folder),
+        seen=f"{rows:,} rows of {_some(unknown)}",
+        allowed=f"rows of {_some(bundles[0].target.classes)}",
+        todo="train again on this dataset, then evaluate; or name the dataset that the bundle was trained on",
+    )
+
+
+def _some(names: Collection[str]) -> str:
+    listed = ", ".join(repr(name) for name in list(names)[:10])
+    return listed + (f" and {len(names) - 10:,} more" if len(names) > 10 else "")
