@@ -57,7 +57,8 @@ def unlearned_warning(unseen: Mapping[str, Any], rows: int, accuracy: float | No
     right_zh = "" if known is None else f"；其余 {rest:,} 行答对 {known}%"
     return (
         f"{lost:,} of {rows:,} test rows {verbs[0]} to {of} that it never learned ({english}) and {verbs[1]} as wrong"
-        f"{right}. To have them answered, train again, on data or with a split in which these classes are in the train part.",
+        f"{right}. To have them answered, train again, on data or with a split in which these classes are in the train "
+        "part.",
         f"{rows:,} 行测试数据中有 {lost:,} 行属于它从未学过的 {classes:,} 个类别（{chinese}），均计为答错{right_zh}。"
         "若要模型会答，请改用训练集包含这些类别的数据或划分方式，重新训练。",
     )
