@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 from sklearn import metrics as oracle
 
 from evaluation_tables import binary, classify, drawn_binary, drawn_classes, drawn_rate, rate
+from tuwen.cli.results import results_page
 from tuwen.errors import DataError
 from tuwen.evaluation.baselines import constant, majority, trivial
 from tuwen.evaluation.calibration import calibration
@@ -18,8 +20,9 @@ from tuwen.evaluation.confusion import confusion
 from tuwen.evaluation.metrics import measure
 from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.regression import regression
-from tuwen.evaluation.report import best_baseline, build_report, plain, summary, write_report
+from tuwen.evaluation.report import best_baseline, best_baselines, build_report, plain, summary, write_report
 from tuwen.evaluation.slices import slices, worst
+from tuwen.evaluation.verdict import against_best
 
 KEYS = (
     *("format", "name", "task", "rows", "split", "primary", "bootstrap", "metrics", "baselines", "comparisons"),
@@ -95,6 +98,24 @@ def test_the_summary_has_the_primary_metric_first_and_the_best_baseline() -> Non
     assert first.low <= first.value <= first.high
     assert first.baseline_value == report["baselines"]["text_only"]["auc"]["value"]
     assert [row.best_baseline for row in summary(build_report(model, {}, samples=100))] == [None] * 11
+
+
+def test_baselines_that_tie_are_all_named() -> None:
+    truth, right = np.arange(60) % 3, np.arange(60) % 5  # each baseline is wrong on as many rows, but on other ones
+    sure = np.eye(3)[truth]
+    text, picture = (np.where((right == r)[:, None], np.roll(sure, 1, axis=1), sure) for r in (0, 1))
+    systems = {name: classify(truth, p) for name, p in {"text_only": text, "picture_only": picture}.items()}
+    systems["majority"] = classify(truth, np.tile([1.0, 0.0, 0.0], (60, 1)))
+    report = build_report(classify(truth, sure), systems, samples=200)
+    assert best_baselines(report) == ["text_only", "picture_only"] and best_baseline(report) == "text_only"
+    assert summary(report)[0].best_baseline == "text_only, picture_only"
+    told = [report["comparisons"][name]["accuracy"] for name in best_baselines(report)]
+    low, high = min(one["low"] for one in told), max(one["high"] for one in told)
+    english, chinese = against_best(report)
+    assert english == f"Better than text only and picture only by 20.0 points ({100 * low:.1f}–{100 * high:.1f})."
+    assert "比“仅用文字”和“仅用图片”好" in chinese
+    line = next(line for line in results_page(Path("runs"), {"x": report}, {}).splitlines() if line.startswith("| [x]"))
+    assert "| text_only, picture_only: 0.8 (" in line
 
 
 # --- Baselines ----------------------------------------------------------------------------------------------------

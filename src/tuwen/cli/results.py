@@ -8,7 +8,7 @@ from typing import Any
 
 from tuwen.cli.screen import Screen, shown
 from tuwen.errors import ConfigError, TuwenError
-from tuwen.evaluation.report import best_baseline
+from tuwen.evaluation.report import best_baselines, of_all
 from tuwen.files import whole
 
 HEAD = """\
@@ -82,11 +82,11 @@ def _overview(reports: Mapping[str, Mapping[str, Any]]) -> str:
         "|---|---|---|---|---|",
     ]
     for name, report in reports.items():
-        metric, best = report["primary"], best_baseline(report)
+        metric, best = report["primary"], best_baselines(report)
         against, difference = "–", "–"
-        if best is not None:
-            against = f"{best}: {_cell(report['baselines'][best][metric])}"
-            found = report["comparisons"][best][metric]
+        if best:
+            against = f"{', '.join(best)}: {_cell(of_all([report['baselines'][b][metric] for b in best]))}"
+            found = of_all([report["comparisons"][b][metric] for b in best])
             difference = _cell({"value": found["difference"], "low": found["low"], "high": found["high"]})
         cells = [f"[{name}](#{name})", metric, _cell(report["metrics"][metric]), against, difference]
         lines.append("| " + " | ".join(cells) + " |")

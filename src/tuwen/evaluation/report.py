@@ -153,18 +153,30 @@ def _judged(
     }
 
 
-def best_baseline(report: Mapping[str, Any], metric: str | None = None) -> str | None:
-    """The name of the baseline that is best in ``metric`` (default: the primary one); None where there is none."""
+def best_baselines(report: Mapping[str, Any], metric: str | None = None) -> list[str]:
+    """The names of the baselines that are best in ``metric`` (default: the primary one): several where they tie."""
     metric = metric or report["primary"]
     values = {name: b.get(metric, {}).get("value") for name, b in report["baselines"].items()}
     known = {name: value for name, value in values.items() if value is not None}
     if not known:
-        return None
-    return (max if METRICS[metric].greater_is_better else min)(known, key=lambda name: known[name])
+        return []
+    best = (max if METRICS[metric].greater_is_better else min)(known.values())
+    return [name for name, value in known.items() if math.isclose(value, best, rel_tol=1e-12)]
+
+
+def best_baseline(report: Mapping[str, Any], metric: str | None = None) -> str | None:
+    """The first of :func:`best_baselines`, for what is compared with one alone; None where there is none."""
+    return next(iter(best_baselines(report, metric)), None)
+
+
+def of_all(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is true of all of some intervals or differences with the same value: the first, with the widest range."""
+    lows, highs = ([one[side] for one in found if one.get(side) is not None] for side in ("low", "high"))
+    return dict(found[0]) | {"low": min(lows, default=None), "high": max(highs, default=None)}
 
 
 class SummaryRow(NamedTuple):
-    """One line of the table that the command line prints."""
+    """One line of the table that the command line prints; ``best_baseline`` names all that tie."""
 
     metric: str
     value: float | None
@@ -178,9 +190,9 @@ def summary(report: Mapping[str, Any]) -> list[SummaryRow]:
     """The model's metrics, each beside the baseline that is best in it; the primary metric stands first."""
     rows = []
     for metric, found in report["metrics"].items():
-        best = best_baseline(report, metric)
-        value = report["baselines"][best][metric]["value"] if best else None
-        rows.append(SummaryRow(metric, found["value"], found["low"], found["high"], best, value))
+        best = best_baselines(report, metric)
+        value = report["baselines"][best[0]][metric]["value"] if best else None
+        rows.append(SummaryRow(metric, found["value"], found["low"], found["high"], ", ".join(best) or None, value))
     return sorted(rows, key=lambda row: row.metric != report["primary"])
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.origin import origin_warnings
-from tuwen.evaluation.report import best_baseline
+from tuwen.evaluation.report import best_baselines, of_all
 from tuwen.evaluation.unlearned import unlearned_warning
 from tuwen.evaluation.words import SPLITS, Text, baseline_phrase, thing
 
@@ -135,7 +135,7 @@ def compared(comparison: Plain, metric: str, with_what: Text) -> Text:
     percent, sign = METRICS[metric].percent, 1 if METRICS[metric].greater_is_better else -1
     verdict = outcome(comparison, metric)
     if comparison["low"] is None:
-        return (f"Cannot be compared with {with_what[0]}.", f"无法与{with_what[1]}比较。")
+        return (f"Cannot be compared with {with_what[0]}.", f"无法与“{with_what[1]}”比较。")
     digits = decimals((comparison["difference"], comparison["low"], comparison["high"]), percent)
     gain = comparison["difference"] * sign
     low, high = sorted((comparison["low"] * sign, comparison["high"] * sign))
@@ -159,11 +159,13 @@ def compared(comparison: Plain, metric: str, with_what: Text) -> Text:
 
 
 def against_best(report: Plain) -> Text:
-    """The comparison with the baseline that is hardest to beat."""
-    best = best_baseline(report)
-    if best is None:
+    """The comparison with the baseline that is hardest to beat, or with all that are equally hard."""
+    best, primary = best_baselines(report), report["primary"]
+    if not best:
         return ("There is no baseline to compare with.", "没有可比较的基线。")
-    return compared(report["comparisons"][best][report["primary"]], report["primary"], baseline_phrase(best))
+    english, chinese = zip(*map(baseline_phrase, best), strict=True)
+    listed = " and ".join(filter(None, (", ".join(english[:-1]), english[-1])))
+    return compared(of_all([report["comparisons"][b][primary] for b in best]), primary, (listed, "”和“".join(chinese)))
 
 
 def standing(report: Plain) -> tuple[str, Text]:
