@@ -7,6 +7,7 @@ import re
 import shutil
 import string
 import subprocess
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from evaluation_tables import drawn_binary, drawn_classes, drawn_rate
 from test_evaluation_page import Page
 from tuwen.evaluation.cell_names import shown_names
+from tuwen.evaluation.chart_names import width, wrapped_names
 from tuwen.evaluation.comparison import Bootstrap, Cell, compare
 from tuwen.evaluation.comparison_figures import COLOURS
 from tuwen.evaluation.comparison_page import render_comparison
@@ -191,6 +193,30 @@ def test_of_a_path_the_page_shows_the_end_that_tells_it_from_others() -> None:
     rows = [a for tag, a in Page(html).elements if tag == "th" and a.get("scope") == "row"]
     assert [a.get("title") for a in rows[:3]] == [None, *LONG[1:]]
     assert ">2. init=on/pairs · text: transformer<" in html
+
+
+def test_names_in_charts_are_whole_and_in_lines_that_a_phone_has_room_for() -> None:
+    names = (*LONG[:1], "concat · gan=impute", "dropout=0.3 · learning_rate=0.001 · gan=impute")
+    charts = json.loads(Page(render_comparison(result_of("classify", names))).scripts[0])
+    figure = charts["cells-accuracy"]["layout"]
+    assert figure["yaxis"]["ticktext"] == [
+        "learning_rate=0.001<br>modality_dropout=0.2",
+        "concat · gan=impute",
+        "dropout=0.3<br>learning_rate=0.001<br>gan=impute",
+    ]
+    assert figure["height"] >= 3 * 3 * 17 + 90  # rows as high as the name of most lines
+    short = json.loads(Page(render_comparison(result_of("classify"))).scripts[0])["cells-accuracy"]["layout"]
+    assert short["height"] < figure["height"]
+
+
+@pytest.mark.parametrize("text", ["很长的名字" * 30, "x" * 100, "a<b>&" * 30, "efficientnet-lite0,frozen=false,lora=8"])
+def test_a_name_has_at_most_three_short_lines_and_stays_text(text) -> None:
+    (told,) = wrapped_names([text])
+    lines = [unescape(line) for line in told.split("<br>")]
+    assert len(lines) <= 3 and all(width(line) <= 22 for line in lines) and "<b>" not in told
+    if width(text) <= 40:
+        assert "".join(lines) == text
+    assert len(set(wrapped_names([text + "1", text + "2"]))) == 2
 
 
 WORDS_BROKEN = """<script>

@@ -21,8 +21,9 @@ from PIL import Image
 from evaluation_tables import binary, classify, drawn_binary, drawn_classes, drawn_rate, rate
 from tuwen.evaluation import words
 from tuwen.evaluation.baselines import trivial
+from tuwen.evaluation.chart_names import width
 from tuwen.evaluation.comparison_page import _lost
-from tuwen.evaluation.figures import confusion_classes, confusion_matrix, width
+from tuwen.evaluation.figures import confusion_classes, confusion_matrix
 from tuwen.evaluation.metric_words import METRIC_MEANINGS, METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.predictions import Predictions

@@ -6,8 +6,9 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tuwen.evaluation.chart_names import wrapped_names
 from tuwen.evaluation.comparison_words import COMPARISON, decided, others
-from tuwen.evaluation.figures import BLUE, GREY, ORANGE, Figure, axis, figure_of, names, short, whiskers
+from tuwen.evaluation.figures import BLUE, GREY, ORANGE, Figure, axis, figure_of, short, whiskers
 from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 
@@ -42,7 +43,7 @@ def cell_dots(result: Plain, metric: str) -> Figure | None:
         if cell["name"] == result["reference"]
     ]
     x = axis(METRIC_NAMES[metric], ticksuffix="%" if percent else "", nticks=6)
-    return figure_of(data, 90 + 36 * len(rows), x, _names(rows, at), shapes=shapes)
+    return figure_of(data, 90 + _row(rows, 36) * len(rows), x, _names(rows, at), shapes=shapes)
 
 
 def difference_dots(result: Plain, metric: str) -> Figure | None:
@@ -64,7 +65,7 @@ def difference_dots(result: Plain, metric: str) -> Figure | None:
     points = COMPARISON["points"]
     text = (f"{title[0]}, {points[0]}", f"{title[1]}，{points[1]}") if percent else title
     x = axis(text, nticks=5, tickangle=0)
-    return figure_of(data, 90 + 30 * len(rows), x, _names(rows, at), shapes=[_line(0, GREY)])
+    return figure_of(data, 90 + _row(rows, 30) * len(rows), x, _names(rows, at), shapes=[_line(0, GREY)])
 
 
 def cost_score(result: Plain, metric: str) -> Figure | None:
@@ -128,9 +129,14 @@ def _dots(
 
 
 def _names(rows: Sequence[Plain], at: Sequence[int]) -> dict[str, Any]:
-    return axis(
-        tickvals=list(at), ticktext=names([c["name"] for c in rows], 30), range=[-0.7, len(rows) - 0.4], showgrid=False
-    )
+    texts = wrapped_names([cell["name"] for cell in rows])
+    return axis(tickvals=list(at), ticktext=texts, range=[-0.7, len(rows) - 0.4], showgrid=False)
+
+
+def _row(rows: Sequence[Plain], least: int) -> int:
+    """The height of a cell's row in pixels: the lines of its name, of 17 pixels each, fit in."""
+    lines = max(text.count("<br>") + 1 for text in wrapped_names([cell["name"] for cell in rows]))
+    return max(least, 17 * lines + 10)
 
 
 def _line(x: float | None, colour: str) -> dict[str, Any]:

@@ -8,12 +8,11 @@ sheet, so that light, dark and print need no second figure.
 from __future__ import annotations
 
 import html
-import unicodedata
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any
 
+from tuwen.evaluation.chart_names import names, width
 from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.report import best_baseline
@@ -30,28 +29,6 @@ MOST_CLASSES = 24  # as many as a reader can tell apart in one matrix
 def words(text: Text) -> dict[str, list[str]]:
     """A text in both languages, for the page to choose from."""
     return {"t": [html.escape(text[0], quote=False), html.escape(text[1], quote=False)]}
-
-
-def width(text: str) -> int:
-    """How wide a text is drawn, in letters; a Chinese character is as wide as two."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def name(text: str, most: int = 22) -> str:
-    """A name from the data: shortened to ``most`` letters' width, and plain (plotly reads a little HTML)."""
-    if width(text) > most:
-        taken = list(accumulate(width(c) for c in text))
-        text = text[: bisect_right(taken, most - 1)].rstrip() + "…"
-    return html.escape(text, quote=False)
-
-
-def names(texts: Sequence[str], most: int = 22) -> list[str]:
-    """Several names, shortened; those that would look the same then are numbered by their place."""
-    cut = [name(text, most) for text in texts]
-    return [
-        f"{i}. {name(text, most - 4)}" if cut.count(c) > 1 else c
-        for i, (text, c) in enumerate(zip(texts, cut, strict=True), 1)
-    ]
 
 
 def short(value: float | None) -> float | None:

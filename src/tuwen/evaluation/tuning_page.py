@@ -10,7 +10,8 @@ import yaml
 from markupsafe import Markup
 
 from tuwen.evaluation import verdict
-from tuwen.evaluation.figures import BLUE, GREY, ORANGE, Figure, axis, figure_of, name, short
+from tuwen.evaluation.chart_names import name
+from tuwen.evaluation.figures import BLUE, GREY, ORANGE, Figure, axis, figure_of, short
 from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.page import both, chart, page, quantity, spelt

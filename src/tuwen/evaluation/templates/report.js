@@ -27,6 +27,8 @@
       figure.layout.paper_bgcolor = figure.layout.plot_bgcolor = "rgba(0,0,0,0)";
       figure.layout.font = { family: getComputedStyle(document.body).fontFamily, size: 13 };
       figure.layout.hoverlabel = { bgcolor: "#172030", bordercolor: "#172030", font: { color: "#fff" } };
+      var x = figure.layout.xaxis;
+      if (x && x.nticks && place.clientWidth < 380) { x.nticks = 4; x.tickangle = 0; } // a phone: few marks, upright
       Plotly.react(place, figure.data, figure.layout, { displayModeBar: false, responsive: true });
     });
   }
