@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evaluation_tables import binary, drawn_binary, drawn_classes, rate
 from tuwen.errors import DataError
 from tuwen.evaluation import intervals as module
-from tuwen.evaluation.intervals import differences, interval, intervals, resample, resample_weights
+from tuwen.evaluation.intervals import Resampled, differences, interval, intervals, resample, resample_weights
 
 
 def test_an_accuracy_interval_holds_the_truth_as_often_as_it_says() -> None:
@@ -49,6 +51,30 @@ def test_equal_systems_are_called_different_about_one_time_in_twenty() -> None:
         smallest.append(found.p)
     assert called / 120 <= 0.12
     assert np.mean(np.array(smallest) < 0.5) == pytest.approx(0.5, abs=0.2)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    drawn=st.lists(st.integers(-12, 20), min_size=1, max_size=45),
+    times=st.integers(1, 9),
+    confidence=st.sampled_from([0.5, 0.8, 0.9, 0.95]),
+)
+def test_the_interval_leaves_out_zero_exactly_where_p_is_small_enough(drawn, times, confidence) -> None:
+    """Few resamples with ties, where the two could fall apart at the edge."""
+    samples = np.array(drawn * times, dtype=float)
+    one, none = Resampled({"x": 1.0}, {"x": samples}), Resampled({"x": 0.0}, {"x": np.zeros(len(samples))})
+    found = differences(one, none, confidence)["x"]
+    if 2 / (len(samples) + 1) <= round(1 - confidence, 9):  # enough of them
+        assert (found.low > 0 or found.high < 0) == (found.p <= round(1 - confidence, 9))
+
+
+def test_the_ends_are_order_statistics_beside_the_plain_quantiles() -> None:
+    samples = np.random.default_rng(0).permutation(np.arange(1, 1001).astype(float))
+    assert interval(500.0, samples).plain() == {"value": 500.0, "low": 25.0, "high": 976.0}
+    assert interval(500.0, samples[:20], 0.9).low == samples[:20].min()  # (20 + 1) × 0.05 is just 1
+    smooth = np.random.default_rng(1).normal(size=1000)
+    found, (low, high) = interval(0.0, smooth), np.quantile(smooth, [0.025, 0.975])
+    assert abs(found.low - low) < 0.02 * (high - low) and abs(found.high - high) < 0.02 * (high - low)
 
 
 def test_a_system_does_not_differ_from_itself() -> None:
