@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from evaluation_tables import binary, drawn_binary, drawn_classes, rate
 from tuwen.errors import DataError
@@ -53,19 +51,19 @@ def test_equal_systems_are_called_different_about_one_time_in_twenty() -> None:
     assert np.mean(np.array(smallest) < 0.5) == pytest.approx(0.5, abs=0.2)
 
 
-@settings(deadline=None, max_examples=200)
-@given(
-    drawn=st.lists(st.integers(-12, 20), min_size=1, max_size=45),
-    times=st.integers(1, 9),
-    confidence=st.sampled_from([0.5, 0.8, 0.9, 0.95]),
-)
-def test_the_interval_leaves_out_zero_exactly_where_p_is_small_enough(drawn, times, confidence) -> None:
-    """Few resamples with ties, where the two could fall apart at the edge."""
-    samples = np.array(drawn * times, dtype=float)
-    one, none = Resampled({"x": 1.0}, {"x": samples}), Resampled({"x": 0.0}, {"x": np.zeros(len(samples))})
-    found = differences(one, none, confidence)["x"]
-    if 2 / (len(samples) + 1) <= round(1 - confidence, 9):  # enough of them
-        assert (found.low > 0 or found.high < 0) == (found.p <= round(1 - confidence, 9))
+@pytest.mark.parametrize("confidence", [0.8, 0.9, 0.95])
+@pytest.mark.parametrize("count", [39, 40, 100, 239, 400])
+def test_the_interval_leaves_out_zero_exactly_where_p_is_small_enough(count: int, confidence: float) -> None:
+    """Every number of resamples on the other side of zero, around the edge and far from it."""
+    level = round(1 - confidence, 9)
+    told = []
+    for below in range(count + 1):
+        samples = np.array([-2.0] * (below // 2) + [0.0] * (below - below // 2) + [1.0] * (count - below))
+        one, none = Resampled({"x": 1.0}, {"x": samples}), Resampled({"x": 0.0}, {"x": np.zeros(count)})
+        for found in (differences(one, none, confidence)["x"], differences(none, one, confidence)["x"]):
+            assert (found.low > 0 or found.high < 0) == (found.p <= level), below
+            told.append(found.p <= level)
+    assert any(told) and not all(told)
 
 
 def test_the_ends_are_order_statistics_beside_the_plain_quantiles() -> None:
