@@ -1,9 +1,11 @@
-"""Every encoder and every fusion: rows a second, forward and in a training step. Prints one JSON line each.
+"""Every encoder, every fusion and every generator that fills: rows a second. Prints one JSON line each.
 
-A training step is forward, loss, backward and AdamW. An encoder stands in the smallest model there is (a sum into one
-yes-or-no answer); a fusion stands over three frozen vectors (1280, 384, 384) into 30 classes. `parameters` are those of
-the component, `trained_parameters` those of them that move, `batch_bytes` the arrays of one batch. Encoders by name
-(extra `hub`) are not here: they cost what the named model costs.
+Encoders and fusions are measured forward and in a training step: forward, loss, backward and AdamW. An encoder stands
+in the smallest model there is (a sum into one yes-or-no answer); a fusion stands over three frozen vectors (1280, 384,
+384) into 30 classes. `parameters` are those of the component, `trained_parameters` those of them that move,
+`batch_bytes` the arrays of one batch. Encoders by name (extra `hub`) are not here: they cost what that model does.
+A generator stands over the same three vectors, the picture's absent in every row: the filling alone
+(`Model.completed`), the forward with it, and the plain forward of the same network without a generator.
 
 The limit is for fusions: ten epochs over 20,000 items on frozen vectors take less than 60 seconds.
 """
@@ -20,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tuwen.models import ENCODERS, FUSIONS
+from tuwen.models import ENCODERS, FUSIONS, GENERATORS
 from tuwen.models.assemble import Part, assemble
 from tuwen.models.model import Model
 from tuwen.preprocess.spec import ArraySpec
@@ -134,14 +136,21 @@ def of_encoder(part: Part, spec: ArraySpec, least: float) -> dict[str, float]:
     return measured(model, model.encoders["one"], {"one": arrays_of(spec, BATCH, rng)}, targets, least)
 
 
-def of_fusion(name: str, least: float) -> dict[str, float]:
+def over_vectors(fusion: str, generator: str | None = None) -> tuple[Model, Arrays]:
+    """A network over three frozen vectors, and a batch for it."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     specs = {"picture": ("efficientnet-lite0", 1280), "title": ("e5-small", 384), "text": ("e5-small", 384)}
     parts = {m: (Part(encoder), ArraySpec("vector", (width,))) for m, (encoder, width) in specs.items()}
     target = ClassifyTarget(tuple(f"{i:02}" for i in range(CLASSES)), (1,) * CLASSES)
-    model = assemble(parts, Part(name), Part("classify", {"target": "y"}), target)
-    arrays = {m: arrays_of(spec, FUSION_BATCH, rng) for m, (_, spec) in parts.items()}
+    made = {"use": generator, "options": {}, "groups": [[m] for m in specs], "classes": 0} if generator else None
+    model = assemble(parts, Part(fusion), Part("classify", {"target": "y"}), target, made)
+    return model, {m: arrays_of(spec, FUSION_BATCH, rng) for m, (_, spec) in parts.items()}
+
+
+def of_fusion(name: str, least: float) -> dict[str, float]:
+    model, arrays = over_vectors(name)
+    rng = np.random.default_rng(1)
     targets = torch.from_numpy(rng.integers(0, CLASSES, FUSION_BATCH))
     found = measured(model, model.fusion, arrays, targets, least)
     taken = EPOCHS * ITEMS / found["rows_per_second_step"]
@@ -150,6 +159,23 @@ def of_fusion(name: str, least: float) -> dict[str, float]:
         "target": MOST_SECONDS,
         "met": taken < MOST_SECONDS,
     }
+
+
+@torch.inference_mode()
+def of_generator(name: str, least: float) -> dict[str, float]:
+    model, arrays = over_vectors("concat", name)
+    plain, _ = over_vectors("concat")
+    present = {m: torch.full((FUSION_BATCH,), m != "picture") for m in arrays}
+    model.eval()
+    plain.eval()
+    vectors = model.encode(arrays)
+    work = {
+        "completed": lambda: model.completed(vectors, present),
+        "forward": lambda: model(arrays, present),
+        "forward_without": lambda: plain(arrays, present),
+    }
+    rates = {f"rows_per_second_{what}": round(FUSION_BATCH / seconds(call, least), 1) for what, call in work.items()}
+    return rates | {"parameters": sum(p.numel() for p in model.generator.parameters()), "batch": FUSION_BATCH}
 
 
 def main() -> None:
@@ -164,6 +190,9 @@ def main() -> None:
     for name in FUSIONS.entries():
         if name.startswith(asked.only):
             print(json.dumps({"bench": "fusion", "name": name} | of_fusion(name, asked.seconds)), flush=True)
+    for name in GENERATORS.entries():
+        if name.startswith(asked.only) and GENERATORS.load(name).fills:
+            print(json.dumps({"bench": "generator", "name": name} | of_generator(name, asked.seconds)), flush=True)
 
 
 if __name__ == "__main__":
