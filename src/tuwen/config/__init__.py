@@ -6,6 +6,7 @@ the file is kept, so that every error names file and line.
 """
 
 from tuwen.config.comparison import Comparison
+from tuwen.config.rank import RankRun, is_rank
 from tuwen.config.run import Evaluation, ModalitySpec, Rows, Run, Training
 from tuwen.config.shop import Media, ShapeLimits, Shop, SoundLimits, TableSource
 from tuwen.config.strict import Component
@@ -18,6 +19,7 @@ __all__ = [
     "Lines",
     "Media",
     "ModalitySpec",
+    "RankRun",
     "Rows",
     "Run",
     "ShapeLimits",
@@ -25,6 +27,7 @@ __all__ = [
     "SoundLimits",
     "TableSource",
     "Training",
+    "is_rank",
     "load_yaml",
     "one_line",
     "put",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tuwen.config import Run
+from tuwen.config import Run, is_rank, written
 from tuwen.models import ENCODERS
 from tuwen.models.transfer import Pretrained
 from tuwen.workflow.generating import groups_of
@@ -18,7 +18,11 @@ OF_PRETRAINED = ("encoder_learning_rate", "layer_decay", "unfreeze_epoch", "unfr
 
 def without_effect(run: str | Path | Run, overrides: Iterable[str] = ()) -> list[str]:
     """One sentence for each setting without effect, with its place: ``RUN.yaml:12: training.unfreeze …``."""
-    run = run if isinstance(run, Run) else Run.read(run, list(overrides))
+    if not isinstance(run, Run):
+        path, overrides = Path(run), list(overrides)
+        if path.is_file() and is_rank(written(path, overrides)[0]):
+            return []
+        run = Run.read(path, overrides)
     found = [*_of_training(run), *_of_modalities(run)]
     return [f"{run.where(*key)}: {'.'.join(key)} has no effect: {why}" for key, why in found]
 

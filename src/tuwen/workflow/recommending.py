@@ -1,0 +1,249 @@
+"""A rank run from end to end: learn at every cut what was known then, and hold the lists against what was bought."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuwen import __version__
+from tuwen.apps.recommend import RANKERS, RETRIEVERS
+from tuwen.apps.recommend.history import Array, Asked, Catalogue, History
+from tuwen.apps.recommend.ranker import Lists
+from tuwen.apps.recommend.recommender import Recommender, Windows, candidates
+from tuwen.apps.recommend.rules import Rules
+from tuwen.apps.recommend.scores import Retriever
+from tuwen.config import Component, RankRun, Shop
+from tuwen.data.collect import collect
+from tuwen.data.dataset import Dataset
+from tuwen.errors import ConfigError, DataError
+from tuwen.evaluation.ranking import Chosen
+from tuwen.evaluation.recommendation import MODEL, Cut, recommendation_report
+from tuwen.evaluation.render import render
+from tuwen.evaluation.report import write_report
+from tuwen.files import held, room_on_disk
+from tuwen.progress import Progress, Silent
+from tuwen.workflow.evaluation import commit
+from tuwen.workflow.history import history_of
+from tuwen.workflow.memory import room_in_memory
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATENCY_SHOPPERS = 30
+
+
+def run_rank(
+    run_yaml: str | Path, out: str | Path, overrides: Iterable[str] = (), progress: Progress | None = None
+) -> dict[str, Any]:
+    """Collect the run's shop into ``out/dataset`` and judge the recommender at every cut; writes ``report.json`` and
+    ``report.html``.
+    """
+    path, out = Path(run_yaml), Path(out)
+    run = RankRun.read(path, list(overrides))
+    components(run)
+    if run.shop is None:
+        raise ConfigError("the run names no shop to collect from", where=str(path), allowed="shop: PATH/TO/SHOP.yaml")
+    collect(Shop.read((path.parent / run.shop).resolve()), out / "dataset", progress=progress)
+    return judge(run, Dataset.open(out / "dataset"), out, progress or Silent())
+
+
+def components(run: RankRun) -> None:
+    """That every retriever and the ranker can be made, told before data is read.
+
+    Raises:
+        ConfigError: with file and line.
+    """
+    for section in ("retrievers", "baselines"):
+        for name, spec in getattr(run, section).items():
+            retriever = RETRIEVERS.build(spec.use, spec.options, where=run.where(section, name))
+            column, kind = getattr(retriever, "column", None), getattr(retriever, "kind", None)
+            if kind is not None and kind not in run.modalities:
+                place = run.where(section, name)
+                raise ConfigError(f"there is no modality '{kind}'", where=place, allowed=list(run.modalities))
+            known = run.shoppers if spec.use == "segment" else run.facts
+            if column is not None and column not in known:
+                key = "shoppers" if spec.use == "segment" else "facts"
+                raise ConfigError(
+                    f"the run does not read '{column}'",
+                    where=run.where(section, name),
+                    allowed=known or f"a column that stands in '{key}'",
+                    todo=f"add it to '{key}'",
+                )
+    RANKERS.build(run.ranker.use, run.ranker.options, where=run.where("ranker"))
+
+
+def recommender_of(run: RankRun) -> Recommender:
+    return Recommender(
+        {name: _maker(spec, run.where("retrievers", name)) for name, spec in run.retrievers.items()},
+        partial(RANKERS.build, run.ranker.use, run.ranker.options, where=run.where("ranker")),
+        per=run.per,
+        windows=Windows(
+            horizon=run.task.horizon,
+            count=run.windows.count,
+            step=run.task.horizon,
+            least=run.windows.least,
+            negatives=run.windows.negatives,
+        ),
+        seed=run.seed,
+    )
+
+
+def _maker(spec: Component, where: str) -> Callable[[], Retriever]:
+    return partial(RETRIEVERS.build, spec.use, spec.options, where=where)
+
+
+def moments(run: RankRun, history: History) -> list[float]:
+    """The cuts, earliest first, in days.
+
+    Raises:
+        ConfigError: the events do not reach back so far.
+    """
+    end = history.now
+    if run.split.end is not None:
+        end = float((datetime(*run.split.end.timetuple()[:3], tzinfo=UTC) - EPOCH).days) + 1.0
+    found = [end - run.task.horizon * turn for turn in range(run.split.cuts, 0, -1)]
+    least = run.task.horizon + run.windows.least
+    begin = float(history.day[0])
+    if found[0] - begin < least or end > history.now:
+        raise ConfigError(
+            f"the events do not hold {run.split.cuts} cuts",
+            where=run.where("split"),
+            seen=f"from {written_day(begin)} to {written_day(history.now - 1)}; first cut {written_day(found[0])}",
+            allowed=f"a first cut {least:g} days after the first event or later (a horizon and windows.least)",
+            todo="ask for fewer cuts, a shorter horizon, or less history before a moment",
+        )
+    return found
+
+
+def written_day(day: float) -> str:
+    return (EPOCH + timedelta(days=day)).date().isoformat()
+
+
+def judge(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> dict[str, Any]:
+    """Judge a recommender on a dataset; see :func:`run_rank`."""
+    with room_on_disk(out), room_in_memory(), held(out):
+        began = time.perf_counter()
+        history, users = history_of(run, dataset, progress)
+        prepared = time.perf_counter() - began
+        cuts = moments(run, history)
+        views = _views(run, history.catalogue)
+        lists: dict[str, dict[float, Lists]] = {name: {} for name in views}
+        found: list[Cut] = []
+        importance: dict[str, float] = {}
+        began = time.perf_counter()
+        for turn, cut in enumerate(cuts):
+            with progress.task(f"cut {turn + 1} of {len(cuts)}, {written_day(cut)}", None):
+                one, importance, latency = _at(run, history, users, cut, views, lists)
+            found.append(one)
+        cost = {
+            "prepare_seconds": round(prepared, 2),
+            "train_seconds": round(time.perf_counter() - began, 2),
+            **latency,
+        }
+        with progress.task("bootstrap", None):
+            report = recommendation_report(
+                found,
+                depth=run.task.depth,
+                horizon=run.task.horizon,
+                knock_out={name: name for name in views if name != MODEL},
+                cost=cost,
+                run=run.plain(),
+                provenance=_provenance(run, dataset),
+                name=run.name,
+                split="rolling",
+                importance=importance,
+                samples=run.evaluation.samples,
+                confidence=run.evaluation.confidence,
+                seed=run.seed,
+            )
+        write_report(out, report, render(report))
+    return report
+
+
+def _views(run: RankRun, catalogue: Catalogue) -> dict[str, Catalogue]:
+    """The catalogue as the model sees it, and without each of its parts."""
+    found = {MODEL: catalogue}
+    if run.evaluation.knock_out:
+        found |= {kind: catalogue.without(kind) for kind in run.modalities}
+        if run.launch:
+            found["launch"] = catalogue.without("launch")
+    return found
+
+
+def _at(
+    run: RankRun,
+    history: History,
+    users: list[str],
+    cut: float,
+    views: dict[str, Catalogue],
+    lists: dict[str, dict[float, Lists]],
+) -> tuple[Cut, dict[str, float], dict[str, float]]:
+    """Every system at one cut, with the importance of the ranker's features and how long an answer takes."""
+    known, depth = history.before(cut), run.task.depth
+    who, bought = history.buying(cut, cut + run.task.horizon)
+    if not len(who):
+        raise DataError("nobody bought anything after a cut", where=run.where("split"), seen=written_day(cut))
+    systems: dict[str, Array] = {}
+    importance: dict[str, float] = {}
+    notes: dict[str, Any] = {}
+    latency: dict[str, float] = {}
+    for name, catalogue in views.items():
+        recommender = recommender_of(run).fit(known.on(catalogue), made=lists[name])
+        asked = known.on(catalogue).asked(who)
+        systems[name] = recommender.recommend(asked, depth, Rules(**dict(run.rules))).items
+        if name == MODEL:
+            importance = recommender.importance()
+            notes["proposed_share"] = _proposed(recommender, asked, bought)
+            latency = _latency(recommender, asked, depth)
+    asked = known.asked(who)
+    for name, spec in run.baselines.items():
+        retriever = _maker(spec, run.where("baselines", name))()
+        retriever.fit(known)
+        systems[name] = retriever.score(asked).top(depth)
+    found = Cut(
+        day=written_day(cut),
+        shoppers=[users[one] for one in who],
+        events=np.diff(asked.begins),
+        chosen=Chosen.of(bought),
+        demand=known.demand(None),
+        buyers=len(np.unique(known.shopper)),
+        vectors=history.catalogue.vectors,
+        systems=systems,
+        notes=notes,
+    )
+    return found, importance, latency
+
+
+def _proposed(recommender: Recommender, asked: Asked, bought: list[Array]) -> float:
+    """The share of what was bought that any retriever proposed: no ranker can find more."""
+    row, item = candidates(recommender.stage.scores(asked), recommender.per)
+    size = len(asked.catalogue)
+    wanted = np.concatenate([one * size + items for one, items in enumerate(bought)])
+    return float(np.isin(wanted, row * size + item).mean())
+
+
+def _latency(recommender: Recommender, asked: Asked, depth: int) -> dict[str, float]:
+    """Milliseconds to answer for one shopper alone."""
+    seconds = []
+    for one in range(min(LATENCY_SHOPPERS, len(asked))):
+        began = time.perf_counter()
+        recommender.recommend(asked.rows(slice(one, one + 1)), depth)
+        seconds.append(time.perf_counter() - began)
+    warm = np.array(seconds[1:] or seconds) * 1000
+    return {f"latency_p{p}_ms": round(float(np.quantile(warm, p / 100)), 2) for p in (50, 95)}
+
+
+def _provenance(run: RankRun, dataset: Dataset) -> dict[str, Any]:
+    return {
+        "tuwen": __version__,
+        "commit": commit(),
+        "data_hash": dataset.hash,
+        "shop": dataset.manifest.get("shop"),
+        "seed": run.seed,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "split": f"{run.split.cuts} global cuts in time, {run.task.horizon:g} days apart; pooled",
+    }
