@@ -237,7 +237,8 @@ def list_(
     kind: Annotated[
         str,
         typer.Argument(
-            metavar="KIND", help="encoders, fusions, generators, tasks, modalities, splits; without it all."
+            metavar="KIND",
+            help="encoders, fusions, generators, tasks, modalities, splits, retrievers, rankers; without it all.",
         ),
     ] = "all",
     json: Json = False,

@@ -113,9 +113,3 @@ class RankRun(Document):
     def plain(self) -> dict[str, Any]:
         """The run as plain data, for the report."""
         return self.model_dump(mode="json")
-
-
-def is_rank(data: dict[str, Any]) -> bool:
-    """Whether what stands in a RUN.yaml asks for recommendations."""
-    task = data.get("task")
-    return (task.get("use") if isinstance(task, dict) else task) == "rank"

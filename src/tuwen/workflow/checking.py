@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tuwen.config import Run, Shop
+from tuwen.config import RankRun, Run, Shop, is_rank, written
 from tuwen.data import SPLITS
 from tuwen.data.dataset import Dataset
+from tuwen.errors import MissingExtra
 from tuwen.models import FUSIONS
 from tuwen.preprocess import MODALITIES
 from tuwen.workflow.contents import own_options
@@ -32,7 +33,10 @@ def check(
         BundleError: the run starts from a bundle that is not there.
         DataError: the dataset is not one, or the run cannot be trained on it.
     """
-    run = Run.read(run_yaml, list(overrides))
+    overrides = list(overrides)
+    if Path(run_yaml).is_file() and is_rank(written(run_yaml, overrides)[0]):
+        return _check_rank(Path(run_yaml), overrides, dataset)
+    run = Run.read(run_yaml, overrides)
     if run.shop is not None:
         Shop.read((Path(run_yaml).parent / run.shop).resolve())
     found = complete(run)
@@ -67,3 +71,17 @@ def _on(run: Run, dataset: str | Path | Dataset, folds: int) -> dict[str, Any]:
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     gathered = [gather(run, dataset, fold) for fold in range(folds)]
     return {"rows": [one.counts() for one in gathered], "rows_without_truth": gathered[0].without_truth}
+
+
+def _check_rank(run_yaml: Path, overrides: list[str], dataset: str | Path | Dataset | None) -> dict[str, Any]:
+    try:
+        from tuwen.workflow.recommending import completed, rows_of
+    except ImportError:
+        raise MissingExtra("recommend", "the task rank") from None
+    run = RankRun.read(run_yaml, overrides)
+    if run.shop is not None:
+        Shop.read((run_yaml.parent / run.shop).resolve())
+    found = completed(run)
+    if dataset is None:
+        return found
+    return found | {"data": rows_of(run, dataset if isinstance(dataset, Dataset) else Dataset.open(dataset))}

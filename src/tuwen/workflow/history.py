@@ -102,15 +102,26 @@ def _levels(run: RankRun, column: str, series: pl.Series) -> np.ndarray:
     return np.array([level.get(text, 0) for text in texts.to_list()], np.int32)
 
 
-def _vectors(run: RankRun, name: str, frame: pl.DataFrame, dataset: Dataset, progress: Progress) -> np.ndarray:
-    spec = run.modalities[name]
-    encoder = ENCODERS.load(spec.encoder.use, run.where("modalities", name, "encoder"))
-    if not encoder.is_frozen(encoder_options(run, name)):
+def frozen_options(run: RankRun, name: str) -> dict[str, Any]:
+    """The complete options of a modality's encoder.
+
+    Raises:
+        ConfigError: an encoder that has to be trained first.
+    """
+    place, use = run.where("modalities", name, "encoder"), run.modalities[name].encoder.use
+    options = encoder_options(run, name)
+    if not ENCODERS.load(use, place).is_frozen(options):
         raise ConfigError(
-            f"the encoder {spec.encoder.use} has to be trained before it tells anything",
-            where=run.where("modalities", name, "encoder"),
+            f"the encoder {use} has to be trained before it tells anything",
+            where=place,
             allowed="an encoder with weights, frozen: efficientnet-lite0, e5-small, minilm",
         )
+    return options
+
+
+def _vectors(run: RankRun, name: str, frame: pl.DataFrame, dataset: Dataset, progress: Progress) -> np.ndarray:
+    spec = run.modalities[name]
+    frozen_options(run, name)
     raw = raw_values(spec.use, spec.columns, frame, dataset)
     every = np.arange(len(frame))
     modality = fitted_modality(run, name, raw, every, dataset, progress)

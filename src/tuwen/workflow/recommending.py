@@ -29,7 +29,7 @@ from tuwen.evaluation.report import write_report
 from tuwen.files import held, room_on_disk
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.evaluation import commit
-from tuwen.workflow.history import history_of
+from tuwen.workflow.history import frozen_options, history_of
 from tuwen.workflow.memory import room_in_memory
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,36 +44,53 @@ def run_rank(
     """
     path, out = Path(run_yaml), Path(out)
     run = RankRun.read(path, list(overrides))
-    components(run)
+    completed(run)
     if run.shop is None:
         raise ConfigError("the run names no shop to collect from", where=str(path), allowed="shop: PATH/TO/SHOP.yaml")
     collect(Shop.read((path.parent / run.shop).resolve()), out / "dataset", progress=progress)
     return judge(run, Dataset.open(out / "dataset"), out, progress or Silent())
 
 
-def components(run: RankRun) -> None:
-    """That every retriever and the ranker can be made, told before data is read.
+def completed(run: RankRun) -> dict[str, Any]:
+    """The run as plain data with every default of its components; told before data is read.
 
     Raises:
-        ConfigError: with file and line.
+        ConfigError: a name or option that cannot be, with file and line.
     """
+    found = run.plain()
     for section in ("retrievers", "baselines"):
         for name, spec in getattr(run, section).items():
-            retriever = RETRIEVERS.build(spec.use, spec.options, where=run.where(section, name))
-            column, kind = getattr(retriever, "column", None), getattr(retriever, "kind", None)
-            if kind is not None and kind not in run.modalities:
-                place = run.where(section, name)
-                raise ConfigError(f"there is no modality '{kind}'", where=place, allowed=list(run.modalities))
-            known = run.shoppers if spec.use == "segment" else run.facts
-            if column is not None and column not in known:
-                key = "shoppers" if spec.use == "segment" else "facts"
-                raise ConfigError(
-                    f"the run does not read '{column}'",
-                    where=run.where(section, name),
-                    allowed=known or f"a column that stands in '{key}'",
-                    todo=f"add it to '{key}'",
-                )
-    RANKERS.build(run.ranker.use, run.ranker.options, where=run.where("ranker"))
+            _check_retriever(run, section, name, spec)
+            options = RETRIEVERS.options(spec.use, spec.options, run.where(section, name))
+            found[section][name] = {"use": spec.use, **options}
+    for name in run.modalities:
+        found["modalities"][name]["encoder"] |= frozen_options(run, name)
+    options = RANKERS.options(run.ranker.use, run.ranker.options, run.where("ranker"))
+    return found | {"ranker": {"use": run.ranker.use, **options}}
+
+
+def _check_retriever(run: RankRun, section: str, name: str, spec: Component) -> None:
+    where = run.where(section, name)
+    retriever = RETRIEVERS.build(spec.use, spec.options, where=where)
+    column, kind = getattr(retriever, "column", None), getattr(retriever, "kind", None)
+    if kind is not None and kind not in run.modalities:
+        allowed = list(run.modalities) or "a name that stands in 'modalities'"
+        raise ConfigError(f"there is no modality '{kind}'", where=where, allowed=allowed)
+    key = "shoppers" if spec.use == "segment" else "facts"
+    if column is not None and column not in getattr(run, key):
+        raise ConfigError(
+            f"the run does not read '{column}'",
+            where=where,
+            allowed=getattr(run, key) or f"a column that stands in '{key}'",
+            todo=f"add it to '{key}'",
+        )
+
+
+def rows_of(run: RankRun, dataset: Dataset) -> dict[str, Any]:
+    """What the dataset holds for a run: events, shoppers and items, and the days of the cuts."""
+    history, users = history_of(run, dataset, Silent())
+    cuts = [written_day(cut) for cut in moments(run, history)]
+    return {"events": len(history.item), "shoppers": len(users), "items": len(history.catalogue), "cuts": cuts}
 
 
 def recommender_of(run: RankRun) -> Recommender:
