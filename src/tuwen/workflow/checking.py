@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tuwen.config import RankRun, Run, Shop, is_rank, written
+from tuwen.config import RankRun, Run, Shop
 from tuwen.data import SPLITS
 from tuwen.data.dataset import Dataset
-from tuwen.errors import MissingExtra
 from tuwen.models import FUSIONS
 from tuwen.preprocess import MODALITIES
 from tuwen.workflow.contents import own_options
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.generating import generator_part
 from tuwen.workflow.preparing import encoder_options, modality_options
+from tuwen.workflow.ranks import asks_rank, rank_part
 from tuwen.workflow.rules import check_settings, split_of, task_options
 from tuwen.workflow.starting import start_of
 
@@ -34,7 +34,7 @@ def check(
         DataError: the dataset is not one, or the run cannot be trained on it.
     """
     overrides = list(overrides)
-    if Path(run_yaml).is_file() and is_rank(written(run_yaml, overrides)[0]):
+    if asks_rank(run_yaml, overrides):
         return _check_rank(Path(run_yaml), overrides, dataset)
     run = Run.read(run_yaml, overrides)
     if run.shop is not None:
@@ -74,14 +74,12 @@ def _on(run: Run, dataset: str | Path | Dataset, folds: int) -> dict[str, Any]:
 
 
 def _check_rank(run_yaml: Path, overrides: list[str], dataset: str | Path | Dataset | None) -> dict[str, Any]:
-    try:
-        from tuwen.workflow.recommending import completed, rows_of
-    except ImportError:
-        raise MissingExtra("recommend", "the task rank") from None
     run = RankRun.read(run_yaml, overrides)
     if run.shop is not None:
         Shop.read((run_yaml.parent / run.shop).resolve())
-    found = completed(run)
+    found: dict[str, Any] = rank_part("completed")(run)
     if dataset is None:
         return found
-    return found | {"data": rows_of(run, dataset if isinstance(dataset, Dataset) else Dataset.open(dataset))}
+    return found | {
+        "data": rank_part("rows_of")(run, dataset if isinstance(dataset, Dataset) else Dataset.open(dataset))
+    }

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tuwen.config import Run, is_rank, written
+from tuwen.config import Run
 from tuwen.models import ENCODERS
 from tuwen.models.transfer import Pretrained
 from tuwen.workflow.generating import groups_of
 from tuwen.workflow.preparing import encoder_options
+from tuwen.workflow.ranks import asks_rank
 from tuwen.workflow.starting import FREE_OF_MODALITY
 
 OF_PRETRAINED = ("encoder_learning_rate", "layer_decay", "unfreeze_epoch", "unfreeze")
@@ -19,10 +20,10 @@ OF_PRETRAINED = ("encoder_learning_rate", "layer_decay", "unfreeze_epoch", "unfr
 def without_effect(run: str | Path | Run, overrides: Iterable[str] = ()) -> list[str]:
     """One sentence for each setting without effect, with its place: ``RUN.yaml:12: training.unfreeze …``."""
     if not isinstance(run, Run):
-        path, overrides = Path(run), list(overrides)
-        if path.is_file() and is_rank(written(path, overrides)[0]):
+        overrides = list(overrides)
+        if asks_rank(run, overrides):
             return []
-        run = Run.read(path, overrides)
+        run = Run.read(run, overrides)
     found = [*_of_training(run), *_of_modalities(run)]
     return [f"{run.where(*key)}: {'.'.join(key)} has no effect: {why}" for key, why in found]
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from tuwen import __version__
 from tuwen.apps.recommend import RANKERS, RETRIEVERS
@@ -18,6 +20,8 @@ from tuwen.apps.recommend.ranker import Lists
 from tuwen.apps.recommend.recommender import Recommender, Windows, candidates
 from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.scores import Retriever
+from tuwen.apps.recommend.shelf import Shelf
+from tuwen.bundle.files import refuse_others, writing
 from tuwen.config import Component, RankRun, Shop
 from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
@@ -31,6 +35,7 @@ from tuwen.progress import Progress, Silent
 from tuwen.workflow.evaluation import commit
 from tuwen.workflow.history import frozen_options, history_of
 from tuwen.workflow.memory import room_in_memory
+from tuwen.workflow.steps import answers_file
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATENCY_SHOPPERS = 30
@@ -39,8 +44,8 @@ LATENCY_SHOPPERS = 30
 def run_rank(
     run_yaml: str | Path, out: str | Path, overrides: Iterable[str] = (), progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Collect the run's shop into ``out/dataset`` and judge the recommender at every cut; writes ``report.json`` and
-    ``report.html``.
+    """Collect the run's shop into ``out/dataset``, learn from all of it (``out/bundle``), and judge the recommender at
+    every cut anew: ``report.json`` and ``report.html``.
     """
     path, out = Path(run_yaml), Path(out)
     run = RankRun.read(path, list(overrides))
@@ -48,7 +53,9 @@ def run_rank(
     if run.shop is None:
         raise ConfigError("the run names no shop to collect from", where=str(path), allowed="shop: PATH/TO/SHOP.yaml")
     collect(Shop.read((path.parent / run.shop).resolve()), out / "dataset", progress=progress)
-    return judge(run, Dataset.open(out / "dataset"), out, progress or Silent())
+    dataset, shown = Dataset.open(out / "dataset"), progress or Silent()
+    learn(run, dataset, out / "bundle", shown)
+    return judge(run, dataset, out, shown)
 
 
 def completed(run: RankRun) -> dict[str, Any]:
@@ -138,6 +145,99 @@ def moments(run: RankRun, history: History) -> list[float]:
 
 def written_day(day: float) -> str:
     return (EPOCH + timedelta(days=day)).date().isoformat()
+
+
+def train_rank(
+    run_yaml: str | Path,
+    dataset: str | Path,
+    out: str | Path,
+    overrides: Iterable[str] = (),
+    progress: Progress | None = None,
+) -> Path:
+    """Learn from everything that the dataset knows and write a bundle that ``tuwen recommend`` asks.
+
+    Raises:
+        BundleError: ``out`` holds something else than a bundle.
+    """
+    run = RankRun.read(run_yaml, list(overrides))
+    completed(run)
+    return learn(run, Dataset.open(dataset), Path(out), progress or Silent())
+
+
+def learn(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> Path:
+    """:func:`train_rank` of a run and a dataset that are open."""
+    refuse_others(out)
+    with room_in_memory():
+        history, users = history_of(run, dataset, progress)
+        began = time.perf_counter()
+        shelf = Shelf.of(recommender_of(run).fit(history, progress), history, users, _about(dataset))
+        manifest = {
+            "name": run.name,
+            "task": "rank",
+            "run": completed(run),
+            "data": {
+                "hash": dataset.hash,
+                "shop": dataset.manifest.get("shop"),
+                "last_day": written_day(history.day[-1]),
+            },
+            "cost": {"train_seconds": round(time.perf_counter() - began, 2)},
+        }
+        with writing(out, manifest) as folder:
+            shelf.write(folder)
+    return out
+
+
+def _about(dataset: Dataset) -> dict[str, Array]:
+    """What a person reads of an item, in the order of the table."""
+    items = dataset.table("items")
+    return {
+        name: items[name].cast(pl.String).fill_null("").to_numpy().astype(np.str_)
+        for name in ("title", "category")
+        if name in items.columns
+    }
+
+
+def recommend(bundle: str | Path, again: bool | None = None) -> tuple[Shelf, Rules]:
+    """A bundle of the task rank, checked and ready to answer, and the rules its run asks for.
+
+    Args:
+        again: whether what was bought before may be listed, in place of what the run says.
+    """
+    shelf, manifest = Shelf.open(bundle)
+    rules = rules_of(manifest["run"])
+    return shelf, rules if again is None else replace(rules, again=again)
+
+
+def recommend_to_everybody(
+    bundle: str | Path, out: str | Path, count: int = 20, again: bool | None = None, progress: Progress | None = None
+) -> int:
+    """One list for each shopper the bundle knows: ``user``, ``place`` (from 1), ``item``, ``score``.
+
+    Args:
+        out: by its ending .parquet, .csv or .jsonl; written whole or not at all.
+        again: see :func:`recommend`.
+
+    Returns:
+        the number of shoppers.
+
+    Raises:
+        DataError: ``out`` cannot be written; told before a list is made.
+    """
+    shelf, rules = recommend(bundle, again)
+    rows: list[tuple[str, int, str, float]] = []
+    with room_on_disk(Path(out)), answers_file(Path(out)) as (file, write):
+        with (progress or Silent()).task("lists", len(shelf.users)) as bar:
+            for user, listed in shelf.for_everybody(count, rules):
+                rows += [(user, place, one.item, one.score) for place, one in enumerate(listed, start=1)]
+                bar.advance(1)
+        schema = {"user": pl.String, "place": pl.Int32, "item": pl.String, "score": pl.Float32}
+        write(pl.DataFrame(rows, schema=schema, orient="row"), file)
+    return len(shelf.users)
+
+
+def rules_of(run: Mapping[str, Any]) -> Rules:
+    """The rules that a bundle's run asks for."""
+    return Rules(**run["rules"])
 
 
 def judge(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> dict[str, Any]:

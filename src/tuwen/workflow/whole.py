@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tuwen.bundle.files import read_manifest
-from tuwen.config import Run, Shop, is_rank, written
+from tuwen.config import Run, Shop
 from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
-from tuwen.errors import BundleError, ConfigError, MissingExtra
+from tuwen.errors import BundleError, ConfigError
 from tuwen.progress import Progress, Silent, Within
 from tuwen.workflow.contents import contrast_target, is_contrast
 from tuwen.workflow.evaluation import evaluate_folds
+from tuwen.workflow.ranks import asks_rank, rank_part
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.training import train_once
 
@@ -39,9 +40,11 @@ def run(
         BundleError: ``out`` holds a bundle of a run with another name; told before anything is written.
     """
     path, out = Path(run_yaml), Path(out)
-    if path.is_file() and is_rank(written(path, overrides := list(overrides))[0]):
-        return _recommendations()(path, out, overrides, progress)
-    spec = Run.read(path, list(overrides))
+    overrides = list(overrides)
+    if asks_rank(path, overrides):
+        report: dict[str, Any] = rank_part("run_rank")(path, out, overrides, progress)
+        return report
+    spec = Run.read(path, overrides)
     if spec.shop is None:
         raise ConfigError(
             "the run names no shop to collect from",
@@ -67,16 +70,6 @@ def run(
         shown = Within(progress or Silent(), f"fold {fold + 1} of {folds}") if folds > 1 else progress
         bundles.append(train_once(spec, dataset, place, fold, shown))
     return evaluate_folds(bundles, dataset, out, progress)
-
-
-def _recommendations() -> Callable[..., dict[str, Any]]:
-    try:
-        import lightgbm  # noqa: F401 - the ranker asks for it only after minutes of work
-
-        from tuwen.workflow.recommending import run_rank
-    except ImportError:
-        raise MissingExtra("recommend", "the task rank") from None
-    return run_rank
 
 
 def _refuse_another_run(spec: Run, place: Path) -> None:

@@ -8,6 +8,7 @@ What is not known is not a number.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 
@@ -25,22 +26,27 @@ YEAR, SEASON = 365.0, 28.0  # days
 
 
 class Features:
-    """The features at one moment.
+    """The features at one moment; everything in it is an array by name.
 
-    Args:
-        history: what was known then.
+    Attributes:
+        of_items: feature → [items].
+        usual: category column → f64 [levels], how everybody's purchases divide.
+        usual_price: what is paid for an item in the mean.
+        sold: bool [items], whether an item was bought before that moment.
     """
 
-    def __init__(self, history: History) -> None:
-        self.history = history
-        self.of_items = _of_items(history)
-        self.price = self.of_items["price"]
-        self.usual_price = _mean(history.value)
+    def __init__(self, of_items: dict[str, Array], usual: dict[str, Array], usual_price: float, sold: Array) -> None:
+        self.of_items, self.usual, self.usual_price, self.sold = of_items, usual, usual_price, sold
+
+    @classmethod
+    def at(cls, history: History) -> Self:
+        """What was known then."""
         demand = history.demand(30.0)
-        self.usual = {
+        usual = {
             column: np.bincount(level, demand, minlength=int(level.max(initial=0)) + 1)
             for column, level in history.catalogue.categories.items()
         }
+        return cls(_of_items(history), usual, _mean(history.value), history.sold)
 
     def of(self, asked: Asked, row: Array, item: Array, scores: Mapping[str, Scores]) -> tuple[Array, list[str]]:
         """f32 [pairs, features] of pairs of an asked shopper and an item, and the features' names.
@@ -75,7 +81,7 @@ class Features:
         own = paid / np.maximum(np.bincount(asked.row[known], minlength=len(asked)), 1)
         own = np.where(own > 0, own, self.usual_price)
         with np.errstate(divide="ignore", invalid="ignore"):
-            found["price gap"] = np.log(self.price[item]) - np.log(own[row])
+            found["price gap"] = np.log(self.of_items["price"][item]) - np.log(own[row])
         return found
 
 

@@ -39,6 +39,8 @@ class Lists:
 
 
 class Ranker(Protocol):
+    names: list[str]
+
     def fit(self, lists: Lists) -> None: ...
 
     def order(self, features: Array) -> Array:
@@ -46,6 +48,10 @@ class Ranker(Protocol):
         ...
 
     def importance(self) -> dict[str, float]: ...
+
+    def text(self) -> str: ...
+
+    def read(self, text: str, names: list[str]) -> None: ...
 
 
 class LambdaRank:
@@ -96,6 +102,16 @@ class LambdaRank:
         data = lightgbm.Dataset(lists.features, lists.bought, group=lists.sizes, feature_name=names)
         self.trees = lightgbm.train(self.options | {"num_threads": 0}, data, self.rounds)
         self.names = lists.names
+
+    def text(self) -> str:
+        """What was learned, in LightGBM's own words."""
+        return str(self.trees.model_to_string())
+
+    def read(self, text: str, names: list[str]) -> None:
+        """Take up what :meth:`text` gave; ``names`` are the features' own."""
+        import lightgbm
+
+        self.trees, self.names = lightgbm.Booster(model_str=text), names
 
     def order(self, features: Array) -> Array:
         return np.asarray(self.trees.predict(features), np.float32)

@@ -91,7 +91,7 @@ class Recommender:
                 bar.advance(1)
         self.model = self.ranker()
         self.model.fit(Lists.joined([made[moment] for moment in moments]))
-        self.stage = Stage(self._fitted(history), Features(history))
+        self.stage = Stage(self._fitted(history), Features.at(history))
         return self
 
     def _fitted(self, history: History) -> dict[str, Retriever]:
@@ -103,7 +103,7 @@ class Recommender:
     def lists(self, history: History, moment: float) -> Lists:
         """What was known at a moment, and what was bought in the ``horizon`` days after it."""
         known = history.before(moment)
-        stage = Stage(self._fitted(known), Features(known))
+        stage = Stage(self._fitted(known), Features.at(known))
         who, bought = history.buying(moment, moment + self.windows.horizon)
         asked = known.asked(who)
         scores = stage.scores(asked)
@@ -124,7 +124,7 @@ class Recommender:
         rules = rules or Rules()
         items = np.full((len(asked), count), NOTHING, np.int64)
         values = np.full((len(asked), count), np.nan, np.float32)
-        new = ~self.stage.features.history.sold
+        new = ~self.stage.features.sold
         vectors = next(iter(asked.catalogue.vectors.values()), None)
         for start in range(0, len(asked), BLOCK):
             part = asked.rows(slice(start, start + BLOCK))
