@@ -193,7 +193,8 @@ def _knock_out(report: Plain) -> dict[str, Any]:
             said = WORDS[f"knocked_{way}"]
             cells = [_knocked(found["metrics"][metric], found["comparison"][metric], metric) for metric in names]
             rows.append(((said[0].format(what=english), said[1].format(what=chinese)), cells))
-    return {"metrics": [METRIC_NAMES[metric] for metric in names], "rows": rows}
+    note = "unlearned_note" if report["task"] == "rank" else "knock_out_note"
+    return {"metrics": [METRIC_NAMES[metric] for metric in names], "rows": rows, "note": note}
 
 
 def _knocked(value: Plain, comparison: Plain, metric: str) -> dict[str, Any]:

@@ -51,6 +51,10 @@ WORDS: dict[str, Text] = {
         "for another row's. What it loses is what that input is worth to it.",
         "同一个模型，去掉一种输入、在固定的一半行中去掉、或换成别的行的输入后重新作答。损失多少，该输入就值多少。",
     ),
+    "unlearned_note": (
+        "Everything was learned anew with one input taken away. What is lost is what the shop would lose without it.",
+        "去掉一种输入后全部重新训练。损失多少，就是店铺没有它时会失去多少。",
+    ),
     "knocked_absent": ("Without {what}", "去掉{what}"),
     "knocked_half": ("Half without {what}", "一半去掉{what}"),
     "knocked_unlearned": ("Learned without {what}", "训练时去掉{what}"),
