@@ -11,11 +11,13 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from tuwen.apps.recommend import RANKERS, RETRIEVERS
 from tuwen.config import (
     Comparison,
     Evaluation,
     Media,
     ModalitySpec,
+    RankRun,
     Rows,
     Run,
     ShapeLimits,
@@ -24,6 +26,7 @@ from tuwen.config import (
     TableSource,
     Training,
 )
+from tuwen.config.rank import Events, ListRules, RankEvaluation, RankTask, RankWindows, Rolling
 from tuwen.data import SPLITS
 from tuwen.models import ENCODERS, FUSIONS, GENERATORS, TASKS
 from tuwen.preprocess import MODALITIES
@@ -43,6 +46,15 @@ RUN_PARTS = (
     ("training", Training),
     ("evaluation", Evaluation),
 )
+RANK_PARTS = (
+    ("task", RankTask),
+    ("events", Events),
+    ("windows", RankWindows),
+    ("rules", ListRules),
+    ("split", Rolling),
+    ("evaluation", RankEvaluation),
+)
+RANK_KINDS = (("Retrievers", "retrievers.NAME", RETRIEVERS), ("Rankers", "ranker", RANKERS))
 # what means the same in every component
 WORDS = {
     "adapter": "numbers that come out of a small perceptron behind the vectors; 0: none",
@@ -76,6 +88,11 @@ def page() -> str:
     parts = [HEAD, "## RUN.yaml\n\n", _model(Run)]
     parts += [f"### {name}\n\n{_model(model)}" for name, model in RUN_PARTS]
     for title, place, registry in KINDS:
+        parts.append(f"## {title}\n\nIn RUN.yaml: `{place}: {{use: NAME, OPTION: VALUE}}`, or the bare name.\n\n")
+        parts += [_component(registry, name) for name in registry.entries()]
+    parts += ["## RUN.yaml of the task rank\n\n", _model(RankRun)]
+    parts += [f"### {name}\n\n{_model(model)}" for name, model in RANK_PARTS]
+    for title, place, registry in RANK_KINDS:
         parts.append(f"## {title}\n\nIn RUN.yaml: `{place}: {{use: NAME, OPTION: VALUE}}`, or the bare name.\n\n")
         parts += [_component(registry, name) for name in registry.entries()]
     parts += ["## SHOP.yaml\n\n", _model(Shop)]
@@ -145,6 +162,8 @@ def _default(field: Any) -> str:
         return ""
     if isinstance(value, BaseModel):
         return f"`{value.use}`" if hasattr(value, "use") else ""
+    if isinstance(value, dict):
+        return ", ".join(f"`{name}`" for name in value)
     return _cell(f"`{str(value).lower() if isinstance(value, bool) else value}`") if value != "" else ""
 
 

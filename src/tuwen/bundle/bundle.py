@@ -51,6 +51,12 @@ class Bundle:
             BundleError: not a bundle, damaged, made by a newer tuwen, or so old that its columns have no kinds.
         """
         manifest = verify(Path(folder))
+        if manifest.get("task") == "rank":
+            raise BundleError(
+                "the bundle recommends, and answers no rows",
+                where=str(folder),
+                todo=f"tuwen recommend {folder} --shopper USER",
+            )
         try:
             _refuse_unknown_kinds(manifest, str(folder))
             return cls(Path(folder), manifest)

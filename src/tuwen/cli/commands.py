@@ -106,12 +106,15 @@ def train(
     screen.say(*(f"note: {text}" for text in workflow.without_effect(run_yaml, override or ())))
     done = not replace and workflow.is_trained(run_yaml, dataset, out, override or ())
     bundle = workflow.train(run_yaml, dataset, out, override or (), screen.progress(), replace=replace)
-    warnings = read_manifest(bundle).get("generator", {}).get("warnings", [])
+    manifest = read_manifest(bundle)
+    warnings = manifest.get("generator", {}).get("warnings", [])
     screen.answer({"bundle": str(bundle), "already_trained": done, "warnings": warnings})
     screen.say(*(f"warning: {text['en']}" for text in warnings))
     if done:
         screen.say("already trained: the same run on the same data (--replace trains it again)")
-    screen.say(f"bundle: {bundle}", f"next: tuwen evaluate {bundle} {dataset} --out DIR")
+    ranks = manifest["task"] == "rank"
+    then = f"tuwen recommend {bundle} --shopper USER" if ranks else f"tuwen evaluate {bundle} {dataset} --out DIR"
+    screen.say(f"bundle: {bundle}", f"next: {then}")
 
 
 @app.command(rich_help_panel="The five steps")
@@ -237,7 +240,8 @@ def list_(
     kind: Annotated[
         str,
         typer.Argument(
-            metavar="KIND", help="encoders, fusions, generators, tasks, modalities, splits; without it all."
+            metavar="KIND",
+            help="encoders, fusions, generators, tasks, modalities, splits, retrievers, rankers; without it all.",
         ),
     ] = "all",
     json: Json = False,

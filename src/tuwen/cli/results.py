@@ -22,6 +22,7 @@ ALSO = ("macro_f1",)  # metrics that a comparison tells beside the one that deci
 WAYS = {  # of knocking an input out of the model, and how the page calls them
     "absent": "*this model without {kind} 缺 {kind}*",
     "swapped": "*this model with another row's {kind} 换成别行的 {kind}*",
+    "unlearned": "*learned without {kind} 训练时没有 {kind}*",
 }
 
 

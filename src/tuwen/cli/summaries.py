@@ -15,6 +15,7 @@ def components(kind: str) -> dict[str, dict[str, str]]:
     Raises:
         ConfigError: there is no such kind.
     """
+    from tuwen.apps.recommend import RANKERS, RETRIEVERS
     from tuwen.data import SPLITS
     from tuwen.models import ENCODERS, FUSIONS, GENERATORS, TASKS
     from tuwen.preprocess import MODALITIES
@@ -26,6 +27,8 @@ def components(kind: str) -> dict[str, dict[str, str]]:
         "generators": GENERATORS,
         "tasks": TASKS,
         "splits": SPLITS,
+        "retrievers": RETRIEVERS,
+        "rankers": RANKERS,
     }
     if kind not in (*registries, "all"):
         raise ConfigError(

@@ -6,7 +6,8 @@ the file is kept, so that every error names file and line.
 """
 
 from tuwen.config.comparison import Comparison
-from tuwen.config.run import Evaluation, ModalitySpec, Rows, Run, Training
+from tuwen.config.rank import RankRun
+from tuwen.config.run import Evaluation, ModalitySpec, Rows, Run, Training, is_rank
 from tuwen.config.shop import Media, ShapeLimits, Shop, SoundLimits, TableSource
 from tuwen.config.strict import Component
 from tuwen.config.yaml import Lines, load_yaml, one_line, put, written
@@ -18,6 +19,7 @@ __all__ = [
     "Lines",
     "Media",
     "ModalitySpec",
+    "RankRun",
     "Rows",
     "Run",
     "ShapeLimits",
@@ -25,6 +27,7 @@ __all__ = [
     "SoundLimits",
     "TableSource",
     "Training",
+    "is_rank",
     "load_yaml",
     "one_line",
     "put",

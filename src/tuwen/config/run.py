@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from tuwen.config.strict import Component, Document, Strict
+from tuwen.config.yaml import Lines, place_of
+from tuwen.errors import ConfigError
 
 
 def _run_name(name: str) -> str:
@@ -159,6 +161,16 @@ class Run(Document):
         return None if used is False or used == "off" else value
 
     @classmethod
+    def from_written(cls, data: dict[str, Any], lines: Lines, path: str) -> Self:
+        if is_rank(data):
+            raise ConfigError(
+                "a run of the task rank learns and is judged in one go, at every cut anew",
+                where=place_of(path, lines, ("task",)),
+                todo=f"tuwen run {path} --out DIR",
+            )
+        return super().from_written(data, lines, path)
+
+    @classmethod
     def from_plain(cls, plain: dict[str, Any], place: str) -> Run:
         """The run that :meth:`plain` described; ``place`` is where it is kept, for messages."""
         run = cls.model_validate(plain)
@@ -171,3 +183,9 @@ class Run(Document):
     def plain(self) -> dict[str, Any]:
         """The run as plain data, for the bundle and the report."""
         return self.model_dump(mode="json")
+
+
+def is_rank(data: dict[str, Any]) -> bool:
+    """Whether what stands in a RUN.yaml asks for recommendations: :class:`~tuwen.config.rank.RankRun`."""
+    task = data.get("task")
+    return (task.get("use") if isinstance(task, dict) else task) == "rank"

@@ -220,11 +220,24 @@ def check_condition(table: str, where: str) -> None:
         pass
 
 
+def where_rows(frame: pl.DataFrame, table: str, where: str | None) -> pl.DataFrame:
+    """The rows of a table for which an SQL condition over its columns holds.
+
+    Raises:
+        ConfigError: it is not a condition, or names a column that is not there.
+    """
+    if not where:
+        return frame
+    named = frame.rename({column: f"{table}.{column}" for column in frame.columns})
+    found = _filter(named, table, where)
+    return found.rename({column: column.removeprefix(f"{table}.") for column in found.columns})
+
+
 def _no_condition(error: Exception, columns: Sequence[str] = ()) -> ConfigError:
     seen = str(error).splitlines()[0]
     missing = re.search(r'unable to find column "([^"]+)"', seen)
     return ConfigError(
-        "rows.where is not a condition" + (" over these columns" if columns else ""),
+        "this is not a condition" + (" over these columns" if columns else ""),
         seen=seen,
         allowed=columns or """a condition, as in: rating >= 4, or "items.brand" = 'x'""",
         todo=did_you_mean(missing[1], columns) if missing else None,

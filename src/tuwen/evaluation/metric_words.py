@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from tuwen.evaluation.metrics import RETRIEVAL
+from tuwen.evaluation.metrics import RANKING, RETRIEVAL
 from tuwen.evaluation.words import Text, thing
 
 
 class RetrievalNames(dict[str, Text]):
-    """Names of metrics; ``picture_to_text_recall@10`` is put together from its parts."""
+    """Names of metrics; ``picture_to_text_recall@10`` and ``cold_recall@20`` are put together from their parts."""
 
     def __missing__(self, name: str) -> Text:
+        listed = RANKING.fullmatch(name)
+        if listed is not None:
+            of, zh_of = _KINDS.get(listed["kind"], ("", ""))
+            measure, zh_measure = _OF_LISTS[listed["measure"]][0]
+            return f"{measure}@{listed['depth']}{of}", f"{zh_measure}@{listed['depth']}{zh_of}"
         found = RETRIEVAL.fullmatch(name)
         if found is None:
             raise KeyError(name)
@@ -19,9 +24,14 @@ class RetrievalNames(dict[str, Text]):
 
 
 class RetrievalMeanings(dict[str, Text]):
-    """Meanings of metrics; those of retrieval say what is looked for."""
+    """Meanings of metrics; those of retrieval say what is looked for, those of lists how deep."""
 
     def __missing__(self, name: str) -> Text:
+        listed = RANKING.fullmatch(name)
+        if listed is not None:
+            of, zh_of = _KINDS.get(listed["kind"], ("", ""))
+            english, chinese = _OF_LISTS[listed["measure"]][1]
+            return english.format(depth=listed["depth"], of=of), chinese.format(depth=listed["depth"], of=zh_of)
         found = RETRIEVAL.fullmatch(name)
         if found is None:
             raise KeyError(name)
@@ -34,6 +44,51 @@ class RetrievalMeanings(dict[str, Text]):
         )
 
 
+_KINDS: dict[str | None, Text] = {
+    "cold": (", items never bought before", "（从未售出的商品）"),
+    "warm": (", items bought before", "（售出过的商品）"),
+    "tail": (", items off the best sellers", "（长尾商品）"),
+}
+_OF_LISTS: dict[str, tuple[Text, Text]] = {
+    "ndcg": (
+        ("NDCG", "NDCG"),
+        (
+            "Are the bought items in the list of {depth}, and near its top? 1 is the best possible list.",
+            "买下的商品是否在前 {depth} 名、是否靠前？1 为最佳可能的列表。",
+        ),
+    ),
+    "recall": (
+        ("Recall", "召回率"),
+        ("Share of the bought items that are among the first {depth}{of}.", "买下的商品排在前 {depth} 名的比例{of}。"),
+    ),
+    "map": (
+        ("MAP", "MAP"),
+        ("Mean precision at each hit among the first {depth}.", "前 {depth} 名内各命中处的平均精确率。"),
+    ),
+    "mrr": (("MRR", "MRR"), ("Mean of 1 / place of the first hit.", "首个命中名次倒数的平均值。")),
+    "hit": (
+        ("Hit rate", "命中率"),
+        ("Share of shoppers who bought at least one of the {depth}.", "至少买了列表 {depth} 件中一件的顾客比例。"),
+    ),
+    "precision": (
+        ("Precision", "精确率"),
+        ("Share of the {depth} that was bought.", "列表 {depth} 件中被买下的比例。"),
+    ),
+    "novelty": (
+        ("Novelty", "新颖度"),
+        (
+            "How unknown the listed items are: −log₂ of the share of shoppers who had bought them, averaged.",
+            "列出商品的陌生程度：买过它的顾客比例取 −log₂ 后平均。",
+        ),
+    ),
+    "diversity": (
+        ("Diversity", "多样性"),
+        (
+            "One minus how alike the items of a list are (cosine of their vectors).",
+            "1 减去列表内商品的相似度（向量余弦）。",
+        ),
+    ),
+}
 _MEASURES: dict[str, Text] = {"mrr": ("MRR", "MRR"), "median_rank": ("median rank", "排名中位数")}
 _RETRIEVAL_MEANINGS: dict[str, Text] = {
     "recall": (

@@ -312,10 +312,14 @@ def _metrics() -> Iterable[Metric]:
 
 class Metrics(dict[str, Metric]):
     """The metrics by name. Those of retrieval carry what is asked with and what is looked for in their name
-    (``picture_to_text_recall@10``), so there is no list of them; :mod:`tuwen.evaluation.retrieval` measures them.
+    (``picture_to_text_recall@10``), those of lists their depth (``ndcg@20``), so there is no list of them;
+    :mod:`tuwen.evaluation.retrieval` and :mod:`tuwen.evaluation.ranking` measure them.
     """
 
     def __missing__(self, name: str) -> Metric:
+        listed = RANKING.fullmatch(name)
+        if listed is not None:
+            return Metric(name, (), True, listed["measure"] in ("recall", "hit", "precision"), _not_here)
         found = RETRIEVAL.fullmatch(name)
         if found is None:
             raise KeyError(name)
@@ -323,10 +327,13 @@ class Metrics(dict[str, Metric]):
 
 
 RETRIEVAL = re.compile(r"(?P<query>\w+?)_to_(?P<answer>\w+?)_(?P<measure>recall@\d+|mrr|median_rank)")
+RANKING = re.compile(
+    r"((?P<kind>cold|warm|tail)_)?(?P<measure>ndcg|recall|map|mrr|hit|precision|novelty|diversity)@(?P<depth>\d+)"
+)
 
 
 def _not_here(w: Weighted) -> Array:
-    raise DataError("a metric of retrieval is not measured on a table of predictions")
+    raise DataError("a metric of lists is not measured on a table of predictions")
 
 
 METRICS: dict[str, Metric] = Metrics({metric.name: metric for metric in _metrics()})

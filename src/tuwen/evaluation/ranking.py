@@ -31,7 +31,7 @@ class Chosen:
     begins: Array
 
     @classmethod
-    def of(cls, each: Sequence[Sequence[int]]) -> Chosen:
+    def of(cls, each: Sequence[Sequence[int] | Array]) -> Chosen:
         """From one sequence of items a shopper; repeats count once.
 
         Raises:

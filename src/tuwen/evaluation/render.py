@@ -165,6 +165,8 @@ def _difference(found: Plain, metric: str) -> dict[str, Any]:
 
 def _telling(report: Plain) -> Sequence[str]:
     """The metrics that are drawn and compared."""
+    if report["task"] == "rank":
+        return [f"{name}@{report['ranking']['depth']}" for name in ("ndcg", "recall", "cold_recall", "hit")]
     retrieval = [metric for metric in report["metrics"] if metric.endswith(("recall@10", "mrr"))]
     return CHARTED.get(report["task"], retrieval)
 
@@ -191,7 +193,8 @@ def _knock_out(report: Plain) -> dict[str, Any]:
             said = WORDS[f"knocked_{way}"]
             cells = [_knocked(found["metrics"][metric], found["comparison"][metric], metric) for metric in names]
             rows.append(((said[0].format(what=english), said[1].format(what=chinese)), cells))
-    return {"metrics": [METRIC_NAMES[metric] for metric in names], "rows": rows}
+    note = "unlearned_note" if report["task"] == "rank" else "knock_out_note"
+    return {"metrics": [METRIC_NAMES[metric] for metric in names], "rows": rows, "note": note}
 
 
 def _knocked(value: Plain, comparison: Plain, metric: str) -> dict[str, Any]:

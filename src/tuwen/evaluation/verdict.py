@@ -94,6 +94,8 @@ def how_good(report: Plain) -> Text:
     if report["task"] == "rate":
         error = report["metrics"]["mae"]["value"]
         return (f"An answer is off by {number(error)} on average.", f"回答平均偏差 {number(error)}。")
+    if report["task"] == "rank":
+        return _hits(report)
     if report["primary"] not in ("accuracy", *_searches(report)) or value is None:
         return ("", "")
     right, out_of = round(100 * value), 100
@@ -103,6 +105,15 @@ def how_good(report: Plain) -> Text:
         english = f"Of {out_of:,} queries, about {right} find their own answer among the first ten."
         return (english, f"每 {out_of} 次查询中约有 {right} 次在前十名内找到自身的答案。")
     return (f"Of {out_of:,} answers, about {right} are right.", f"每 {out_of} 个回答中约有 {right} 个正确。")
+
+
+def _hits(report: Plain) -> Text:
+    depth, share = report["ranking"]["depth"], report["metrics"][f"hit@{report['ranking']['depth']}"]["value"]
+    days, hits = f"{report['ranking']['horizon']:g}", round(100 * share)
+    return (
+        f"Of 100 shoppers, about {hits} buy at least one of the {depth} listed items in the next {days} days.",
+        f"每 100 位顾客中约有 {hits} 位在随后 {days} 天内买下列表 {depth} 件中的至少一件。",
+    )
 
 
 def _searches(report: Plain) -> list[str]:

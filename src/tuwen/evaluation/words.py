@@ -51,8 +51,13 @@ WORDS: dict[str, Text] = {
         "for another row's. What it loses is what that input is worth to it.",
         "同一个模型，去掉一种输入、在固定的一半行中去掉、或换成别的行的输入后重新作答。损失多少，该输入就值多少。",
     ),
+    "unlearned_note": (
+        "Everything was learned anew with one input taken away. What is lost is what the shop would lose without it.",
+        "去掉一种输入后全部重新训练。损失多少，就是店铺没有它时会失去多少。",
+    ),
     "knocked_absent": ("Without {what}", "去掉{what}"),
     "knocked_half": ("Half without {what}", "一半去掉{what}"),
+    "knocked_unlearned": ("Learned without {what}", "训练时去掉{what}"),
     "knocked_swapped": ("Another row's {what}", "换成别的行的{what}"),
     "slices": ("Slices: where it is good and where not", "分组：哪里好，哪里不好"),
     "slices_note": (
@@ -137,6 +142,7 @@ WORDS: dict[str, Text] = {
     "task_rate": ("predicts a number", "预测数值"),
     "task_binary": ("answers yes or no", "判断是或否"),
     "task_contrast": ("finds what belongs together", "查找相配的内容"),
+    "task_rank": ("recommends what is bought next", "推荐接下来会买的商品"),
     "task_classify": ("chooses one of {classes} classes", "从 {classes} 个类别中选一"),
     "test_rows": ("{rows} test rows", "{rows} 行测试数据"),
     "labels": ("trained with {share} % of the labels", "只用 {share}% 的标签训练"),
@@ -187,6 +193,13 @@ BASELINES: dict[str, tuple[Text, Text]] = {  # heading, and as part of a sentenc
         ("Frozen, CCA", "冻结编码器＋CCA"),
         ("frozen encoders and canonical correlations", "冻结编码器加典型相关分析"),
     ),
+    "popularity": (("Popularity", "热度"), ("what was bought most", "最畅销的商品")),
+    "decayed_popularity": (
+        ("Popularity, recent first", "近期热度"),
+        ("what is bought most lately", "近期最畅销的商品"),
+    ),
+    "item_knn": (("Item kNN", "商品近邻"), ("what is bought together", "常一起买的商品")),
+    "ease": (("EASE", "EASE"), ("EASE", "EASE")),
     "chance": (("Chance", "随机"), ("chance", "随机排序")),
     "majority": (("Most common class", "最常见类别"), ("always answering the most common class", "总答最常见类别")),
 }
@@ -224,6 +237,12 @@ THINGS: dict[str, Text] = {  # modalities, slices and their values
     "warm": ("warm", "已知"),
     "head": ("head", "头部"),
     "tail": ("tail", "长尾"),
+    "launch": ("order of launch", "上新顺序"),
+    "cut": ("cut in time", "时间切分点"),
+    "shopper": ("shopper", "顾客"),
+    "new shopper": ("no purchase before", "此前没有购买"),
+    "few purchases": ("1 to 4 purchases before", "此前购买 1 至 4 件"),
+    "many purchases": ("5 or more purchases before", "此前购买 5 件以上"),
     "other": ("other", "其他"),
     "none": ("none", "无"),
 }
@@ -231,6 +250,10 @@ THINGS: dict[str, Text] = {  # modalities, slices and their values
 SPLITS: dict[str, Text] = {
     "hash": ("chosen by content, so that copies stay on one side", "按内容划分，重复内容只在一侧"),
     "time": ("everything after one date, as in real use", "取某一日期之后的全部数据，与实际使用一致"),
+    "rolling": (
+        "several dates; at each a model knows what was before it and nothing else, as in real use",
+        "多个日期；每个日期的模型只知道此前的数据，与实际使用一致",
+    ),
     "column": ("the split that came with the data", "数据自带的划分"),
     "folds": (
         "cross-validation: every row was tested once, by a model that had not seen it",

@@ -20,6 +20,8 @@ _PLACES = {
     "compare_as_written": "tuwen.workflow.comparing",
     "is_comparison": "tuwen.workflow.comparing",
     "tune": "tuwen.workflow.tuning",
+    "recommend": "tuwen.workflow.recommending",
+    "recommend_to_everybody": "tuwen.workflow.recommending",
 }
 __all__ = list(_PLACES)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tuwen.config import Run, Shop
+from tuwen.config import RankRun, Run, Shop
 from tuwen.data import SPLITS
 from tuwen.data.dataset import Dataset
 from tuwen.models import FUSIONS
@@ -15,6 +15,7 @@ from tuwen.workflow.contents import own_options
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.generating import generator_part
 from tuwen.workflow.preparing import encoder_options, modality_options
+from tuwen.workflow.ranks import asks_rank, rank_part
 from tuwen.workflow.rules import check_settings, split_of, task_options
 from tuwen.workflow.starting import start_of
 
@@ -32,7 +33,10 @@ def check(
         BundleError: the run starts from a bundle that is not there.
         DataError: the dataset is not one, or the run cannot be trained on it.
     """
-    run = Run.read(run_yaml, list(overrides))
+    overrides = list(overrides)
+    if asks_rank(run_yaml, overrides):
+        return _check_rank(Path(run_yaml), overrides, dataset)
+    run = Run.read(run_yaml, overrides)
     if run.shop is not None:
         Shop.read((Path(run_yaml).parent / run.shop).resolve())
     found = complete(run)
@@ -67,3 +71,15 @@ def _on(run: Run, dataset: str | Path | Dataset, folds: int) -> dict[str, Any]:
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     gathered = [gather(run, dataset, fold) for fold in range(folds)]
     return {"rows": [one.counts() for one in gathered], "rows_without_truth": gathered[0].without_truth}
+
+
+def _check_rank(run_yaml: Path, overrides: list[str], dataset: str | Path | Dataset | None) -> dict[str, Any]:
+    run = RankRun.read(run_yaml, overrides)
+    if run.shop is not None:
+        Shop.read((run_yaml.parent / run.shop).resolve())
+    found: dict[str, Any] = rank_part("completed")(run)
+    if dataset is None:
+        return found
+    return found | {
+        "data": rank_part("rows_of")(run, dataset if isinstance(dataset, Dataset) else Dataset.open(dataset))
+    }

@@ -11,6 +11,7 @@ from tuwen.models import ENCODERS
 from tuwen.models.transfer import Pretrained
 from tuwen.workflow.generating import groups_of
 from tuwen.workflow.preparing import encoder_options
+from tuwen.workflow.ranks import asks_rank
 from tuwen.workflow.starting import FREE_OF_MODALITY
 
 OF_PRETRAINED = ("encoder_learning_rate", "layer_decay", "unfreeze_epoch", "unfreeze")
@@ -18,7 +19,11 @@ OF_PRETRAINED = ("encoder_learning_rate", "layer_decay", "unfreeze_epoch", "unfr
 
 def without_effect(run: str | Path | Run, overrides: Iterable[str] = ()) -> list[str]:
     """One sentence for each setting without effect, with its place: ``RUN.yaml:12: training.unfreeze …``."""
-    run = run if isinstance(run, Run) else Run.read(run, list(overrides))
+    if not isinstance(run, Run):
+        overrides = list(overrides)
+        if asks_rank(run, overrides):
+            return []
+        run = Run.read(run, overrides)
     found = [*_of_training(run), *_of_modalities(run)]
     return [f"{run.where(*key)}: {'.'.join(key)} has no effect: {why}" for key, why in found]
 

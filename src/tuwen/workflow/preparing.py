@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tuwen.config import ModalitySpec, Run
+from tuwen.config import ModalitySpec, RankRun, Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import all_media, first_medium, joined_text
 from tuwen.data.kinds import MEDIA
@@ -70,7 +70,7 @@ def raw_values(use: str, columns: Sequence[str], frame: pl.DataFrame, dataset: D
 
 
 def fitted_modality(
-    run: Run, name: str, raw: Raw, train_rows: np.ndarray, dataset: Dataset, progress: Progress
+    run: Run | RankRun, name: str, raw: Raw, train_rows: np.ndarray, dataset: Dataset, progress: Progress
 ) -> Modality:
     """Build the modality ``name`` of the run and fit it on the train rows; wrapped in its frozen encoder where it
     has one, and read for each of a row's pictures where several are asked for.
@@ -90,14 +90,14 @@ def fitted_modality(
     return as_set(Frozen(modality, path), most)
 
 
-def built_modality(run: Run, name: str) -> Modality:
+def built_modality(run: Run | RankRun, name: str) -> Modality:
     """The modality ``name`` of the run, not fitted; of pictures, that of one."""
     use, options = run.modalities[name].use, modality_options(run, name)
     modality: Modality = MODALITIES.build(use, options, where=run.where("modalities", name))
     return modality
 
 
-def modality_options(run: Run, name: str) -> dict[str, Any]:
+def modality_options(run: Run | RankRun, name: str) -> dict[str, Any]:
     """The run's options of a modality, completed by what its encoder's weights demand."""
     spec: ModalitySpec = run.modalities[name]
     place = run.where("modalities", name, "encoder")
@@ -119,7 +119,7 @@ def modality_options(run: Run, name: str) -> dict[str, Any]:
     return defaults | demanded | spec.options
 
 
-def encoder_options(run: Run, name: str) -> dict[str, Any]:
+def encoder_options(run: Run | RankRun, name: str) -> dict[str, Any]:
     encoder = run.modalities[name].encoder
     return ENCODERS.options(encoder.use, encoder.options, run.where("modalities", name, "encoder"))
 

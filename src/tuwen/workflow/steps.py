@@ -64,7 +64,7 @@ def predict(
         raise DataError("the answers would replace their own questions", where=str(file), todo="choose another --out")
     if out is None:
         return _answers(opened, file, progress or Silent())
-    with _place(Path(out)) as (place, write):
+    with answers_file(Path(out)) as (place, write):
         answers = _answers(opened, file, progress or Silent())
         write(answers, place)
     return answers
@@ -172,7 +172,7 @@ def _open_media(row: dict[str, Any], columns: set[str], folder: Path) -> list[st
 
 
 @contextmanager
-def _place(path: Path) -> Iterator[tuple[IO[bytes], Callable[[pl.DataFrame, IO[bytes]], None]]]:
+def answers_file(path: Path) -> Iterator[tuple[IO[bytes], Callable[[pl.DataFrame, IO[bytes]], None]]]:
     """A file for the answers, opened before the first is made, and what writes them in the kind its ending asks for."""
     if path.suffix not in _WRITERS:
         raise DataError("unknown kind of output file", where=str(path), allowed=_WRITERS)

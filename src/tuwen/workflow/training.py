@@ -26,6 +26,7 @@ from tuwen.workflow.gathering import gather
 from tuwen.workflow.generating import Generated
 from tuwen.workflow.memory import room_in_memory
 from tuwen.workflow.preparing import encoder_options
+from tuwen.workflow.ranks import asks_rank, rank_part
 from tuwen.workflow.starting import init_fingerprint, start_of
 
 
@@ -55,7 +56,11 @@ def train(
         BundleError: ``out`` is the bundle of another run or other data, or no bundle at all.
         InUse: another process trains the same bundle.
     """
-    run = run if isinstance(run, Run) else Run.read(run, list(overrides))
+    if not isinstance(run, Run):
+        overrides = list(overrides)
+        if asks_rank(run, overrides):
+            return rank_part("train_rank")(run, dataset, out, overrides, progress)
+        run = Run.read(run, overrides)
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     out = Path(out)
     refuse_others(out)
@@ -83,8 +88,14 @@ def is_trained(
     overrides: Iterable[str] = (),
     fold: int = 0,
 ) -> bool:
-    """Whether the bundle ``out`` is whole and comes from this very run, data, fold and tuwen."""
-    run = run if isinstance(run, Run) else Run.read(run, list(overrides))
+    """Whether the bundle ``out`` is whole and comes from this very run, data, fold and tuwen. One of the task rank is
+    made anew each time.
+    """
+    if not isinstance(run, Run):
+        overrides = list(overrides)
+        if asks_rank(run, overrides):
+            return False
+        run = Run.read(run, overrides)
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     try:
         return bool(verify(out).get("fingerprint") == fingerprint(run, dataset, fold))

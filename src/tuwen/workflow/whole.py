@@ -14,6 +14,7 @@ from tuwen.errors import BundleError, ConfigError
 from tuwen.progress import Progress, Silent, Within
 from tuwen.workflow.contents import contrast_target, is_contrast
 from tuwen.workflow.evaluation import evaluate_folds
+from tuwen.workflow.ranks import asks_rank, rank_part
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.training import train_once
 
@@ -39,7 +40,11 @@ def run(
         BundleError: ``out`` holds a bundle of a run with another name; told before anything is written.
     """
     path, out = Path(run_yaml), Path(out)
-    spec = Run.read(path, list(overrides))
+    overrides = list(overrides)
+    if asks_rank(path, overrides):
+        report: dict[str, Any] = rank_part("run_rank")(path, out, overrides, progress)
+        return report
+    spec = Run.read(path, overrides)
     if spec.shop is None:
         raise ConfigError(
             "the run names no shop to collect from",

@@ -1,0 +1,182 @@
+"""What a ranker sees of a shopper and an item: numbers, all of them known at the moment of asking.
+
+Three groups: of the item (how it sells, how new it is, what its kind does), of the shopper, and of the two together
+(what the retrievers say, how alike the item is to what was bought, its categories and price beside the shopper's own).
+What is not known is not a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+import numpy as np
+
+from tuwen.apps.recommend.content import alike, frontier, launch_order
+from tuwen.apps.recommend.history import Array, Asked, History
+from tuwen.apps.recommend.popularity import level_shares
+from tuwen.apps.recommend.scores import Scores
+
+HALF_LIVES = (7, 30, 120)  # days, of an item's demand
+MEMORY = 60.0  # days in which a shopper's event loses half of its weight
+LATEST = 50  # events of a shopper that an item's content is held against
+SHARPNESS = 3
+AROUND = 51  # items in launch order that are an item's neighbourhood
+YEAR, SEASON = 365.0, 28.0  # days
+
+
+class Features:
+    """The features at one moment; everything in it is an array by name.
+
+    Attributes:
+        of_items: feature → [items].
+        usual: category column → f64 [levels], how everybody's purchases divide.
+        usual_price: what is paid for an item in the mean.
+        sold: bool [items], whether an item was bought before that moment.
+    """
+
+    def __init__(self, of_items: dict[str, Array], usual: dict[str, Array], usual_price: float, sold: Array) -> None:
+        self.of_items, self.usual, self.usual_price, self.sold = of_items, usual, usual_price, sold
+
+    @classmethod
+    def at(cls, history: History) -> Self:
+        """What was known then."""
+        demand = history.demand(30.0)
+        usual = {
+            column: np.bincount(level, demand, minlength=int(level.max(initial=0)) + 1)
+            for column, level in history.catalogue.categories.items()
+        }
+        return cls(_of_items(history), usual, _mean(history.value), history.sold)
+
+    def of(self, asked: Asked, row: Array, item: Array, scores: Mapping[str, Scores]) -> tuple[Array, list[str]]:
+        """f32 [pairs, features] of pairs of an asked shopper and an item, and the features' names.
+
+        Args:
+            row: int [pairs], in order: the pairs of a shopper stand together.
+            item: int [pairs].
+            scores: what each retriever says.
+        """
+        found = {name: values[item] for name, values in self.of_items.items()}
+        found |= {name: values[row] for name, values in self._of_shoppers(asked).items()}
+        found |= {f"retriever {name}": says.at(row, item) for name, says in scores.items()}
+        found |= self._habits(asked, row, item)
+        found |= _likeness(asked, row, item)
+        stacked = np.stack([np.asarray(values, np.float32) for values in found.values()], axis=1)
+        return stacked, list(found)
+
+    def _of_shoppers(self, asked: Asked) -> dict[str, Array]:
+        count = np.diff(asked.begins).astype(np.float32)
+        latest = np.full(len(asked), np.nan)
+        np.fmin.at(latest, asked.row, asked.age)
+        weight = np.bincount(asked.row, 0.5 ** (asked.age / MEMORY), len(asked))
+        return {"events": count, "days since": latest, "recent events": weight, **dict(asked.numbers)}
+
+    def _habits(self, asked: Asked, row: Array, item: Array) -> dict[str, Array]:
+        found: dict[str, Array] = {}
+        for column, level in asked.catalogue.categories.items():
+            shares = level_shares(asked, level, self.usual[column], MEMORY)
+            found[f"habit {column}"] = np.log(np.maximum(shares[row, level[item]], 1e-4))
+        known = np.isfinite(asked.value)
+        paid = np.bincount(asked.row[known], asked.value[known], len(asked))
+        own = paid / np.maximum(np.bincount(asked.row[known], minlength=len(asked)), 1)
+        own = np.where(own > 0, own, self.usual_price)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found["price gap"] = np.log(self.of_items["price"][item]) - np.log(own[row])
+        return found
+
+
+def _of_items(history: History) -> dict[str, Array]:
+    catalogue, now = history.catalogue, history.now
+    found = {f"demand {days}": history.demand(days) for days in HALF_LIVES}
+    found["demand"] = history.demand(None)
+    found["age"] = np.where(history.sold, now - history.first, np.nan)
+    found["idle"] = np.where(history.sold, now - history.last, np.nan)
+    found |= _launches(history, found["demand 30"])
+    for column, level in catalogue.categories.items():
+        found[f"trend {column}"] = _share(level, found["demand 30"])
+        found[f"last year {column}"] = _share(level, history.demand(None, YEAR, YEAR - SEASON))
+    for kind in catalogue.vectors:
+        near = alike(catalogue, kind)
+        total = np.maximum(np.asarray(near.sum(axis=1)).ravel(), 1e-6)
+        found[f"demand of alike {kind}"] = near @ found["demand 30"] / total
+    found["price"] = _prices(history)
+    found |= {f"item {name}": values for name, values in catalogue.numbers.items()}
+    return found
+
+
+def _launches(history: History, demand: Array) -> dict[str, Array]:
+    """Where an item stands in the order of launches, and what became of those beside it."""
+    if history.catalogue.launch is None:
+        return {}
+    place = launch_order(history.catalogue)
+    order = np.argsort(place, kind="stable")
+    new = (history.now - history.first <= SEASON).astype(float)
+    around = {"sold": history.sold.astype(float), "new": new, "demand": demand}
+    found = {"launch": place - frontier(history, SEASON)}
+    for name, values in around.items():
+        smooth = np.empty(len(order))
+        smooth[order] = _running_mean(values[order], AROUND)
+        found[f"launched beside {name}"] = smooth
+    return found
+
+
+def _running_mean(values: Array, width: int) -> Array:
+    """The mean of each value and those around it, fewer at both ends."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    begin = np.maximum(np.arange(len(values)) - width // 2, 0)
+    end = np.minimum(np.arange(len(values)) + width // 2 + 1, len(values))
+    mean: Array = (total[end] - total[begin]) / (end - begin)
+    return mean
+
+
+def _share(level: Array, demand: Array) -> Array:
+    """The share of an item's level in all demand, f64 [items]."""
+    total = np.bincount(level, demand, minlength=int(level.max(initial=0)) + 1)
+    share: Array = (total / max(float(total.sum()), 1e-9))[level]
+    return share
+
+
+def _prices(history: History) -> Array:
+    """What an item was sold for in the mean; one that was not, what items of its finest category cost."""
+    known = np.isfinite(history.value)
+    item, value = history.item[known], history.value[known]
+    size = len(history.catalogue)
+    count = np.bincount(item, minlength=size)
+    with np.errstate(invalid="ignore"):
+        price = np.bincount(item, value, size) / count
+    levels = history.catalogue.categories
+    if not levels:
+        return price
+    finest = max(levels.values(), key=lambda level: int(level.max(initial=0)))
+    totals = np.bincount(finest[item], value, minlength=int(finest.max()) + 1)
+    with np.errstate(invalid="ignore"):
+        usual = totals / np.bincount(finest[item], minlength=len(totals))
+    return np.where(count > 0, price, usual[finest])
+
+
+def _likeness(asked: Asked, row: Array, item: Array) -> dict[str, Array]:
+    """How alike an item is to what the shopper bought: to the mean of it, to the nearest of it, and in sum."""
+    bounds = np.searchsorted(row, np.arange(len(asked) + 1))
+    found: dict[str, Array] = {}
+    for kind, vectors in asked.catalogue.vectors.items():
+        mean, nearest, total = (np.full(len(row), np.nan, np.float32) for _ in range(3))
+        for one in range(len(asked)):
+            end = int(asked.begins[one + 1])
+            events = slice(max(int(asked.begins[one]), end - LATEST), end)
+            pairs = slice(int(bounds[one]), int(bounds[one + 1]))
+            if events.start == events.stop or pairs.start == pairs.stop:
+                continue
+            cosines = vectors[item[pairs]] @ vectors[asked.item[events]].T  # [pairs, events]
+            weight = (0.5 ** (asked.age[events] / MEMORY)).astype(np.float32)
+            sharp = np.maximum(cosines, 0.0) ** SHARPNESS
+            sharp[item[pairs][:, None] == asked.item[events][None]] = 0.0  # the same item again: another feature
+            mean[pairs] = cosines @ weight / weight.sum()
+            nearest[pairs] = sharp.max(axis=1)
+            total[pairs] = sharp @ weight / max(float(weight.sum()), 0.3)
+        found |= {f"mean {kind}": mean, f"nearest {kind}": nearest, f"sum {kind}": total}
+    return found
+
+
+def _mean(values: Array) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -1,0 +1,241 @@
+"""What is known at a moment: the catalogue, and who bought what before it.
+
+Everything that retrievers and rankers learn comes through :class:`History`, and :meth:`History.before` is the only way
+to an earlier one. So what happens after a moment cannot reach a model of that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from tuwen.errors import DataError
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The items of a shop, by position.
+
+    Attributes:
+        items: their keys, str [items].
+        vectors: kind (``picture``, ``text``) → f32 [items, width], of length 1; zeros where an item has none.
+        categories: column → int32 [items], 0 where missing.
+        numbers: column → f32 [items], not a number where missing.
+        launch: f64 [items] or None, in the order in which items come to the shop: a date, or a number that is counted
+            up. Known before an item is first sold.
+    """
+
+    items: Array
+    vectors: Mapping[str, Array] = field(default_factory=dict)
+    categories: Mapping[str, Array] = field(default_factory=dict)
+    numbers: Mapping[str, Array] = field(default_factory=dict)
+    launch: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @cached_property
+    def neighbours(self) -> dict[str, tuple[Array, Array]]:
+        """Kind → (int32 [items, k], f32 [items, k]): the most alike others of each item, and their cosines."""
+        return {kind: _neighbours(vectors) for kind, vectors in self.vectors.items()}
+
+    def without(self, part: str) -> Catalogue:
+        """The same catalogue without one kind of vector, or without its ``launch``."""
+        if part == "launch":
+            return replace(self, launch=None)
+        return replace(self, vectors={name: v for name, v in self.vectors.items() if name != part})
+
+
+NEIGHBOURS = 50  # of an item, that are kept
+
+
+def _neighbours(vectors: Array, block: int = 1024) -> tuple[Array, Array]:
+    k = min(NEIGHBOURS, len(vectors) - 1)
+    places, cosines = np.zeros((len(vectors), k), np.int32), np.zeros((len(vectors), k), np.float32)
+    for start in range(0, len(vectors), block):
+        alike = vectors[start : start + block] @ vectors.T
+        rows = np.arange(len(alike))
+        alike[rows, start + rows] = -np.inf  # an item is no neighbour of its own
+        best = np.argpartition(-alike, k - 1, axis=1)[:, :k] if k else np.zeros((len(alike), 0), np.int64)
+        places[start : start + block] = best
+        cosines[start : start + block] = np.maximum(alike[rows[:, None], best], 0.0)
+    return places, cosines
+
+
+@dataclass(frozen=True)
+class Shoppers:
+    """What is known of shoppers beside what they do.
+
+    Attributes:
+        numbers: column (``users.age``) → f32 [shoppers], not a number where missing.
+    """
+
+    count: int
+    numbers: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class History:
+    """All purchases before ``now``, in the order of time.
+
+    Attributes:
+        shopper, item: int64 [events], positions.
+        day: f64 [events], in days; all below ``now``.
+        value: f64 [events], what an item was sold for; not a number where it is not told.
+        now: the moment, in days.
+    """
+
+    catalogue: Catalogue
+    shoppers: Shoppers
+    shopper: Array
+    item: Array
+    day: Array
+    value: Array
+    now: float
+
+    @classmethod
+    def of(
+        cls, catalogue: Catalogue, shoppers: Shoppers, shopper: Array, item: Array, day: Array, value: Array, now: float
+    ) -> History:
+        """From events in any order; those at ``now`` or later are left out.
+
+        Raises:
+            DataError: an event of an item or a shopper that does not exist, or without a time.
+        """
+        for name, places, count in (("item", item, len(catalogue)), ("shopper", shopper, shoppers.count)):
+            if len(places) and (int(places.min()) < 0 or int(places.max()) >= count):
+                raise DataError(f"an event names a {name} that does not exist", allowed=f"0 to {count - 1}")
+        if not np.isfinite(day).all():
+            raise DataError("an event has no time", todo="leave such events out")
+        order = np.lexsort((item, shopper, day))
+        order = order[day[order] < now]
+        return cls(catalogue, shoppers, shopper[order], item[order], day[order], value[order], now)
+
+    def before(self, moment: float) -> History:
+        """What was known then."""
+        end = int(np.searchsorted(self.day, moment, side="left"))
+        return replace(
+            self,
+            shopper=self.shopper[:end],
+            item=self.item[:end],
+            day=self.day[:end],
+            value=self.value[:end],
+            now=min(moment, self.now),
+        )
+
+    def on(self, catalogue: Catalogue) -> History:
+        """The same events over another view of the same items."""
+        return replace(self, catalogue=catalogue)
+
+    @cached_property
+    def age(self) -> Array:
+        """Days before now, f64 [events]."""
+        age: Array = self.now - self.day
+        return age
+
+    @cached_property
+    def sold(self) -> Array:
+        """Whether an item was bought at all, bool [items]."""
+        return np.bincount(self.item, minlength=len(self.catalogue)) > 0
+
+    @cached_property
+    def first(self) -> Array:
+        """Day of an item's first sale, f64 [items]; infinite where there was none."""
+        first = np.full(len(self.catalogue), np.inf)
+        np.minimum.at(first, self.item, self.day)
+        return first
+
+    @cached_property
+    def last(self) -> Array:
+        """Day of an item's last sale, f64 [items]; minus infinity where there was none."""
+        last = np.full(len(self.catalogue), -np.inf)
+        np.maximum.at(last, self.item, self.day)
+        return last
+
+    def demand(self, half_life: float | None, since: float | None = None, until: float = 0.0) -> Array:
+        """Purchases of each item, f64 [items]; an event loses half its weight in every ``half_life`` days.
+
+        Args:
+            since, until: only events at most and at least so many days old.
+        """
+        weight = np.ones(len(self.age)) if half_life is None else 0.5 ** (self.age / half_life)
+        kept = (self.age > until) & (self.age <= (np.inf if since is None else since))
+        return np.bincount(self.item[kept], weight[kept], len(self.catalogue))
+
+    @cached_property
+    def bought(self) -> sparse.csr_matrix:
+        """Who bought what, f32 [shoppers, items], each pair once."""
+        ones = np.ones(len(self.item), np.float32)
+        found = sparse.csr_matrix((ones, (self.shopper, self.item)), shape=(self.shoppers.count, len(self.catalogue)))
+        found.data[:] = 1.0
+        return found
+
+    def buying(self, since: float, until: float) -> tuple[Array, list[Array]]:
+        """Shoppers who bought something on the days ``since`` ≤ day < ``until``, and what: each item once."""
+        begin, end = np.searchsorted(self.day, [since, until], side="left")
+        shopper, item = self.shopper[begin:end], self.item[begin:end]
+        who = np.unique(shopper)
+        return who, [np.unique(item[shopper == one]) for one in who]
+
+    def asked(self, who: Sequence[int] | Array) -> Asked:
+        """These shoppers as a recommender is asked for them: by what they did."""
+        who = np.asarray(who, np.int64)
+        order = np.argsort(self.shopper, kind="stable")
+        bounds = np.searchsorted(self.shopper[order], np.arange(self.shoppers.count + 1))
+        places = [order[bounds[one] : bounds[one + 1]] for one in who.tolist()]
+        events = np.concatenate([*places, np.empty(0, np.int64)]).astype(np.int64)
+        begins = np.concatenate([[0], np.cumsum([len(p) for p in places])]).astype(np.int64)
+        numbers = {name: values[who] for name, values in self.shoppers.numbers.items()}
+        return Asked(self.catalogue, begins, self.item[events], self.age[events], self.value[events], numbers)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Shoppers for whom items are wanted: nothing but their events, oldest first, and what is known of them. A shopper
+    whom no model has seen is asked for in the same way.
+
+    Attributes:
+        begins: int64 [asked + 1]; a shopper's events are ``item[begins[i]:begins[i + 1]]``.
+        item: int64 [events].
+        age: f64 [events], days ago.
+        value: f64 [events], what was paid.
+        numbers: column → f32 [asked].
+    """
+
+    catalogue: Catalogue
+    begins: Array
+    item: Array
+    age: Array
+    value: Array
+    numbers: Mapping[str, Array] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.begins) - 1
+
+    @cached_property
+    def row(self) -> Array:
+        """Which asked shopper an event is of, int64 [events]."""
+        return np.repeat(np.arange(len(self)), np.diff(self.begins))
+
+    def recent(self, half_life: float | None, most: float = 1.0) -> sparse.csr_matrix:
+        """Events as weights f32 [asked, items]: halved in every ``half_life`` days, and no item above ``most``."""
+        weight = np.ones(len(self.age)) if half_life is None else 0.5 ** (self.age / half_life)
+        shape = (len(self), len(self.catalogue))
+        found = sparse.csr_matrix((weight.astype(np.float32), (self.row, self.item)), shape=shape)
+        found.sum_duplicates()
+        np.minimum(found.data, most, out=found.data)
+        return found
+
+    def rows(self, which: slice) -> Asked:
+        """Some of the shoppers."""
+        begin, end, _ = which.indices(len(self))
+        events = slice(int(self.begins[begin]), int(self.begins[end]))
+        begins = self.begins[begin : end + 1] - self.begins[begin]
+        numbers = {name: values[begin:end] for name, values in self.numbers.items()}
+        return Asked(self.catalogue, begins, self.item[events], self.age[events], self.value[events], numbers)

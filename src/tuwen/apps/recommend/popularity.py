@@ -1,0 +1,114 @@
+"""What sells: for everybody, for shoppers of one kind, and in the categories that a shopper buys."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+from scipy import sparse
+
+from tuwen.apps.recommend.history import Array, Asked, History
+from tuwen.apps.recommend.scores import Dense, Scores, Shared
+
+Days = Annotated[float, Field(gt=0, le=100_000)]
+
+
+class Popularity:
+    """How often an item was bought.
+
+    Args:
+        half_life: days in which a purchase loses half of its weight; none: all count the same.
+    """
+
+    def __init__(self, *, half_life: Days | None = None) -> None:
+        self.half_life = half_life
+
+    def fit(self, history: History) -> None:
+        self.demand = history.demand(self.half_life)
+
+    def score(self, asked: Asked) -> Scores:
+        return Shared(self.demand, len(asked))
+
+
+class Segment:
+    """How often an item was bought by shoppers alike in one number (their age): of all shoppers in as many bins of
+    equal size, those in the shopper's own and, with less weight, the bins beside it. A shopper without that number
+    gets what everybody buys.
+
+    Args:
+        column: of the shopper.
+        bins: of equal size.
+        spread: how far in bins the neighbours count (the deviation of a normal curve).
+        half_life: days.
+    """
+
+    def __init__(
+        self,
+        *,
+        column: str = "users.age",
+        bins: Annotated[int, Field(ge=1, le=100)] = 8,
+        spread: Annotated[float, Field(gt=0, le=100)] = 1.0,
+        half_life: Days = 30.0,
+    ) -> None:
+        self.column, self.bins, self.spread, self.half_life = column, bins, spread, half_life
+
+    def fit(self, history: History) -> None:
+        self.demand = history.demand(self.half_life)
+        told = history.shoppers.numbers.get(self.column, np.full(history.shoppers.count, np.nan))
+        known = told[np.isfinite(told)]
+        self.edges = np.quantile(known, np.linspace(0, 1, self.bins + 1)[1:-1]) if len(known) else np.zeros(0)
+        place = np.searchsorted(self.edges, told[history.shopper])
+        kept = np.isfinite(told[history.shopper])
+        weight = 0.5 ** (history.age[kept] / self.half_life)
+        bins = len(self.edges) + 1
+        shape = (bins, len(history.catalogue))
+        counts = sparse.csr_matrix((weight, (place[kept], history.item[kept])), shape=shape).toarray()
+        near = np.exp(-0.5 * ((np.arange(bins)[:, None] - np.arange(bins)) / self.spread) ** 2)
+        self.shares = (near @ counts / near.sum(axis=1, keepdims=True)).astype(np.float32)  # [bins, items]
+
+    def score(self, asked: Asked) -> Scores:
+        told = asked.numbers.get(self.column, np.full(len(asked), np.nan))
+        found = self.shares[np.searchsorted(self.edges, told)] if len(asked) else np.zeros((0, len(self.demand)))
+        unknown = ~np.isfinite(told)
+        found[unknown] = self.demand / max(1, len(self.shares))
+        return Dense(found.astype(np.float32))
+
+
+class Favourites:
+    """What sells in the categories that a shopper buys: the demand of an item times the shopper's share of its
+    category.
+
+    Args:
+        column: of the item.
+        half_life: days, of the demand.
+        memory: days in which a shopper's own purchase loses half of its weight.
+    """
+
+    def __init__(self, *, column: str = "items.category", half_life: Days = 30.0, memory: Days = 90.0) -> None:
+        self.column, self.half_life, self.memory = column, half_life, memory
+
+    def fit(self, history: History) -> None:
+        self.demand = history.demand(self.half_life).astype(np.float32)
+        self.level = history.catalogue.categories.get(self.column, np.zeros(len(history.catalogue), np.int32))
+        self.usual = np.bincount(self.level, self.demand, minlength=int(self.level.max(initial=0)) + 1)
+
+    def score(self, asked: Asked) -> Scores:
+        shares = level_shares(asked, self.level, self.usual, self.memory)
+        return Dense(shares[:, self.level] * self.demand)
+
+
+PRIOR = 2.0  # purchases of the shop that a shopper's own habits start from
+
+
+def level_shares(asked: Asked, level: Array, usual: Array, memory: float) -> Array:
+    """How a shopper's purchases divide over the levels of a category, beside how everybody's do: f32 [asked, levels],
+    1 where a shopper buys a level as often as others. Those who bought little are taken to be like the others.
+    """
+    weight = 0.5 ** (asked.age / memory)
+    shape = (len(asked), len(usual))
+    own = sparse.csr_matrix((weight, (asked.row, level[asked.item])), shape=shape).toarray()
+    share = usual / max(float(usual.sum()), 1e-9)
+    found = (own + PRIOR * share) / (own.sum(axis=1, keepdims=True) + PRIOR)
+    lift: Array = (found / np.maximum(share, 1e-4)).astype(np.float32)
+    return lift

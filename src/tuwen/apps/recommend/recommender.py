@@ -1,0 +1,170 @@
+"""Retrievers and a ranker as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tuwen.apps.recommend.features import Features
+from tuwen.apps.recommend.history import Array, Asked, History
+from tuwen.apps.recommend.ranker import Lists, Ranker
+from tuwen.apps.recommend.rules import Rules
+from tuwen.apps.recommend.scores import NOTHING, Retriever, Scores
+from tuwen.progress import Progress, Silent
+
+BLOCK = 256  # shoppers that are answered at once
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What a ranker learns from: lists at moments before now, judged by the days after each.
+
+    Attributes:
+        horizon: days after a moment that are looked at.
+        count: how many moments.
+        step: days between them.
+        least: days of history that a moment needs.
+        negatives: items of a list that were proposed and not bought, drawn at random; the others are left out. Items
+            that were bought and not proposed are left out too: with them, a ranker learns that what no retriever
+            proposes is good.
+    """
+
+    horizon: float = 28.0
+    count: int = 12
+    step: float = 28.0
+    least: float = 120.0
+    negatives: int = 300
+
+    def moments(self, history: History) -> list[float]:
+        """Latest first."""
+        begin = float(history.day[0]) if len(history.day) else history.now
+        found = [history.now - self.horizon - self.step * turn for turn in range(self.count)]
+        return [moment for moment in found if moment - begin >= self.least]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Items for each asked shopper, best first.
+
+    Attributes:
+        items: int64 [asked, count], ``-1`` behind the end.
+        scores: f32 [asked, count].
+    """
+
+    items: Array
+    scores: Array
+
+
+@dataclass
+class Recommender:
+    """Args:
+    retrievers: name → makes one.
+    ranker: makes one.
+    per: items that each retriever proposes.
+    windows: what the ranker learns from.
+    seed: of the random items.
+    """
+
+    retrievers: Mapping[str, Callable[[], Retriever]]
+    ranker: Callable[[], Ranker]
+    per: int = 150
+    windows: Windows = field(default_factory=Windows)
+    seed: int = 0
+
+    def fit(
+        self, history: History, progress: Progress | None = None, made: dict[float, Lists] | None = None
+    ) -> Recommender:
+        """Learn from all that ``history`` knows.
+
+        Args:
+            made: lists by moment, of this very recommender and shop, that need not be made again; gets the new ones.
+                What a moment's list holds depends on the days up to ``horizon`` after it only.
+        """
+        made = {} if made is None else made
+        moments = self.windows.moments(history)
+        with (progress or Silent()).task("ranker: lists", len(moments)) as bar:
+            for moment in moments:
+                if moment not in made:
+                    made[moment] = self.lists(history, moment)
+                bar.advance(1)
+        self.model = self.ranker()
+        self.model.fit(Lists.joined([made[moment] for moment in moments]))
+        self.stage = Stage(self._fitted(history), Features.at(history))
+        return self
+
+    def _fitted(self, history: History) -> dict[str, Retriever]:
+        found = {name: make() for name, make in self.retrievers.items()}
+        for retriever in found.values():
+            retriever.fit(history)
+        return found
+
+    def lists(self, history: History, moment: float) -> Lists:
+        """What was known at a moment, and what was bought in the ``horizon`` days after it."""
+        known = history.before(moment)
+        stage = Stage(self._fitted(known), Features.at(known))
+        who, bought = history.buying(moment, moment + self.windows.horizon)
+        asked = known.asked(who)
+        scores = stage.scores(asked)
+        row, item = candidates(scores, self.per)
+        pairs = np.concatenate([one * len(history.catalogue) + items for one, items in enumerate(bought)])
+        hit = np.isin(row * len(history.catalogue) + item, pairs)
+        kept = hit | _drawn(row, hit, self.windows.negatives, np.random.default_rng([self.seed, int(moment)]))
+        row, item, hit = row[kept], item[kept], hit[kept]
+        features, names = stage.features.of(asked, row, item, scores)
+        return Lists(features, hit, np.bincount(row, minlength=len(who)), names)
+
+    def importance(self) -> dict[str, float]:
+        """Feature → its share of what the ranker goes by."""
+        return self.model.importance()
+
+    def recommend(self, asked: Asked, count: int, rules: Rules | None = None) -> Answer:
+        """The best ``count`` items for each shopper."""
+        rules = rules or Rules()
+        items = np.full((len(asked), count), NOTHING, np.int64)
+        values = np.full((len(asked), count), np.nan, np.float32)
+        new = ~self.stage.features.sold
+        vectors = next(iter(asked.catalogue.vectors.values()), None)
+        for start in range(0, len(asked), BLOCK):
+            part = asked.rows(slice(start, start + BLOCK))
+            scores = self.stage.scores(part)
+            row, item = candidates(scores, self.per)
+            order = self.model.order(self.stage.features.of(part, row, item, scores)[0])
+            bounds = np.searchsorted(row, np.arange(len(part) + 1))
+            for one in range(len(part)):
+                pairs = slice(int(bounds[one]), int(bounds[one + 1]))
+                had = part.item[part.begins[one] : part.begins[one + 1]]
+                listed = rules.listed(item[pairs], order[pairs], count, new=new, had=had, vectors=vectors)
+                items[start + one, : len(listed[0])], values[start + one, : len(listed[0])] = listed
+        return Answer(items, values)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The first stage at a moment: fitted retrievers, and the features of what they propose."""
+
+    retrievers: dict[str, Retriever]
+    features: Features
+
+    def scores(self, asked: Asked) -> dict[str, Scores]:
+        return {name: retriever.score(asked) for name, retriever in self.retrievers.items()}
+
+
+def candidates(scores: Mapping[str, Scores], per: int) -> tuple[Array, Array]:
+    """What any retriever proposes, each item once a shopper: (row int64 [pairs], item int64 [pairs]), in order."""
+    proposed = np.sort(np.concatenate([says.top(per) for says in scores.values()], axis=1), axis=1)
+    first = np.ones(proposed.shape, bool)
+    first[:, 1:] = proposed[:, 1:] != proposed[:, :-1]
+    row, place = np.nonzero(first & (proposed != NOTHING))
+    return row, proposed[row, place]
+
+
+def _drawn(row: Array, hit: Array, count: int, rng: np.random.Generator) -> Array:
+    """bool [pairs]: of each shopper's pairs that are no hit, at most ``count`` at random."""
+    draw = np.where(hit, np.inf, rng.random(len(row)))
+    order = np.lexsort((draw, row))
+    begin = np.searchsorted(row, np.arange(int(row.max(initial=-1)) + 1))
+    place = np.empty(len(row), np.int64)
+    place[order] = np.arange(len(row)) - begin[row[order]]
+    return (place < count) & ~hit

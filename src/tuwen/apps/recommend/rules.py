@@ -1,0 +1,102 @@
+"""What a shop wants of a list beside its order: what may stand in it, what is pushed, room for the new, no monotony."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tuwen.apps.recommend.history import Array
+from tuwen.errors import ConfigError
+
+LOOKED_AT = 5  # times the length of a list: the items among which a varied one is chosen
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Applied to what the ranker ordered, in this order.
+
+    Attributes:
+        allowed: bool [items], which may be listed (in stock, not excluded); none: all.
+        boost: f32 [items], added to the ranker's scores; none: nothing.
+        again: whether what a shopper bought before may be listed.
+        newcomers: share of the places of a list that items take which nobody bought before, where there are such
+            among the candidates. The ranker alone gives them few, for it knows little of them; and who never shows
+            them never learns.
+        diversity: 0: the ranker's order alone; towards 1 an item counts less the more it is like one above it (maximal
+            marginal relevance, Carbonell and Goldstein, 1998).
+    """
+
+    allowed: Array | None = None
+    boost: Array | None = None
+    again: bool = True
+    newcomers: float = 0.0
+    diversity: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("newcomers", "diversity"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"'{name}' is a share", seen=getattr(self, name), allowed="0 to 1")
+
+    def listed(
+        self, item: Array, score: Array, count: int, *, new: Array, had: Array, vectors: Array | None
+    ) -> tuple[Array, Array]:
+        """The list of one shopper: items int64 [≤ count] and their scores, best first.
+
+        Args:
+            item: int64 [candidates], distinct.
+            score: f32 [candidates], of the ranker.
+            new: bool [items], never bought by anybody.
+            had: int64, items that this shopper bought.
+            vectors: f32 [items, width] of length 1, by which items are alike; none: ``diversity`` has no effect.
+        """
+        kept = np.ones(len(item), bool) if self.allowed is None else self.allowed[item]
+        if not self.again:
+            kept = kept & ~np.isin(item, had)
+        item, score = item[kept], score[kept]
+        if self.boost is not None:
+            score = score + self.boost[item]
+        order = np.lexsort((item, -score))
+        item, score = item[order], score[order]
+        if self.diversity and vectors is not None:
+            order = varied(score[: LOOKED_AT * count], vectors[item[: LOOKED_AT * count]], self.diversity, count)
+            rest = np.setdiff1d(np.arange(len(item)), order)
+            order = np.concatenate([order, rest])
+            item, score = item[order], score[order]
+        chosen = with_newcomers(new[item], count, math.ceil(self.newcomers * count - 1e-9))
+        return item[chosen], score[chosen]
+
+
+def with_newcomers(new: Array, count: int, places: int) -> Array:
+    """int64 [≤ count]: the first ``count`` of a list, in order, but at least ``places`` of them new where there are so
+    many: the last that are not give way.
+
+    Args:
+        new: bool [candidates], best first.
+    """
+    chosen = np.zeros(len(new), bool)
+    chosen[np.flatnonzero(new)[:places]] = True
+    left = max(0, count - int(chosen.sum()))
+    chosen[np.flatnonzero(~chosen)[:left]] = True
+    return np.flatnonzero(chosen)[:count]
+
+
+def varied(score: Array, vectors: Array, diversity: float, count: int) -> Array:
+    """int64 [≤ count]: positions, each the best of the rest by its score and by how unlike it is to those before.
+
+    Args:
+        score: f32 [candidates]; only their order and spacing count.
+        vectors: f32 [candidates, width] of length 1.
+    """
+    spread = float(score.max(initial=0.0) - score.min(initial=0.0)) or 1.0
+    worth = (1 - diversity) * (score - score.min(initial=0.0)) / spread
+    nearest = np.zeros(len(score))
+    left = np.ones(len(score), bool)
+    order = []
+    for _ in range(min(count, len(score))):
+        place = int(np.argmax(np.where(left, worth - diversity * nearest, -np.inf)))
+        order.append(place)
+        left[place] = False
+        nearest = np.maximum(nearest, vectors @ vectors[place])
+    return np.array(order, np.int64)

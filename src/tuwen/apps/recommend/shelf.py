@@ -1,0 +1,258 @@
+"""A recommender as a shop asks it: for a shopper, for a session, for an item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from tuwen.apps.recommend import RANKERS, RETRIEVERS
+from tuwen.apps.recommend.baskets import goes_with, together_in_baskets
+from tuwen.apps.recommend.features import Features
+from tuwen.apps.recommend.history import Array, Asked, Catalogue, History, Shoppers
+from tuwen.apps.recommend.recommender import Recommender, Stage
+from tuwen.apps.recommend.rules import Rules
+from tuwen.apps.recommend.scores import NOTHING, Retriever, best
+from tuwen.apps.recommend.state import of_catalogue, read_state, write_state
+from tuwen.bundle.files import verify
+from tuwen.errors import BundleError, DataError, did_you_mean
+
+MOST_EVENTS = 1000  # of a shopper, the latest; older ones change nothing that a list shows
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One item of an answer.
+
+    Attributes:
+        about: what a person reads of it: its title and category, where the shop has them.
+    """
+
+    item: str
+    score: float
+    about: dict[str, str] = field(default_factory=dict)
+
+
+class Shelf:
+    """A recommender that was fitted, the events it knows, and the keys of items and shoppers.
+
+    Args:
+        recommender: fitted on all of ``history``.
+        users: the shoppers' keys, by position.
+        baskets: what :func:`~tuwen.apps.recommend.baskets.together_in_baskets` found.
+        about: name → str [items], what a person reads of an item.
+    """
+
+    def __init__(
+        self,
+        recommender: Recommender,
+        history: History,
+        users: Sequence[str],
+        baskets: sparse.csr_matrix,
+        about: Mapping[str, Array],
+    ) -> None:
+        self.recommender, self.history, self.users, self.baskets = recommender, history, list(users), baskets
+        self.about, self.catalogue = dict(about), history.catalogue
+
+    @classmethod
+    def of(
+        cls, recommender: Recommender, history: History, users: Sequence[str], about: Mapping[str, Array] | None = None
+    ) -> Shelf:
+        return cls(recommender, history, users, together_in_baskets(history), about or {})
+
+    def __contains__(self, user: str) -> bool:
+        """Whether this shopper is known."""
+        return user in self._user
+
+    @cached_property
+    def _item(self) -> dict[str, int]:
+        return {key: place for place, key in enumerate(self.catalogue.items.tolist())}
+
+    @cached_property
+    def _user(self) -> dict[str, int]:
+        return {key: place for place, key in enumerate(self.users)}
+
+    # --- Answers ----------------------------------------------------------------------------------------------
+
+    def for_shopper(self, user: str, count: int = 20, rules: Rules | None = None) -> list[Listed]:
+        """What this shopper may buy next. One who is not known gets what a shopper without a past gets."""
+        if user not in self._user:
+            return self.for_session([], count, rules)
+        return self._answered(self._latest(self.history.asked([self._user[user]])), count, rules)[0]
+
+    def for_session(
+        self,
+        items: Sequence[str],
+        count: int = 20,
+        rules: Rules | None = None,
+        numbers: Mapping[str, float] | None = None,
+    ) -> list[Listed]:
+        """What somebody may want who just looked at these items, the latest last; nobody need know her.
+
+        Args:
+            numbers: what is known of her: ``{"users.age": 30}``.
+
+        Raises:
+            DataError: an item that does not exist.
+        """
+        places = np.array([self.place(item) for item in items[-MOST_EVENTS:]], np.int64)
+        told = {
+            name: np.array([(numbers or {}).get(name, np.nan)], np.float32) for name in self.history.shoppers.numbers
+        }
+        ages = np.arange(len(places), 0, -1) / 86_400  # seconds apart
+        unpaid = np.full(len(places), np.nan)
+        asked = Asked(self.catalogue, np.array([0, len(places)]), places, ages, unpaid, told)
+        return self._answered(asked, count, rules)[0]
+
+    def for_everybody(
+        self, count: int = 20, rules: Rules | None = None, block: int = 256
+    ) -> Iterable[tuple[str, list[Listed]]]:
+        """One list for each known shopper, some at a time."""
+        for start in range(0, len(self.users), block):
+            asked = self._latest(self.history.asked(range(start, min(start + block, len(self.users)))))
+            yield from zip(self.users[start : start + block], self._answered(asked, count, rules), strict=True)
+
+    def similar(self, item: str, count: int = 20, kinds: Sequence[str] | None = None) -> list[Listed]:
+        """Items that look or read like this one; by all kinds of vectors that both have, in the mean.
+
+        Args:
+            kinds: of vectors (``picture``, ``text``); default: all.
+
+        Raises:
+            DataError: no such item, or no such kind.
+        """
+        place = self.place(item)
+        total, known = np.zeros(len(self.catalogue), np.float32), np.zeros(len(self.catalogue), np.float32)
+        for kind in self.catalogue.vectors if kinds is None else kinds:
+            if kind not in self.catalogue.vectors:
+                raise DataError(f"there are no vectors of '{kind}'", allowed=list(self.catalogue.vectors))
+            vectors = self.catalogue.vectors[kind]
+            total += vectors @ vectors[place]
+            known += vectors.any(axis=1) & bool(vectors[place].any())
+        score = np.where(known > 0, total / np.maximum(known, 1) + 1.0, 0.0)  # above zero also where unlike
+        score[place] = 0.0
+        found = best(score, count)
+        found = found[found != NOTHING]
+        return self._named(found, score[found] - 1.0)
+
+    def goes_with(self, items: Sequence[str], count: int = 20) -> list[Listed]:
+        """What is bought beside all of these items; nothing where they were never bought beside anything.
+
+        Raises:
+            DataError: an item that does not exist.
+        """
+        places = [self.place(item) for item in dict.fromkeys(items)]
+        return self._named(*goes_with(self.baskets, places, count)) if places else []
+
+    def place(self, item: str) -> int:
+        """Where an item stands in the catalogue.
+
+        Raises:
+            DataError: it does not exist.
+        """
+        if item not in self._item:
+            raise DataError("there is no such item", seen=item, todo=did_you_mean(item, self._item))
+        return self._item[item]
+
+    def _latest(self, asked: Asked) -> Asked:
+        kept = np.arange(len(asked.item)) >= asked.begins[1:][asked.row] - MOST_EVENTS
+        begins = np.concatenate([[0], np.cumsum(np.bincount(asked.row[kept], minlength=len(asked)))])
+        return Asked(asked.catalogue, begins, asked.item[kept], asked.age[kept], asked.value[kept], asked.numbers)
+
+    def _answered(self, asked: Asked, count: int, rules: Rules | None) -> list[list[Listed]]:
+        if count < 1:
+            raise DataError("a list holds at least one item", seen=count)
+        answer = self.recommender.recommend(asked, min(count, len(self.catalogue)), rules)
+        return [
+            self._named(items[items != NOTHING], scores[items != NOTHING])
+            for items, scores in zip(answer.items, answer.scores, strict=True)
+        ]
+
+    def _named(self, items: Array, scores: Array) -> list[Listed]:
+        return [
+            Listed(
+                str(self.catalogue.items[item]),
+                float(score),
+                {name: str(texts[item]) for name, texts in self.about.items()},
+            )
+            for item, score in zip(items.tolist(), scores.tolist(), strict=True)
+        ]
+
+    # --- Files ------------------------------------------------------------------------------------------------
+
+    def write(self, folder: Path) -> None:
+        """Into a folder that :func:`tuwen.bundle.files.writing` gave."""
+        history, stage = self.history, self.recommender.stage
+        write_state(folder / "catalogue.npz", of_catalogue(self.catalogue))
+        write_state(folder / "about.npz", self.about)
+        events = {"shopper": history.shopper, "item": history.item, "day": history.day, "value": history.value}
+        shoppers = {"users": np.array(self.users, np.str_), "numbers": dict(history.shoppers.numbers)}
+        write_state(folder / "events.npz", {**events, **shoppers, "now": history.now, "baskets": self.baskets})
+        (folder / "retrievers").mkdir()
+        for turn, retriever in enumerate(stage.retrievers.values()):
+            write_state(folder / "retrievers" / f"{turn}.npz", vars(retriever))
+        features = stage.features
+        told = {"of_items": features.of_items, "usual": features.usual}
+        names = "\n".join(self.recommender.model.names)
+        write_state(
+            folder / "features.npz",
+            {**told, "usual_price": features.usual_price, "sold": features.sold, "names": names},
+        )
+        (folder / "ranker.txt").write_text(self.recommender.model.text(), encoding="utf-8")
+
+    @classmethod
+    def open(cls, folder: str | Path) -> tuple[Shelf, dict[str, Any]]:
+        """A shelf and its manifest, every file checked.
+
+        Raises:
+            BundleError: there is none, it is damaged, or it is a bundle of another task.
+        """
+        folder = Path(folder)
+        manifest = verify(folder)
+        if manifest["task"] != "rank":
+            raise BundleError(
+                "the bundle does not recommend",
+                where=str(folder),
+                seen=f"task {manifest['task']}",
+                allowed="task rank",
+                todo=f"tuwen predict {folder} FILE",
+            )
+        catalogue = Catalogue(**read_state(folder / "catalogue.npz"))
+        events = read_state(folder / "events.npz")
+        history = History(
+            catalogue,
+            Shoppers(len(events["users"]), events["numbers"]),
+            events["shopper"],
+            events["item"],
+            events["day"],
+            events["value"],
+            events["now"],
+        )
+        run = manifest["run"]
+        makers = {name: _maker(spec) for name, spec in run["retrievers"].items()}
+        recommender = Recommender(makers, _ranker(run["ranker"]), per=run["per"], seed=run["seed"])
+        retrievers = {name: make() for name, make in makers.items()}
+        for turn, retriever in enumerate(retrievers.values()):
+            vars(retriever).update(read_state(folder / "retrievers" / f"{turn}.npz"))
+        told = read_state(folder / "features.npz")
+        names = str(told.pop("names")).split("\n")
+        recommender.stage = Stage(retrievers, Features(**told))
+        recommender.model = recommender.ranker()
+        recommender.model.read((folder / "ranker.txt").read_text(encoding="utf-8"), names)
+        about = read_state(folder / "about.npz")
+        return cls(recommender, history, events["users"].tolist(), events["baskets"], about), manifest
+
+
+def _maker(spec: Mapping[str, Any]) -> Callable[[], Retriever]:
+    options = {name: value for name, value in spec.items() if name != "use"}
+    return lambda: RETRIEVERS.build(spec["use"], options)
+
+
+def _ranker(spec: Mapping[str, Any]) -> Callable[[], Any]:
+    options = {name: value for name, value in spec.items() if name != "use"}
+    return lambda: RANKERS.build(spec["use"], options)

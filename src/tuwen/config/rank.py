@@ -1,0 +1,115 @@
+"""RUN.yaml of the task rank: recommendations, whole."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from tuwen.config.run import ModalityName, ModalitySpec, RunName
+from tuwen.config.strict import Component, Document, Strict
+
+
+class RankTask(Strict):
+    """What is asked for: the items that a shopper buys next, best first."""
+
+    use: Literal["rank"] = "rank"
+    depth: int = Field(20, ge=1, le=1000, description="items in a list, and k of every metric")
+    horizon: float = Field(28.0, gt=0, description="days after a moment in which what is bought counts")
+
+
+class Events(Strict):
+    """Which events say that a shopper wanted an item."""
+
+    where: str | None = Field(None, description="SQL condition over the table's columns: `kind = 'purchase'`")
+
+
+class RankWindows(Strict):
+    """What the ranker learns from: lists at moments of the past, judged by the days after each."""
+
+    count: int = Field(12, ge=1, le=1000, description="moments, one horizon apart, the latest first")
+    least: float = Field(120.0, ge=0, description="days of history that a moment needs")
+    negatives: int = Field(300, ge=1, description="items of a list that were proposed and not bought, drawn at random")
+
+
+class ListRules(Strict):
+    """What a list is beside its order."""
+
+    again: bool = Field(True, description="whether what a shopper bought before may be listed")
+    newcomers: float = Field(
+        0.0, ge=0, le=1, description="share of the places that items take which nobody bought before"
+    )
+    diversity: float = Field(
+        0.0, ge=0, le=1, description="how much an item loses for being like one above it (maximal marginal relevance)"
+    )
+
+
+class Rolling(Strict):
+    """Global cuts in time, one horizon apart. At each of them a model knows what was before it and nothing else."""
+
+    use: Literal["rolling"] = "rolling"
+    cuts: int = Field(6, ge=1, le=1000, description="how many; the lists of all of them are pooled")
+    end: date | None = Field(None, description="the last day that is judged; default: of the last event")
+
+
+class RankEvaluation(Strict):
+    """How the lists are judged."""
+
+    samples: int = Field(1000, ge=100, description="bootstrap resamples, of whole shoppers")
+    confidence: float = Field(0.95, gt=0, lt=1, description="of the intervals")
+    knock_out: bool = Field(True, description="also learn without each kind of vector, and without the order of launch")
+
+
+class RankRun(Document):
+    """A recommender, whole: retrievers propose items, a ranker orders them."""
+
+    name: RunName = Field(description="letters, digits, _ . and -")
+    shop: str | None = Field(None, description="SHOP.yaml that `tuwen run` collects from")
+    task: RankTask = RankTask()
+    events: Events = Events()
+    modalities: dict[ModalityName, ModalitySpec] = Field(
+        {}, description="of the items: pictures and texts, through frozen encoders; one vector each"
+    )
+    facts: list[str] = Field([], description="columns of items the ranker reads: categories, or numbers")
+    shoppers: list[str] = Field([], description="numeric columns of users that it reads")
+    launch: str | None = Field(
+        None,
+        description="column of items whose order is the order in which they come to the shop: a date, or a number "
+        "that is counted up; known before an item is first sold",
+    )
+    width: int = Field(128, ge=2, le=4096, description="numbers that are kept of each modality's vectors")
+    retrievers: dict[str, Component] = Field(
+        default_factory=lambda: {
+            "bought lately": Component(use="popularity", half_life=30),
+            "bought before": Component(use="again"),
+            "bought together": Component(use="item-knn"),
+        },
+        min_length=1,
+        description="by names of your own",
+    )
+    per: int = Field(150, ge=1, le=10_000, description="items that each retriever proposes")
+    ranker: Component = Component(use="lambdarank")
+    windows: RankWindows = RankWindows()
+    rules: ListRules = ListRules()
+    baselines: dict[str, Component] = Field(
+        default_factory=lambda: {
+            "popularity": Component(use="popularity"),
+            "decayed_popularity": Component(use="popularity", half_life=30),
+            "item_knn": Component(use="item-knn", half_life=None),
+            "ease": Component(use="ease"),
+        },
+        description="retrievers that stand in the table alone",
+    )
+    split: Rolling = Rolling()
+    evaluation: RankEvaluation = RankEvaluation()
+    seed: int = Field(0, ge=0, description="of everything random in it")
+
+    @field_validator("task", "split", mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"use": value} if isinstance(value, str) else value
+
+    def plain(self) -> dict[str, Any]:
+        """The run as plain data, for the report."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,177 @@
+"""From a rank run and a dataset to what a recommender knows: catalogue, shoppers, events."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tuwen.apps.recommend.history import Catalogue, History, Shoppers
+from tuwen.apps.recommend.vectors import reduced
+from tuwen.config import RankRun
+from tuwen.data.dataset import Dataset
+from tuwen.data.examples import examples, where_rows
+from tuwen.errors import ConfigError, DataError, did_you_mean
+from tuwen.models import ENCODERS
+from tuwen.preprocess.frozen import Frozen
+from tuwen.progress import Progress
+from tuwen.training.inputs import EncodedInput
+from tuwen.workflow.preparing import encoder_options, fitted_modality, make_input, raw_values
+
+DAY = 86_400_000_000  # microseconds
+
+
+def history_of(run: RankRun, dataset: Dataset, progress: Progress) -> tuple[History, list[str]]:
+    """Everything that the dataset tells, and the keys of the shoppers by position.
+
+    Raises:
+        ConfigError: a column that is not there, or of the wrong kind; an encoder that has to be trained first.
+        DataError: no events.
+    """
+    catalogue = _catalogue(run, dataset, progress)
+    events = _events(run, dataset)
+    users = sorted(set(events["user"].to_list()))
+    place_of_item = {key: place for place, key in enumerate(catalogue.items.tolist())}
+    place_of_user = {key: place for place, key in enumerate(users)}
+    known = events.filter(pl.col("item").is_in(list(place_of_item)))
+    if known.is_empty():
+        raise DataError("no event is of an item that exists", where=str(dataset.folder))
+    day = known["time"].cast(pl.Int64).to_numpy() / DAY
+    quantity = known["quantity"].fill_null(1).to_numpy() if "quantity" in known.columns else np.ones(len(known))
+    paid = known["value"].cast(pl.Float64).fill_null(float("nan")).to_numpy() if "value" in known.columns else None
+    value = np.full(len(known), np.nan) if paid is None else paid / np.maximum(quantity, 1)
+    history = History.of(
+        catalogue,
+        _shoppers(run, dataset, users),
+        np.array([place_of_user[key] for key in known["user"].to_list()], np.int64),
+        np.array([place_of_item[key] for key in known["item"].to_list()], np.int64),
+        day,
+        np.where(value > 0, value, np.nan),
+        float(day.max()) + 1.0,
+    )
+    return history, users
+
+
+def _events(run: RankRun, dataset: Dataset) -> pl.DataFrame:
+    if not dataset.has("events"):
+        raise ConfigError(
+            "the dataset has no events",
+            where=run.where("events"),
+            seen=str(dataset.folder),
+            todo="add 'events' to SHOP.yaml (user, item, time, kind) and collect again",
+        )
+    try:
+        found = where_rows(dataset.table("events"), "events", run.events.where)
+    except ConfigError as error:
+        place = run.where("events", "where")
+        raise ConfigError(error.what, where=place, seen=error.seen, allowed=error.allowed, todo=error.todo) from None
+    if found.is_empty():
+        raise DataError("no event is left", where=run.where("events"), seen=run.events.where or str(dataset.folder))
+    return found.sort("time", "user", "item")
+
+
+def _catalogue(run: RankRun, dataset: Dataset, progress: Progress) -> Catalogue:
+    read = [column for spec in run.modalities.values() for column in spec.columns]
+    launch = [run.launch] if run.launch else []
+    frame = examples(dataset, "items", [*read, *run.facts, *launch, "items.item"])
+    categories, numbers = {}, {}
+    for column in run.facts:
+        series = frame[column]
+        if series.dtype.is_numeric():
+            numbers[column] = series.cast(pl.Float32).fill_null(float("nan")).to_numpy()
+        else:
+            categories[column] = _levels(run, column, series)
+    return Catalogue(
+        frame["row"].to_numpy(),
+        {name: _vectors(run, name, frame, dataset, progress) for name in run.modalities},
+        categories,
+        numbers,
+        _launch(run, frame[run.launch]) if run.launch else None,
+    )
+
+
+def _levels(run: RankRun, column: str, series: pl.Series) -> np.ndarray:
+    """int32 [items]: levels from 1 in the order of their names, 0 where missing."""
+    if series.dtype.is_nested():
+        place = run.where("facts", run.facts.index(column))
+        raise ConfigError(f"'{column}' is not a category or a number", where=place, seen=series.dtype)
+    texts = series.cast(pl.String)
+    level = {text: number for number, text in enumerate(sorted(texts.drop_nulls().unique().to_list()), start=1)}
+    return np.array([level.get(text, 0) for text in texts.to_list()], np.int32)
+
+
+def frozen_options(run: RankRun, name: str) -> dict[str, Any]:
+    """The complete options of a modality's encoder.
+
+    Raises:
+        ConfigError: an encoder that has to be trained first.
+    """
+    place, use = run.where("modalities", name, "encoder"), run.modalities[name].encoder.use
+    options = encoder_options(run, name)
+    if not ENCODERS.load(use, place).is_frozen(options):
+        raise ConfigError(
+            f"the encoder {use} has to be trained before it tells anything",
+            where=place,
+            allowed="an encoder with weights, frozen: efficientnet-lite0, e5-small, minilm",
+        )
+    return options
+
+
+def _vectors(run: RankRun, name: str, frame: pl.DataFrame, dataset: Dataset, progress: Progress) -> np.ndarray:
+    spec = run.modalities[name]
+    frozen_options(run, name)
+    raw = raw_values(spec.use, spec.columns, frame, dataset)
+    every = np.arange(len(frame))
+    modality = fitted_modality(run, name, raw, every, dataset, progress)
+    assert isinstance(modality, Frozen)
+    found = make_input(name, modality, raw, dataset, progress)
+    assert isinstance(found, EncodedInput)
+    return reduced(found.arrays["vector"][found.index], found.present[found.index], run.width)
+
+
+def _launch(run: RankRun, series: pl.Series) -> np.ndarray:
+    """f64 [items]: a date, a number, or the digits of a key."""
+    if series.dtype.is_temporal():
+        series = series.cast(pl.Datetime("us")).cast(pl.Int64)
+    if series.dtype == pl.String:
+        digits = [re.fullmatch(r"\d{1,15}", text or "") for text in series.to_list()]
+        if not all(digits):
+            odd = next(text for text, found in zip(series.to_list(), digits, strict=True) if not found)
+            raise ConfigError(
+                f"'{run.launch}' does not order the items",
+                where=run.where("launch"),
+                seen=odd,
+                allowed="a date, a number, or a key of digits only, in every row",
+            )
+        return np.array([float(found[0]) for found in digits if found])
+    if not series.dtype.is_numeric() or series.null_count():
+        raise ConfigError(
+            f"'{run.launch}' does not order the items",
+            where=run.where("launch"),
+            seen=f"{series.dtype}, {series.null_count():,} missing",
+            allowed="a date or a number in every row",
+        )
+    return series.cast(pl.Float64).to_numpy()
+
+
+def _shoppers(run: RankRun, dataset: Dataset, users: list[str]) -> Shoppers:
+    numbers: dict[str, Any] = {}
+    if run.shoppers:
+        if not dataset.has("users"):
+            raise ConfigError("the dataset has no users", where=run.where("shoppers"), todo="leave 'shoppers' out")
+        table = dataset.table("users")
+        told = pl.DataFrame({"user": users}).join(table, on="user", how="left", maintain_order="left")
+        for place, name in enumerate(run.shoppers):
+            column = name.removeprefix("users.")
+            if column not in table.columns or not table[column].dtype.is_numeric():
+                numeric = [f"users.{c}" for c in table.columns if table[c].dtype.is_numeric()]
+                raise ConfigError(
+                    f"'{name}' is not a number of users",
+                    where=run.where("shoppers", place),
+                    allowed=numeric,
+                    todo=did_you_mean(name, numeric),
+                )
+            numbers[f"users.{column}"] = told[column].cast(pl.Float32).fill_null(float("nan")).to_numpy()
+    return Shoppers(len(users), numbers)

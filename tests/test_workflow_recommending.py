@@ -1,0 +1,305 @@
+"""Runs of the task rank, from a shop's files to a report, on the sample shop."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from tuwen import workflow
+from tuwen.apps.recommend.rules import Rules
+from tuwen.apps.recommend.shelf import Shelf
+from tuwen.cli import app
+from tuwen.config import RankRun
+from tuwen.data.dataset import Dataset
+from tuwen.data.sample import write_sample_shop
+from tuwen.errors import BundleError, ConfigError, TuwenError
+from tuwen.progress import Silent
+from tuwen.workflow.history import history_of
+from tuwen.workflow.recommending import moments, recommender_of
+
+RUN = """\
+name: next
+shop: SHOP.yaml
+task: {use: rank, depth: 5, horizon: 30}
+events: {where: kind = 'purchase'}
+modalities:
+  picture: {use: image, columns: [items.images], encoder: {use: efficientnet-lite0}}
+facts: [items.category, items.price]
+shoppers: [users.age]
+retrievers:
+  lately: {use: popularity, half_life: 30}
+  before: again
+  together: item-knn
+  looks alike: {use: content, kind: picture}
+per: 20
+ranker: {use: lambdarank, rounds: 20, smallest_leaf: 10}
+windows: {count: 4, least: 60, negatives: 30}
+split: {use: rolling, cuts: 2}
+evaluation: {samples: 200}
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    write_sample_shop(folder, items=60, seed=0)
+    (folder / "NEXT.yaml").write_text(RUN, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def told(shop):
+    return CliRunner().invoke(app, ["run", str(shop / "NEXT.yaml"), "--out", str(shop / "out")])
+
+
+@pytest.fixture(scope="module")
+def report(shop, told) -> dict:
+    assert told.exit_code == 0, told.output
+    return json.loads((shop / "out" / "report.json").read_text(encoding="utf-8"))
+
+
+def test_a_run_of_the_task_rank_ends_in_a_report(report, told) -> None:
+    assert report["task"] == "rank" and report["primary"] == "ndcg@5"
+    assert set(report["baselines"]) == {"popularity", "decayed_popularity", "item_knn", "ease"}
+    assert set(report["knock_out"]) == {"picture"}
+    for name in (
+        "ndcg",
+        "recall",
+        "map",
+        "mrr",
+        "hit",
+        "precision",
+        "cold_recall",
+        "warm_recall",
+        "novelty",
+        "diversity",
+    ):
+        assert f"{name}@5" in report["metrics"]
+    assert 0 < report["metrics"]["ndcg@5"]["low"] < report["metrics"]["ndcg@5"]["value"] < 1
+    assert [cut["day"] for cut in report["ranking"]["cuts"]] == ["2025-10-28", "2025-11-27"]
+    assert sum(cut["rows"] for cut in report["ranking"]["cuts"]) == report["rows"]
+    assert {"cut", "shopper"} == set(report["slices"])
+    assert report["cost"]["latency_p95_ms"] > 0
+    assert "ndcg@5" in told.output and "report.html" in told.output
+
+
+def test_the_page_says_it_in_both_languages(report, shop) -> None:
+    page = (shop / "out" / "report.html").read_text(encoding="utf-8")
+    for words in (
+        "buy at least one of the 5 listed items",
+        "买下列表 5 件中的至少一件",
+        "Learned without picture",
+        "Everything was learned anew",
+        "去掉图片",
+        "NDCG@5",
+        "多个日期",
+    ):
+        assert words in page
+
+
+def test_what_happens_after_a_cut_does_not_change_its_lists(shop, report) -> None:
+    """The dataset's later events are replaced, from the last cut on: what is known then gives the same lists."""
+    run = RankRun.read(shop / "NEXT.yaml")
+    history, _ = history_of(run, Dataset.open(shop / "out" / "dataset"), Silent())
+    cut = moments(run, history)[0]
+    late = history.day >= cut
+    changed = type(history).of(
+        history.catalogue,
+        history.shoppers,
+        history.shopper,
+        history.item[::-1] * late + history.item * ~late,
+        history.day,
+        history.value,
+        history.now,
+    )
+    answers = []
+    for known in (history.before(cut), changed.before(cut)):
+        answers.append(recommender_of(run).fit(known).recommend(known.asked(range(10)), 5).items.tolist())
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("use: popularity", "use: popularty", "there is no retriever called 'popularty'"),
+        ("half_life: 30}", "half_live: 30}", "retriever 'popularity' has no option 'half_live'"),
+        ("kind: picture", "kind: pictures", "there is no modality 'pictures'"),
+        ("use: lambdarank", "use: lambda", "there is no ranker called 'lambda'"),
+        ("before: again", "before: {use: favourites, column: items.brand}", "the run does not read 'items.brand'"),
+        ("depth: 5", "dept: 5", "unknown key 'task.dept'"),
+        ("cuts: 2", "cuts: 50", "the events do not hold 50 cuts"),
+        ("kind = 'purchase'", "kid = 'purchase'", "this is not a condition over these columns"),
+        ("kind = 'purchase'", "kind = 'gift'", "no event is left"),
+        ("items.price]", "items.pric]", "no column 'items.pric'"),
+        ("efficientnet-lite0", "cnn", "has to be trained before"),
+        ("facts:", "launch: items.title\nfacts:", "'items.title' does not order the items"),
+        ("facts: [items.category, items.price]", "facts: [items.images]", "is not a category or a number"),
+    ],
+)
+def test_a_slip_is_told_with_its_place(shop, report, tmp_path, old: str, new: str, said: str) -> None:
+    text = (shop / "NEXT.yaml").read_text(encoding="utf-8")
+    assert old in text
+    path = shop / "SLIP.yaml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(TuwenError, match=said.replace("(", r"\(")) as caught:
+        workflow.run(path, shop / "out")
+    assert caught.value.where is not None
+
+
+def test_a_shop_without_events_is_told_what_to_do(shop, report, tmp_path) -> None:
+    text = (shop / "SHOP.yaml").read_text(encoding="utf-8")
+    start = text.index("events:")
+    end = text.index("rating_range")
+    (shop / "QUIET.yaml").write_text(text[:start] + text[end:], encoding="utf-8")
+    with pytest.raises(ConfigError, match="has no events") as caught:
+        workflow.run(shop / "NEXT.yaml", tmp_path / "out", ["shop=QUIET.yaml"])
+    assert "add 'events' to SHOP.yaml" in str(caught.value.todo)
+
+
+def test_check_completes_a_run_and_counts_what_the_data_holds(shop, report) -> None:
+    found = workflow.check(shop / "NEXT.yaml", (), shop / "out" / "dataset")
+    assert found["ranker"] == {"use": "lambdarank", "rounds": 20, "smallest_leaf": 10} | {
+        k: v for k, v in found["ranker"].items() if k not in ("use", "rounds", "smallest_leaf")
+    }
+    assert found["retrievers"]["together"]["neighbours"] == 200
+    assert found["data"]["cuts"] == ["2025-10-28", "2025-11-27"]
+    assert found["data"]["items"] == len(Dataset.open(shop / "out" / "dataset").table("items"))
+    told = CliRunner().invoke(app, ["check", str(shop / "NEXT.yaml")])
+    assert told.exit_code == 0 and "is in order" in told.output
+
+
+@pytest.mark.parametrize("command", ["tune", "compare"])
+def test_what_a_rank_run_has_no_use_for_says_where_to_go(shop, report, command: str) -> None:
+    more = {"tune": ["--search", "windows.count=2:4"], "compare": []}
+    given = [command, str(shop / "NEXT.yaml"), *more[command]]
+    told = CliRunner().invoke(app, [*given, "--out", str(shop / "none")])
+    assert told.exit_code == 2 and "NEXT.yaml:3" in told.output and "tuwen run" in told.output
+
+
+# --- The bundle ---------------------------------------------------------------------------------------------------
+
+
+def asked(shop: Path, *given: str) -> list[dict]:
+    told = CliRunner().invoke(app, ["recommend", str(shop / "out" / "bundle"), *given, "--json"])
+    assert told.exit_code == 0, told.output
+    return json.loads(told.stdout)
+
+
+@pytest.fixture(scope="module")
+def users(shop, report) -> list[str]:
+    return Shelf.open(shop / "out" / "bundle")[0].users
+
+
+def test_a_bundle_answers_as_the_recommender_that_it_was_written_from(shop, report) -> None:
+    run = RankRun.read(shop / "NEXT.yaml")
+    history, users = history_of(run, Dataset.open(shop / "out" / "dataset"), Silent())
+    fitted = recommender_of(run).fit(history)
+    shelf, manifest = Shelf.open(shop / "out" / "bundle")
+    assert shelf.users == users and manifest["task"] == "rank"
+    expected = fitted.recommend(history.asked(range(len(users))), 7)
+    for place, (user, listed) in enumerate(shelf.for_everybody(7)):
+        assert user == users[place]
+        there = expected.items[place] >= 0
+        assert [one.item for one in listed] == history.catalogue.items[expected.items[place][there]].tolist()
+        assert np.allclose([one.score for one in listed], expected.scores[place][there])
+        assert listed == shelf.for_shopper(user, 7)
+
+
+def test_a_session_needs_no_known_shopper_and_clicks_move_it(shop, users) -> None:
+    one, other = (asked(shop, "--clicked", item, "--count", "10") for item in ("SKU-0001", "SKU-0002"))
+    assert len(one) == 10 and one != other
+    assert asked(shop, "--shopper", "nobody", "--count", "4") == asked(shop, "--shopper", "NOBODY", "--count", "4")
+
+
+def test_similar_items_are_the_nearest_by_cosine(shop, report) -> None:
+    shelf, _ = Shelf.open(shop / "out" / "bundle")
+    vectors = shelf.catalogue.vectors["picture"]
+    item = next(i for i in range(len(vectors)) if vectors[i].any())
+    cosines = np.where(vectors.any(axis=1), vectors @ vectors[item], -2.0)
+    cosines[item] = -2.0
+    listed = asked(shop, "--like", str(shelf.catalogue.items[item]), "--by", "picture", "--count", "5")
+    assert [one["item"] for one in listed] == shelf.catalogue.items[np.argsort(-cosines, kind="stable")[:5]].tolist()
+    assert listed[0]["title"]
+
+
+def test_what_goes_with_an_item_was_bought_beside_it(shop, report) -> None:
+    shelf, _ = Shelf.open(shop / "out" / "bundle")
+    known, place = shelf.history, int(np.bincount(shelf.history.item).argmax())
+    day = np.floor(known.day)
+    baskets = {(u, d) for u, d in zip(known.shopper[known.item == place], day[known.item == place], strict=True)}
+    beside = {int(i) for u, d, i in zip(known.shopper, day, known.item, strict=True) if (u, d) in baskets} - {place}
+    listed = asked(shop, "--beside", str(shelf.catalogue.items[place]), "--count", "100")
+    assert {one["item"] for one in listed} == {str(shelf.catalogue.items[i]) for i in beside}
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_lists_for_everybody_are_a_table(shop, users, tmp_path, ending: str) -> None:
+    file = tmp_path / f"lists.{ending}"
+    told = CliRunner().invoke(app, ["recommend", str(shop / "out" / "bundle"), "--everybody", str(file)])
+    assert told.exit_code == 0, told.output
+    lists = pl.read_parquet(file) if ending == "parquet" else pl.read_csv(file)
+    assert lists["user"].unique().sort().to_list() == users
+    assert lists.filter(place=1).height == len(users)
+    assert lists.group_by("user").agg(pl.col("item").n_unique() == pl.len())["item"].all()
+
+
+def test_without_what_was_bought(shop, users) -> None:
+    shelf, _ = Shelf.open(shop / "out" / "bundle")
+    had = set(shelf.catalogue.items[shelf.history.item[shelf.history.shopper == 0]].tolist())
+    listed = {one["item"] for one in asked(shop, "--shopper", users[0], "--no-again", "--count", "30")}
+    assert listed and not listed & had
+    assert {one["item"] for one in asked(shop, "--shopper", users[0], "--count", "30")} & had
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "ask one thing at a time"),
+        (["--shopper", "U0001", "--like", "SKU-0001"], "ask one thing at a time"),
+        (["--like", "SKU-9999"], "there is no such item"),
+        (["--like", "SKU-0001", "--by", "sound"], "there are no vectors of 'sound'"),
+        (["--clicked", "\x1b[31m"], "there is no such item"),
+        (["--beside", "SKU-0001", "--beside", "x"], "there is no such item"),
+        (["--everybody", "/proc/x.parquet"], "cannot be written"),
+        (["--everybody", "lists.xlsx"], "unknown kind of output file"),
+    ],
+)
+def test_a_question_that_cannot_be_answered_is_told_why(shop, report, given: list[str], said: str) -> None:
+    told = CliRunner().invoke(app, ["recommend", str(shop / "out" / "bundle"), *given])
+    assert told.exit_code in (2, 3, 4) and said in told.output
+    assert "Traceback" not in told.output and "\x1b[31m" not in told.output
+
+
+def test_a_list_longer_than_the_catalogue_and_a_past_of_many_events_are_answered(shop, report) -> None:
+    shelf, _ = Shelf.open(shop / "out" / "bundle")
+    assert 0 < len(shelf.for_shopper(shelf.users[0], 10**6)) <= len(shelf.catalogue)
+    assert len(shelf.for_session(["SKU-0001", "SKU-0002"] * 50_000, 5)) == 5
+    none = np.zeros(len(shelf.catalogue), bool)
+    assert shelf.for_shopper(shelf.users[0], 5, Rules(allowed=none)) == []
+
+
+def test_a_damaged_bundle_is_told(shop, report, tmp_path) -> None:
+    copy = tmp_path / "bundle"
+    shutil.copytree(shop / "out" / "bundle", copy)
+    (copy / "events.npz").write_bytes((copy / "events.npz").read_bytes()[:-7])
+    with pytest.raises(BundleError, match="damaged"):
+        Shelf.open(copy)
+
+
+@pytest.mark.parametrize("command", ["predict", "serve", "evaluate"])
+def test_commands_that_answer_rows_send_on(shop, report, tmp_path, command: str) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("text\nx\n", encoding="utf-8")
+    more = {
+        "predict": [str(rows)],
+        "serve": [],
+        "evaluate": [str(shop / "out" / "dataset"), "--out", str(tmp_path / "o")],
+    }
+    told = CliRunner().invoke(app, [command, str(shop / "out" / "bundle"), *more[command]])
+    assert told.exit_code == 4 and "tuwen recommend" in told.output
