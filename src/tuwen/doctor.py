@@ -27,6 +27,7 @@ PURPOSE = {
     "audio": "sounds: WAV, FLAC and Ogg files",
     "shape": "3D shapes: OBJ, STL and PLY files",
     "postgres": "collecting from PostgreSQL",
+    "search": "tuwen index and tuwen search",
     "tune": "tuwen tune",
     "dev": "working on tuwen itself",
 }

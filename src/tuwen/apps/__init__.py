@@ -1,0 +1,1 @@
+"""APPS: answers a shop wants. They ask an index or a bundle; no torch."""
