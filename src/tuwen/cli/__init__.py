@@ -4,7 +4,7 @@ import io
 import os
 import sys
 
-from tuwen.cli import experiments
+from tuwen.cli import experiments, finding
 from tuwen.cli.commands import app
 
 
@@ -20,4 +20,4 @@ def main() -> None:
     app(prog_name="tuwen")
 
 
-__all__ = ["app", "experiments", "main"]
+__all__ = ["app", "experiments", "finding", "main"]

@@ -31,6 +31,7 @@ Array = npt.NDArray[Any]
 FORMAT = 1
 MANIFEST = "index.json"
 WAIT = 10.0  # seconds that a writer waits for another one
+MOST_PARTS = 12
 ABANDONED = 3600.0  # seconds after which a file that no state needs was left behind by a kill
 
 
@@ -176,6 +177,12 @@ class Index:
     @property
     def settings(self) -> Mapping[str, Any]:
         return self.snapshot.settings
+
+    @property
+    def worn(self) -> bool:
+        """Whether a rebuild is due: many parts, or a fifth of the rows removed."""
+        now = self.snapshot
+        return len(now.segments) > MOST_PARTS or len(now) < 0.8 * len(now.living)
 
     def refresh(self) -> bool:
         """Take the newest state; whether there was a newer one. Costs a look at one file where there is none.

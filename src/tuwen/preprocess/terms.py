@@ -2,7 +2,7 @@
 
 A term is a word of :func:`tuwen.preprocess.words.words` after :func:`~tuwen.preprocess.cleaning.clean` (NFKC, lower
 case). English plurals lose their ending. Chinese is cut for search: beside 连衣裙 stand 连衣 and 衣裙. Product codes
-stay whole, and stand beside their parts: ``WH-1000XM4`` gives ``wh1000xm4``, ``wh`` and ``1000xm4``.
+stay whole, and stand beside their parts: ``WH-1000XM4`` gives ``wh``, ``1000xm4`` and ``wh1000xm4``.
 """
 
 from __future__ import annotations
@@ -27,31 +27,39 @@ STOP_WORDS = frozenset(_ENGLISH.split() + _CHINESE.split())
 
 
 def terms(text: str | None) -> list[str]:
-    """The terms of a text: product codes, then the words in their order, the parts of a Chinese word before it."""
+    """The terms of a text in their order, what a word is made of before the word."""
+    return [term for whole, parts in asked(text) for term in (*parts, whole)]
+
+
+def asked(text: str | None) -> list[tuple[str, tuple[str, ...]]]:
+    """The words of a text and the terms that each is made of, if there are any: (``连衣裙``, (``连衣``, ``衣裙``))."""
     if not text:
         return []
     cleaned = _SIZE.sub(r"\1\2", clean(text))
-    found = _codes(cleaned)
-    for word in words(cleaned):
-        found += _forms(word[:LONGEST])
-    return found
-
-
-def _codes(cleaned: str) -> list[str]:
-    """Joined letters and digits, with a digit in them, as one term each: not ``plug-in``, not ``and/or``."""
-    joined = (re.sub(r"[-_/]", "", code) for code in _CODE.findall(cleaned) if _DIGIT.search(code))
-    return [code[:LONGEST] for code in joined]  # points stay: 3.5mm is not 35mm
+    found: list[tuple[str, tuple[str, ...]]] = []
+    end = 0
+    for code in _CODE.finditer(cleaned):
+        if _DIGIT.search(code[0]):  # not plug-in, not and/or
+            found += map(_forms, words(cleaned[end : code.start()]))
+            parts = tuple(word[:LONGEST] for word in words(code[0]))
+            # points stay: 3.5mm is not 35mm
+            found.append((re.sub(r"[-_/]", "", code[0])[:LONGEST], parts))
+            end = code.end()
+    return found + list(map(_forms, words(cleaned[end:])))
 
 
 @lru_cache(maxsize=200_000)
-def _forms(word: str) -> tuple[str, ...]:
+def _forms(word: str) -> tuple[str, tuple[str, ...]]:
     if not _HAN.search(word):
-        return (stem(word.replace("’", "'").removesuffix("'s")),)
+        return stem(word.replace("’", "'").removesuffix("'s"))[:LONGEST], ()
+    word = word[:LONGEST]
     if len(word) < 3:
-        return (word,)
+        return word, ()
     from rjieba import cut_for_search
 
-    return tuple(dict.fromkeys([*(part for part in cut_for_search(word) if len(part) > 1), word]))
+    parts = dict.fromkeys(part for part in cut_for_search(word) if len(part) > 1)
+    parts.pop(word, None)
+    return word, tuple(parts)
 
 
 def stem(word: str) -> str:

@@ -20,6 +20,9 @@ _PLACES = {
     "compare_as_written": "tuwen.workflow.comparing",
     "is_comparison": "tuwen.workflow.comparing",
     "tune": "tuwen.workflow.tuning",
+    "index": "tuwen.workflow.indexing",
+    "search": "tuwen.workflow.asking",
+    "open_search": "tuwen.workflow.asking",
 }
 __all__ = list(_PLACES)
 
