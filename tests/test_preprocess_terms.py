@@ -14,8 +14,8 @@ from tuwen.preprocess.terms import LONGEST, is_chinese, stem, terms
     [
         ("Laptops & Batteries", ["laptop", "battery"]),
         ("ＤＤＲ４ 16 GB", ["ddr4", "16gb"]),
-        ("WH-1000XM4", ["wh1000xm4", "wh", "1000xm4"]),
-        ("3.5mm 35mm", ["3.5mm", "3", "5mm", "35mm"]),
+        ("WH-1000XM4", ["wh", "1000xm4", "wh1000xm4"]),
+        ("3.5mm 35mm", ["3", "5mm", "3.5mm", "35mm"]),
         ("men’s dresses", ["men", "dress"]),
         ("红色连衣裙", ["红色", "连衣", "衣裙", "连衣裙"]),
         ("iPhone手机壳", ["iphone", "手机", "壳"]),
