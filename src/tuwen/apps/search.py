@@ -28,6 +28,10 @@ WORDS = "words"
 DEPTH = 200  # neighbours that a space of vectors brings in
 READ = 1000  # of the rows that hold the words: the best, which vectors then rank anew
 FEEDBACK = 50  # of them that the vector of the words is moved towards
+NEIGHBOURS, NEARNESS = (
+    100,
+    20.0,
+)  # that the vector of a photo is moved towards: how many, and how much the nearest count
 LARGEST_PAGE = 1000
 
 
@@ -43,19 +47,25 @@ class Blend:
     """How the rankings become one.
 
     Attributes:
-        weights: of ``words`` and of each space.
-        feedback: how far the vector of the words is moved, from 0 to 1.
+        weights: of ``words`` and of each space, where words are asked for.
+        photo: where a photo or an item is; looks alone count less where a joint space knows what is seen.
+        feedback: how far the vector of the words is moved towards what the words found, from 0 to 1.
+        photo_feedback: how far that of a photo is moved towards its neighbours in the joint space.
         reciprocal: by reciprocal rank instead of the weighted sum.
     """
 
-    weights: Mapping[str, float] = field(
-        default_factory=lambda: {WORDS: 1.0, "text": 0.2, "picture": 1.0, "joint": 0.3}
-    )
+    weights: Mapping[str, float] = field(default_factory=lambda: {WORDS: 1.0, "text": 0.2, "joint": 0.2})
+    photo: Mapping[str, float] = field(default_factory=lambda: {WORDS: 1.0, "text": 0.2, "joint": 1.0, "picture": 0.2})
     feedback: float = 0.3
+    photo_feedback: float = 0.8
     reciprocal: bool = False
 
-    def of(self, leg: str) -> float:
-        return self.weights.get(leg, 0.2)
+    def of(self, legs: Sequence[str], *, photo: bool) -> list[float]:
+        """The weights of the rankings there are."""
+        known = dict(self.photo if photo else self.weights)
+        if photo and "joint" not in legs:
+            known["picture"] = 1.0
+        return [known.get(leg, 0.2) for leg in legs]
 
 
 @dataclass(frozen=True)
@@ -209,7 +219,9 @@ class Searcher:
             legs = {WORDS: scores[best].astype(np.float64)}
             total = legs[WORDS]
         else:
-            rows, legs, total = self._blended(now, vectors, scores, best, allowed)
+            rows, legs, total = self._blended(
+                now, vectors, scores, best, allowed, photo=bool(question.picture or question.like)
+            )
             rest = holding
         if not len(rows):
             return understood, self._popular(now, allowed, notes, asked=True)
@@ -260,15 +272,33 @@ class Searcher:
                 near = now.take(space, best[:FEEDBACK]).mean(axis=0)
                 asked = [(1 - self.blend.feedback) * asked[0] + self.blend.feedback * _unit(near)]
             if encoder is not None and question.picture is not None:
-                asked += _some(encoder.of_picture(question.picture))
+                asked += [self._among(now, space, one) for one in _some(encoder.of_picture(question.picture))]
             if like is not None:
                 asked += _some(now.take(space, np.array([like]))[0])
             if asked:
                 found[space] = _unit(np.sum([_unit(one) for one in asked], axis=0))
         return found
 
+    def _among(self, now: Snapshot, space: str, vector: Array) -> Array:
+        """The vector of a photo, moved towards its neighbours: what is seen is told better by the words of many items
+        that look alike than by one photo."""
+        if space != "joint" or not self.blend.photo_feedback:
+            return vector
+        rows, cosines = now.nearest(space, _unit(vector), NEIGHBOURS, now.living)
+        if not len(rows):
+            return vector
+        near = np.exp(NEARNESS * (cosines - cosines.max())) @ now.take(space, rows)
+        return (1 - self.blend.photo_feedback) * _unit(vector) + self.blend.photo_feedback * _unit(near)
+
     def _blended(
-        self, now: Snapshot, vectors: Mapping[str, Array], scores: Array, best: Array, allowed: Array | None
+        self,
+        now: Snapshot,
+        vectors: Mapping[str, Array],
+        scores: Array,
+        best: Array,
+        allowed: Array | None,
+        *,
+        photo: bool,
     ) -> tuple[Array, dict[str, Array], Array]:
         """(rows, what each ranking says of them, the sum): those that hold the words, and the neighbours."""
         near = [now.nearest(space, vector, DEPTH, allowed)[0] for space, vector in vectors.items()]
@@ -281,7 +311,7 @@ class Searcher:
             legs[space] = np.where(there.any(axis=1), there @ vector, np.nan).astype(np.float64)
         if not legs or not len(rows):
             return rows, legs, np.zeros(len(rows))
-        weights = [self.blend.of(name) for name in legs]
+        weights = self.blend.of(list(legs), photo=photo)
         known = [np.where(np.isnan(leg), np.nanmin(leg, initial=0.0), leg) for leg in legs.values()]
         if not self.blend.reciprocal:
             return rows, legs, weighted(known, weights)

@@ -31,6 +31,9 @@ def index(
     bundle: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="A contrast bundle: words find pictures.", show_default=False)
     ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="CONDITION", help="Only items like this: stock>0, split=train.")
+    ] = None,
     kind: Annotated[str, typer.Option(help="Of vectors: exact, approximate, auto.")] = "auto",
     replace: Annotated[bool, typer.Option("--replace", help="Anew, also over one made in another way.")] = False,
     json: Json = False,
@@ -43,8 +46,9 @@ def index(
     if kind not in ("auto", "exact", "approximate"):
         raise ConfigError("there is no such kind", where="--kind", seen=kind, allowed="auto, exact, approximate")
     screen = Screen(as_json=json, quiet=quiet)
-    where = None if bundle is None else str(bundle.resolve())
-    recipe = Recipe(dict(map(_weight, field or [])), text, picture, where, kind)  # type: ignore[arg-type]
+    place = None if bundle is None else str(bundle.resolve())
+    weights = dict(map(_weight, field or []))
+    recipe = Recipe(weights, text, picture, place, tuple(where or ()), kind)  # type: ignore[arg-type]
     told = workflow.index(dataset, out, recipe, screen.progress(), replace)
     screen.answer({"index": str(out), **told})
     screen.say(f"{told['items']:,} items; {told['added']:,} taken in, {told['removed']:,} removed")

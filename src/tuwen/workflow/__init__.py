@@ -23,6 +23,7 @@ _PLACES = {
     "index": "tuwen.workflow.indexing",
     "search": "tuwen.workflow.asking",
     "open_search": "tuwen.workflow.asking",
+    "judge_photos": "tuwen.workflow.photo_evaluation",
     "judge_search": "tuwen.workflow.search_evaluation",
 }
 __all__ = list(_PLACES)

@@ -15,7 +15,7 @@ import polars as pl
 from tuwen.data.dataset import Dataset
 from tuwen.data.kinds import MEDIA
 from tuwen.errors import ConfigError, DataError, did_you_mean
-from tuwen.index.filters import facet_columns
+from tuwen.index.filters import Condition, facet_columns, mask
 from tuwen.index.segments import Batch
 from tuwen.index.store import MANIFEST, Index
 from tuwen.index.vectors import Kind
@@ -35,6 +35,7 @@ class Recipe:
     Attributes:
         fields: column of words → weight; empty: every column of words, the title three times.
         text, picture: encoders of the two spaces of vectors; ``none`` for none.
+        where: conditions; only items that meet them are in the index.
         bundle: a contrast bundle for a space where words and pictures meet.
         kind: of the vectors: exact, approximate, or by their number.
     """
@@ -43,6 +44,7 @@ class Recipe:
     text: str = "e5-small"
     picture: str = "efficientnet-lite0"
     bundle: str | None = None
+    where: tuple[str, ...] = ()
     kind: Kind = "auto"
 
 
@@ -67,9 +69,10 @@ def index(
     opened, out, progress = Dataset.open(dataset), Path(out), progress or Silent()
     recipe = recipe or Recipe()
     table = items_of(opened)
+    table = table.filter(pl.Series(mask(table, [Condition.read(text) for text in recipe.where]), dtype=pl.Boolean))
     fields = _fields(table, recipe.fields)
     settings = {
-        "recipe": asdict(recipe) | {"fields": fields},
+        "recipe": json.loads(json.dumps(asdict(recipe) | {"fields": fields})),
         "fields": fields,
         "facets": facet_columns(table),
         "media": {k: v for k, v in opened.manifest["media_limits"].items() if isinstance(v, int)},
@@ -134,7 +137,7 @@ def _standing(out: Path) -> Index | None:
 
 
 def _refuse_another(standing: Index, settings: Mapping[str, Any], out: Path) -> None:
-    was, now = standing.settings["recipe"], json.loads(json.dumps(settings["recipe"]))
+    was, now = standing.settings["recipe"], settings["recipe"]
     for key, value in now.items():
         if was.get(key) != value:
             raise ConfigError(
