@@ -13,7 +13,7 @@ from tuwen.index.vectors import Kind, Vectors
 
 def clustered(rows: int, width: int = 32, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((max(rows // 50, 1), width))
+    centres = np.random.default_rng(7).standard_normal((100, width))
     found = centres[rng.integers(0, len(centres), rows)] + 0.4 * rng.standard_normal((rows, width))
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 

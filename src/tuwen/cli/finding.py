@@ -98,6 +98,38 @@ def search(
     _show(screen, answer)
 
 
+@app.command(rich_help_panel="Find")
+def judge(
+    index: Annotated[Path, typer.Argument(metavar="INDEX", show_default=False)],
+    judgments: Annotated[
+        Path, typer.Argument(metavar="FILE", show_default=False, help="Parquet or CSV: query, item, rating from 0.")
+    ],
+    out: Out,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Judge an index by graded judgments: words, vectors and both, with intervals over queries: DIR/report.json."""
+    from tuwen import workflow
+
+    screen = Screen(as_json=json, quiet=quiet)
+    report = workflow.judge_search(index, judgments, out, screen.progress())
+    screen.answer(report)
+    names = [name for name in report["metrics"] if not name.startswith("burges")]
+    systems = {"hybrid": report["metrics"], **report["baselines"]}
+    rows = [(name, *(_figure(metrics[one]) for one in names)) for name, metrics in systems.items()]
+    screen.table(("system", *names), rows)
+    rows = [(name, *(_figure(metrics[one]) for one in names)) for name, metrics in report["comparisons"].items()]
+    screen.table(("difference", *names), rows)
+    screen.say(f"report: {(out / 'report.json').resolve()}")
+
+
+def _figure(told: dict[str, Any]) -> str:
+    value = next(told[key] for key in ("value", "difference") if key in told)
+    if value is None or told["low"] is None:
+        return "–" if value is None else f"{value:.4f}"
+    return f"{value:.4f} ({told['low']:.4f} to {told['high']:.4f})"
+
+
 def _show(screen: Screen, answer: dict[str, Any]) -> None:
     screen.say(*(f"note: {note['en']}" for note in answer["notes"]))
     screen.say(*(f"did you mean: {text}" for text in answer["suggestions"]))

@@ -17,7 +17,9 @@ Array = npt.NDArray[Any]
 Kind = Literal["auto", "exact", "approximate"]
 EXACT_UP_TO = 50_000  # vectors: above, ``auto`` is approximate
 NOTHING = -1
-LINKS, BUILD_WIDTH, SEARCH_WIDTH = 32, 80, 128
+LINKS, BUILD_WIDTH = 32, 80
+WIDTHS = (32, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512, 1024)  # of the search, one of which is chosen
+RECALL, PROBES, BLUR = 0.995, 256, 1.0  # found of 10 neighbours, asked near so many of the vectors, so far from them
 FEW = 0.1  # share of allowed vectors below which looking at each of them is faster, and exact
 
 
@@ -58,9 +60,28 @@ class Vectors:
         else:
             index = faiss().IndexHNSWFlat(width, LINKS, faiss().METRIC_INNER_PRODUCT)
             index.hnsw.efConstruction = BUILD_WIDTH
-            index.hnsw.efSearch = SEARCH_WIDTH
         index.add(kept)
-        return cls(index, rows)
+        made = cls(index, rows)
+        if not made.exact and len(kept):
+            index.hnsw.efSearch = made._width(kept)
+        return made
+
+    def _width(self, vectors: Array) -> int:
+        """The narrowest search that finds enough of the true neighbours; faiss keeps it in its file."""
+        rng = np.random.default_rng(0)
+        probes = vectors[rng.choice(len(vectors), min(PROBES, len(vectors)), replace=False)]
+        noise = rng.standard_normal(probes.shape).astype(np.float32)
+        size = BLUR * np.linalg.norm(probes, axis=1, keepdims=True) / np.linalg.norm(noise, axis=1, keepdims=True)
+        probes = probes + size * noise
+        truth = self._flat.search(probes, 10)[1]
+        for width in WIDTHS[:-1]:
+            found = self.index.search(probes, 10, params=faiss().SearchParametersHNSW(efSearch=width))[1]
+            if (
+                np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.tolist(), truth.tolist(), strict=True)])
+                >= RECALL
+            ):
+                return width
+        return WIDTHS[-1]
 
     def save(self, path: Path) -> None:
         faiss().write_index(self.index, str(path))
@@ -105,14 +126,14 @@ class Vectors:
     def _search(self, queries: Array, count: int, kept: Array | None) -> tuple[Array, Array]:
         few = kept is not None and kept.mean() < FEW
         index = self._flat if few else self.index
-        if self.exact and kept is None:
+        if kept is None and (self.exact or index.hnsw.efSearch >= 2 * count):
             return index.search(queries, count)
         # the selector must live as long as the search
         selector = None if kept is None else faiss().IDSelectorBitmap(np.packbits(kept, bitorder="little"))
         if self.exact or few:
             options = faiss().SearchParameters(sel=selector)
         else:
-            options = faiss().SearchParametersHNSW(efSearch=max(SEARCH_WIDTH, 2 * count), sel=selector)
+            options = faiss().SearchParametersHNSW(efSearch=max(int(self.index.hnsw.efSearch), 2 * count), sel=selector)
         return index.search(queries, count, params=options)
 
     def take(self, rows: Array) -> Array:
