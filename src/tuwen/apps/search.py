@@ -336,12 +336,11 @@ class Searcher:
     # --- What is told of them -------------------------------------------------------------------------------------
 
     def _hits(self, now: Snapshot, rows: Array, found: Found, understood: Understood) -> list[dict[str, Any]]:
-        place = {row: at for at, row in enumerate(found.rows.tolist())}
         fields = [name for name in self.index.settings.get("fields", {}) if name in now.table.columns]
         shown = [name for name in now.table.columns if not name.startswith("_")]
         hits = []
         for row, record in zip(rows.tolist(), now.table.select(shown)[rows].to_dicts(), strict=True):
-            at = place[row]
+            at = int(np.argmax(found.rows == row))
             held = held_by({name: record[name] for name in fields}, understood.slots)
             near = {name: float(leg[at]) for name, leg in found.legs.items() if name != WORDS}
             reasons = _reasons(held, {name: value for name, value in near.items() if np.isfinite(value)})
