@@ -198,6 +198,11 @@ def _report(
         "baselines": {name: values for name, values in told.items() if name != "hybrid"},
         "comparisons": comparisons,
         "chosen": chosen,
+        "notes": {
+            "hybrid": "the blend of each fold is the one that did best on the other folds",
+            "defaults": "the blend that tuwen search uses; it was chosen on search-electronics, where it flatters itself",
+            "condensed_ndcg": "without the items that nobody judged: what only one kind of search finds was never judged",
+        },
     }
 
 
