@@ -18,7 +18,7 @@ Kind = Literal["auto", "exact", "approximate"]
 EXACT_UP_TO = 50_000  # vectors: above, ``auto`` is approximate
 NOTHING = -1
 LINKS, BUILD_WIDTH = 32, 80
-WIDTHS = (32, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512, 1024)  # of the search, one of which is chosen
+WIDTHS = (16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512, 1024)  # of the search, one of which is chosen
 RECALL, PROBES, BLUR = 0.995, 256, 1.0  # found of 10 neighbours, asked near so many of the vectors, so far from them
 FEW = 0.1  # share of allowed vectors below which looking at each of them is faster, and exact
 

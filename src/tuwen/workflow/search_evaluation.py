@@ -200,8 +200,8 @@ def _report(
         "chosen": chosen,
         "notes": {
             "hybrid": "the blend of each fold is the one that did best on the other folds",
-            "defaults": "the blend that tuwen search uses; it was chosen on search-electronics, where it flatters itself",
-            "condensed_ndcg": "without the items that nobody judged: what only one kind of search finds was never judged",
+            "defaults": "the blend that tuwen search uses; it was chosen on search-electronics and is too good there",
+            "condensed_ndcg": "without what nobody judged: what only one kind of search finds was not looked at",
         },
     }
 
