@@ -68,7 +68,7 @@ def neighbours(rows: int, rounds: int) -> dict[str, Any]:
     raw.hnsw.efConstruction = BUILD_WIDTH
     raw.add(vectors)
     peers: dict[str, Callable[[np.ndarray], np.ndarray]] = {"flat": lambda q: flat.search(q, 10)[1]}
-    for width in (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384):
+    for width in (10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384):
         options = faiss.SearchParametersHNSW(efSearch=width)
         peers[f"hnsw {width}"] = lambda q, o=options: raw.search(q, 10, params=o)[1]
     good = {name: peer for name, peer in peers.items() if recall(peer, queries, truth) >= 0.99}

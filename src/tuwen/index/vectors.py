@@ -18,8 +18,25 @@ Kind = Literal["auto", "exact", "approximate"]
 EXACT_UP_TO = 50_000  # vectors: above, ``auto`` is approximate
 NOTHING = -1
 LINKS, BUILD_WIDTH = 32, 80
-WIDTHS = (16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512, 1024)  # of the search, one of which is chosen
-RECALL, PROBES, BLUR = 0.995, 256, 1.0  # found of 10 neighbours, asked near so many of the vectors, so far from them
+WIDTHS = (
+    12,
+    16,
+    20,
+    24,
+    32,
+    48,
+    64,
+    80,
+    96,
+    128,
+    160,
+    192,
+    256,
+    384,
+    512,
+    1024,
+)  # of the search, one of which is chosen
+RECALL, PROBES, BLUR = 0.99, 256, 0.5  # found of 10 neighbours, asked near so many of the vectors, so far from them
 FEW = 0.1  # share of allowed vectors below which looking at each of them is faster, and exact
 
 
@@ -34,6 +51,7 @@ class Vectors:
     def __init__(self, index: Any, rows: Array) -> None:
         self.index, self.rows = index, rows
         self.exact = not hasattr(index, "hnsw")
+        self._every = len(rows) > 0 and int(rows[-1]) == len(rows) - 1  # then a vector's number is its row's
         self._flat = index if self.exact else faiss().downcast_index(index.storage)
 
     def __len__(self) -> int:
@@ -115,6 +133,8 @@ class Vectors:
         if kept is not None and kept.all():
             kept = None
         scores, found = self._search(queries, min(count, len(self.rows)), kept)
+        if self._every and found[0, -1] != NOTHING and len(found) == 1 and found.shape[1] == count:
+            return found, scores
         rows = np.where(found == NOTHING, NOTHING, self.rows[found])
         scores[found == NOTHING] = -np.inf
         short = count - rows.shape[1]
