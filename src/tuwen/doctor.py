@@ -28,6 +28,7 @@ PURPOSE = {
     "shape": "3D shapes: OBJ, STL and PLY files",
     "postgres": "collecting from PostgreSQL",
     "recommend": "runs of the task rank: recommendations",
+    "search": "tuwen index and tuwen search",
     "tune": "tuwen tune",
     "dev": "working on tuwen itself",
 }

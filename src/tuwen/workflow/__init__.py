@@ -22,6 +22,11 @@ _PLACES = {
     "tune": "tuwen.workflow.tuning",
     "recommend": "tuwen.workflow.recommending",
     "recommend_to_everybody": "tuwen.workflow.recommending",
+    "index": "tuwen.workflow.indexing",
+    "search": "tuwen.workflow.asking",
+    "open_search": "tuwen.workflow.asking",
+    "judge_photos": "tuwen.workflow.photo_evaluation",
+    "judge_search": "tuwen.workflow.search_evaluation",
 }
 __all__ = list(_PLACES)
 

@@ -86,7 +86,7 @@ def fitted_modality(
         return as_set(modality, most)
     folder = vectors_folder(dataset)
     with progress.task(f"{name}: {spec.encoder.use} to ONNX", None):
-        path = encoder.export(options, modality.spec, folder, lambda: _calibration(modality, raw, firsts))
+        path = encoder.export(options, modality.spec, folder, lambda: calibration_pictures(modality, raw, firsts))
     return as_set(Frozen(modality, path), most)
 
 
@@ -179,7 +179,7 @@ def vectors_folder(dataset: Dataset) -> Path:
     return dataset.folder / "vectors"
 
 
-def _calibration(modality: Modality, raw: Raw, firsts: np.ndarray) -> np.ndarray:
+def calibration_pictures(modality: Modality, raw: Raw, firsts: np.ndarray) -> np.ndarray:
     """uint8 [≤ 64, height, width, 3]: the catalogue's first pictures by content hash. Unlabelled, so no truth leaks."""
     keys = sorted({raw.values[i] for i in firsts.tolist()} - {None})[:CALIBRATION_PICTURES]
     arrays, present = modality.encode([raw.read(key) for key in keys] if raw.read else keys)

@@ -1,0 +1,268 @@
+"""What a person types → what is looked for: words, what they stand for, and what was meant by a slip of the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tuwen.errors import ConfigError, MissingExtra
+from tuwen.index.segments import Segment
+from tuwen.index.words import Alternative, Slot
+from tuwen.preprocess.cleaning import clean
+from tuwen.preprocess.terms import STOP_WORDS, asked, is_chinese, terms
+
+LONGEST = 1000  # characters of a query that are read
+MOST = 24  # words of it that are looked for
+SYNONYM, PARTS, CORRECTED, CONTAINED = 0.9, 0.7, 0.8, 0.6  # what a way to say it is worth beside the word itself
+Phrase = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Understood:
+    """A query as the index is asked it.
+
+    Attributes:
+        slots: what is looked for.
+        corrected: word → what was taken for it.
+        unknown: words that no item has and nothing is near to.
+        only_stop_words: whether it says nothing about what is looked for.
+        cut: whether only its beginning was read.
+    """
+
+    slots: tuple[Slot, ...] = ()
+    corrected: Mapping[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+    only_stop_words: bool = False
+    cut: bool = False
+
+
+# --- Synonyms -----------------------------------------------------------------------------------------------------
+
+
+class Synonyms:
+    """Words that stand for one another.
+
+    Args:
+        ways: phrase (terms) → the phrases that it may also be said by.
+    """
+
+    def __init__(self, ways: Mapping[Phrase, Sequence[Phrase]] | None = None) -> None:
+        self.ways = dict(ways or {})
+        self.longest = max(map(len, self.ways), default=0)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Synonyms:
+        """From a text file: ``tv, television, 电视`` stand for one another, ``ps4 => playstation 4`` one way only;
+        ``#`` begins a remark.
+
+        Raises:
+            ConfigError: a line is neither; names it.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                "the synonyms cannot be read", where=str(path), seen=error, allowed="UTF-8 text"
+            ) from None
+        return cls.of(text, str(path))
+
+    @classmethod
+    def of(cls, text: str, where: str = "synonyms") -> Synonyms:
+        """From the text of such a file."""
+        ways: dict[Phrase, list[Phrase]] = {}
+        for number, written in enumerate(text.splitlines(), 1):
+            line = written.split("#")[0].strip()
+            if not line:
+                continue
+            left, arrow, right = line.partition("=>")
+            sources, targets = _phrases(left), _phrases(right) if arrow else _phrases(left)
+            if not sources or not targets or (not arrow and len(sources) < 2):
+                raise ConfigError(
+                    "this line names no synonyms",
+                    where=f"{where}:{number}",
+                    seen=line[:200],
+                    allowed="tv, television, 电视   or   ps4 => playstation 4",
+                )
+            for source in sources:
+                known = ways.setdefault(source, [])
+                known += [target for target in targets if target != source and target not in known]
+        return cls(ways)
+
+    def of_phrase(self, phrase: Phrase) -> list[Phrase]:
+        return list(self.ways.get(phrase, ()))
+
+
+def _phrases(text: str) -> list[Phrase]:
+    found = [tuple(whole for whole, _ in asked(part)) for part in text.replace("，", ",").split(",")]
+    return [phrase for phrase in found if phrase]
+
+
+# --- Spelling -----------------------------------------------------------------------------------------------------
+
+
+class Speller:
+    """Near words of a vocabulary (optimal string alignment: a letter more, less, other, or two swapped)."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, list[str]]] = {}  # part → first letter → words
+
+    def near(self, word: str, segments: Sequence[Segment], frequency: Callable[[str], int], most: int) -> list[str]:
+        """Words that items have and that ``word`` may be a slip of, the likeliest first.
+
+        Codes (with a digit) are never corrected; of 4 to 7 letters one may be wrong, of more two, in the first letter
+        none.
+
+        Raises:
+            MissingExtra: the extra ``search`` is not installed.
+        """
+        if not (word.isalpha() and len(word) >= 4) or is_chinese(word):
+            return []
+        try:
+            from rapidfuzz import process
+            from rapidfuzz.distance import OSA
+        except ImportError:
+            raise MissingExtra("search", "spelling") from None
+        allowed = 1 if len(word) < 8 else 2
+        distances: dict[str, int] = {}
+        for segment in segments:
+            pool = self._words(segment).get(word[0], [])
+            for text, distance, _ in process.extract(word, pool, scorer=OSA.distance, score_cutoff=allowed, limit=50):
+                distances[text] = int(distance)
+        living = {text: frequency(text) for text in distances}
+        order = sorted((distances[text], -n, text) for text, n in living.items() if n)
+        return [text for _, _, text in order[:most]]
+
+    def _words(self, segment: Segment) -> dict[str, list[str]]:
+        """First letter → the words of a part."""
+        if segment.name not in self._known:
+            found: dict[str, list[str]] = {}
+            for term in segment.words.terms:
+                if len(term) >= 3 and term.isalpha():
+                    found.setdefault(term[0], []).append(term)
+            self._known[segment.name] = found
+        return self._known[segment.name]
+
+
+# --- Understanding ------------------------------------------------------------------------------------------------
+
+
+def understand(
+    text: str,
+    *,
+    segments: Sequence[Segment],
+    frequency: Callable[[str], int],
+    synonyms: Synonyms,
+    speller: Speller,
+) -> Understood:
+    """Read a query.
+
+    Args:
+        text: anything that can be typed.
+        segments: the parts of the index, for their vocabulary.
+        frequency: term → how many items have it.
+    """
+    cut = len(text) > LONGEST
+    found = list(dict.fromkeys(asked(text[:LONGEST])))
+    telling = [one for one in found if one[0] not in STOP_WORDS]
+    if found and not telling:
+        return Understood(only_stop_words=True, cut=cut)
+    reading = _Reading(segments, frequency, synonyms, speller)
+    at = 0
+    while at < len(telling[:MOST]):
+        at += reading.take(telling, at)
+    return Understood(tuple(reading.slots), reading.corrected, tuple(reading.unknown), cut=cut or len(telling) > MOST)
+
+
+class _Reading:
+    """The slots of a query, as they are found word by word."""
+
+    def __init__(
+        self, segments: Sequence[Segment], frequency: Callable[[str], int], synonyms: Synonyms, speller: Speller
+    ) -> None:
+        self.segments, self.frequency, self.synonyms, self.speller = segments, frequency, synonyms, speller
+        self.slots: list[Slot] = []
+        self.corrected: dict[str, str] = {}
+        self.unknown: list[str] = []
+
+    def take(self, words: Sequence[tuple[str, Phrase]], at: int) -> int:
+        """Read what stands at ``at``; how many words that was."""
+        for size in range(min(self.synonyms.longest, len(words) - at), 1, -1):
+            phrase = tuple(whole for whole, _ in words[at : at + size])
+            if others := self.synonyms.of_phrase(phrase):
+                self.slots.append(self._slot([(phrase, 1.0), *((other, SYNONYM) for other in others)]))
+                return size
+        whole, parts = words[at]
+        if at + 1 < len(words) and self.frequency(joined := whole + words[at + 1][0]):
+            single = [((whole,), 1.0), ((words[at + 1][0],), 1.0)]
+            self.slots.append(self._slot([((whole, words[at + 1][0]), 1.0), ((joined,), 1.0), *single]))
+            return 2
+        self._word(whole, parts)
+        return 1
+
+    def _word(self, whole: str, parts: Phrase) -> None:
+        ways: list[Alternative] = [((whole,), 1.0)]
+        ways += [(other, SYNONYM) for other in self.synonyms.of_phrase((whole,))]
+        ways += [(parts, PARTS)] if parts else []
+        if any(all(map(self.frequency, way)) for way, _ in ways):
+            self.slots.append(self._slot(ways))
+            return
+        near = self.speller.near(whole, self.segments, self.frequency, 3)
+        # the stem of a slip may be farther off than the slip: wireles
+        near = near or self.speller.near(f"{whole}s", self.segments, self.frequency, 3)
+        other = [((word,), CORRECTED) for word in near] or self._split(whole) or self._contained(whole)
+        if other:
+            self.corrected[whole] = " ".join(other[0][0])
+            self.slots.append(self._slot(other))
+        else:
+            self.unknown.append(whole)
+
+    def _split(self, word: str) -> list[Alternative]:
+        """``laptopbag`` as ``laptop bag``, where both are words of items: the most even one."""
+        if is_chinese(word) or len(word) < 6:
+            return []
+        cuts = sorted(range(3, len(word) - 2), key=lambda i: abs(2 * i - len(word)))
+        halves = ((word[:i], word[i:]) for i in cuts)
+        return next(([(pair, CORRECTED)] for pair in halves if all(map(self.frequency, pair))), [])
+
+    def _contained(self, word: str) -> list[Alternative]:
+        """Of a Chinese word that no item has: the longest words of items within it, else those that hold it."""
+        if not is_chinese(word):
+            return []
+        within, at = [], 0
+        while at < len(word):
+            size = next((n for n in range(len(word) - at, 0, -1) if self.frequency(word[at : at + n])), 0)
+            within += [word[at : at + size]] if size else []
+            at += size or 1
+        if within:
+            return [(tuple(within), CONTAINED), *(((part,), CONTAINED / 2) for part in within if len(within) > 1)]
+        holding = {term: self.frequency(term) for one in self.segments for term in one.words.terms if word in term}
+        order = sorted(holding, key=lambda term: (-holding[term], term))
+        return [((term,), CONTAINED) for term in order[:10] if holding[term]]
+
+    def _slot(self, ways: Sequence[Alternative]) -> Slot:
+        """Without what no item can answer."""
+        kept = tuple(way for way in ways if all(map(self.frequency, way[0])))
+        return kept or tuple(ways[:1])
+
+
+def corrected(text: str, taken: Mapping[str, str]) -> str:
+    """A query with the words in it that were taken for others; terms are stems, so it is compared word by word."""
+    written = clean(text)
+    for word, other in taken.items():
+        if is_chinese(word):
+            written = written.replace(word, other)
+    words = [(part, [whole for whole, _ in asked(part)]) for part in written.split()]
+    return " ".join(taken[wholes[0]] if len(wholes) == 1 and wholes[0] in taken else part for part, wholes in words)
+
+
+def held_by(fields: Mapping[str, Any], slots: Sequence[Slot]) -> dict[str, list[str]]:
+    """Field → the terms of the query that an item has there; for telling a person why it was found."""
+    wanted = {term for slot in slots for way, _ in slot for term in way}
+    found = {}
+    for name, text in fields.items():
+        held = [term for term in dict.fromkeys(terms(str(text) if text is not None else None)) if term in wanted]
+        if held:
+            found[name] = held
+    return found

@@ -1,0 +1,213 @@
+"""Conditions on columns, what there is to choose from (facets), and the order of rows. Frames in, masks out."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from tuwen.errors import ConfigError, did_you_mean
+
+Array = npt.NDArray[Any]
+Operator = Literal["=", "!=", "<", "<=", ">", ">="]
+_CONDITION = re.compile(r"\s*([^=!<>]+?)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*", re.DOTALL)
+_RANGE = re.compile(r"\s*(\S*?)\s*\.\.\s*(\S*)\s*")
+ALLOWED = "COLUMN=VALUE, COLUMN=VALUE|VALUE, COLUMN!=VALUE, COLUMN=LOW..HIGH, or COLUMN<NUMBER with <, <=, >, >="
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a column must be: one of the values, or on one side of a number.
+
+    ``brand=HP|Dell``, ``brand!=HP``, ``price<=100``, ``price=10..50`` (from 10, below 50), ``price=50..``.
+    Words are compared without regard to case and width; a row without a value meets only ``!=``.
+    """
+
+    column: str
+    operator: Operator
+    value: str
+
+    @classmethod
+    def read(cls, text: str) -> Condition:
+        """From the text of a person.
+
+        Raises:
+            ConfigError: it is not one.
+        """
+        found = _CONDITION.fullmatch(text)
+        if found is None:
+            raise ConfigError("this is not a condition", where="--where", seen=text[:200], allowed=ALLOWED)
+        return cls(found[1], cast(Operator, found[2]), found[3])
+
+    def __str__(self) -> str:
+        return f"{self.column}{self.operator}{self.value}"
+
+
+def mask(table: pl.DataFrame, conditions: Sequence[Condition]) -> Array:
+    """bool [rows]: which rows meet all conditions.
+
+    Raises:
+        ConfigError: a column that the table lacks, or a number that is none.
+    """
+    if not conditions:
+        return np.ones(len(table), bool)
+    expressions = [_expression(table, one) for one in conditions]
+    met: Array = table.select(pl.all_horizontal(expressions).fill_null(False)).to_series().to_numpy()
+    return met
+
+
+def _expression(table: pl.DataFrame, condition: Condition) -> pl.Expr:
+    dtype = column_type(table, condition.column)
+    column = pl.col(condition.column)
+    if dtype.is_numeric() or dtype == pl.Boolean:
+        return _number_expression(column.cast(pl.Float64), condition)
+    if condition.operator not in ("=", "!="):
+        raise ConfigError(
+            f"the column '{condition.column}' holds words, which have no order",
+            where="--where",
+            seen=str(condition),
+            allowed=f"{condition.column}=VALUE, {condition.column}!=VALUE",
+        )
+    values = [_plain(value) for value in condition.value.split("|")]
+    if isinstance(dtype, pl.List):
+        met = column.list.eval(_folded(pl.element().cast(pl.String)).is_in(values)).list.any()
+    else:
+        met = _folded(column.cast(pl.String)).is_in(values)
+    met = met.fill_null(False)
+    return ~met if condition.operator == "!=" else met
+
+
+def _number_expression(column: pl.Expr, condition: Condition) -> pl.Expr:
+    span = _RANGE.fullmatch(condition.value)
+    if span is not None and condition.operator in ("=", "!="):
+        low = _number(span[1], condition) if span[1] else -math.inf
+        high = _number(span[2], condition) if span[2] else math.inf
+        met = ((column >= low) & (column < high)).fill_null(False)
+        return ~met if condition.operator == "!=" else met
+    if condition.operator in ("=", "!="):
+        met = column.is_in([_number(value, condition) for value in condition.value.split("|")]).fill_null(False)
+        return ~met if condition.operator == "!=" else met
+    value = _number(condition.value, condition)
+    sides = {"<": column < value, "<=": column <= value, ">": column > value, ">=": column >= value}
+    return sides[condition.operator].fill_null(False)
+
+
+def _number(text: str, condition: Condition) -> float:
+    if text.strip().lower() in ("true", "false"):
+        return float(text.strip().lower() == "true")
+    try:
+        value = float(unicodedata.normalize("NFKC", text).replace(",", ""))
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ConfigError(
+            f"the column '{condition.column}' holds numbers, and this is none",
+            where="--where",
+            seen=str(condition)[:200],
+            allowed=ALLOWED,
+        )
+    return value
+
+
+def column_type(table: pl.DataFrame, name: str) -> pl.DataType:
+    """The type of a column.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in table.columns:
+        raise ConfigError(
+            f"the items have no column '{name[:100]}'", allowed=table.columns, todo=did_you_mean(name, table.columns)
+        )
+    return table.schema[name]
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).strip().lower()
+
+
+def _folded(column: pl.Expr) -> pl.Expr:
+    return column.str.normalize("NFKC").str.strip_chars().str.to_lowercase()
+
+
+# --- Facets -------------------------------------------------------------------------------------------------------
+
+MOST_VALUES = 500  # different ones: a column with more is no choice for a person
+SHOWN = 10
+STEPS = 5
+
+
+def facet_columns(table: pl.DataFrame) -> list[str]:
+    """The columns that a shopper can choose by: words with a few different values, and numbers; category, brand and
+    price first."""
+    known = [name for name in ("category", "brand", "price") if name in table.columns]
+    found = []
+    for name in [*known, *(column for column in table.columns if column not in known)]:
+        dtype, values = table.schema[name], table[name].drop_nulls()
+        if name == "item" or name.startswith("_") or not len(values):
+            continue
+        different = values.n_unique() if dtype == pl.String or dtype.is_numeric() else 0
+        repeated = 2 <= different <= min(MOST_VALUES, len(values) // 2)
+        if (dtype.is_numeric() and different > 1) or repeated or (name in known and different > 1):
+            found.append(name)
+    return found
+
+
+def facet(column: pl.Series) -> list[dict[str, Any]]:
+    """What there is to choose from, with how many rows each: the most frequent values, or ranges of a number.
+
+    Ranges are from ``low`` to below ``high``, at round numbers that part the rows into about equal shares.
+    """
+    values = column.drop_nulls()
+    if not len(values):
+        return []
+    if values.dtype.is_numeric() and values.n_unique() > SHOWN:
+        return _ranges(values.to_numpy().astype(np.float64))
+    counts = values.alias("value").value_counts(name="count").sort(["count", "value"], descending=[True, False])
+    return [{"value": value, "count": count} for value, count in counts.head(SHOWN).rows()]
+
+
+def _ranges(values: Array) -> list[dict[str, Any]]:
+    values = values[np.isfinite(values)]
+    inner = np.quantile(values, np.arange(1, STEPS) / STEPS)
+    edges = sorted({_round(float(edge)) for edge in inner})
+    edges = [edge for edge in edges if values.min() < edge <= values.max()]
+    counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1).tolist()
+    bounds = [None, *edges, None]
+    return [{"low": bounds[i], "high": bounds[i + 1], "count": count} for i, count in enumerate(counts) if count]
+
+
+def _round(value: float) -> float:
+    """To one and a half digits: 1,234 is 1,000 and 1,790 is 2,000."""
+    if abs(value) < 1e-12:
+        return 0.0
+    step = 10.0 ** math.floor(math.log10(abs(value))) / 2
+    return round(value / step) * step
+
+
+# --- Order --------------------------------------------------------------------------------------------------------
+
+
+def ordered(table: pl.DataFrame, rows: Array, sort: str) -> Array:
+    """``rows`` by a column: ``price`` rising, ``-price`` falling; no value stands last, equals stay as they are.
+
+    Raises:
+        ConfigError: there is no such column, or it cannot be sorted.
+    """
+    name = sort.removeprefix("-")
+    dtype = column_type(table, name)
+    if dtype.is_nested():
+        raise ConfigError(f"the column '{name}' cannot be sorted by: it holds lists", seen=dtype)
+    taken = table[name][rows]
+    order = taken.to_frame("value").with_row_index("at")
+    key = pl.col("value").fill_nan(None) if dtype.is_float() else pl.col("value")
+    order = order.sort(key, descending=sort.startswith("-"), nulls_last=True, maintain_order=True)
+    by_value: Array = rows[order["at"].to_numpy()]
+    return by_value

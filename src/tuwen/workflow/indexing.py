@@ -1,0 +1,226 @@
+"""A dataset's items into an index: words, vectors by frozen encoders or a contrast bundle, and what shoppers chose."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tuwen.data.dataset import Dataset
+from tuwen.data.kinds import MEDIA
+from tuwen.errors import ConfigError, DataError, did_you_mean
+from tuwen.index.filters import Condition, facet_columns, mask
+from tuwen.index.segments import Batch
+from tuwen.index.store import MANIFEST, Index
+from tuwen.index.vectors import Kind
+from tuwen.preprocess.terms import terms
+from tuwen.progress import Progress, Silent
+from tuwen.workflow.spaces import vectors_of
+
+WEIGHTS = {"title": 3.0}  # of the columns of words; the others have 1
+MEDIA_COLUMNS = {kind.column for kind in MEDIA.values()}
+ENCODERS = "encoders"  # folder of an index
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an index is made.
+
+    Attributes:
+        fields: column of words → weight; empty: every column of words, the title three times.
+        text, picture: encoders of the two spaces of vectors; ``none`` for none.
+        where: conditions; only items that meet them are in the index.
+        bundle: a contrast bundle for a space where words and pictures meet.
+        kind: of the vectors: exact, approximate, or by their number.
+    """
+
+    fields: Mapping[str, float] = field(default_factory=dict)
+    text: str = "e5-small"
+    picture: str = "efficientnet-lite0"
+    bundle: str | None = None
+    where: tuple[str, ...] = ()
+    kind: Kind = "auto"
+
+
+def index(
+    dataset: str | Path,
+    out: str | Path,
+    recipe: Recipe | None = None,
+    progress: Progress | None = None,
+    replace: bool = False,
+) -> dict[str, Any]:
+    """Make the index ``out`` of the items of a dataset, or bring one that stands there up to date.
+
+    An index of the same recipe takes in what is new or changed and loses what is gone; vectors are kept in the dataset,
+    so a run that was stopped goes on.
+
+    Returns:
+        ``items``, ``added``, ``removed``, ``spaces``, ``fields``, ``facets``.
+
+    Raises:
+        DataError: ``out`` holds something else. ConfigError: another recipe and no ``replace``; an unknown column.
+    """
+    opened, out, progress = Dataset.open(dataset), Path(out), progress or Silent()
+    recipe = recipe or Recipe()
+    table = items_of(opened)
+    table = table.filter(pl.Series(mask(table, [Condition.read(text) for text in recipe.where]), dtype=pl.Boolean))
+    fields = _fields(table, recipe.fields)
+    settings = {
+        "recipe": json.loads(json.dumps(asdict(recipe) | {"fields": fields})),
+        "fields": fields,
+        "facets": facet_columns(table),
+        "media": {k: v for k, v in opened.manifest["media_limits"].items() if isinstance(v, int)},
+        "dataset": opened.manifest["hash"],
+    }
+    standing = _standing(out)
+    if standing is not None and not replace:
+        _refuse_another(standing, settings, out)
+        return _updated(standing, table, opened, recipe, fields, progress)
+    strange = sorted(path.name for path in out.iterdir() if path.name != ENCODERS) if out.is_dir() else []
+    if standing is None and strange and strange != [".lock"]:
+        raise DataError(
+            "the folder holds something else than an index", where=str(out), seen=strange[0], todo="name another --out"
+        )
+    shutil.rmtree(out / ENCODERS, ignore_errors=True)
+    made = _batch(table, opened, recipe, fields, out / ENCODERS, progress)
+    with progress.task("index", None):
+        found = Index.create(out, made, settings, weights=fields, kind=recipe.kind)
+    return _told(found, len(table), 0)
+
+
+def items_of(dataset: Dataset) -> pl.DataFrame:
+    """The items with what search needs beside them: ``_popularity`` (events and reviews) and ``_content`` (a hash)."""
+    table = dataset.table("items")
+    counts = [
+        dataset.table(name).group_by("item").len(name=name) for name in ("events", "reviews") if dataset.has(name)
+    ]
+    found = table
+    for one in counts:
+        found = found.join(one, on="item", how="left", maintain_order="left")
+    names = [one.columns[1] for one in counts]
+    number = pl.sum_horizontal([pl.col(name).fill_null(0) for name in names]) if names else pl.lit(0)
+    content = [
+        hashlib.blake2b(repr(row).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest() for row in table.rows()
+    ]
+    return found.with_columns(
+        number.cast(pl.Int64).alias("_popularity"), pl.Series("_content", content, dtype=pl.String)
+    ).drop(names)
+
+
+def _fields(table: pl.DataFrame, asked: Mapping[str, float]) -> dict[str, float]:
+    known = [name for name in table.columns if not name.startswith("_") and name not in MEDIA_COLUMNS]
+    for name, weight in asked.items():
+        if name not in known:
+            todo = did_you_mean(name, known)
+            raise ConfigError(f"the items have no column '{name}'", where="--field", allowed=known, todo=todo)
+        if not 0 < weight <= 1000:
+            raise ConfigError("this is no weight", where=f"--field {name}", seen=weight, allowed="above 0, up to 1000")
+    if asked:
+        return dict(asked)
+    words = [name for name in known if table.schema[name] == pl.String and name != "item"]
+    if not words:
+        raise DataError("the items have no column of words", seen=", ".join(known), todo="map title in SHOP.yaml")
+    return {name: WEIGHTS.get(name, 1.0) for name in words}
+
+
+# --- One that stands there ----------------------------------------------------------------------------------------
+
+
+def _standing(out: Path) -> Index | None:
+    return Index(out) if (out / MANIFEST).exists() else None
+
+
+def _refuse_another(standing: Index, settings: Mapping[str, Any], out: Path) -> None:
+    was, now = standing.settings["recipe"], settings["recipe"]
+    for key, value in now.items():
+        if was.get(key) != value:
+            raise ConfigError(
+                "the index there was made in another way",
+                where=str(out),
+                seen=f"{key}: {was.get(key)}",
+                allowed=f"{key}: {value}",
+                todo="ask for the same, or make it anew: --replace",
+            )
+
+
+def _updated(
+    standing: Index, table: pl.DataFrame, dataset: Dataset, recipe: Recipe, fields: dict[str, float], progress: Progress
+) -> dict[str, Any]:
+    now = standing.snapshot
+    living = now.table.filter(pl.Series(now.living, dtype=pl.Boolean)).select("item", "_content")
+    known = dict(living.rows())
+    fresh = table.filter(
+        pl.Series(
+            [known.get(item) != content for item, content in table.select("item", "_content").rows()],
+            dtype=pl.Boolean,
+        )
+    )
+    gone = sorted(known.keys() - set(table["item"].to_list()))
+    if len(fresh):
+        standing.add(_batch(fresh, dataset, recipe, fields, standing.folder / ENCODERS, progress))
+    if gone:
+        standing.remove(gone)
+    if standing.worn:
+        with progress.task("index: parts made one", None):
+            standing.rebuild()
+    return _told(standing, len(fresh), len(gone))
+
+
+def _told(found: Index, added: int, removed: int) -> dict[str, Any]:
+    return {
+        "items": len(found.snapshot),
+        "added": added,
+        "removed": removed,
+        "spaces": found.snapshot.spaces,
+        "fields": found.settings["fields"],
+        "facets": found.settings["facets"],
+    }
+
+
+# --- Words and vectors --------------------------------------------------------------------------------------------
+
+
+def _batch(
+    table: pl.DataFrame,
+    dataset: Dataset,
+    recipe: Recipe,
+    fields: Mapping[str, float],
+    encoders: Path,
+    progress: Progress,
+) -> Batch:
+    found: dict[str, list[list[str]]] = {}
+    for name in fields:
+        with progress.task(f"words of {name}", len(table)) as bar:
+            found[name] = []
+            for value in table[name].to_list():
+                found[name].append(terms(plain_text(value)))
+                bar.advance()
+    vectors = vectors_of(
+        table,
+        dataset,
+        text=recipe.text,
+        picture=recipe.picture,
+        bundle=recipe.bundle,
+        folder=encoders,
+        progress=progress,
+    )
+    return Batch(table, found, vectors)
+
+
+def plain_text(value: Any) -> str | None:
+    """A cell as words: a list joined, of a JSON object its values."""
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            told = json.loads(value)
+        except ValueError:
+            return value
+        return " | ".join(map(str, told.values()))
+    return None if value is None else str(value)

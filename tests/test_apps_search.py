@@ -1,0 +1,239 @@
+"""The search box over a small shop: Chinese and English, words and pictures, and everything a person can do wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tuwen.apps.query import Synonyms
+from tuwen.apps.search import Blend, Question, Searcher
+from tuwen.errors import ConfigError
+from tuwen.index.segments import Batch
+from tuwen.index.store import Index
+from tuwen.preprocess.terms import terms
+
+ITEMS: list[tuple[str, str, str, float | None, int]] = [
+    ("a", "Red wireless mouse", "Logi", 20.0, 5),
+    ("b", "Wireless headset WH-1000XM4", "Sony", 300.0, 9),
+    ("c", "Blue laptop bag", "HP", 35.0, 1),
+    ("d", "HP laptop 16 GB", "HP", 900.0, 3),
+    ("e", "红色连衣裙 夏季新款", "花店", 99.0, 2),
+    ("f", "蓝色男士衬衫", "花店", None, 0),
+    ("g", "Laptops stand, batteries included", "Sony", 40.0, 4),
+]
+AXES = {
+    "mouse": 0,
+    "headset": 1,
+    "bag": 2,
+    "laptop": 3,
+    "连衣裙": 4,
+    "dress": 4,
+    "衬衫": 5,
+    "shirt": 5,
+    "red": 6,
+    "红色": 6,
+}
+
+
+class Axes:
+    """An encoder that knows what it was told: words on one axis each, whatever the language; a photo is its word."""
+
+    def of_text(self, text: str) -> np.ndarray | None:
+        vector = np.zeros(8, np.float32)
+        for term in terms(text):
+            if term in AXES:
+                vector[AXES[term]] = 1.0
+        return vector / np.linalg.norm(vector) if vector.any() else None
+
+    def of_picture(self, data: bytes) -> np.ndarray | None:
+        return self.of_text(data.decode())
+
+
+class Pictures(Axes):
+    def of_text(self, text: str) -> np.ndarray | None:
+        return None
+
+    def of_picture(self, data: bytes) -> np.ndarray | None:
+        return Axes().of_text(data.decode())
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
+    table = pl.DataFrame(
+        {
+            "item": [one[0] for one in ITEMS],
+            "title": [one[1] for one in ITEMS],
+            "brand": [one[2] for one in ITEMS],
+            "price": [one[3] for one in ITEMS],
+            "_popularity": [one[4] for one in ITEMS],
+        }
+    )
+    vectors = np.array([v if (v := Axes().of_text(one[1])) is not None else np.zeros(8) for one in ITEMS], np.float32)
+    fields = {"title": [terms(one[1]) for one in ITEMS], "brand": [terms(one[2]) for one in ITEMS]}
+    index = Index.create(
+        tmp_path_factory.mktemp("shop") / "index",
+        Batch(table, fields, {"text": vectors, "picture": vectors}),
+        {"fields": {"title": 3.0, "brand": 1.0}, "facets": ["brand", "price"]},
+        weights={"title": 3.0},
+    )
+    synonyms = Synonyms.of("笔记本电脑, laptop, notebook\ncans => headset")
+    return Searcher(index, {"text": Axes(), "picture": Pictures()}, synonyms=synonyms)
+
+
+def ask(shop: Searcher, words: str | None = None, **how: Any) -> dict[str, Any]:
+    answer = shop.search(Question(words, **how))
+    json.dumps(answer, allow_nan=False)
+    return answer
+
+
+def found(answer: dict[str, Any]) -> list[str]:
+    return [hit["item"] for hit in answer["hits"]]
+
+
+@pytest.mark.parametrize("mode", ["words", "hybrid"])
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        ("red mouse", "a"),
+        ("MOUSES", "a"),
+        ("wh1000xm4", "b"),
+        ("ＷＨ-1000ＸＭ4", "b"),
+        ("连衣裙", "e"),
+        ("红色裙", "e"),
+        ("蓝色衬衫", "f"),
+        ("battery", "g"),
+        ("hp 16gb", "d"),
+        ("hadset", "b"),
+        ("head set", "b"),
+        ("laptopbag", "c"),
+        ("cans", "b"),
+        ("笔记本电脑 16 GB", "d"),
+    ],
+)
+def test_the_right_item_is_first(shop: Searcher, words: str, first: str, mode: Any) -> None:
+    assert found(ask(shop, words, mode=mode))[0] == first
+
+
+def test_vectors_find_what_words_cannot(shop: Searcher) -> None:
+    assert found(ask(shop, "dress", mode="vectors"))[0] == "e"
+    answer = ask(shop, "dress")
+    assert found(answer)[0] == "e" and answer["hits"][0]["reasons"][0]["by"] == "text"
+
+
+def test_a_photo_finds_its_like_and_words_change_it(shop: Searcher) -> None:
+    assert set(found(ask(shop, picture=b"laptop"))[:2]) == {"d", "g"}
+    assert found(ask(shop, "blue", picture=b"laptop"))[0] == "c"
+    assert found(ask(shop, like="e"))[0] == "e"
+
+
+def test_reasons_and_suggestions_tell_what_was_done(shop: Searcher) -> None:
+    answer = ask(shop, "wireles mouse")
+    assert answer["suggestions"] == ["wireless mouse"]
+    assert "looked for 'wireless'" in answer["notes"][0]["en"]
+    reason = answer["hits"][0]["reasons"][0]
+    assert (reason["by"], reason["field"], set(reason["words"])) == ("words", "title", {"wireless", "mouse"})
+
+
+def test_filters_facets_and_order(shop: Searcher) -> None:
+    answer = ask(shop, "laptop", where=["price<=100"], sort="-price")
+    assert found(answer) == ["g", "c"] and answer["total"] == 2
+    assert {one["value"]: one["count"] for one in answer["facets"]["brand"]} == {"HP": 1, "Sony": 1}
+    assert found(ask(shop, "laptop", sort="popular"))[0] == "g"
+    assert found(ask(shop, where=["brand=花店"], sort="price")) == ["e", "f"]
+
+
+def test_pages_hold_every_hit_once(shop: Searcher) -> None:
+    pages = [found(ask(shop, "laptop wireless", page=page, size=2)) for page in range(1, 5)]
+    every = [item for page in pages for item in page]
+    assert len(every) == len(set(every)) == ask(shop, "laptop wireless")["total"]
+    assert found(ask(shop, "laptop", page=99)) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("the of and", "nothing about an item"),
+        ("的", "nothing about an item"),
+        ("qzxv 7", "no item has"),
+        ("鼹鼠", "no item has"),
+        ("x" * 10_000, "only the beginning"),
+        ("mouse " * 5000, "only the beginning"),
+        ("\x00\x1b[2J\u202e", "no item has"),
+        ("!!! ???", "most popular"),
+        ("\ud800", "most popular"),
+    ],
+)
+def test_it_is_never_empty_handed_and_says_so(shop: Searcher, words: str, told: str) -> None:
+    answer = ask(shop, words)
+    assert answer["hits"] and any(told in note["en"] for note in answer["notes"])
+    assert all(note["zh"] for note in answer["notes"])
+
+
+def test_conditions_that_nothing_meets_are_loosened_one_by_one(shop: Searcher) -> None:
+    answer = ask(shop, "laptop", where=["brand=HP", "price<1"])
+    assert set(found(answer)) == {"c", "d"} and answer["where"] == ["brand=HP"]
+    assert "left out price<1" in answer["notes"][0]["en"]
+
+
+@pytest.mark.parametrize(
+    "how", [{"where": ["colour=red"]}, {"where": ["nonsense"]}, {"sort": "weight"}, {"like": "nobody"}]
+)
+def test_what_cannot_be_asked_is_told(shop: Searcher, how: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        ask(shop, "mouse", **how)
+
+
+@pytest.mark.parametrize("how", [{"page": 0}, {"size": 0}, {"size": 10**9}])
+def test_pages_that_cannot_be_are_told(how: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="no such page"):
+        Question("mouse", **how)
+
+
+@pytest.mark.parametrize("reciprocal", [False, True])
+def test_answers_are_the_same_each_time_and_in_whatever_order_items_came(
+    tmp_path: Path, shop: Searcher, reciprocal: bool
+) -> None:
+    now = shop.index.snapshot
+    order = [3, 6, 0, 2, 5, 1, 4]
+    fields = {n: [terms(t) for t in now.table[n][order]] for n in ("title", "brand")}
+    vectors = {space: now.take(space, np.array(order)) for space in now.spaces}
+    settings = dict(shop.index.settings)
+    index = Index.create(tmp_path, Batch(now.table[order], fields, vectors), settings, weights={"title": 3.0})
+    blend = Blend(reciprocal=reciprocal)
+    one, other = (Searcher(i, shop.encoders, synonyms=shop.synonyms, blend=blend) for i in (shop.index, index))
+    for words in ("laptop", "wireless", "红色", "zzz"):
+        assert found(ask(one, words)) == found(ask(other, words)) == found(ask(one, words))
+
+
+def test_an_empty_index_answers(tmp_path: Path, shop: Searcher) -> None:
+    index = Index.create(
+        tmp_path,
+        Batch(shop.index.snapshot.table.head(0), {"title": [], "brand": []}, {"text": np.zeros((0, 8), np.float32)}),
+        dict(shop.index.settings),
+        weights={},
+    )
+    answer = ask(Searcher(index, {"text": Axes()}), "mouse", where=["price<3"])
+    assert answer["hits"] == [] and answer["total"] == 0
+
+
+@pytest.mark.parametrize("text", ["just one", "a, ,", "=> b", "a =>"])
+def test_synonyms_that_are_none_name_their_line(text: str) -> None:
+    with pytest.raises(ConfigError, match="names no synonyms") as told:
+        Synonyms.of(f"# good\ntv, television\n{text}", "synonyms.txt")
+    assert told.value.where == "synonyms.txt:3"
+
+
+def test_synonyms_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "s.txt").write_text("ps4 => play station 4\ntv，电视, television # three\n", encoding="utf-8-sig")
+    synonyms = Synonyms.read(tmp_path / "s.txt")
+    assert synonyms.of_phrase(("ps4",)) == [("play", "station", "4")] and not synonyms.of_phrase(
+        ("play", "station", "4")
+    )
+    assert synonyms.of_phrase(("电视",)) == [("tv",), ("television",)]
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Synonyms.read(tmp_path / "none.txt")

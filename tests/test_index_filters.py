@@ -1,0 +1,98 @@
+"""Conditions, facets and order, beside polars itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tuwen.errors import ConfigError
+from tuwen.index.filters import Condition, facet, facet_columns, mask, ordered
+
+TABLE = pl.DataFrame(
+    {
+        "item": list("abcdef"),
+        "brand": ["HP", "hp", "Ｄell", None, "联想", "HP"],
+        "price": [10.0, 20.0, None, 40.0, 50.0, 60.0],
+        "tags": [["new"], [], None, ["sale", "New"], ["sale"], None],
+        "stock": [True, False, None, True, True, False],
+    }
+)
+PRICE, BRAND = pl.col("price"), pl.col("brand")
+
+
+@pytest.mark.parametrize(
+    ("text", "oracle"),
+    [
+        ("brand=hp", BRAND.is_in(["HP", "hp"])),
+        ("brand = DELL|联想", BRAND.is_in(["Ｄell", "联想"])),
+        ("brand!=HP", ~BRAND.is_in(["HP", "hp"]).fill_null(False)),
+        ("price<=40", PRICE <= 40),
+        ("price>20", PRICE > 20),
+        ("price=20..50", (PRICE >= 20) & (PRICE < 50)),
+        ("price=..40", PRICE < 40),
+        ("price=50..", PRICE >= 50),
+        ("price!=10|20", ~PRICE.is_in([10.0, 20.0]).fill_null(False)),
+        ("price=１０", PRICE == 10),
+        ("tags=new", pl.col("item").is_in(["a", "d"])),
+        ("tags!=new", ~pl.col("item").is_in(["a", "d"])),
+        ("stock=true", pl.col("stock")),
+    ],
+)
+def test_a_condition_is_the_filter_of_polars(text: str, oracle: pl.Expr) -> None:
+    expected = TABLE.filter(oracle)["item"].to_list()
+    assert TABLE.filter(pl.Series(mask(TABLE, [Condition.read(text)])))["item"].to_list() == expected
+
+
+@given(st.lists(st.tuples(st.sampled_from(["<", "<=", ">", ">="]), st.integers(0, 70)), max_size=4))
+def test_all_conditions_hold_together(parts: list[tuple[str, int]]) -> None:
+    conditions = [Condition.read(f"price{operator}{value}") for operator, value in parts]
+    each = [mask(TABLE, [one]) for one in conditions]
+    np.testing.assert_array_equal(mask(TABLE, conditions), np.all([np.ones(6, bool), *each], axis=0))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("colour=red", "no column 'colour'"),
+        ("price=cheap", "holds numbers"),
+        ("price<nan", "holds numbers"),
+        ("brand<HP", "no order"),
+        ("just words", "not a condition"),
+        ("=3", "not a condition"),
+    ],
+)
+def test_what_is_no_condition_is_told(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        mask(TABLE, [Condition.read(text)])
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=11, max_size=60, unique=True))
+def test_ranges_count_every_row_once(values: list[float]) -> None:
+    found = facet(pl.Series("price", values))
+    assert sum(one["count"] for one in found) == len(values)
+    frame = pl.DataFrame({"price": values})
+    for one in found:
+        if "low" in one:
+            low = "" if one["low"] is None else repr(one["low"])
+            high = "" if one["high"] is None else repr(one["high"])
+            assert mask(frame, [Condition.read(f"price={low}..{high}")]).sum() == one["count"]
+
+
+def test_values_are_counted_most_frequent_first() -> None:
+    assert facet(TABLE["brand"])[0] == {"value": "HP", "count": 2}
+    assert facet(pl.Series("x", [None, None], dtype=pl.String)) == []
+    assert facet_columns(TABLE) == ["brand", "price"]
+
+
+def test_order_keeps_equals_and_puts_what_has_no_value_last() -> None:
+    rows = np.array([5, 2, 0, 1])
+    assert ordered(TABLE, rows, "price").tolist() == [0, 1, 5, 2]
+    assert ordered(TABLE, rows, "-price").tolist() == [5, 1, 0, 2]
+    assert ordered(TABLE, rows, "-brand").tolist()[:2] == [2, 1]
+    with pytest.raises(ConfigError, match="did you mean 'price'"):
+        ordered(TABLE, rows, "prise")
+    with pytest.raises(ConfigError, match="lists"):
+        ordered(TABLE, rows, "tags")

