@@ -109,7 +109,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "photo.jpg").write_bytes(draw_item("lamp", (216, 164, 54), "stripes", np.random.default_rng(1)))
     (folder / "new.csv").write_text("text,images\n包装非常用心,photo.jpg\nIt broke.,\n", encoding="utf-8")
     for code in blocks(ENGLISH, "yaml"):
-        name = "RUN.yaml" if "modalities:" in code else "SHOP.yaml"
+        name = "NEXT.yaml" if "retrievers:" in code else "RUN.yaml" if "modalities:" in code else "SHOP.yaml"
         (folder / name).write_text(code, encoding="utf-8")
     (folder / "bin").mkdir()
     (folder / "bin" / "tuwen").write_text(
@@ -144,6 +144,7 @@ def test_the_readme_works_from_top_to_bottom(desk: Path) -> None:
     for line in steps("rest"):
         shell(desk, line)
     assert (desk / "report" / "report.html").is_file() and (desk / "report" / "report.json").is_file()
+    assert (desk / "next" / "report.html").is_file() and (desk / "lists.parquet").is_file()
     assert len((desk / "answers.csv").read_text(encoding="utf-8").splitlines()) == 3
     for line in steps("serve"):
         process = subprocess.Popen(
