@@ -20,6 +20,7 @@ from tuwen.config import (
     RankRun,
     Rows,
     Run,
+    SearchRun,
     ShapeLimits,
     Shop,
     SoundLimits,
@@ -27,6 +28,7 @@ from tuwen.config import (
     Training,
 )
 from tuwen.config.rank import Events, ListRules, RankEvaluation, RankTask, RankWindows, Rolling
+from tuwen.config.search import PhotoTask, SearchEvaluation, SearchIndex, SearchTask
 from tuwen.data import SPLITS
 from tuwen.models import ENCODERS, FUSIONS, GENERATORS, TASKS
 from tuwen.preprocess import MODALITIES
@@ -53,6 +55,12 @@ RANK_PARTS = (
     ("rules", ListRules),
     ("split", Rolling),
     ("evaluation", RankEvaluation),
+)
+SEARCH_PARTS = (
+    ("task: search", SearchTask),
+    ("task: photo-search", PhotoTask),
+    ("index", SearchIndex),
+    ("evaluation", SearchEvaluation),
 )
 RANK_KINDS = (("Retrievers", "retrievers.NAME", RETRIEVERS), ("Rankers", "ranker", RANKERS))
 # what means the same in every component
@@ -95,6 +103,8 @@ def page() -> str:
     for title, place, registry in RANK_KINDS:
         parts.append(f"## {title}\n\nIn RUN.yaml: `{place}: {{use: NAME, OPTION: VALUE}}`, or the bare name.\n\n")
         parts += [_component(registry, name) for name in registry.entries()]
+    parts += ["## RUN.yaml of the tasks search and photo-search\n\n", _model(SearchRun)]
+    parts += [f"### {name}\n\n{_model(model)}" for name, model in SEARCH_PARTS]
     parts += ["## SHOP.yaml\n\n", _model(Shop)]
     parts += [f"### items, users, reviews, events\n\n{_model(TableSource)}", f"### media\n\n{_model(Media)}"]
     parts += [f"### media.sound\n\n{_model(SoundLimits)}", f"### media.shape\n\n{_model(ShapeLimits)}"]

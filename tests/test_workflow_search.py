@@ -136,8 +136,8 @@ def test_judge_tells_words_and_both_with_intervals(dataset: Path, tmp_path: Path
     pl.DataFrame(rows).write_csv(tmp_path / "judgments.csv")
     code, report, _ = said("judge", out, tmp_path / "judgments.csv", "--out", tmp_path / "report", "--json")
     assert code == 0 and report == json.loads((tmp_path / "report" / "report.json").read_text())
-    assert report["queries"]["without_a_relevant_item"] == ["nothing is right", "x"]
-    assert report["queries"]["judgments_of_unknown_items"] == 1
+    assert report["search"]["queries"]["without_a_relevant_item"] == ["nothing is right", "x"]
+    assert report["search"]["queries"]["judgments_of_unknown_items"] == 1
     words = report["baselines"]["words"]["ndcg@10"]
     assert 0.8 < words["low"] <= words["value"] <= words["high"] <= 1.0
     (tmp_path / "bad.csv").write_text("query,thing\na,b\n")

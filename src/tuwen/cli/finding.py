@@ -108,7 +108,7 @@ def judge(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Judge an index by graded judgments: words, vectors and both, with intervals over queries: DIR/report.json."""
+    """Judge an index by graded judgments: words, vectors and both, with intervals over queries: a report."""
     from tuwen import workflow
 
     screen = Screen(as_json=json, quiet=quiet)
@@ -118,9 +118,11 @@ def judge(
     systems = {"hybrid": report["metrics"], **report["baselines"]}
     rows = [(name, *(_figure(metrics[one]) for one in names)) for name, metrics in systems.items()]
     screen.table(("system", *names), rows)
-    rows = [(name, *(_figure(metrics[one]) for one in names)) for name, metrics in report["comparisons"].items()]
+    compared = {f"hybrid minus {name}": found for name, found in report["comparisons"].items()}
+    compared |= report["search"]["comparisons"]
+    rows = [(name, *(_figure(metrics[one]) for one in names)) for name, metrics in compared.items()]
     screen.table(("difference", *names), rows)
-    screen.say(f"report: {(out / 'report.json').resolve()}")
+    screen.say(f"report: {(out / 'report.html').resolve()}")
 
 
 def _figure(told: dict[str, Any]) -> str:

@@ -7,7 +7,8 @@ the file is kept, so that every error names file and line.
 
 from tuwen.config.comparison import Comparison
 from tuwen.config.rank import RankRun
-from tuwen.config.run import Evaluation, ModalitySpec, Rows, Run, Training, is_rank
+from tuwen.config.run import Evaluation, ModalitySpec, Rows, Run, Training, task_of
+from tuwen.config.search import PhotoTask, SearchRun, SearchTask
 from tuwen.config.shop import Media, ShapeLimits, Shop, SoundLimits, TableSource
 from tuwen.config.strict import Component
 from tuwen.config.yaml import Lines, load_yaml, one_line, put, written
@@ -19,17 +20,20 @@ __all__ = [
     "Lines",
     "Media",
     "ModalitySpec",
+    "PhotoTask",
     "RankRun",
     "Rows",
     "Run",
+    "SearchRun",
+    "SearchTask",
     "ShapeLimits",
     "Shop",
     "SoundLimits",
     "TableSource",
     "Training",
-    "is_rank",
     "load_yaml",
     "one_line",
     "put",
+    "task_of",
     "written",
 ]

@@ -29,6 +29,9 @@ RunName = Annotated[str, AfterValidator(_run_name)]
 ModalityName = Annotated[str, AfterValidator(_modality_name)]
 
 
+OF_THEIR_OWN = ("rank", "search", "photo-search")  # tasks whose runs are no Run
+
+
 class ModalitySpec(Component):
     """One modality: what kind (``use``), which columns, which encoder; other keys are the modality's own options."""
 
@@ -162,9 +165,9 @@ class Run(Document):
 
     @classmethod
     def from_written(cls, data: dict[str, Any], lines: Lines, path: str) -> Self:
-        if is_rank(data):
+        if task_of(data) in OF_THEIR_OWN:
             raise ConfigError(
-                "a run of the task rank learns and is judged in one go, at every cut anew",
+                f"a run of the task {task_of(data)} trains no network: it is made and judged in one go",
                 where=place_of(path, lines, ("task",)),
                 todo=f"tuwen run {path} --out DIR",
             )
@@ -185,7 +188,8 @@ class Run(Document):
         return self.model_dump(mode="json")
 
 
-def is_rank(data: dict[str, Any]) -> bool:
-    """Whether what stands in a RUN.yaml asks for recommendations: :class:`~tuwen.config.rank.RankRun`."""
+def task_of(data: dict[str, Any]) -> str | None:
+    """The task that what stands in a RUN.yaml names; None where it names none."""
     task = data.get("task")
-    return (task.get("use") if isinstance(task, dict) else task) == "rank"
+    use = task.get("use") if isinstance(task, dict) else task
+    return use if isinstance(use, str) else None

@@ -47,14 +47,16 @@ class RetrievalMeanings(dict[str, Text]):
 _KINDS: dict[str | None, Text] = {
     "cold": (", items never bought before", "（从未售出的商品）"),
     "warm": (", items bought before", "（售出过的商品）"),
+    "burges": (", steep grades", "（按指数增益）"),
+    "condensed": (", judged items only", "（只看标注过的商品）"),
     "tail": (", items off the best sellers", "（长尾商品）"),
 }
 _OF_LISTS: dict[str, tuple[Text, Text]] = {
     "ndcg": (
         ("NDCG", "NDCG"),
         (
-            "Are the bought items in the list of {depth}, and near its top? 1 is the best possible list.",
-            "买下的商品是否在前 {depth} 名、是否靠前？1 为最佳可能的列表。",
+            "Is what is wanted in the list of {depth}, and near its top{of}? 1 is the best possible list.",
+            "想要的商品是否在前 {depth} 名、是否靠前{of}？1 为最佳可能的列表。",
         ),
     ),
     "recall": (
@@ -72,7 +74,14 @@ _OF_LISTS: dict[str, tuple[Text, Text]] = {
     ),
     "precision": (
         ("Precision", "精确率"),
-        ("Share of the {depth} that was bought.", "列表 {depth} 件中被买下的比例。"),
+        ("Share of the {depth} that is right.", "列表 {depth} 件中正确的比例。"),
+    ),
+    "judged": (
+        ("Judged", "已标注"),
+        (
+            "Share of the first {depth} that people ever judged; the rest counts as wrong.",
+            "前 {depth} 名中曾被标注的比例；其余算错。",
+        ),
     ),
     "novelty": (
         ("Novelty", "新颖度"),

@@ -319,7 +319,7 @@ class Metrics(dict[str, Metric]):
     def __missing__(self, name: str) -> Metric:
         listed = RANKING.fullmatch(name)
         if listed is not None:
-            return Metric(name, (), True, listed["measure"] in ("recall", "hit", "precision"), _not_here)
+            return Metric(name, (), True, listed["measure"] in ("recall", "hit", "precision", "judged"), _not_here)
         found = RETRIEVAL.fullmatch(name)
         if found is None:
             raise KeyError(name)
@@ -328,7 +328,8 @@ class Metrics(dict[str, Metric]):
 
 RETRIEVAL = re.compile(r"(?P<query>\w+?)_to_(?P<answer>\w+?)_(?P<measure>recall@\d+|mrr|median_rank)")
 RANKING = re.compile(
-    r"((?P<kind>cold|warm|tail)_)?(?P<measure>ndcg|recall|map|mrr|hit|precision|novelty|diversity)@(?P<depth>\d+)"
+    r"((?P<kind>cold|warm|tail|burges|condensed)_)?"
+    r"(?P<measure>ndcg|recall|map|mrr|hit|precision|novelty|diversity|judged)@(?P<depth>\d+)"
 )
 
 

@@ -167,6 +167,8 @@ def _telling(report: Plain) -> Sequence[str]:
     """The metrics that are drawn and compared."""
     if report["task"] == "rank":
         return [f"{name}@{report['ranking']['depth']}" for name in ("ndcg", "recall", "cold_recall", "hit")]
+    if "search" in report:
+        return [metric for metric in report["metrics"] if not metric.startswith("burges")]
     retrieval = [metric for metric in report["metrics"] if metric.endswith(("recall@10", "mrr"))]
     return CHARTED.get(report["task"], retrieval)
 

@@ -143,6 +143,8 @@ WORDS: dict[str, Text] = {
     "task_binary": ("answers yes or no", "判断是或否"),
     "task_contrast": ("finds what belongs together", "查找相配的内容"),
     "task_rank": ("recommends what is bought next", "推荐接下来会买的商品"),
+    "task_search": ("finds what is searched for in words", "用文字搜索"),
+    "task_photo-search": ("finds what a photo shows", "以图搜图"),
     "task_classify": ("chooses one of {classes} classes", "从 {classes} 个类别中选一"),
     "test_rows": ("{rows} test rows", "{rows} 行测试数据"),
     "labels": ("trained with {share} % of the labels", "只用 {share}% 的标签训练"),
@@ -193,6 +195,10 @@ BASELINES: dict[str, tuple[Text, Text]] = {  # heading, and as part of a sentenc
         ("Frozen, CCA", "冻结编码器＋CCA"),
         ("frozen encoders and canonical correlations", "冻结编码器加典型相关分析"),
     ),
+    "words": (("Words only", "仅文字匹配"), ("words alone", "仅文字匹配")),
+    "vectors": (("Vectors only", "仅向量"), ("vectors alone", "仅向量")),
+    "reciprocal rank": (("Reciprocal rank", "倒数排名融合"), ("reciprocal rank fusion", "倒数排名融合")),
+    "defaults": (("Built-in weights", "内置权重"), ("the built-in weights", "内置权重")),
     "popularity": (("Popularity", "热度"), ("what was bought most", "最畅销的商品")),
     "decayed_popularity": (
         ("Popularity, recent first", "近期热度"),
@@ -250,6 +256,10 @@ THINGS: dict[str, Text] = {  # modalities, slices and their values
 SPLITS: dict[str, Text] = {
     "hash": ("chosen by content, so that copies stay on one side", "按内容划分，重复内容只在一侧"),
     "time": ("everything after one date, as in real use", "取某一日期之后的全部数据，与实际使用一致"),
+    "asked": (
+        "questions whose right answers are known; no weight was chosen on the question it answers",
+        "答案已知的提问；任何权重都不是在被回答的问题上选定的",
+    ),
     "rolling": (
         "several dates; at each a model knows what was before it and nothing else, as in real use",
         "多个日期；每个日期的模型只知道此前的数据，与实际使用一致",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tuwen.config import RankRun, Run, Shop
+from tuwen.config import RankRun, Run, SearchRun, Shop
 from tuwen.data import SPLITS
 from tuwen.data.dataset import Dataset
 from tuwen.models import FUSIONS
@@ -14,8 +14,8 @@ from tuwen.preprocess import MODALITIES
 from tuwen.workflow.contents import own_options
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.generating import generator_part
+from tuwen.workflow.kinds import own_task, part_of
 from tuwen.workflow.preparing import encoder_options, modality_options
-from tuwen.workflow.ranks import asks_rank, rank_part
 from tuwen.workflow.rules import check_settings, split_of, task_options
 from tuwen.workflow.starting import start_of
 
@@ -34,8 +34,8 @@ def check(
         DataError: the dataset is not one, or the run cannot be trained on it.
     """
     overrides = list(overrides)
-    if asks_rank(run_yaml, overrides):
-        return _check_rank(Path(run_yaml), overrides, dataset)
+    if task := own_task(run_yaml, overrides):
+        return _check_own(task, Path(run_yaml), overrides, dataset)
     run = Run.read(run_yaml, overrides)
     if run.shop is not None:
         Shop.read((Path(run_yaml).parent / run.shop).resolve())
@@ -73,13 +73,12 @@ def _on(run: Run, dataset: str | Path | Dataset, folds: int) -> dict[str, Any]:
     return {"rows": [one.counts() for one in gathered], "rows_without_truth": gathered[0].without_truth}
 
 
-def _check_rank(run_yaml: Path, overrides: list[str], dataset: str | Path | Dataset | None) -> dict[str, Any]:
-    run = RankRun.read(run_yaml, overrides)
+def _check_own(task: str, run_yaml: Path, overrides: list[str], dataset: str | Path | Dataset | None) -> dict[str, Any]:
+    run = (RankRun if task == "rank" else SearchRun).read(run_yaml, overrides)
     if run.shop is not None:
         Shop.read((run_yaml.parent / run.shop).resolve())
-    found: dict[str, Any] = rank_part("completed")(run)
+    found: dict[str, Any] = part_of(task, "completed")(run)
     if dataset is None:
         return found
-    return found | {
-        "data": rank_part("rows_of")(run, dataset if isinstance(dataset, Dataset) else Dataset.open(dataset))
-    }
+    opened = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
+    return found | {"data": part_of(task, "rows_of")(run, opened)}

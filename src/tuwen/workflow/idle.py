@@ -10,8 +10,8 @@ from tuwen.config import Run
 from tuwen.models import ENCODERS
 from tuwen.models.transfer import Pretrained
 from tuwen.workflow.generating import groups_of
+from tuwen.workflow.kinds import own_task
 from tuwen.workflow.preparing import encoder_options
-from tuwen.workflow.ranks import asks_rank
 from tuwen.workflow.starting import FREE_OF_MODALITY
 
 OF_PRETRAINED = ("encoder_learning_rate", "layer_decay", "unfreeze_epoch", "unfreeze")
@@ -21,7 +21,7 @@ def without_effect(run: str | Path | Run, overrides: Iterable[str] = ()) -> list
     """One sentence for each setting without effect, with its place: ``RUN.yaml:12: training.unfreeze …``."""
     if not isinstance(run, Run):
         overrides = list(overrides)
-        if asks_rank(run, overrides):
+        if own_task(run, overrides):
             return []
         run = Run.read(run, overrides)
     found = [*_of_training(run), *_of_modalities(run)]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from tuwen import __version__
 from tuwen.apps.search import Question
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture
 from tuwen.errors import DataError
-from tuwen.evaluation.intervals import interval, resample_weights
-from tuwen.files import write_json
+from tuwen.evaluation.render import render
+from tuwen.evaluation.report import write_report
+from tuwen.evaluation.search import search_report
 from tuwen.index.filters import Condition, column_type, mask
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.asking import open_search
+from tuwen.workflow.evaluation import commit
 
 
 def judge_photos(
@@ -30,10 +33,13 @@ def judge_photos(
     label: str,
     where: Sequence[str],
     depth: int = 10,
+    name: str = "",
+    run: Mapping[str, Any] | None = None,
     samples: int = 2000,
+    confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Ask an index with the photos of some items of a dataset and write ``out/report.json``.
+    """Ask an index with the photos of some items of a dataset and write ``out/report.json`` and ``out/report.html``.
 
     Args:
         label: column of the items; a hit is right where it is that of the photo's item.
@@ -53,29 +59,37 @@ def judge_photos(
     inside = [item for item in items["item"].to_list() if searcher.index.snapshot.row_of(item) is not None]
     if inside:
         raise DataError("an item that is asked with is in the index", where=str(folder), seen=inside[0])
+    began = time.perf_counter()
     right = np.zeros((len(items), depth))
+    shares = searcher.index.snapshot.table[label].value_counts(normalize=True)
+    share = dict(zip(shares[label].to_list(), shares["proportion"].to_list(), strict=True))
+    luck = np.array([share.get(kind, 0.0) for kind in items[label].to_list()])
+    chance = {f"precision@{depth}": luck, "precision@1": luck}  # hits drawn at random
     pairs = zip(items["images"].list.first().to_list(), items[label].to_list(), strict=True)
     with progress.task("photos", len(items)) as bar:
         for at, (key, kind) in enumerate(pairs):
             hits = searcher.search(Question(picture=opened.media.read(key), size=depth))["hits"]
             right[at, : len(hits)] = [hit[label] == kind for hit in hits]
             bar.advance()
-    figures = {f"precision@{depth}": right.mean(axis=1), "precision@1": right[:, 0]}
-    drawn = list(resample_weights(len(items), samples, seed))
-    metrics = {}
-    for name, values in figures.items():
-        means = np.concatenate([values @ weights / weights.sum(axis=0) for weights in drawn])
-        metrics[name] = asdict(interval(float(values.mean()), means))
-    report = {
-        "task": "photo search",
-        "primary": f"precision@{depth}",
-        "label": label,
-        "photos": len(items),
-        "items": len(searcher.index.snapshot),
-        "bootstrap": {"samples": samples, "seed": seed, "over": "photos"},
-        "metrics": metrics,
-        "provenance": {"dataset": opened.hash, "recipe": searcher.index.settings["recipe"], "where": list(where)},
-    }
-    Path(out).mkdir(parents=True, exist_ok=True)
-    write_json(Path(out) / "report.json", report)
+    report = search_report(
+        {"model": {f"precision@{depth}": right.mean(axis=1), "precision@1": right[:, 0]}, "chance": chance},
+        model="model",
+        task="photo-search",
+        primary=f"precision@{depth}",
+        found={"label": label, "where": list(where), "items": len(searcher.index.snapshot)},
+        name=name,
+        cost={"evaluate_seconds": round(time.perf_counter() - began, 1)},
+        run=run,
+        provenance={
+            "tuwen": __version__,
+            "commit": commit(),
+            "data_hash": opened.hash,
+            "recipe": searcher.index.settings["recipe"],
+            "split": f"asked with the photos of {len(items):,} items ({', '.join(where)}) that are not in the index",
+        },
+        samples=samples,
+        confidence=confidence,
+        seed=seed,
+    )
+    write_report(out, report, render(report))
     return report

@@ -41,21 +41,21 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATENCY_SHOPPERS = 30
 
 
-def run_rank(
+def run(
     run_yaml: str | Path, out: str | Path, overrides: Iterable[str] = (), progress: Progress | None = None
 ) -> dict[str, Any]:
     """Collect the run's shop into ``out/dataset``, learn from all of it (``out/bundle``), and judge the recommender at
     every cut anew: ``report.json`` and ``report.html``.
     """
     path, out = Path(run_yaml), Path(out)
-    run = RankRun.read(path, list(overrides))
-    completed(run)
-    if run.shop is None:
+    spec = RankRun.read(path, list(overrides))
+    completed(spec)
+    if spec.shop is None:
         raise ConfigError("the run names no shop to collect from", where=str(path), allowed="shop: PATH/TO/SHOP.yaml")
-    collect(Shop.read((path.parent / run.shop).resolve()), out / "dataset", progress=progress)
+    collect(Shop.read((path.parent / spec.shop).resolve()), out / "dataset", progress=progress)
     dataset, shown = Dataset.open(out / "dataset"), progress or Silent()
-    learn(run, dataset, out / "bundle", shown)
-    return judge(run, dataset, out, shown)
+    learn(spec, dataset, out / "bundle", shown)
+    return judge(spec, dataset, out, shown)
 
 
 def completed(run: RankRun) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def written_day(day: float) -> str:
     return (EPOCH + timedelta(days=day)).date().isoformat()
 
 
-def train_rank(
+def train(
     run_yaml: str | Path,
     dataset: str | Path,
     out: str | Path,
@@ -159,13 +159,13 @@ def train_rank(
     Raises:
         BundleError: ``out`` holds something else than a bundle.
     """
-    run = RankRun.read(run_yaml, list(overrides))
-    completed(run)
-    return learn(run, Dataset.open(dataset), Path(out), progress or Silent())
+    spec = RankRun.read(run_yaml, list(overrides))
+    completed(spec)
+    return learn(spec, Dataset.open(dataset), Path(out), progress or Silent())
 
 
 def learn(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> Path:
-    """:func:`train_rank` of a run and a dataset that are open."""
+    """:func:`train` of a run and a dataset that are open."""
     refuse_others(out)
     with room_in_memory():
         history, users = history_of(run, dataset, progress)
@@ -241,7 +241,7 @@ def rules_of(run: Mapping[str, Any]) -> Rules:
 
 
 def judge(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> dict[str, Any]:
-    """Judge a recommender on a dataset; see :func:`run_rank`."""
+    """Judge a recommender on a dataset; see :func:`run`."""
     with room_on_disk(out), room_in_memory(), held(out):
         began = time.perf_counter()
         history, users = history_of(run, dataset, progress)

@@ -16,15 +16,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from tuwen import __version__
 from tuwen.apps.search import WORDS, Blend, Encoder, Question, Searcher
 from tuwen.errors import DataError
 from tuwen.evaluation.graded import Judged, graded_figures
-from tuwen.evaluation.intervals import differences, intervals
-from tuwen.evaluation.ranking import NOTHING, resampled
-from tuwen.files import write_json
+from tuwen.evaluation.ranking import NOTHING
+from tuwen.evaluation.render import render
+from tuwen.evaluation.report import write_report
+from tuwen.evaluation.search import search_report
 from tuwen.preprocess.terms import asked
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.asking import open_search
+from tuwen.workflow.evaluation import commit
 
 DEPTH = 10
 LISTED = 50  # of each answer, for the figures of what was judged
@@ -67,17 +70,22 @@ def judge_search(
     out: str | Path,
     progress: Progress | None = None,
     *,
+    name: str = "",
+    run: Mapping[str, Any] | None = None,
     samples: int = 2000,
+    confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Ask an index every judged query in several ways and write ``out/report.json``.
+    """Ask an index every judged query in several ways and write ``out/report.json`` and ``out/report.html``.
 
     Args:
         judgments: a Parquet or CSV file with ``query``, ``item`` and ``rating`` (0 is not relevant).
-        samples, seed: of the bootstrap over queries.
+        name, run: of the run, where there is one.
+        samples, confidence, seed: of the bootstrap over queries.
 
     Returns:
-        the report: ``metrics`` of ``hybrid`` and of each of ``baselines`` (value, low, high), ``comparisons`` (paired).
+        the report, see :func:`~tuwen.evaluation.search.search_report`; the model is ``hybrid``, words and vectors with
+        weights that the other queries chose.
 
     Raises:
         DataError: the file lacks a column, or no query has a relevant item in the index.
@@ -103,16 +111,48 @@ def judge_search(
         }
         grid = [figures(blend) for blend in GRID]
     chosen, hybrid = _cross_validated(read, grid)
-    report = _report({"hybrid": hybrid, **systems}, read, chosen, samples, seed)
-    report["provenance"] = {
-        "dataset": searcher.index.settings["dataset"],
-        "recipe": searcher.index.settings["recipe"],
-        "judgments": hashlib.sha256(Path(judgments).read_bytes()).hexdigest(),
-        "seconds": round(time.perf_counter() - began, 1),
-    }
-    Path(out).mkdir(parents=True, exist_ok=True)
-    write_json(Path(out) / "report.json", report)
+    report = search_report(
+        {"hybrid": hybrid, **systems},
+        model="hybrid",
+        task="search",
+        primary=f"ndcg@{DEPTH}",
+        found=_account(read, chosen),
+        groups=read.groups,
+        also=[("defaults", "words")],
+        name=name,
+        cost={"evaluate_seconds": round(time.perf_counter() - began, 1)},
+        run=run,
+        provenance={
+            "tuwen": __version__,
+            "commit": commit(),
+            "data_hash": searcher.index.settings["dataset"],
+            "recipe": searcher.index.settings["recipe"],
+            "judgments": hashlib.sha256(Path(judgments).read_bytes()).hexdigest(),
+            "split": f"{len(read.queries)} queries in {FOLDS} folds: each is answered with weights the others chose",
+        },
+        samples=samples,
+        confidence=confidence,
+        seed=seed,
+    )
+    write_report(out, report, render(report))
     return report
+
+
+def _account(read: Judgments, chosen: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "queries": {
+            "judged": len(read.queries) + len(read.without),
+            "answerable": len(read.queries),
+            "without_a_relevant_item": read.without,
+            "judgments_of_unknown_items": read.unknown,
+        },
+        "chosen": chosen,
+        "notes": {
+            "hybrid": "the blend of each fold is the one that did best on the other folds",
+            "defaults": "the blend that tuwen search uses; it was chosen on search-electronics and is too good there",
+            "condensed_ndcg": "without what nobody judged: what only one kind of search finds was not looked at",
+        },
+    }
 
 
 def read_judgments(file: Path, searcher: Searcher) -> Judgments:
@@ -168,42 +208,6 @@ def _cross_validated(
         for name in found:
             found[name][here] = grid[best][name][here]
     return chosen, found
-
-
-def _report(
-    systems: Mapping[str, Mapping[str, np.ndarray]],
-    read: Judgments,
-    chosen: list[dict[str, Any]],
-    samples: int,
-    seed: int,
-) -> dict[str, Any]:
-    drawn = resampled(systems, samples=samples, seed=seed, groups=read.groups)
-    told = {name: {metric: asdict(one) for metric, one in intervals(r).items()} for name, r in drawn.items()}
-    pairs = [("hybrid", name) for name in systems if name != "hybrid"] + [("defaults", "words")]
-    comparisons = {
-        f"{a} minus {b}": {metric: asdict(one) for metric, one in differences(drawn[a], drawn[b]).items()}
-        for a, b in pairs
-    }
-    return {
-        "task": "search",
-        "primary": f"ndcg@{DEPTH}",
-        "queries": {
-            "judged": len(read.queries) + len(read.without),
-            "answerable": len(read.queries),
-            "without_a_relevant_item": read.without,
-            "judgments_of_unknown_items": read.unknown,
-        },
-        "bootstrap": {"samples": samples, "seed": seed, "over": "queries; near-equal ones together"},
-        "metrics": told["hybrid"],
-        "baselines": {name: values for name, values in told.items() if name != "hybrid"},
-        "comparisons": comparisons,
-        "chosen": chosen,
-        "notes": {
-            "hybrid": "the blend of each fold is the one that did best on the other folds",
-            "defaults": "the blend that tuwen search uses; it was chosen on search-electronics and is too good there",
-            "condensed_ndcg": "without what nobody judged: what only one kind of search finds was not looked at",
-        },
-    }
 
 
 class _Remembering:

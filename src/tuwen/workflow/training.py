@@ -24,9 +24,9 @@ from tuwen.progress import Progress, Silent
 from tuwen.workflow.fitting import Fitted, Prepared, fit_network, prepare
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.generating import Generated
+from tuwen.workflow.kinds import own_task, part_of
 from tuwen.workflow.memory import room_in_memory
 from tuwen.workflow.preparing import encoder_options
-from tuwen.workflow.ranks import asks_rank, rank_part
 from tuwen.workflow.starting import init_fingerprint, start_of
 
 
@@ -58,8 +58,8 @@ def train(
     """
     if not isinstance(run, Run):
         overrides = list(overrides)
-        if asks_rank(run, overrides):
-            return rank_part("train_rank")(run, dataset, out, overrides, progress)
+        if own_task(run, overrides) == "rank":
+            return Path(part_of("rank", "train")(run, dataset, out, overrides, progress))
         run = Run.read(run, overrides)
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     out = Path(out)
@@ -93,7 +93,7 @@ def is_trained(
     """
     if not isinstance(run, Run):
         overrides = list(overrides)
-        if asks_rank(run, overrides):
+        if own_task(run, overrides) == "rank":
             return False
         run = Run.read(run, overrides)
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)

@@ -14,7 +14,7 @@ from tuwen.errors import BundleError, ConfigError
 from tuwen.progress import Progress, Silent, Within
 from tuwen.workflow.contents import contrast_target, is_contrast
 from tuwen.workflow.evaluation import evaluate_folds
-from tuwen.workflow.ranks import asks_rank, rank_part
+from tuwen.workflow.kinds import own_task, part_of
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.training import train_once
 
@@ -41,8 +41,8 @@ def run(
     """
     path, out = Path(run_yaml), Path(out)
     overrides = list(overrides)
-    if asks_rank(path, overrides):
-        report: dict[str, Any] = rank_part("run_rank")(path, out, overrides, progress)
+    if task := own_task(path, overrides):
+        report: dict[str, Any] = part_of(task, "run")(path, out, overrides, progress)
         return report
     spec = Run.read(path, overrides)
     if spec.shop is None:

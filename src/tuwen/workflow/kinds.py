@@ -1,0 +1,39 @@
+"""Which runs train no network: recommendations and searches go their own way, and need extras that others do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tuwen.config import task_of, written
+from tuwen.errors import MissingExtra
+
+PARTS = {  # task → extra, a library it stands on (asked for only after minutes of work), module
+    "rank": ("recommend", "lightgbm", "tuwen.workflow.recommending"),
+    "search": ("search", "faiss", "tuwen.workflow.searches"),
+    "photo-search": ("search", "faiss", "tuwen.workflow.searches"),
+}
+
+
+def own_task(run_yaml: str | Path, overrides: Iterable[str] = ()) -> str | None:
+    """The task of a RUN.yaml that is no :class:`~tuwen.config.Run`; None for all others. A file that cannot be read has
+    none: who reads it next says what is wrong.
+    """
+    task = task_of(written(run_yaml, list(overrides))[0]) if Path(run_yaml).is_file() else None
+    return task if task in PARTS else None
+
+
+def part_of(task: str, name: str) -> Any:
+    """A function of the module that runs a task: ``run``, ``completed``, ``rows_of``, ``train``.
+
+    Raises:
+        MissingExtra: what it stands on is not installed.
+    """
+    extra, library, module = PARTS[task]
+    try:
+        import_module(library)
+        return getattr(import_module(module), name, None)
+    except ImportError:
+        raise MissingExtra(extra, f"the task {task}") from None
