@@ -101,7 +101,7 @@ def test_the_report_stands_beside_chance_and_is_told_on_the_page_and_card(shop, 
     html = (shop / "report" / "report.html").read_text()
     assert "data:image/jpeg;base64," in html and "图片 → 文字" in html
     history = json.loads((shop / "pairs" / "history.json").read_text())
-    assert all(epoch["score"] == epoch["validation_recall@10"] for epoch in history)
+    assert all(epoch["score"] == epoch["validation_mean_recall@10"] for epoch in history)
     card = (shop / "pairs" / "card.md").read_text()
     assert "picture_to_text_recall@10" in card and "Fusion" not in card
 
@@ -181,8 +181,8 @@ def test_tune_goes_by_the_validation_score_of_a_contrast_run(shop, pairs, tmp_pa
     manifest = read_manifest(pairs[0])
     history = json.loads((pairs[0] / "history.json").read_text())
     best = next(entry for entry in history if entry["epoch"] == manifest["best_epoch"])
-    assert result["metric"] == "recall@10"
-    assert result["as_written"] == pytest.approx(best["validation_recall@10"], abs=1e-6)
+    assert result["metric"] == "mean_recall@10"
+    assert result["as_written"] == pytest.approx(best["validation_mean_recall@10"], abs=1e-6)
     assert result["best"]["value"] == max(trial["value"] for trial in result["trials"] if trial["value"] is not None)
     assert "Recall@10" in (tmp_path / "tune.html").read_text()
     with pytest.raises(ConfigError, match="different questions"):

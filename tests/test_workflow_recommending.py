@@ -92,7 +92,7 @@ def test_a_run_of_the_task_rank_ends_in_a_report(report, told) -> None:
 def test_the_page_says_it_in_both_languages(report, shop) -> None:
     page = (shop / "out" / "report.html").read_text(encoding="utf-8")
     for words in (
-        "buy at least one of the 5 listed items",
+        "bought one of the 5 listed items",
         "买下列表 5 件中的至少一件",
         "Learned without picture",
         "Everything was learned anew",
@@ -262,6 +262,7 @@ def test_without_what_was_bought(shop, users) -> None:
     [
         ([], "ask one thing at a time"),
         (["--shopper", "U0001", "--like", "SKU-0001"], "ask one thing at a time"),
+        (["--shopper", "U0001", "--by", "picture"], "--by says by what items are alike"),
         (["--like", "SKU-9999"], "there is no such item"),
         (["--like", "SKU-0001", "--by", "sound"], "there are no vectors of 'sound'"),
         (["--clicked", "\x1b[31m"], "there is no such item"),

@@ -206,6 +206,9 @@ class Searcher:
         words = (question.words or "").strip()
         if not words and question.picture is None and question.like is None:
             return Understood(), self._popular(now, allowed, notes, asked=bool(question.words))
+        if question.like is not None:  # nobody looks for the item that she has before her
+            allowed = (now.living if allowed is None else allowed).copy()
+            allowed[_row_of(now, question.like)] = False
         understood = self._understood(now, words, notes)
         slots = understood.slots if question.mode != "vectors" else ()
         scores, matched = now.words.scores(slots)

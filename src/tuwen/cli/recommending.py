@@ -49,6 +49,8 @@ def recommend(
     given = [name for name, value in asked.items() if value]
     if len(given) != 1:
         raise ConfigError("ask one thing at a time", seen=", ".join(given) or "nothing", allowed=list(asked))
+    if by and like is None:
+        raise ConfigError("--by says by what items are alike", seen=given[0], allowed="--like ITEM --by picture")
     screen = Screen(as_json=json, quiet=quiet)
     if everybody is not None:
         shoppers = workflow.recommend_to_everybody(bundle, everybody, count, again, screen.progress())

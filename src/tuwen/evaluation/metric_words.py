@@ -70,7 +70,10 @@ _OF_LISTS: dict[str, tuple[Text, Text]] = {
     "mrr": (("MRR", "MRR"), ("Mean of 1 / place of the first hit.", "首个命中名次倒数的平均值。")),
     "hit": (
         ("Hit rate", "命中率"),
-        ("Share of shoppers who bought at least one of the {depth}.", "至少买了列表 {depth} 件中一件的顾客比例。"),
+        (
+            "Share of these shoppers who bought at least one of the {depth}.",
+            "这些顾客中至少买了列表 {depth} 件中一件的比例。",
+        ),
     ),
     "precision": (
         ("Precision", "精确率"),
@@ -129,7 +132,7 @@ METRIC_NAMES: dict[str, Text] = RetrievalNames(
         "mae": ("MAE", "MAE"),
         "r2": ("R²", "R²"),
         "spearman": ("Rank correlation", "等级相关"),
-        "recall@10": ("Recall@10, mean of all directions", "Recall@10（各方向平均）"),
+        "mean_recall@10": ("Recall@10, mean of all directions", "Recall@10（各方向平均）"),
     }
 )
 
@@ -177,7 +180,7 @@ METRIC_MEANINGS: dict[str, Text] = RetrievalMeanings(
             "Does it put rows in the right order? 1 is perfect, 0 is none.",
             "排序是否正确？1 为完美，0 为无关。",
         ),
-        "recall@10": (
+        "mean_recall@10": (
             "How often a query's own answer is among the first 10, averaged over what is asked with and looked for.",
             "检索时自身的答案排在前 10 名的比例，对各检索方向取平均。",
         ),

@@ -307,7 +307,7 @@ def _metrics() -> Iterable[Metric]:
     yield Metric("mae", ("rate",), False, False, mae)
     yield Metric("r2", ("rate",), True, False, r2)
     yield Metric("spearman", ("rate",), True, False, spearman)
-    yield Metric("recall@10", (), True, True, _not_here)  # of a validation part, the mean of all directions
+    yield Metric("mean_recall@10", (), True, True, _not_here)  # of a validation part, the mean of all directions
 
 
 class Metrics(dict[str, Metric]):

@@ -111,8 +111,9 @@ def _hits(report: Plain) -> Text:
     depth, share = report["ranking"]["depth"], report["metrics"][f"hit@{report['ranking']['depth']}"]["value"]
     days, hits = f"{report['ranking']['horizon']:g}", round(100 * share)
     return (
-        f"Of 100 shoppers, about {hits} buy at least one of the {depth} listed items in the next {days} days.",
-        f"每 100 位顾客中约有 {hits} 位在随后 {days} 天内买下列表 {depth} 件中的至少一件。",
+        f"Of 100 shoppers who bought something in the next {days} days, about {hits} bought one of the {depth} listed "
+        "items.",
+        f"在随后 {days} 天内有购买的顾客中，每 100 位约有 {hits} 位买下列表 {depth} 件中的至少一件。",
     )
 
 

@@ -43,7 +43,7 @@ def score_of(target: ContrastTarget) -> Score:
             measure({pair: r})[f"{'_to_'.join(pair)}_recall@10"]
             for pair, r in _ranked(target.directions, embeddings, contents).items()
         ]
-        return {"score": float(np.mean(found)), "validation_recall@10": float(np.mean(found))} if found else {}
+        return {"score": float(np.mean(found)), "validation_mean_recall@10": float(np.mean(found))} if found else {}
 
     return score
 

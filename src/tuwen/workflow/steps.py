@@ -178,7 +178,7 @@ def answers_file(path: Path) -> Iterator[tuple[IO[bytes], Callable[[pl.DataFrame
         raise DataError("unknown kind of output file", where=str(path), allowed=_WRITERS)
     if path.is_dir() or (path.exists() and not os.access(path, os.W_OK)):
         seen = "a folder" if path.is_dir() else "it may not be written"
-        raise DataError("the answers cannot be written", where=str(path), seen=seen, todo="choose another --out")
+        raise DataError("the answers cannot be written", where=str(path), seen=seen, todo="choose another file")
     path = path.resolve()  # behind a link the file itself is written
     with ExitStack() as held:
         try:
@@ -186,7 +186,7 @@ def answers_file(path: Path) -> Iterator[tuple[IO[bytes], Callable[[pl.DataFrame
             file = held.enter_context(whole(path))
         except OSError as error:
             raise DataError(
-                "the answers cannot be written", where=str(path), seen=error.strerror, todo="choose another --out"
+                "the answers cannot be written", where=str(path), seen=error.strerror, todo="choose another file"
             ) from None
         yield file, _WRITERS[path.suffix]
 

@@ -172,7 +172,7 @@ def _without_validation(run: Run) -> ConfigError:
 
 def _metric(run: Run) -> str:
     if is_contrast(run):
-        return "recall@10"
+        return "mean_recall@10"
     if run.training.monitor == "loss" and run.task.use in ("binary", "classify"):
         return "log_loss"
     return PRIMARY[run.task.use]  # type: ignore[index]
