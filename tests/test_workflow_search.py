@@ -147,3 +147,72 @@ def test_judge_tells_words_and_both_with_intervals(dataset: Path, tmp_path: Path
 def test_cells_as_words() -> None:
     assert plain_text('{"colour": "red", "sizes": [1, 2]}') == "red | [1, 2]"
     assert plain_text("{not json") == "{not json" and plain_text(["a", "b"]) == "a b" and plain_text(None) is None
+
+
+# --- Runs ---------------------------------------------------------------------------------------------------------
+
+WORDS_RUN = """\
+name: words
+shop: SHOP.yaml
+task: {use: search, judgments: judgments.csv}
+index: {text: none, picture: none}
+"""
+PHOTOS_RUN = """\
+name: photos
+shop: SHOP.yaml
+task: {use: photo-search, label: category, asked: ["price<=60"], depth: 3}
+index: {text: none, where: ["price>60"]}
+"""
+
+
+@pytest.fixture(scope="module")
+def shop_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    write_sample_shop(folder, items=40, seed=0)
+    (folder / "judgments.csv").write_text(
+        "query,item,rating\ntable lamp,SKU-0001,3\nlamp,SKU-0001,2\nlamp,SKU-0002,0\n", encoding="utf-8"
+    )
+    for name, text in (("WORDS", WORDS_RUN), ("PHOTOS", PHOTOS_RUN)):
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "primary", "baseline"), [("WORDS", "ndcg@10", "words"), ("PHOTOS", "precision@3", "chance")]
+)
+def test_a_run_makes_an_index_and_judges_it(
+    shop_files: Path, tmp_path: Path, name: str, primary: str, baseline: str
+) -> None:
+    code, report, error = said("run", shop_files / f"{name}.yaml", "--out", tmp_path / "out", "--json")
+    assert code == 0, error
+    assert report["primary"] == primary and baseline in report["baselines"]
+    assert (
+        report["metrics"][primary]["value"] > report["baselines"]["chance"][primary]["value"]
+        if name == "PHOTOS"
+        else True
+    )
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "以图搜图" in page if name == "PHOTOS" else "用文字搜索" in page
+    code, again, _ = said("run", shop_files / f"{name}.yaml", "--out", tmp_path / "out", "--json")
+    assert code == 0 and again["metrics"] == report["metrics"]
+    code, other, _ = said(
+        "run", shop_files / f"{name}.yaml", "--out", tmp_path / "out", "--set", "index.fields.title=2", "--json"
+    )
+    assert code == 0 and other["provenance"]["recipe"]["fields"] == {"title": 2.0}
+
+
+def test_slips_of_a_run_are_told_with_their_place(shop_files: Path, tmp_path: Path) -> None:
+    for change, what in (
+        ("task.judgments=none.csv", "there is no such file"),
+        ("index.txt=none", "unknown key 'index.txt'"),
+        ("index.text=bert", "bert"),
+        ("index.where=[colour=blue]", "colour"),
+    ):
+        code, _, error = said("run", shop_files / "WORDS.yaml", "--out", tmp_path / "out", "--set", change, "--json")
+        assert code in (2, 3) and what in json.dumps(json.loads(error)["error"]), (change, error)
+    code, found, _ = said("check", shop_files / "WORDS.yaml", "--json")
+    assert code == 0 and found["task"]["use"] == "search"
+    code, _, error = said(
+        "train", shop_files / "WORDS.yaml", tmp_path / "out" / "dataset", "--out", tmp_path / "b", "--json"
+    )
+    assert code == 2 and "tuwen run" in json.loads(error)["error"]["todo"]
