@@ -304,3 +304,42 @@ def test_commands_that_answer_rows_send_on(shop, report, tmp_path, command: str)
     }
     told = CliRunner().invoke(app, [command, str(shop / "out" / "bundle"), *more[command]])
     assert told.exit_code == 4 and "tuwen recommend" in told.output
+
+
+def shop_with(shop: Path, folder: Path, rows: list[str], photos: str = "photos") -> Path:
+    """The sample shop with other events, and NEXT.yaml beside it."""
+    shutil.copytree(shop, folder, ignore=shutil.ignore_patterns("out", "none"), dirs_exist_ok=True)
+    header = (shop / "events.csv").read_text(encoding="utf-8-sig").splitlines()[0]
+    if rows:
+        (folder / "events.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
+    text = (folder / "SHOP.yaml").read_text(encoding="utf-8").replace("root: photos", f"root: {photos}")
+    (folder / "SHOP.yaml").write_text(text, encoding="utf-8")
+    return folder / "NEXT.yaml"
+
+
+def purchases(late: str) -> list[str]:
+    days = [f"2025-{month:02}-{day:02} 10:00:00" for month in range(1, 11) for day in range(1, 28, 2)]
+    rows = [f"U{n % 9:04},SKU-{n % 20 + 1:04},{day},purchase,1,10,s{n}" for n, day in enumerate(days * 2)]
+    return [*rows, f"U0001,SKU-0003,{late},purchase,1,10,late"]
+
+
+def test_one_late_event_is_told_instead_of_learned_from(shop, report, tmp_path) -> None:
+    run = shop_with(shop, tmp_path / "shop", purchases("2099-11-30 00:00:00"))
+    with pytest.raises(TuwenError, match="nothing to learn an order from") as caught:
+        workflow.run(run, tmp_path / "out")
+    assert "single late event" in str(caught.value.todo)
+
+
+def test_events_of_one_moment_hold_no_cuts(shop, report, tmp_path) -> None:
+    rows = [f"U{n:04},SKU-{n % 20 + 1:04},2025-05-05 00:00:00,purchase,1,10,s{n}" for n in range(60)]
+    run = shop_with(shop, tmp_path / "shop", rows)
+    with pytest.raises(TuwenError, match=r"nothing to learn|do not hold"):
+        workflow.run(run, tmp_path / "out")
+
+
+def test_without_any_picture_a_float_encoder_leaves_all_absent(shop, report, tmp_path) -> None:
+    run = shop_with(shop, tmp_path / "shop", purchases("2025-10-30 00:00:00"))
+    for photo in (tmp_path / "shop" / "photos").iterdir():
+        photo.write_bytes(b"")
+    found = workflow.run(run, tmp_path / "out", ["modalities.picture.encoder.precision=float32"])
+    assert found["metrics"]["ndcg@5"]["value"] >= 0

@@ -68,7 +68,9 @@ def _events(run: RankRun, dataset: Dataset) -> pl.DataFrame:
         place = run.where("events", "where")
         raise ConfigError(error.what, where=place, seen=error.seen, allowed=error.allowed, todo=error.todo) from None
     if found.is_empty():
-        raise DataError("no event is left", where=run.where("events"), seen=run.events.where or str(dataset.folder))
+        kinds = dataset.table("events")["kind"].drop_nulls().unique().sort().to_list()
+        seen, allowed = run.events.where or str(dataset.folder), [f"kind = '{kind}'" for kind in kinds[:10]]
+        raise DataError("no event is left", where=run.where("events"), seen=seen, allowed=allowed)
     return found.sort("time", "user", "item")
 
 

@@ -170,7 +170,8 @@ def _vectors(
     with progress.task(f"{name}: vectors", len(keys)) as bar:
         found = cache.fetch(keys, compute, bar.advance)
     vectors = np.zeros((len(values), frozen.spec.shape[0]), np.float32)
-    vectors[known] = found
+    if known.any():
+        vectors[known] = found
     # a picture that could not be decoded has no vector: its row is all zeros and absent
     return EncodedInput({"vector": vectors}, known & vectors.any(axis=1), index)
 

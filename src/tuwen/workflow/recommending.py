@@ -303,7 +303,12 @@ def _at(
     known, depth = history.before(cut), run.task.depth
     who, bought = history.buying(cut, cut + run.task.horizon)
     if not len(who):
-        raise DataError("nobody bought anything after a cut", where=run.where("split"), seen=written_day(cut))
+        raise DataError(
+            "nobody bought anything after a cut",
+            where=run.where("split"),
+            seen=f"no events from {written_day(cut)} on, for {run.task.horizon:g} days",
+            todo="name the last day that counts: split.end; or ask for fewer cuts",
+        )
     systems: dict[str, Array] = {}
     importance: dict[str, float] = {}
     notes: dict[str, Any] = {}

@@ -12,6 +12,7 @@ from tuwen.apps.recommend.history import Array, Asked, History
 from tuwen.apps.recommend.ranker import Lists, Ranker
 from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.scores import NOTHING, Retriever, Scores
+from tuwen.errors import DataError
 from tuwen.progress import Progress, Silent
 
 BLOCK = 256  # shoppers that are answered at once
@@ -81,6 +82,9 @@ class Recommender:
         Args:
             made: lists by moment, of this very recommender and shop, that need not be made again; gets the new ones.
                 What a moment's list holds depends on the days up to ``horizon`` after it only.
+
+        Raises:
+            DataError: nothing to learn from.
         """
         made = {} if made is None else made
         moments = self.windows.moments(history)
@@ -89,8 +93,16 @@ class Recommender:
                 if moment not in made:
                     made[moment] = self.lists(history, moment)
                 bar.advance(1)
+        known = [made[moment] for moment in moments if len(made[moment].sizes)]
+        if not any(lists.bought.any() for lists in known):
+            raise DataError(
+                "there is nothing to learn an order from: nothing that was proposed in the past was then bought",
+                seen=f"{len(moments)} moments, {len(known)} with purchases in the {self.windows.horizon:g} days after",
+                todo="look for a single late event, which moves all moments; or ask for a shorter horizon, less "
+                "history before a moment (windows.least), more moments (windows.count)",
+            )
         self.model = self.ranker()
-        self.model.fit(Lists.joined([made[moment] for moment in moments]))
+        self.model.fit(Lists.joined(known))
         self.stage = Stage(self._fitted(history), Features.at(history))
         return self
 
@@ -108,7 +120,8 @@ class Recommender:
         asked = known.asked(who)
         scores = stage.scores(asked)
         row, item = candidates(scores, self.per)
-        pairs = np.concatenate([one * len(history.catalogue) + items for one, items in enumerate(bought)])
+        places = [one * len(history.catalogue) + items for one, items in enumerate(bought)]
+        pairs = np.concatenate([*places, np.empty(0, np.int64)])
         hit = np.isin(row * len(history.catalogue) + item, pairs)
         kept = hit | _drawn(row, hit, self.windows.negatives, np.random.default_rng([self.seed, int(moment)]))
         row, item, hit = row[kept], item[kept], hit[kept]
