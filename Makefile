@@ -38,6 +38,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PIP) --no-deps -r requirements.lock
 	@$(PIP) "$$(grep '^torch==' requirements.lock)"
 	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(BIN)/python -c 'import lightgbm' 2>/dev/null || \
+	  echo "recommendations (and their tests) need libgomp: on Debian, apt-get install libgomp1"
 	@touch $@
 
 demo: $(STAMP)

@@ -18,8 +18,9 @@ from tuwen.cli import app
 from tuwen.config import RankRun
 from tuwen.data.dataset import Dataset
 from tuwen.data.sample import write_sample_shop
-from tuwen.errors import BundleError, ConfigError, TuwenError
+from tuwen.errors import BundleError, ConfigError, DataError, MissingExtra, TuwenError
 from tuwen.progress import Silent
+from tuwen.workflow import kinds
 from tuwen.workflow.history import history_of
 from tuwen.workflow.recommending import moments, recommender_of
 
@@ -343,3 +344,20 @@ def test_without_any_picture_a_float_encoder_leaves_all_absent(shop, report, tmp
         photo.write_bytes(b"")
     found = workflow.run(run, tmp_path / "out", ["modalities.picture.encoder.precision=float32"])
     assert found["metrics"]["ndcg@5"]["value"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "said"),
+    [
+        ("raise OSError('libgomp.so.1: cannot open shared object file')", DataError, "apt-get install libgomp1"),
+        ("import no_such_module_anywhere", MissingExtra, "tuwen"),
+    ],
+)
+def test_what_recommending_stands_on_is_asked_for_before_work(shop, tmp_path, monkeypatch, content, kind, said) -> None:
+    (tmp_path / "stands_on_this.py").write_text(content, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(kinds.PARTS, "rank", ("recommend", "stands_on_this", "tuwen.workflow.recommending"))
+    with pytest.raises(kind) as caught:
+        workflow.run(shop / "NEXT.yaml", tmp_path / "out")
+    assert said in str(caught.value.todo)
+    assert not (tmp_path / "out").exists()

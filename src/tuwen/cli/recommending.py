@@ -37,7 +37,7 @@ def recommend(
     quiet: Quiet = False,
 ) -> None:
     """Items for a shopper, a session of clicks, an item or a basket; or lists for everybody."""
-    from tuwen import workflow
+    from tuwen.workflow.kinds import part_of
 
     asked = {
         "--shopper": shopper,
@@ -53,11 +53,11 @@ def recommend(
         raise ConfigError("--by says by what items are alike", seen=given[0], allowed="--like ITEM --by picture")
     screen = Screen(as_json=json, quiet=quiet)
     if everybody is not None:
-        shoppers = workflow.recommend_to_everybody(bundle, everybody, count, again, screen.progress())
+        shoppers = part_of("rank", "recommend_to_everybody")(bundle, everybody, count, again, screen.progress())
         screen.answer({"shoppers": shoppers, "file": str(everybody)})
         screen.say(f"lists of {shoppers:,} shoppers: {everybody}")
         return
-    shelf, rules = workflow.recommend(bundle, again)
+    shelf, rules = part_of("rank", "recommend")(bundle, again)
     if shopper is not None and shopper not in shelf:
         screen.say(f"note: the bundle does not know {shopper}; this is what a shopper without a past gets")
     listed = _answer(shelf, rules, count, shopper, clicked, like, by, beside)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tuwen.config import task_of, written
-from tuwen.errors import MissingExtra
+from tuwen.errors import DataError, MissingExtra
 
 PARTS = {  # task → extra, a library it stands on (asked for only after minutes of work), module
     "rank": ("recommend", "lightgbm", "tuwen.workflow.recommending"),
@@ -30,6 +30,7 @@ def part_of(task: str, name: str) -> Any:
 
     Raises:
         MissingExtra: what it stands on is not installed.
+        DataError: it is installed, and the system lacks what it needs.
     """
     extra, library, module = PARTS[task]
     try:
@@ -37,3 +38,6 @@ def part_of(task: str, name: str) -> Any:
         return getattr(import_module(module), name, None)
     except ImportError:
         raise MissingExtra(extra, f"the task {task}") from None
+    except OSError as error:  # a library of the system that a wheel does not carry
+        todo = "on Debian: apt-get install libgomp1" if "libgomp" in str(error) else "install what it names"
+        raise DataError(f"{library} cannot be loaded", seen=error, todo=todo) from None
