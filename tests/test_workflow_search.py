@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,29 @@ def test_judge_tells_words_and_both_with_intervals(dataset: Path, tmp_path: Path
 def test_cells_as_words() -> None:
     assert plain_text('{"colour": "red", "sizes": [1, 2]}') == "red | [1, 2]"
     assert plain_text("{not json") == "{not json" and plain_text(["a", "b"]) == "a b" and plain_text(None) is None
+
+
+@pytest.mark.parametrize("change", ["cut", "gone", "other"])
+@pytest.mark.parametrize("name", ["picture/centre.npy", "picture/state.json", "network", "picture/checksums.json"])
+def test_a_damaged_encoder_of_an_index_is_told(pictures: Path, tmp_path: Path, change: str, name: str) -> None:
+    copy = tmp_path / "index"
+    shutil.copytree(pictures, copy)
+    place = copy / "encoders"
+    file = next(place.glob("*.onnx")) if name == "network" else place / name
+    data = file.read_bytes()
+    file.unlink()
+    if change != "gone":
+        file.write_bytes(data[: len(data) // 2] if change == "cut" else data[::-1])
+    code, _, error = said("search", copy, "lamp", "--json")
+    told = json.loads(error)["error"]
+    assert code == 3 and told["what"].startswith("a file of the index is ") and "--replace" in told["todo"]
+
+
+@pytest.fixture(scope="module")
+def pictures(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures") / "index"
+    workflow.index(dataset, folder, Recipe(text="none"))
+    return folder
 
 
 # --- Runs ---------------------------------------------------------------------------------------------------------
