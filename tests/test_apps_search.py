@@ -178,6 +178,7 @@ def test_it_is_never_empty_handed_and_says_so(shop: Searcher, words: str, told: 
 def test_conditions_that_nothing_meets_are_loosened_one_by_one(shop: Searcher) -> None:
     answer = ask(shop, "laptop", where=["brand=HP", "price<1"])
     assert set(found(answer)) == {"c", "d"} and answer["where"] == ["brand=HP"]
+    assert answer["left_out"] == ["price<1"]
     assert "left out price<1" in answer["notes"][0]["en"]
 
 

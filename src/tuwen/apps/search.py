@@ -139,6 +139,7 @@ class Searcher:
 
     def search(self, question: Question) -> dict[str, Any]:
         """The answer as JSON: ``total``, ``hits`` (item, score, columns, reasons), ``facets``, ``suggestions``,
+        ``where`` (conditions that every hit meets), ``left_out`` (those that were dropped, for nothing met all),
         ``notes`` (what was done to the question, in ``en`` and ``zh``), ``page``, ``pages``, ``milliseconds``.
 
         Raises:
@@ -149,7 +150,8 @@ class Searcher:
         self.index.refresh()
         now = self.index.snapshot
         notes: list[Text] = []
-        conditions, allowed = self._allowed(now, [Condition.read(text) for text in question.where], notes)
+        asked = [Condition.read(text) for text in question.where]
+        conditions, allowed = self._allowed(now, asked, notes)
         understood, found = self.find(now, question, allowed, notes)
         rows = found.rows
         if question.sort not in ("relevance", "popular"):
@@ -164,6 +166,7 @@ class Searcher:
             "page": question.page,
             "pages": -(-len(rows) // question.size),
             "where": [str(one) for one in conditions],
+            "left_out": [str(one) for one in asked if one not in conditions],
             "sort": question.sort,
             "hits": self._hits(now, rows[begin : begin + question.size], found, understood),
             "facets": self._facets(now, found, conditions),
