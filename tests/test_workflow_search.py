@@ -181,6 +181,9 @@ shop: SHOP.yaml
 task: {use: search, judgments: judgments.csv}
 index: {text: none, picture: none}
 """
+    "WORDS": 0.5,
+    "PHOTOS": 0.34,
+}  # the judged lamp is found; three categories at random are right a third of the time
 PHOTOS_RUN = """\
 name: photos
 shop: SHOP.yaml
@@ -210,13 +213,11 @@ def test_a_run_makes_an_index_and_judges_it(
     code, report, error = said("run", shop_files / f"{name}.yaml", "--out", tmp_path / "out", "--json")
     assert code == 0, error
     assert report["primary"] == primary and baseline in report["baselines"]
-    assert (
-        report["metrics"][primary]["value"] > report["baselines"]["chance"][primary]["value"]
-        if name == "PHOTOS"
-        else True
-    )
+    # photos beat hits at random; of the two queries that of the table lamp finds it
+    least = report["baselines"].get("chance", {primary: {"value": 0.49}})[primary]["value"]
+    assert report["metrics"][primary]["value"] > least
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "以图搜图" in page if name == "PHOTOS" else "用文字搜索" in page
+    assert ("以图搜图" if name == "PHOTOS" else "用文字搜索") in page
     code, again, _ = said("run", shop_files / f"{name}.yaml", "--out", tmp_path / "out", "--json")
     assert code == 0 and again["metrics"] == report["metrics"]
     code, other, _ = said(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from tuwen.cli.commands import DatasetFolder, Json, Out, Quiet, app
 from tuwen.cli.screen import Screen
 from tuwen.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tuwen.apps.search import Mode
+    from tuwen.index.vectors import Kind
 
 SHOWN = ("title", "brand", "price")
 
@@ -48,7 +52,7 @@ def index(
     screen = Screen(as_json=json, quiet=quiet)
     place = None if bundle is None else str(bundle.resolve())
     weights = dict(map(_weight, field or []))
-    recipe = Recipe(weights, text, picture, place, tuple(where or ()), kind)  # type: ignore[arg-type]
+    recipe = Recipe(weights, text, picture, place, tuple(where or ()), cast("Kind", kind))
     told = workflow.index(dataset, out, recipe, screen.progress(), replace)
     screen.answer({"index": str(out), **told})
     screen.say(f"{told['items']:,} items; {told['added']:,} taken in, {told['removed']:,} removed")
@@ -92,7 +96,7 @@ def search(
     if mode not in ("hybrid", "words", "vectors"):
         raise ConfigError("there is no such mode", where="--mode", seen=mode, allowed="hybrid, words, vectors")
     screen = Screen(as_json=json, quiet=quiet)
-    question = Question(words, None, like, where or (), sort, page, size, mode)  # type: ignore[arg-type]
+    question = Question(words, None, like, where or (), sort, page, size, cast("Mode", mode))
     answer = workflow.search(index, question, picture=photo, synonyms=synonyms)
     screen.answer(answer)
     _show(screen, answer)

@@ -16,7 +16,7 @@ from tuwen.evaluation.intervals import Resampled, differences, intervals
 from tuwen.evaluation.origin import origin_warnings
 from tuwen.evaluation.predictions import Array
 from tuwen.evaluation.ranking import Chosen, coverage, diversity, figures, novelty, resampled
-from tuwen.evaluation.report import FORMAT, best_baselines, plain
+from tuwen.evaluation.report import FORMAT, NOT_OF_LISTS, best_baselines, plain
 
 MODEL = "model"
 HEAD = 0.2  # of the items that were sold, the best sellers; the others are the tail
@@ -130,11 +130,7 @@ def recommendation_report(
             "cuts": [_told(cut, one, depth) for cut, one in zip(cuts, measured, strict=True)],
             "importance": dict(importance or {}),
         },
-        "unseen": {"classes": 0, "rows": 0, "names": []},
-        "calibration": None,
-        "confusion": None,
-        "regression": None,
-        "worst": [],
+        **NOT_OF_LISTS,
         "history": [],
         "cost": dict(cost),
         "run": dict(run),

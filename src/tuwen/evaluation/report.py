@@ -24,6 +24,15 @@ from tuwen.files import whole
 
 FORMAT = 1
 
+# what a report holds of answers row by row, and one of ranked lists has not
+NOT_OF_LISTS: dict[str, Any] = {
+    "unseen": {"classes": 0, "rows": 0, "names": []},
+    "calibration": None,
+    "confusion": None,
+    "regression": None,
+    "worst": [],
+}
+
 
 def build_report(
     model: Predictions,

@@ -17,7 +17,7 @@ from tuwen.errors import DataError
 from tuwen.evaluation.intervals import Resampled, differences, intervals, resample_weights
 from tuwen.evaluation.origin import origin_warnings
 from tuwen.evaluation.predictions import Array
-from tuwen.evaluation.report import FORMAT, plain
+from tuwen.evaluation.report import FORMAT, NOT_OF_LISTS, plain
 
 Pair = tuple[str, str]  # (what is asked with, what is looked for)
 MODEL = "model"
@@ -247,11 +247,7 @@ def retrieval_report(
         },
         "knock_out": {},
         "slices": {},
-        "unseen": {"classes": 0, "rows": 0, "names": []},
-        "calibration": None,
-        "confusion": None,
-        "regression": None,
-        "worst": [],
+        **NOT_OF_LISTS,
         "history": [dict(epoch) for epoch in history],
         "cost": dict(cost),
         "run": dict(run),

@@ -8,7 +8,7 @@ from typing import Any
 from tuwen.evaluation.intervals import differences, intervals
 from tuwen.evaluation.predictions import Array
 from tuwen.evaluation.ranking import resampled
-from tuwen.evaluation.report import FORMAT, plain
+from tuwen.evaluation.report import FORMAT, NOT_OF_LISTS, plain
 
 
 def search_report(
@@ -63,11 +63,7 @@ def search_report(
         "search": {**found, "comparisons": {f"{one} minus {other}": compared(one, other) for one, other in also}},
         "knock_out": {},
         "slices": {},
-        "unseen": {"classes": 0, "rows": 0, "names": []},
-        "calibration": None,
-        "confusion": None,
-        "regression": None,
-        "worst": [],
+        **NOT_OF_LISTS,
         "history": [],
         "cost": dict(cost or {}),
         "run": dict(run or {}),
