@@ -181,9 +181,6 @@ shop: SHOP.yaml
 task: {use: search, judgments: judgments.csv}
 index: {text: none, picture: none}
 """
-    "WORDS": 0.5,
-    "PHOTOS": 0.34,
-}  # the judged lamp is found; three categories at random are right a third of the time
 PHOTOS_RUN = """\
 name: photos
 shop: SHOP.yaml
