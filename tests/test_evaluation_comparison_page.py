@@ -22,6 +22,7 @@ from tuwen.evaluation.comparison_figures import COLOURS
 from tuwen.evaluation.comparison_page import render_comparison
 from tuwen.evaluation.comparison_words import COMPARISON, checks, lead
 from tuwen.evaluation.metrics import PRIMARY
+from tuwen.evaluation.unlearned import counted
 
 NASTY = "<script>alert(1)</script>{{ 7 * 7 }}"
 DRAW: dict[str, Any] = {
@@ -56,7 +57,14 @@ def result_of(task: str, names: tuple[str, ...] = ("concat", "sum", NASTY), seed
         "bootstrap": {"samples": 150, "confidence": 0.95, "seed": 0, "groups": None},
         "kinds": ["text"],
         "cells": [
-            {"name": n, "settings": {"fusion": n}, "kept": {"fusion": {"width": 64}}, **judged[n], "cost": costs}
+            {
+                "name": n,
+                "settings": {"fusion": n},
+                "kept": {"fusion": {"width": 64}},
+                **judged[n],
+                "unseen": counted({}),
+                "cost": costs,
+            }
             for n in names
         ],
         "failures": [{"cell": "late", "seed": 0, "fold": 0, "what": NASTY, "where": "RUN.yaml:3"}],

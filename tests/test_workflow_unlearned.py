@@ -107,3 +107,16 @@ def test_a_class_that_one_fold_only_tests_counts_as_one_it_cannot_know(tmp_path)
     report = workflow.run(run, tmp_path / "out")
     assert report["unseen"] == {"classes": 1, "rows": 1, "names": ["poison7"]}
     assert report["warnings"][0]["en"].startswith("1 of 60 test rows belongs to a class")
+
+
+def test_a_comparison_tells_of_them_too(home, tmp_path):
+    run = home / "shop" / "RUN.yaml"
+    asked = ["compare", str(run), str(home / "shop" / "dataset"), "--vary", "fusion=sum,concat", "--seeds", "1"]
+    told = CliRunner().invoke(app, [*asked, "--out", str(tmp_path)])
+    result = json.loads((tmp_path / "compare.json").read_text(encoding="utf-8"))
+    lost = {cell["unseen"]["rows"] for cell in result["cells"]}
+    assert all(sorted(cell["unseen"]["names"]) == ["c-new", "d-new"] for cell in result["cells"]) and len(lost) == 1
+    warning = f"{lost.pop()} of 30 test rows belong to 2 classes that it never learned"
+    assert f"warning: {warning}" in told.stdout
+    page = (tmp_path / "compare.html").read_text(encoding="utf-8")
+    assert warning in page and "从未学过的 2 个类别" in page

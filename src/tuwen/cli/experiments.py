@@ -146,7 +146,7 @@ def _show_tuning(screen: Screen, result: dict[str, Any], out: Path) -> None:
 
 def _show_comparison(screen: Screen, result: dict[str, Any], out: Path) -> None:
     from tuwen.evaluation.comparison_page import shortened
-    from tuwen.evaluation.comparison_words import lead, too_few_samples
+    from tuwen.evaluation.comparison_words import lead, never_learned, too_few_samples
 
     brief, primary, kinds = shortened(result)[1], result["primary"], result["kinds"]
     rows: list[tuple[object, ...]] = []
@@ -159,8 +159,9 @@ def _show_comparison(screen: Screen, result: dict[str, Any], out: Path) -> None:
         lost.append((name, found["value"], *missing))
     whole = ("cell", primary, "interval", "difference")
     screen.table((*whole, "clearly", "train s"), rows, whole=whole)
-    few = too_few_samples(result)
+    few, lost_classes = too_few_samples(result), never_learned(brief)
     screen.say(lead(brief)[0], *([] if few is None else [few.text[0]]))
+    screen.say(*([] if lost_classes is None else [f"warning: {lost_classes[0]}"]))
     without = [f"{how} without {kind}" for kind in kinds for how in ("half", "all")]
     screen.table(("cell", primary, *without), lost, title="when an input is missing")
     for one in result["failures"]:

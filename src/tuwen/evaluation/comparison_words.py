@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tuwen.evaluation.unlearned import unlearned_warning
 from tuwen.evaluation.verdict import FEW_ROWS, Check, outcome
 from tuwen.evaluation.words import SPLITS, WORDS, Text, thing
 
@@ -159,6 +160,7 @@ def checks(result: Plain) -> list[Check]:
         found.append(Check(True, (f"Every cell trained with {seeds} seeds.", f"每个组合都用 {seeds} 个种子训练。")))
     how = SPLITS.get(split, (split, split))
     found.append(Check(split != "random", (f"Test part: {how[0]}.", f"测试集：{how[1]}。")))
+    found += [Check(False, text)] if (text := never_learned(result)) else []
     found += [check] if (check := too_few_samples(result)) else []
     if len(others(result)) > 1:
         text = (
@@ -171,6 +173,16 @@ def checks(result: Plain) -> list[Check]:
         failed = len({one["cell"] for one in result["failures"]})
         found.append(Check(False, (f"{failed} of the cells failed: see below.", f"有 {failed} 个组合失败：见下文。")))
     return found
+
+
+def never_learned(result: Plain) -> Text | None:
+    """Test rows of classes that were in no row a cell was trained on: of the cell that has most of them."""
+    cells = result["cells"]
+    most = max(cells, key=lambda cell: int(cell["unseen"]["rows"]))
+    text = unlearned_warning(most["unseen"], result["rows"], most["metrics"].get("accuracy", {}).get("value"))
+    if text is None or all(cell["unseen"] == most["unseen"] for cell in cells):
+        return text
+    return f"{most['name']}: {text[0]}", f"{most['name']}：{text[1]}"
 
 
 def too_few_samples(result: Plain) -> Check | None:

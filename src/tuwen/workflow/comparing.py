@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import traceback
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from tuwen.evaluation.comparison_page import render_comparison
 from tuwen.evaluation.metrics import PRIMARY
 from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.report import plain
+from tuwen.evaluation.unlearned import counted, unlearned
 from tuwen.files import held, room_on_disk, whole, write_json
 from tuwen.progress import Progress, Silent, Within
 from tuwen.workflow.contents import refuse_contrast
@@ -234,10 +236,12 @@ def _result(plan: Plan, dataset: Dataset, done: Mapping[str, list[list[Path]]]) 
         )
     told: dict[str, list[dict[str, Any]]] = {}
     cells: dict[str, Cell] = {}
+    unseen: dict[str, dict[str, Any]] = {}
     for name, seeds in done.items():
         read_ = [[read(folder) for folder in folds] for folds in seeds]
         told[name] = [training for folds in read_ for training, _ in folds]
         cells[name] = _cell([[answers for _, answers in folds] for folds in read_])
+        unseen[name] = counted(sum((unlearned(answers[ANSWERS]) for _, answers in read_[0]), Counter[str]()))
     groups = groups_of(plan.run, dataset, plan.folds)
     settings: Evaluation = plan.run.evaluation
     bootstrap = Bootstrap(
@@ -271,6 +275,7 @@ def _result(plan: Plan, dataset: Dataset, done: Mapping[str, list[list[Path]]]) 
                         "settings": {key: value.text for key, value in cell.values.items()},
                         "kept": cell.kept,
                         **judged[cell.name],
+                        "unseen": unseen[cell.name],
                         "cost": mean_cost(told[cell.name], len(plan.seeds)),
                     }
                     for cell in plan.cells
