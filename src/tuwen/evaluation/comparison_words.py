@@ -160,7 +160,7 @@ def checks(result: Plain) -> list[Check]:
         found.append(Check(True, (f"Every cell trained with {seeds} seeds.", f"每个组合都用 {seeds} 个种子训练。")))
     how = SPLITS.get(split, (split, split))
     found.append(Check(split != "random", (f"Test part: {how[0]}.", f"测试集：{how[1]}。")))
-    found += [Check(False, text)] if (text := never_learned(result)) else []
+    found += [Check(False, lost)] if (lost := never_learned(result)) else []
     found += [check] if (check := too_few_samples(result)) else []
     if len(others(result)) > 1:
         text = (
