@@ -1,60 +1,26 @@
 """Collect from a real PostgreSQL server, started here on loopback and ended with the tests."""
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 from datetime import datetime
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from PIL import Image
 
+from databases import MISSING, REASON, postgresql
 from tuwen.config import Shop
 from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
 from tuwen.data.sql import Query
 from tuwen.errors import DataError
 
-ROOT = os.geteuid() == 0
-PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-pytestmark = pytest.mark.skipif(
-    not PROGRAMS or (ROOT and not shutil.which("runuser")), reason="needs Debian's postgresql package"
-)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+pytestmark = pytest.mark.skipif(MISSING, reason=REASON)
 
 
 @pytest.fixture(scope="module")
 def server():
-    folder, port = Path(tempfile.mkdtemp(prefix="tuwen-pg-")), free_port()
-    programs = PROGRAMS[-1].parent
-    as_owner = ["runuser", "-u", "postgres", "--"] if ROOT else []  # PostgreSQL refuses to run as root
-
-    def run(program, *arguments):
-        subprocess.run(
-            [*as_owner, programs / program, "-D", folder / "data", *arguments], check=True, capture_output=True
-        )
-
-    try:
-        if ROOT:
-            shutil.chown(folder, "postgres", "postgres")
-        run("initdb", "-A", "trust", "-U", "shop", "--no-sync")
-        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-        run("pg_ctl", "-w", "-l", folder / "log", "-o", options, "start")
-        try:
-            yield f"postgresql://shop@127.0.0.1:{port}/postgres"
-        finally:
-            run("pg_ctl", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with postgresql() as found:
+        yield found.url
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,84 @@
+"""What shoppers said and allowed, and how all of it is forgotten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from tuwen.store import moments
+from tuwen.store.engine import reading, writing
+from tuwen.store.events import insert
+from tuwen.store.tables import CONSENT, EVENTS, EXPOSURES, FEEDBACK
+
+HOLD_THE_USER = (EVENTS, FEEDBACK, CONSENT, EXPOSURES)
+
+
+class People:
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def say(
+        self,
+        feedback: str,
+        *,
+        user: str | None = None,
+        item: str | None = None,
+        rating: float | None = None,
+        text: str | None = None,
+    ) -> bool:
+        """Keep a shopper's word about an item or an answer; false where the key ``feedback`` is there already."""
+        row = {"user": user, "item": item, "rating": rating, "text": text, "time": moments.now()}
+        with writing(self._engine) as connection:
+            words = insert(connection, FEEDBACK).values(feedback=feedback, **row).on_conflict_do_nothing()
+            return bool(connection.execute(words.returning(FEEDBACK.c.feedback)).all())
+
+    def feedback(self, item: str, most: int = 100) -> list[dict[str, Any]]:
+        """What was said of an item, the latest first."""
+        asked = sa.select(FEEDBACK).where(FEEDBACK.c.item == item).order_by(FEEDBACK.c.time.desc()).limit(most)
+        with reading(self._engine) as connection:
+            return [dict(row) for row in connection.execute(asked).mappings()]
+
+    def allow(self, user: str, purpose: str, given: bool) -> None:
+        """Keep whether a shopper allows a use of what she does: the last word counts."""
+        row = {"given": given, "time": moments.now()}
+        with writing(self._engine) as connection:
+            words = insert(connection, CONSENT).values(user=user, purpose=purpose, **row)
+            key = [CONSENT.c.user, CONSENT.c.purpose]
+            connection.execute(words.on_conflict_do_update(index_elements=key, set_=row))
+
+    def allows(self, user: str, purpose: str) -> bool | None:
+        """None where she was not asked."""
+        asked = sa.select(CONSENT.c.given).where(CONSENT.c.user == user, CONSENT.c.purpose == purpose)
+        with reading(self._engine) as connection:
+            found = connection.execute(asked).scalar()
+        return None if found is None else bool(found)
+
+    def forget(self, user: str) -> dict[str, int]:
+        """Delete everything that names a shopper; table → rows that are gone."""
+        with writing(self._engine) as connection:
+            return {
+                table.name: connection.execute(sa.delete(table).where(table.c.user == user)).rowcount
+                for table in HOLD_THE_USER
+            }
+
+    def show(self, user: str) -> dict[str, list[dict[str, Any]]]:
+        """Everything that names a shopper, by table: what she may ask to see."""
+        with reading(self._engine) as connection:
+            return {
+                table.name: [
+                    dict(r) for r in connection.execute(sa.select(table).where(table.c.user == user)).mappings()
+                ]
+                for table in HOLD_THE_USER
+            }
+
+    def expose(self, experiment: str, user: str, arm: str) -> None:
+        """Remember that a shopper was answered by an arm of an experiment; the first time is kept."""
+        with writing(self._engine) as connection:
+            row = {"experiment": experiment, "user": user, "arm": arm, "time": moments.now()}
+            connection.execute(insert(connection, EXPOSURES).values(**row).on_conflict_do_nothing())
+
+    def exposed(self, experiment: str) -> list[dict[str, Any]]:
+        with reading(self._engine) as connection:
+            asked = sa.select(EXPOSURES).where(EXPOSURES.c.experiment == experiment).order_by(EXPOSURES.c.user)
+            return [dict(row) for row in connection.execute(asked).mappings()]

@@ -1,0 +1,58 @@
+"""All that a running service writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import sqlalchemy as sa
+
+from tuwen.store.engine import migrate, name_of, open_engine, reading
+from tuwen.store.events import Events
+from tuwen.store.items import Items
+from tuwen.store.keys import Keys
+from tuwen.store.people import People
+
+
+class Store:
+    """Args:
+        url: a path of a SQLite file (made if absent), ``sqlite:///FILE`` or ``postgresql://…``; environment variables
+            in it are filled in.
+
+    Raises:
+        DataError: see :func:`tuwen.store.engine.open_engine` and :func:`tuwen.store.engine.migrate`.
+    """
+
+    def __init__(self, url: str | Path) -> None:
+        self._engine = open_engine(url)
+        try:
+            migrate(self._engine)
+        except BaseException:
+            self._engine.dispose()
+            raise
+        self.name = name_of(self._engine)
+        self.events = Events(self._engine)
+        self.items = Items(self._engine)
+        self.people = People(self._engine)
+        self.keys = Keys(self._engine)
+
+    def ping(self) -> None:
+        """Whether it answers.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
+        with reading(self._engine) as connection:
+            connection.execute(sa.text("SELECT 1"))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
