@@ -81,6 +81,22 @@ def test_ranges_count_every_row_once(values: list[float]) -> None:
             assert mask(frame, [Condition.read(f"price={low}..{high}")]).sum() == one["count"]
 
 
+def test_what_a_person_cannot_choose_by_is_no_facet_and_years_stay_years() -> None:
+    table = pl.DataFrame(
+        {
+            "item": [str(n) for n in range(40)],
+            "description": ["A long sentence that says of many goods the very same thing."] * 20 + ["Another."] * 20,
+            "size": ["S", "M"] * 20,
+            "year": [float(2000 + n % 20) for n in range(40)],
+        }
+    )
+    table = table.with_columns(pl.col("description").str.replace("Another.", "Another sentence, as long and as empty."))
+    assert facet_columns(table) == ["size", "year"]
+    edges = [one["low"] for one in facet(table["year"])]
+    assert len(edges) >= 4 and edges[1:] == sorted(set(edges[1:])) and all(edge == int(edge) for edge in edges[1:])
+    assert facet(pl.Series([2011.0, 2012.0, 2011.0]))[0] == {"value": 2011, "count": 2}
+
+
 def test_values_are_counted_most_frequent_first() -> None:
     assert facet(TABLE["brand"])[0] == {"value": "HP", "count": 2}
     assert facet(pl.Series("x", [None, None], dtype=pl.String)) == []

@@ -140,20 +140,23 @@ def _folded(column: pl.Expr) -> pl.Expr:
 # --- Facets -------------------------------------------------------------------------------------------------------
 
 MOST_VALUES = 500  # different ones: a column with more is no choice for a person
+LONGEST = 40  # characters of such a value, on average: sentences are no choice either
 SHOWN = 10
 STEPS = 5
 
 
 def facet_columns(table: pl.DataFrame) -> list[str]:
-    """The columns that a shopper can choose by: words with a few different values, and numbers; category, brand and
-    price first."""
-    known = [name for name in ("category", "brand", "price") if name in table.columns]
+    """The columns that a shopper can choose by: short words with a few different values, and numbers; category, brand,
+    price and colour first."""
+    known = [name for name in ("category", "brand", "price", "colour") if name in table.columns]
     found = []
     for name in [*known, *(column for column in table.columns if column not in known)]:
         dtype, values = table.schema[name], table[name].drop_nulls()
         if name == "item" or name.startswith("_") or not len(values):
             continue
         different = values.n_unique() if dtype == pl.String or dtype.is_numeric() else 0
+        if dtype == pl.String and float(values.str.len_chars().mean()) > LONGEST:  # type: ignore[arg-type]
+            continue
         repeated = 2 <= different <= min(MOST_VALUES, len(values) // 2)
         if (dtype.is_numeric() and different > 1) or repeated or (name in known and different > 1):
             found.append(name)
@@ -163,13 +166,16 @@ def facet_columns(table: pl.DataFrame) -> list[str]:
 def facet(column: pl.Series) -> list[dict[str, Any]]:
     """What there is to choose from, with how many rows each: the most frequent values, or ranges of a number.
 
-    Ranges are from ``low`` to below ``high``, at round numbers that part the rows into about equal shares.
+    Ranges are from ``low`` to below ``high``, at round numbers that part the rows into about equal shares; a whole
+    number stays one.
     """
     values = column.drop_nulls()
     if not len(values):
         return []
     if values.dtype.is_numeric() and values.n_unique() > SHOWN:
         return _ranges(values.to_numpy().astype(np.float64))
+    if values.dtype.is_float() and bool((values == values.round()).all()):
+        values = values.cast(pl.Int64, strict=False).drop_nulls()
     counts = values.alias("value").value_counts(name="count").sort(["count", "value"], descending=[True, False])
     return [{"value": value, "count": count} for value, count in counts.head(SHOWN).rows()]
 
@@ -177,19 +183,21 @@ def facet(column: pl.Series) -> list[dict[str, Any]]:
 def _ranges(values: Array) -> list[dict[str, Any]]:
     values = values[np.isfinite(values)]
     inner = np.quantile(values, np.arange(1, STEPS) / STEPS)
-    edges = sorted({_round(float(edge)) for edge in inner})
+    unit = _unit(float(inner[-1] - inner[0]) / STEPS, whole=bool((values == np.round(values)).all()))
+    edges = sorted({float(f"{round(float(edge) / unit) * unit:.12g}") for edge in inner})
     edges = [edge for edge in edges if values.min() < edge <= values.max()]
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1).tolist()
     bounds = [None, *edges, None]
     return [{"low": bounds[i], "high": bounds[i + 1], "count": count} for i, count in enumerate(counts) if count]
 
 
-def _round(value: float) -> float:
-    """To one and a half digits: 1,234 is 1,000 and 1,790 is 2,000."""
-    if abs(value) < 1e-12:
-        return 0.0
-    step = 10.0 ** math.floor(math.log10(abs(value))) / 2
-    return round(value / step) * step
+def _unit(step: float, *, whole: bool) -> float:
+    """Of edges that are about ``step`` apart: 1, 5, 10, 50, …, and at least 1 of whole numbers."""
+    if step <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(step))
+    unit = power * 5 if step >= 5 * power else power
+    return max(unit, 1.0) if whole else unit
 
 
 # --- Order --------------------------------------------------------------------------------------------------------

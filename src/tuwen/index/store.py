@@ -28,7 +28,7 @@ from tuwen.index.vectors import NOTHING, Kind
 from tuwen.index.words import Bm25
 
 Array = npt.NDArray[Any]
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "index.json"
 WAIT = 10.0  # seconds that a writer waits for another one
 MOST_PARTS = 12
@@ -248,6 +248,12 @@ class Index:
         with self._writing() as manifest:
             return self._bury(manifest, items)
 
+    def keep(self, **settings: Any) -> None:
+        """Write down more in the settings, or other values of them; None takes one away."""
+        with self._writing() as manifest:
+            told = {**manifest["settings"], **settings}
+            manifest["settings"] = {name: value for name, value in told.items() if value is not None}
+
     def rebuild(self) -> None:
         """Make one part of all, without what was removed. Others may add and remove meanwhile, which is kept."""
         with self._lock:
@@ -316,6 +322,7 @@ class Index:
                 where=str(self.folder),
                 seen=given,
                 allowed=str(self.snapshot.spaces),
+                todo=AGAIN,
             )
 
 
@@ -388,6 +395,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         complete = {"generation", "weights", "kind", "settings", "segments"} <= manifest.keys()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError("the index cannot be read", where=str(path), seen=error, todo=AGAIN) from None
-    if version > FORMAT or not complete:
+    if version != FORMAT or not complete:
         raise DataError("the index was written by another tuwen", where=str(path), seen=f"format {version}", todo=AGAIN)
     return manifest
