@@ -10,12 +10,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tuwen.apps.query import Synonyms
-from tuwen.apps.search import Blend, Question, Searcher
+from tuwen.apps.matching import Blend
+from tuwen.apps.query import Synonyms, corrected
+from tuwen.apps.search import Question, Searcher
 from tuwen.errors import ConfigError
 from tuwen.index.segments import Batch
 from tuwen.index.store import Index
-from tuwen.preprocess.terms import terms
+from tuwen.preprocess.terms import asked, terms
 
 ITEMS: list[tuple[str, str, str, float | None, int]] = [
     ("a", "Red wireless mouse", "Logi", 20.0, 5),
@@ -132,6 +133,15 @@ def test_a_photo_finds_its_like_and_words_change_it(shop: Searcher) -> None:
     assert found(ask(shop, like="d"))[0] == "g"
 
 
+@pytest.mark.parametrize(
+    ("typed", "taken", "suggested"),
+    [("sunglases", "sunglass", "sunglasses"), ("wireles", "wireless", "wireless"), ("batterie", "battery", "battery")],
+)
+def test_a_suggestion_has_the_ending_that_was_typed(typed: str, taken: str, suggested: str) -> None:
+    (whole, _), *_ = asked(typed)
+    assert corrected(f"two {typed}", {whole: taken}) == f"two {suggested}"
+
+
 def test_reasons_and_suggestions_tell_what_was_done(shop: Searcher) -> None:
     answer = ask(shop, "wireles mouse")
     assert answer["suggestions"] == ["wireless mouse"]
@@ -146,6 +156,42 @@ def test_filters_facets_and_order(shop: Searcher) -> None:
     assert {one["value"]: one["count"] for one in answer["facets"]["brand"]} == {"HP": 1, "Sony": 1}
     assert found(ask(shop, "laptop", sort="popular"))[0] == "g"
     assert found(ask(shop, where=["brand=花店"], sort="price")) == ["e", "f"]
+
+
+def test_a_facet_counts_as_if_its_own_column_were_not_asked_for(shop: Searcher) -> None:
+    def counts(answer: dict[str, Any], name: str) -> dict[Any, int]:
+        return {one["value"]: one["count"] for one in answer["facets"][name]}
+
+    for words in ("laptop", None):
+        free, chosen = ask(shop, words), ask(shop, words, where=["brand=HP"])
+        assert counts(chosen, "brand") == counts(free, "brand")
+        assert set(counts(chosen, "price")) < set(counts(free, "price"))
+        other = ask(shop, words, where=["brand=HP", "price<100"])
+        below = ask(shop, words, where=["price<100"])
+        assert counts(other, "brand") == counts(below, "brand") and {h["brand"] for h in other["hits"]} == {"HP"}
+
+
+def test_colours_are_known_in_both_languages(shop: Searcher) -> None:
+    assert found(ask(shop, "红色 mouse", mode="words"))[0] == "a"
+    assert found(ask(shop, "blue 衬衫", mode="words"))[0] == "f"
+
+
+def test_words_that_no_item_has_are_left_to_the_vectors(shop: Searcher) -> None:
+    # "dress" is in no title; that a bag and a shirt are blue must not put them first
+    assert found(ask(shop, "blue dress"))[0] == "e"
+
+
+def test_a_value_that_no_item_has_names_the_nearest(shop: Searcher) -> None:
+    answer = ask(shop, "laptop", where=["brand=Sonny"])
+    assert answer["left_out"] == ["brand=Sonny"] and "did you mean brand=Sony?" in answer["notes"][0]["en"]
+    assert "brand=Sony" in answer["notes"][0]["zh"]
+
+
+def test_the_index_s_own_columns_are_no_ones_business(shop: Searcher) -> None:
+    for how in ({"where": ["_popularity>1"]}, {"sort": "_popularity"}):
+        with pytest.raises(ConfigError) as told:
+            ask(shop, "mouse", **how)
+        assert "_popularity" not in str(told.value.allowed)
 
 
 def test_pages_hold_every_hit_once(shop: Searcher) -> None:
@@ -207,7 +253,9 @@ def test_answers_are_the_same_each_time_and_in_whatever_order_items_came(
     settings = dict(shop.index.settings)
     index = Index.create(tmp_path, Batch(now.table[order], fields, vectors), settings, weights={"title": 3.0})
     blend = Blend(reciprocal=reciprocal)
-    one, other = (Searcher(i, shop.encoders, synonyms=shop.synonyms, blend=blend) for i in (shop.index, index))
+    one, other = (
+        Searcher(i, shop.matcher.encoders, synonyms=shop.matcher.synonyms, blend=blend) for i in (shop.index, index)
+    )
     for words in ("laptop", "wireless", "红色", "zzz"):
         assert found(ask(one, words)) == found(ask(other, words)) == found(ask(one, words))
 

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from tuwen import workflow
+from tuwen.apps.search import Question
 from tuwen.bundle.bundle import Bundle
 from tuwen.bundle.files import read_manifest
 from tuwen.cli import app
@@ -21,6 +22,7 @@ from tuwen.errors import BundleError, ConfigError, DataError
 from tuwen.service.application import app as service
 from tuwen.workflow.evaluation import bundle_rows
 from tuwen.workflow.gathering import gather
+from tuwen.workflow.indexing import Recipe
 from tuwen.workflow.starting import start_of
 
 RUN = """\
@@ -89,6 +91,34 @@ def test_evaluation_is_a_plain_ranking_of_the_bundles_own_embeddings(shop, pairs
     assert report["metrics"]["picture_to_text_recall@10"]["value"] == pytest.approx(np.mean(hits), abs=1e-6)
     assert report["rows"] == len(scores) == report["retrieval"]["answers"][0]
     np.testing.assert_allclose(np.linalg.norm(picture, axis=1), 1, atol=1e-5)
+
+
+def test_an_index_keeps_the_bundle_that_its_vectors_are_of(shop, pairs, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(pairs[0], moved)
+    recipe = Recipe(text="none", picture="none", bundle=str(moved))
+    told = workflow.index(shop / "dataset", tmp_path / "index", recipe)
+    assert told["spaces"] == {"joint": 16}
+    title = Dataset.open(shop / "dataset").table("items")["title"][0]
+    before = workflow.search(tmp_path / "index", Question(title, mode="vectors"))
+    shutil.rmtree(moved)  # what answers does not hang on where it was
+    after = workflow.search(tmp_path / "index", Question(title, mode="vectors"))
+    assert [hit["item"] for hit in after["hits"]] == [hit["item"] for hit in before["hits"]]
+    added = workflow.update_index(tmp_path / "index", [{"item": "NEW", "title": title}])
+    assert added["added"] == 1
+    assert "NEW" in [h["item"] for h in workflow.search(tmp_path / "index", Question(title, mode="vectors"))["hits"]]
+    same = Recipe(text="none", picture="none", bundle=str(pairs[0]))  # the same bundle from another place
+    assert workflow.index(shop / "dataset", tmp_path / "index", same)["removed"] == 1
+    (kept,) = (tmp_path / "index").glob("encoders-*/joint/model.safetensors")
+    kept.write_bytes(b"other")
+    with pytest.raises(DataError, match="the bundle that the index keeps") as error:
+        workflow.search(tmp_path / "index", Question(title))
+    assert "--replace" in str(error.value.todo)
+
+
+def test_an_index_takes_no_bundle_of_another_kind(shop, prices, tmp_path):
+    with pytest.raises(ConfigError, match="no vectors of items"):
+        workflow.index(shop / "dataset", tmp_path / "index", Recipe(text="none", picture="none", bundle=str(prices)))
 
 
 def test_the_report_stands_beside_chance_and_is_told_on_the_page_and_card(shop, pairs):

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tuwen import workflow
+from tuwen.apps.matching import Blend
 from tuwen.apps.search import Question
 from tuwen.cli import app
 from tuwen.data.dataset import Dataset
@@ -141,6 +142,13 @@ def test_judge_tells_words_and_both_with_intervals(dataset: Path, tmp_path: Path
     assert report["search"]["queries"]["judgments_of_unknown_items"] == 1
     words = report["baselines"]["words"]["ndcg@10"]
     assert 0.8 < words["low"] <= words["value"] <= words["high"] <= 1.0
+    assert report["provenance"]["time"] and "search-electronics" in report["search"]["notes"]["defaults"]["en"]
+    assert "内置权重" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "blend" not in Index(out).settings
+    learned = said("judge", out, tmp_path / "judgments.csv", "--out", tmp_path / "report", "--learn", "--json")[1]
+    kept = learned["search"]["learned"]["blend"]
+    assert workflow.open_search(out).matcher.blend == Blend(**kept) and learned["metrics"] == report["metrics"]
+    assert workflow.index(dataset, out, PLAIN)["added"] == 0 and "blend" in Index(out).settings
     (tmp_path / "bad.csv").write_text("query,thing\na,b\n")
     assert said("judge", out, tmp_path / "bad.csv", "--out", tmp_path / "report")[0] == 3
 
@@ -155,7 +163,7 @@ def test_cells_as_words() -> None:
 def test_a_damaged_encoder_of_an_index_is_told(pictures: Path, tmp_path: Path, change: str, name: str) -> None:
     copy = tmp_path / "index"
     shutil.copytree(pictures, copy)
-    place = copy / "encoders"
+    (place,) = copy.glob("encoders-*")
     file = next(place.glob("*.onnx")) if name == "network" else place / name
     data = file.read_bytes()
     file.unlink()
@@ -171,6 +179,96 @@ def pictures(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures") / "index"
     workflow.index(dataset, folder, Recipe(text="none"))
     return folder
+
+
+# --- Live changes -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def standing(dataset: Path, tmp_path: Path) -> Path:
+    workflow.index(dataset, tmp_path / "index", PLAIN)
+    return tmp_path / "index"
+
+
+def test_items_are_added_and_removed_one_by_one_while_another_searches(standing: Path, tmp_path: Path) -> None:
+    reader = workflow.open_search(standing)  # as another process: it shares nothing with the writer but the folder
+    assert not reader.search(Question("zebra"))["holding"]
+    (tmp_path / "new.csv").write_text(
+        "item,title,price,images\nZ1,red zebra lamp,￥88.00,none.jpg\n,no key,1,\nSKU-0001,green zebra,12,\n"
+    )
+    code, told, _ = said("update", standing, "--add", tmp_path / "new.csv", "--json")
+    assert code == 0 and (told["added"], told["replaced"]) == (2, 1)
+    assert told["rejected"][0]["column"] == "item" and any("none.jpg" in note for note in told["notes"])
+    hits = reader.search(Question("zebra", where=["colour=红色"]))["hits"]
+    assert [(hit["item"], hit["price"]) for hit in hits] == [("Z1", 88.0)]
+    code, told, _ = said("update", standing, "--remove", "Z1", "--remove", "nobody", "--rebuild", "--json")
+    assert code == 0 and told["removed"] == 1 and told["unknown"] == ["nobody"]
+    assert [hit["item"] for hit in reader.search(Question("zebra"))["hits"]] == ["SKU-0001"]
+    assert len(Index(standing).snapshot.segments) == 1
+
+
+def test_added_items_answer_as_those_of_an_index_made_of_them(dataset: Path, tmp_path: Path) -> None:
+    items = Dataset.open(dataset).table("items").drop("images")
+    rows = items.to_dicts()
+    whole = workflow.index(dataset, tmp_path / "whole", PLAIN)
+    workflow.index(dataset, tmp_path / "parts", PLAIN)
+    workflow.update_index(tmp_path / "parts", remove=[row["item"] for row in rows[:7]])
+    assert workflow.update_index(tmp_path / "parts", rows[:7])["items"] == whole["items"]
+    one, other = (workflow.open_search(tmp_path / name) for name in ("whole", "parts"))
+    for title in items["title"][:12]:
+        hits = [[(h["item"], h["score"]) for h in s.search(Question(title))["hits"]] for s in (one, other)]
+        assert hits[0] == hits[1]
+
+
+def test_what_cannot_be_added_is_told(standing: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("hello")
+    for arguments, code in (([], 2), (["--add", tmp_path / "none.csv"], 3), (["--add", tmp_path / "text.txt"], 3)):
+        found, _, error = said("update", standing, *arguments, "--json")
+        assert found == code and json.loads(error)["error"]["what"]
+    with pytest.raises(DataError, match="no table"):
+        workflow.update_index(standing, [{"item": "a", "price": [1]}, {"item": "b", "price": {"x": 1}}])
+    assert said("update", tmp_path / "nothing", "--remove", "a")[0] == 3
+
+
+def test_a_damaged_index_is_replaced_and_a_searcher_goes_on(dataset: Path, standing: Path) -> None:
+    searcher = workflow.open_search(standing)
+    for path in standing.glob("*.arrow"):
+        path.write_bytes(b"damaged")
+    with pytest.raises(DataError, match="damaged") as told:
+        workflow.open_search(standing)
+    assert "--replace" in str(told.value.todo)
+    with pytest.raises(DataError):
+        workflow.index(dataset, standing, PLAIN)
+    workflow.index(dataset, standing, Recipe(text="none"), replace=True)  # now with vectors of pictures
+    assert searcher.search(Question(like="SKU-0002"))["hits"][0]["reasons"][0]["by"] == "picture"
+    assert set(searcher.matcher.encoders) == {"picture"}
+    assert len(list(standing.glob("encoders-*"))) == 1
+
+
+def test_what_is_left_out_is_the_first_thing_said(standing: Path) -> None:
+    code, text, _ = said("search", standing, "--where", "brand=Northgat")
+    assert code == 0 and text.splitlines()[0].startswith("NOT ALL CONDITIONS ARE MET") and "brand=Northgat" in text
+    assert "did you mean brand=Northgate?" in text
+    code, answer, _ = said("search", standing, "lamp", "--where", "colour=nocolour", "--json")
+    assert answer["left_out"] == ["colour=nocolour"] and answer["where"] == []
+    assert "red" in answer["notes"][0]["en"] and answer["notes"][0]["zh"]
+
+
+def test_words_need_no_quotes_and_the_last_page_is_named(standing: Path) -> None:
+    together = said("search", standing, "table lamp", "--json")[1]
+    apart = said("search", standing, "table", "lamp", "--json")[1]
+    assert apart["hits"] == together["hits"] and together["hits"]
+    code, beyond, _ = said("search", standing, "lamp", "--page", 999, "--json")
+    assert code == 0 and beyond["hits"] == [] and f"page is {beyond['pages']}" in beyond["notes"][-1]["en"]
+
+
+def test_colours_are_a_facet_where_the_shop_has_none(standing: Path, dataset: Path) -> None:
+    facets = said("search", standing, "--json")[1]["facets"]
+    assert "description" not in facets and {"value", "zh", "count"} == facets["colour"][0].keys()
+    items = Dataset.open(dataset).table("items")
+    for item, title in items.select("item", "title").rows():
+        if ", red" in title or "（红色）" in title:
+            assert Index(standing).snapshot.table.filter(item=item)["colour"].to_list() == ["red"]
 
 
 # --- Runs ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from tuwen.errors import ConfigError, MissingExtra
 from tuwen.index.segments import Segment
 from tuwen.index.words import Alternative, Slot
 from tuwen.preprocess.cleaning import clean
-from tuwen.preprocess.terms import STOP_WORDS, asked, is_chinese, terms
+from tuwen.preprocess.colours import synonyms as colour_names
+from tuwen.preprocess.terms import STOP_WORDS, asked, is_chinese, stem, terms
 
 LONGEST = 1000  # characters of a query that are read
 MOST = 24  # words of it that are looked for
@@ -92,6 +93,15 @@ class Synonyms:
 
     def of_phrase(self, phrase: Phrase) -> list[Phrase]:
         return list(self.ways.get(phrase, ()))
+
+    def with_colours(self) -> Synonyms:
+        """These, and the names of the colours in both languages: red is 红色."""
+        ways = {phrase: list(others) for phrase, others in self.ways.items()}
+        for names in map(_phrases, map(",".join, colour_names())):
+            for name in names:
+                known = ways.setdefault(name, [])
+                known += [other for other in names if other != name and other not in known]
+        return Synonyms(ways)
 
 
 def _phrases(text: str) -> list[Phrase]:
@@ -254,7 +264,20 @@ def corrected(text: str, taken: Mapping[str, str]) -> str:
         if is_chinese(word):
             written = written.replace(word, other)
     words = [(part, [whole for whole, _ in asked(part)]) for part in written.split()]
-    return " ".join(taken[wholes[0]] if len(wholes) == 1 and wholes[0] in taken else part for part, wholes in words)
+    return " ".join(
+        _plural(taken[wholes[0]], part) if len(wholes) == 1 and wholes[0] in taken else part for part, wholes in words
+    )
+
+
+def _plural(term: str, like: str) -> str:
+    """A stem with the ending that the word it is taken for has: sunglass, for sunglases, is sunglasses."""
+    if not like.endswith("s") or not term.isascii() or not term.isalpha():
+        return term
+    from rapidfuzz.distance import OSA  # there, for a word was taken for another
+
+    ways = [term, term + "s", term + "es", term[:-1] + "ies"]
+    near = [(OSA.distance(way, like), -len(way), way) for way in ways if way == term or stem(way) == term]
+    return min(near)[2]
 
 
 def held_by(fields: Mapping[str, Any], slots: Sequence[Slot]) -> dict[str, list[str]]:

@@ -12,10 +12,19 @@ from tuwen.cli.screen import Screen
 from tuwen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tuwen.apps.search import Mode
+    from tuwen.apps.matching import Mode
     from tuwen.index.vectors import Kind
 
-SHOWN = ("title", "brand", "price")
+SHOWN = ("title", "brand", "price", "colour")
+IndexFolder = Annotated[Path, typer.Argument(metavar="INDEX", show_default=False)]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CONDITION",
+        help="brand=HP|Dell, brand!=HP, price<=100, price=10..50; several: all.",
+        show_default=False,
+    ),
+]
 
 
 @app.command(rich_help_panel="Find")
@@ -33,11 +42,12 @@ def index(
         str, typer.Option(metavar="ENCODER", help="Vectors of the pictures: efficientnet-lite0, none.")
     ] = "efficientnet-lite0",
     bundle: Annotated[
-        Path | None, typer.Option(metavar="BUNDLE", help="A contrast bundle: words find pictures.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="BUNDLE", help="A contrast bundle: words find pictures. It is copied.", show_default=False
+        ),
     ] = None,
-    where: Annotated[
-        list[str] | None, typer.Option(metavar="CONDITION", help="Only items like this: stock>0, split=train.")
-    ] = None,
+    where: Where = None,
     kind: Annotated[str, typer.Option(help="Of vectors: exact, approximate, auto.")] = "auto",
     replace: Annotated[bool, typer.Option("--replace", help="Anew, also over one made in another way.")] = False,
     json: Json = False,
@@ -47,8 +57,7 @@ def index(
     from tuwen import workflow
     from tuwen.workflow.indexing import Recipe
 
-    if kind not in ("auto", "exact", "approximate"):
-        raise ConfigError("there is no such kind", where="--kind", seen=kind, allowed="auto, exact, approximate")
+    _one_of("kind", kind, "auto", "exact", "approximate")
     screen = Screen(as_json=json, quiet=quiet)
     place = None if bundle is None else str(bundle.resolve())
     weights = dict(map(_weight, field or []))
@@ -57,6 +66,11 @@ def index(
     screen.answer({"index": str(out), **told})
     screen.say(f"{told['items']:,} items; {told['added']:,} taken in, {told['removed']:,} removed")
     screen.say(f"index: {out}", f'next: tuwen search {out} "WORDS"')
+
+
+def _one_of(option: str, value: str, *allowed: str) -> None:
+    if value not in allowed:
+        raise ConfigError(f"there is no such {option}", where=f"--{option}", seen=value, allowed=allowed)
 
 
 def _weight(text: str) -> tuple[str, float]:
@@ -68,17 +82,53 @@ def _weight(text: str) -> tuple[str, float]:
 
 
 @app.command(rich_help_panel="Find")
+def update(
+    index: IndexFolder,
+    add: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="CSV, JSONL or Parquet: item, title, …",
+            show_default=False,
+        ),
+    ] = None,
+    remove: Annotated[list[str] | None, typer.Option(metavar="ITEM", help="Its key; several: each.")] = None,
+    shop: Annotated[
+        Path | None,
+        typer.Option(metavar="SHOP.yaml", help="Where FILE has the shop's own names of columns.", show_default=False),
+    ] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make one part of all; others search on.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add single items to an index or remove some; every process finds them from its next question on."""
+    from tuwen import workflow
+
+    screen = Screen(as_json=json, quiet=quiet)
+    told = workflow.update_index(
+        index, add, remove=remove or (), shop=shop, rebuild=rebuild, progress=screen.progress()
+    )
+    screen.answer({"index": str(index), **told})
+    screen.say(*(f"note: there was no item {item}" for item in told["unknown"]))
+    if told["left_out"]:
+        screen.say(f"note: {told['left_out']:,} items do not meet the conditions of the index and are left out")
+    screen.say(*(f"note: {text}" for text in told["notes"][:20]))
+    screen.say(*(f"rejected: row {one['row']}: {one['column']}: {one['reason']}" for one in told["rejected"][:20]))
+    screen.say(f"{told['added']:,} added ({told['replaced']:,} in place of others), {told['removed']:,} removed")
+    screen.say(f"{told['items']:,} items in {index}")
+
+
+@app.command(rich_help_panel="Find")
 def search(
-    index: Annotated[Path, typer.Argument(metavar="INDEX", show_default=False)],
-    words: Annotated[str, typer.Argument(metavar="WORDS", help="Chinese or English; may be left out.")] = "",
+    index: IndexFolder,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="WORDS", help="Chinese or English; may be left out.")
+    ] = None,
     photo: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Items that look like it; with words: like it, but …")
     ] = None,
     like: Annotated[str | None, typer.Option(metavar="ITEM", help="Items similar to this one.")] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CONDITION", help="brand=HP|Dell, brand!=HP, price<=100, price=10..50; several: all."),
-    ] = None,
+    where: Where = None,
     sort: Annotated[str, typer.Option(metavar="COLUMN", help="relevance, popular, price, -price, …")] = "relevance",
     page: Annotated[int, typer.Option(min=1)] = 1,
     size: Annotated[int, typer.Option(min=1, max=1000, help="Hits a page.")] = 10,
@@ -93,10 +143,9 @@ def search(
     from tuwen import workflow
     from tuwen.apps.search import Question
 
-    if mode not in ("hybrid", "words", "vectors"):
-        raise ConfigError("there is no such mode", where="--mode", seen=mode, allowed="hybrid, words, vectors")
+    _one_of("mode", mode, "hybrid", "words", "vectors")
     screen = Screen(as_json=json, quiet=quiet)
-    question = Question(words, None, like, where or (), sort, page, size, cast("Mode", mode))
+    question = Question(" ".join(words or ()), None, like, where or (), sort, page, size, cast("Mode", mode))
     answer = workflow.search(index, question, picture=photo, synonyms=synonyms)
     screen.answer(answer)
     _show(screen, answer)
@@ -104,11 +153,14 @@ def search(
 
 @app.command(rich_help_panel="Find")
 def judge(
-    index: Annotated[Path, typer.Argument(metavar="INDEX", show_default=False)],
+    index: IndexFolder,
     judgments: Annotated[
         Path, typer.Argument(metavar="FILE", show_default=False, help="Parquet or CSV: query, item, rating from 0.")
     ],
     out: Out,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Keep the weights that did best on all queries in the index.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -116,7 +168,7 @@ def judge(
     from tuwen import workflow
 
     screen = Screen(as_json=json, quiet=quiet)
-    report = workflow.judge_search(index, judgments, out, screen.progress())
+    report = workflow.judge_search(index, judgments, out, screen.progress(), learn=learn)
     screen.answer(report)
     names = [name for name in report["metrics"] if not name.startswith("burges")]
     systems = {"hybrid": report["metrics"], **report["baselines"]}
@@ -126,6 +178,11 @@ def judge(
     compared |= report["search"]["comparisons"]
     rows = [(name, *(_figure(metrics[one]) for one in names)) for name, metrics in compared.items()]
     screen.table(("difference", *names), rows)
+    screen.say(*(f"warning: {one['en']}" for one in report["warnings"]))
+    if learn:
+        blend = report["search"]["learned"]["blend"]
+        told = ", ".join(f"{name} {weight:g}" for name, weight in blend["weights"].items())
+        screen.say(f"kept in {index}: {told}; feedback {blend['feedback']:g}. How good they are says the row hybrid.")
     screen.say(f"report: {(out / 'report.html').resolve()}")
 
 
@@ -137,6 +194,9 @@ def _figure(told: dict[str, Any]) -> str:
 
 
 def _show(screen: Screen, answer: dict[str, Any]) -> None:
+    if answer["left_out"]:
+        left = ", ".join(answer["left_out"])
+        screen.say(f"NOT ALL CONDITIONS ARE MET: these items are found without {left}")
     screen.say(*(f"note: {note['en']}" for note in answer["notes"]))
     screen.say(*(f"did you mean: {text}" for text in answer["suggestions"]))
     shown = [name for name in SHOWN if any(hit.get(name) is not None for hit in answer["hits"])]
@@ -144,15 +204,25 @@ def _show(screen: Screen, answer: dict[str, Any]) -> None:
         (hit["item"], *(hit[name] for name in shown), hit["score"], "; ".join(one["en"] for one in hit["reasons"]))
         for hit in answer["hits"]
     ]
-    screen.table(("item", *shown, "score", "because"), rows, whole=("item", "title"))
+    if rows:
+        screen.table(("item", *shown, "score", "because"), rows, whole=("item", "title"))
     for name, values in answer["facets"].items():
         if values:
             screen.say(f"{name}: " + ", ".join(f"{_label(one)} ({one['count']:,})" for one in values))
-    screen.say(f"page {answer['page']} of {answer['pages']:,}, {answer['total']:,} items")
+    if not answer["total"]:
+        screen.say("the index has no items" if not answer["left_out"] else "no items")
+        return
+    near = answer["total"] - answer["holding"]
+    parts = (
+        f" ({answer['holding']:,} with the words, {near:,} near in meaning or looks)"
+        if answer["holding"] and near
+        else ""
+    )
+    screen.say(f"page {answer['page']:,} of {answer['pages']:,}, {answer['total']:,} items{parts}")
 
 
 def _label(one: dict[str, Any]) -> str:
     if "value" in one:
-        return str(one["value"])
+        return f"{one['value']} {one['zh']}" if "zh" in one else str(one["value"])
     low, high = ("" if one[side] is None else f"{one[side]:g}" for side in ("low", "high"))
     return f"{low}..{high}"

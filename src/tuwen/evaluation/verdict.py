@@ -202,6 +202,8 @@ def standing(report: Plain) -> tuple[str, Text]:
 def checks(report: Plain) -> list[Check]:
     """What speaks for these numbers and what does not."""
     found = [Check(False, text) for text in origin_warnings(report["provenance"])]
+    notes = report.get("search", {}).get("notes", {})
+    found += [Check(name != "defaults", (note["en"], note["zh"])) for name, note in notes.items()]
     found += [Check(False, (said["en"], said["zh"])) for said in report.get("generator", {}).get("warnings", ())]
     found += [_rows(report), _split(report), *([_calibrated(report)] if report["calibration"] else [])]
     found += [check for check in (_unseen(report), _rare(report), _weakest(report)) if check]

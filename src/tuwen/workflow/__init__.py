@@ -23,6 +23,7 @@ _PLACES = {
     "recommend": "tuwen.workflow.recommending",
     "recommend_to_everybody": "tuwen.workflow.recommending",
     "index": "tuwen.workflow.indexing",
+    "update_index": "tuwen.workflow.updating",
     "search": "tuwen.workflow.asking",
     "open_search": "tuwen.workflow.asking",
     "judge_photos": "tuwen.workflow.photo_evaluation",

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from tuwen.apps.encoders import FrozenPicture, FrozenText, read
+from tuwen.apps.matching import Blend, Encoder
 from tuwen.apps.query import Synonyms
-from tuwen.apps.search import Blend, Encoder, Question, Searcher
+from tuwen.apps.search import Question, Searcher
 from tuwen.bundle.bundle import Bundle
-from tuwen.errors import DataError
+from tuwen.errors import BundleError, DataError
+from tuwen.index.segments import AGAIN
 from tuwen.index.store import Index
-from tuwen.workflow.indexing import ENCODERS
-from tuwen.workflow.spaces import BundleEncoder
+from tuwen.workflow.indexing import KEPT, encoders_of
+from tuwen.workflow.spaces import JOINT, BundleEncoder
 
 
 def open_search(folder: str | Path, *, synonyms: str | Path | None = None, blend: Blend | None = None) -> Searcher:
@@ -25,21 +27,37 @@ def open_search(folder: str | Path, *, synonyms: str | Path | None = None, blend
         DataError: there is no index, or it is damaged. ConfigError: a line of the synonyms is none.
     """
     index = Index(folder)
-    encoders: dict[str, Encoder] = {}
-    for space in index.snapshot.spaces:
-        place = index.folder / ENCODERS / space
-        if place.exists():
-            frozen, centre = read(place)
-            if space == "picture":
-                encoders[space] = FrozenPicture(frozen, centre, dict(index.settings["media"]))
-            else:
-                encoders[space] = FrozenText(frozen, centre)
-    bundle = index.settings["recipe"].get("bundle")
-    if bundle is not None:
-        encoders["joint"] = BundleEncoder(Bundle.open(bundle))
-    file = Path(synonyms) if synonyms is not None else index.folder / "synonyms.txt"
+    file = Path(synonyms) if synonyms is not None else index.folder / KEPT
     known = Synonyms.read(file) if synonyms is not None or file.exists() else None
-    return Searcher(index, encoders, synonyms=known, blend=blend)
+    return Searcher(index, encoders_for(index), synonyms=known, blend=blend, reopen=encoders_for)
+
+
+def encoders_for(index: Index) -> dict[str, Encoder]:
+    """What turns questions into the vectors of each space of an index.
+
+    Raises:
+        DataError: a file of them is missing or damaged.
+    """
+    found: dict[str, Encoder] = {}
+    place = encoders_of(index)
+    for space in index.snapshot.spaces:
+        if space == JOINT:
+            found[JOINT] = BundleEncoder(_kept_bundle(place / JOINT))
+            continue
+        frozen, centre = read(place / space)
+        if space == "picture":
+            found[space] = FrozenPicture(frozen, centre, dict(index.settings["media"]))
+        else:
+            found[space] = FrozenText(frozen, centre)
+    return found
+
+
+def _kept_bundle(folder: Path) -> Bundle:
+    try:
+        return Bundle.open(folder)
+    except BundleError as error:
+        what = "the bundle that the index keeps cannot be used"
+        raise DataError(what, where=error.where or str(folder), seen=error.what, todo=AGAIN) from None
 
 
 def search(folder: str | Path, question: Question, *, picture: str | Path | None = None, **how: Any) -> dict[str, Any]:
@@ -55,4 +73,10 @@ def search(folder: str | Path, question: Question, *, picture: str | Path | None
         except OSError as error:
             raise DataError("the picture cannot be read", where=str(picture), seen=error.strerror) from None
         question = Question(**(vars(question) | {"picture": data}))
-    return open_search(folder, **how).search(question)
+    searcher = open_search(folder, **how)
+    try:
+        return searcher.search(question)
+    except DataError as error:
+        if picture is None or error.where is not None:
+            raise
+        raise DataError(error.what, where=str(picture), seen=error.seen, allowed=error.allowed) from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,19 +15,24 @@ from typing import Any
 import polars as pl
 
 from tuwen.data.dataset import Dataset
+from tuwen.data.examples import first_picture
 from tuwen.data.kinds import MEDIA
 from tuwen.errors import ConfigError, DataError, did_you_mean
 from tuwen.index.filters import Condition, facet_columns, mask
 from tuwen.index.segments import Batch
-from tuwen.index.store import MANIFEST, Index
+from tuwen.index.store import ABANDONED, MANIFEST, Index
 from tuwen.index.vectors import Kind
+from tuwen.preprocess.colours import colour_of_picture, colour_of_texts, is_colour_column
 from tuwen.preprocess.terms import terms
 from tuwen.progress import Progress, Silent
-from tuwen.workflow.spaces import vectors_of
+from tuwen.workflow.spaces import fingerprint_of, vectors_of
 
 WEIGHTS = {"title": 3.0}  # of the columns of words; the others have 1
 MEDIA_COLUMNS = {kind.column for kind in MEDIA.values()}
-ENCODERS = "encoders"  # folder of an index
+ENCODERS = "encoders-"  # and a number: folder of an index
+KEPT = "synonyms.txt"  # a shop's own file in an index
+COLOUR = "colour"  # the column that an index makes itself where the shop has none
+TELLING = ("title", "attributes", "specifications", "specification", "features", "options")  # columns that name colours
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Recipe:
         fields: column of words → weight; empty: every column of words, the title three times.
         text, picture: encoders of the two spaces of vectors; ``none`` for none.
         where: conditions; only items that meet them are in the index.
-        bundle: a contrast bundle for a space where words and pictures meet.
+        bundle: a contrast bundle for a space where words and pictures meet; the index keeps a copy of it.
         kind: of the vectors: exact, approximate, or by their number.
     """
 
@@ -54,11 +61,17 @@ def index(
     recipe: Recipe | None = None,
     progress: Progress | None = None,
     replace: bool = False,
+    renew: bool = False,
 ) -> dict[str, Any]:
     """Make the index ``out`` of the items of a dataset, or bring one that stands there up to date.
 
     An index of the same recipe takes in what is new or changed and loses what is gone; vectors are kept in the dataset,
-    so a run that was stopped goes on.
+    so a run that was stopped goes on. Where the items have no column of colours, one is made: of the words that name
+    one, else of the picture (``colour``; see :mod:`tuwen.preprocess.colours`).
+
+    Args:
+        replace: make it anew, whatever index stands there.
+        renew: make it anew where one of another recipe stands there.
 
     Returns:
         ``items``, ``added``, ``removed``, ``spaces``, ``fields``, ``facets``.
@@ -71,26 +84,33 @@ def index(
     table = items_of(opened)
     table = table.filter(pl.Series(mask(table, [Condition.read(text) for text in recipe.where]), dtype=pl.Boolean))
     fields = _fields(table, recipe.fields)
-    settings = {
-        "recipe": json.loads(json.dumps(asdict(recipe) | {"fields": fields})),
+    bundle = None if recipe.bundle is None else fingerprint_of(recipe.bundle)
+    settings: dict[str, Any] = {
+        "recipe": json.loads(json.dumps(asdict(recipe) | {"fields": fields, "bundle": bundle})),
         "fields": fields,
-        "facets": facet_columns(table),
+        "derived": [] if any(map(is_colour_column, table.columns)) else [COLOUR],
         "media": {k: v for k, v in opened.manifest["media_limits"].items() if isinstance(v, int)},
         "dataset": opened.manifest["hash"],
+        "encoders": f"{ENCODERS}{uuid.uuid4().hex[:12]}",  # those of an index that is replaced stay until it is
     }
-    standing = _standing(out)
-    if standing is not None and not replace:
+    standing = None if replace else _standing(out, settings, renew=renew)
+    if standing is not None:
         _refuse_another(standing, settings, out)
-        return _updated(standing, table, opened, recipe, fields, progress)
-    strange = sorted(path.name for path in out.iterdir() if path.name != ENCODERS) if out.is_dir() else []
-    if standing is None and strange and strange != [".lock"]:
+        return _updated(standing, table, opened, fields, progress)
+    there = [path.name for path in out.iterdir()] if out.is_dir() else []
+    strange = sorted(name for name in there if name != ".lock" and not name.startswith((ENCODERS, KEPT)))
+    if not (out / MANIFEST).exists() and strange:
         raise DataError(
             "the folder holds something else than an index", where=str(out), seen=strange[0], todo="name another --out"
         )
-    shutil.rmtree(out / ENCODERS, ignore_errors=True)
-    made = _batch(table, opened, recipe, fields, out / ENCODERS, progress)
+    encoders = out / settings["encoders"]
+    made = batch_of(table, opened, settings, encoders, progress, bundle=recipe.bundle)
+    settings["facets"] = facet_columns(made.table)
     with progress.task("index", None):
         found = Index.create(out, made, settings, weights=fields, kind=recipe.kind)
+    for other in out.glob(f"{ENCODERS}*"):
+        if other != encoders and (other.name in there or time.time() - other.stat().st_mtime > ABANDONED):
+            shutil.rmtree(other, ignore_errors=True)
     return _told(found, len(table), 0)
 
 
@@ -132,25 +152,40 @@ def _fields(table: pl.DataFrame, asked: Mapping[str, float]) -> dict[str, float]
 # --- One that stands there ----------------------------------------------------------------------------------------
 
 
-def _standing(out: Path) -> Index | None:
-    return Index(out) if (out / MANIFEST).exists() else None
+def _standing(out: Path, settings: Mapping[str, Any], *, renew: bool) -> Index | None:
+    """The index in ``out``; with ``renew`` None also where it is of another recipe, or damaged."""
+    if not (out / MANIFEST).exists():
+        return None
+    try:
+        found = Index(out)
+    except DataError:
+        if renew:
+            return None
+        raise
+    return None if renew and _other_way(found, settings) is not None else found
+
+
+def _other_way(standing: Index, settings: Mapping[str, Any]) -> str | None:
+    """The first key in which the recipe of the index is another."""
+    was, now = standing.settings["recipe"], settings["recipe"]
+    return next((key for key, value in now.items() if was.get(key) != value), None)
 
 
 def _refuse_another(standing: Index, settings: Mapping[str, Any], out: Path) -> None:
-    was, now = standing.settings["recipe"], settings["recipe"]
-    for key, value in now.items():
-        if was.get(key) != value:
-            raise ConfigError(
-                "the index there was made in another way",
-                where=str(out),
-                seen=f"{key}: {was.get(key)}",
-                allowed=f"{key}: {value}",
-                todo="ask for the same, or make it anew: --replace",
-            )
+    key = _other_way(standing, settings)
+    if key is not None:
+        told = [f"{key}: {one['recipe'].get(key)}" for one in (standing.settings, settings)]
+        raise ConfigError(
+            "the index there was made in another way",
+            where=str(out),
+            seen=told[0],
+            allowed=told[1],
+            todo="ask for the same, or make it anew: --replace",
+        )
 
 
 def _updated(
-    standing: Index, table: pl.DataFrame, dataset: Dataset, recipe: Recipe, fields: dict[str, float], progress: Progress
+    standing: Index, table: pl.DataFrame, dataset: Dataset, fields: dict[str, float], progress: Progress
 ) -> dict[str, Any]:
     now = standing.snapshot
     living = now.table.filter(pl.Series(now.living, dtype=pl.Boolean)).select("item", "_content")
@@ -163,13 +198,18 @@ def _updated(
     )
     gone = sorted(known.keys() - set(table["item"].to_list()))
     if len(fresh):
-        standing.add(_batch(fresh, dataset, recipe, fields, standing.folder / ENCODERS, progress))
+        standing.add(batch_of(fresh, dataset, standing.settings, encoders_of(standing), progress))
     if gone:
         standing.remove(gone)
     if standing.worn:
         with progress.task("index: parts made one", None):
             standing.rebuild()
     return _told(standing, len(fresh), len(gone))
+
+
+def encoders_of(index: Index) -> Path:
+    """The folder of what encodes the items and questions of an index."""
+    return index.folder / str(index.settings["encoders"])
 
 
 def _told(found: Index, added: int, removed: int) -> dict[str, Any]:
@@ -186,31 +226,58 @@ def _told(found: Index, added: int, removed: int) -> dict[str, Any]:
 # --- Words and vectors --------------------------------------------------------------------------------------------
 
 
-def _batch(
+def batch_of(
     table: pl.DataFrame,
     dataset: Dataset,
-    recipe: Recipe,
-    fields: Mapping[str, float],
+    settings: Mapping[str, Any],
     encoders: Path,
     progress: Progress,
+    bundle: str | None = None,
 ) -> Batch:
+    """Items as an index of these settings takes them: words, colours where it makes them, vectors.
+
+    Args:
+        table: of :func:`items_of`; its pictures are keys of the dataset's.
+        encoders: the folder of the index that holds them; filled where it is not there yet.
+        bundle: where a contrast bundle lies that the index does not hold yet.
+    """
     found: dict[str, list[list[str]]] = {}
-    for name in fields:
+    for name in settings["fields"]:
         with progress.task(f"words of {name}", len(table)) as bar:
             found[name] = []
             for value in table[name].to_list():
                 found[name].append(terms(plain_text(value)))
                 bar.advance()
+    if COLOUR in settings["derived"]:
+        table = table.with_columns(pl.Series(COLOUR, _colours(table, dataset, progress), dtype=pl.String))
+    recipe = settings["recipe"]
     vectors = vectors_of(
         table,
         dataset,
-        text=recipe.text,
-        picture=recipe.picture,
-        bundle=recipe.bundle,
+        text=recipe["text"],
+        picture=recipe["picture"],
+        joint=recipe["bundle"] is not None,
+        bundle=bundle,
         folder=encoders,
         progress=progress,
     )
     return Batch(table, found, vectors)
+
+
+def _colours(table: pl.DataFrame, dataset: Dataset, progress: Progress) -> list[str | None]:
+    """Of each item the colour that its words name, else that of its first picture."""
+    columns = [name for name in TELLING if name in table.columns and not table.schema[name].is_nested()]
+    texts = table.select(pl.col(name).cast(pl.String) for name in columns).rows() if columns else [()] * len(table)
+    pictures = first_picture(table, ["images"]) if "images" in table.columns else [None] * len(table)
+    found: list[str | None] = []
+    with progress.task("colours", len(table)) as bar:
+        for told, key in zip(texts, pictures, strict=True):
+            colour = colour_of_texts(told)
+            if colour is None and key is not None:
+                colour = colour_of_picture(dataset.media.read(key))
+            found.append(colour)
+            bar.advance()
+    return found
 
 
 def plain_text(value: Any) -> str | None:

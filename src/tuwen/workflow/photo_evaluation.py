@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from tuwen import __version__
 from tuwen.apps.search import Question
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture
 from tuwen.errors import DataError
-from tuwen.evaluation.render import render
-from tuwen.evaluation.report import write_report
-from tuwen.evaluation.search import search_report
 from tuwen.index.filters import Condition, column_type, mask
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.asking import open_search
-from tuwen.workflow.evaluation import commit
+from tuwen.workflow.search_reports import Shown, written
 
 
 def judge_photos(
@@ -33,11 +29,7 @@ def judge_photos(
     label: str,
     where: Sequence[str],
     depth: int = 10,
-    name: str = "",
-    run: Mapping[str, Any] | None = None,
-    samples: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    shown: Shown | None = None,
 ) -> dict[str, Any]:
     """Ask an index with the photos of some items of a dataset and write ``out/report.json`` and ``out/report.html``.
 
@@ -45,6 +37,7 @@ def judge_photos(
         label: column of the items; a hit is right where it is that of the photo's item.
         where: conditions of the items whose photos are asked with; they must not be in the index.
         depth: hits that are judged.
+        shown: how the report is drawn.
 
     Raises:
         ConfigError: no such column. DataError: no item with a photo, or one that is in the index.
@@ -71,25 +64,18 @@ def judge_photos(
             hits = searcher.search(Question(picture=opened.media.read(key), size=depth))["hits"]
             right[at, : len(hits)] = [hit[label] == kind for hit in hits]
             bar.advance()
-    report = search_report(
+    return written(
+        out,
         {"model": {f"precision@{depth}": right.mean(axis=1), "precision@1": right[:, 0]}, "chance": chance},
+        searcher.index,
+        shown or Shown(),
+        began=began,
         model="model",
         task="photo-search",
         primary=f"precision@{depth}",
         found={"label": label, "where": list(where), "items": len(searcher.index.snapshot)},
-        name=name,
-        cost={"evaluate_seconds": round(time.perf_counter() - began, 1)},
-        run=run,
         provenance={
-            "tuwen": __version__,
-            "commit": commit(),
             "data_hash": opened.hash,
-            "recipe": searcher.index.settings["recipe"],
             "split": f"asked with the photos of {len(items):,} items ({', '.join(where)}) that are not in the index",
         },
-        samples=samples,
-        confidence=confidence,
-        seed=seed,
     )
-    write_report(out, report, render(report))
-    return report

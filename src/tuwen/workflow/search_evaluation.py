@@ -16,18 +16,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tuwen import __version__
-from tuwen.apps.search import WORDS, Blend, Encoder, Question, Searcher
+from tuwen.apps.matching import WORDS, Blend, Encoder
+from tuwen.apps.search import Searcher
 from tuwen.errors import DataError
 from tuwen.evaluation.graded import Judged, graded_figures
 from tuwen.evaluation.ranking import NOTHING
-from tuwen.evaluation.render import render
-from tuwen.evaluation.report import write_report
-from tuwen.evaluation.search import search_report
 from tuwen.preprocess.terms import asked
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.asking import open_search
-from tuwen.workflow.evaluation import commit
+from tuwen.workflow.search_reports import Shown, written
 
 DEPTH = 10
 LISTED = 50  # of each answer, for the figures of what was judged
@@ -38,6 +35,22 @@ GRID = tuple(
     for feedback in (0.0, 0.3, 0.5)
     if weight or not feedback
 )
+NOTES = {
+    "hybrid": {
+        "en": "hybrid: the weights of each fold of queries are those that did best on the other folds",
+        "zh": "混合检索：每一折查询所用的权重，是在其余各折上表现最好的权重",
+    },
+    "defaults": {
+        "en": "defaults: the weights built into tuwen were chosen on the queries of search-electronics, so on them "
+        "this row is too good",
+        "zh": "内置权重是在 search-electronics 的查询上选出的，因此在那些查询上这一行偏乐观",
+    },
+    "condensed_ndcg": {
+        "en": "what nobody judged counts as wrong in ndcg and is left out in condensed ndcg: what only one kind of "
+        "search finds was often never looked at",
+        "zh": "未被评判的商品在 NDCG 中按不相关计，在 condensed NDCG 中不计：只有一种检索能找到的商品往往无人评判过",
+    },
+}
 RECIPROCAL = Blend({WORDS: 1.0, "text": 1.0}, feedback=0.0, reciprocal=True)
 NO_FEEDBACK = Blend(feedback=0.0)
 
@@ -70,18 +83,16 @@ def judge_search(
     out: str | Path,
     progress: Progress | None = None,
     *,
-    name: str = "",
-    run: Mapping[str, Any] | None = None,
-    samples: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    learn: bool = False,
+    shown: Shown | None = None,
 ) -> dict[str, Any]:
     """Ask an index every judged query in several ways and write ``out/report.json`` and ``out/report.html``.
 
     Args:
         judgments: a Parquet or CSV file with ``query``, ``item`` and ``rating`` (0 is not relevant).
-        name, run: of the run, where there is one.
-        samples, confidence, seed: of the bootstrap over queries.
+        learn: keep the blend that did best on all queries in the index, which then answers by it. How good learned
+            weights are is told by ``hybrid``, where each query is answered with what the others chose.
+        shown: how the report is drawn.
 
     Returns:
         the report, see :func:`~tuwen.evaluation.search.search_report`; the model is ``hybrid``, words and vectors with
@@ -91,8 +102,8 @@ def judge_search(
         DataError: the file lacks a column, or no query has a relevant item in the index.
     """
     progress, searcher = progress or Silent(), open_search(folder)
-    remembering = {space: _Remembering(encoder) for space, encoder in searcher.encoders.items()}
-    searcher = Searcher(searcher.index, remembering, synonyms=searcher.synonyms)
+    remembering = {space: _Remembering(one) for space, one in searcher.matcher.encoders.items()}
+    searcher.matcher.encoders = remembering
     read = read_judgments(Path(judgments), searcher)
     judged = Judged.of(read.grades)
     began = time.perf_counter()
@@ -111,31 +122,26 @@ def judge_search(
         }
         grid = [figures(blend) for blend in GRID]
     chosen, hybrid = _cross_validated(read, grid)
-    report = search_report(
+    account = _account(read, chosen)
+    if learn:
+        account["learned"] = _learned(searcher, read, grid, Path(judgments))
+    return written(
+        out,
         {"hybrid": hybrid, **systems},
+        searcher.index,
+        shown or Shown(),
+        began=began,
         model="hybrid",
         task="search",
         primary=f"ndcg@{DEPTH}",
-        found=_account(read, chosen),
+        found=account,
         groups=read.groups,
         also=[("defaults", "words")],
-        name=name,
-        cost={"evaluate_seconds": round(time.perf_counter() - began, 1)},
-        run=run,
         provenance={
-            "tuwen": __version__,
-            "commit": commit(),
-            "data_hash": searcher.index.settings["dataset"],
-            "recipe": searcher.index.settings["recipe"],
             "judgments": hashlib.sha256(Path(judgments).read_bytes()).hexdigest(),
             "split": f"{len(read.queries)} queries in {FOLDS} folds: each is answered with weights the others chose",
         },
-        samples=samples,
-        confidence=confidence,
-        seed=seed,
     )
-    write_report(out, report, render(report))
-    return report
 
 
 def _account(read: Judgments, chosen: list[dict[str, Any]]) -> dict[str, Any]:
@@ -147,12 +153,22 @@ def _account(read: Judgments, chosen: list[dict[str, Any]]) -> dict[str, Any]:
             "judgments_of_unknown_items": read.unknown,
         },
         "chosen": chosen,
-        "notes": {
-            "hybrid": "the blend of each fold is the one that did best on the other folds",
-            "defaults": "the blend that tuwen search uses; it was chosen on search-electronics and is too good there",
-            "condensed_ndcg": "without what nobody judged: what only one kind of search finds was not looked at",
-        },
+        "notes": NOTES,
     }
+
+
+def _learned(
+    searcher: Searcher, read: Judgments, grid: Sequence[Mapping[str, np.ndarray]], judgments: Path
+) -> dict[str, Any]:
+    """The blend that did best on all queries, and of what; kept in the index."""
+    best = GRID[int(np.argmax([one[f"ndcg@{DEPTH}"].mean() for one in grid]))]
+    found = {
+        "blend": asdict(best),
+        "queries": len(read.queries),
+        "judgments": hashlib.sha256(judgments.read_bytes()).hexdigest(),
+    }
+    searcher.index.keep(blend=found)
+    return found
 
 
 def read_judgments(file: Path, searcher: Searcher) -> Judgments:
@@ -185,9 +201,9 @@ def read_judgments(file: Path, searcher: Searcher) -> Judgments:
 
 
 def _list(searcher: Searcher, query: str, blend: Blend, mode: Any) -> np.ndarray:
-    searcher.blend = blend
+    searcher.matcher.blend = blend
     now = searcher.index.snapshot
-    _, found = searcher.find(now, Question(query, mode=mode), None if now.living.all() else now.living, [])
+    _, found = searcher.matcher.find(now, query, mode=mode, allowed=None if now.living.all() else now.living)
     listed = np.full(LISTED, NOTHING, np.int64)
     kept = found.rows[:LISTED] if found.legs else found.rows[:0]  # the most popular are no answer
     listed[: len(kept)] = kept

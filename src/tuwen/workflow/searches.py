@@ -14,6 +14,7 @@ from tuwen.progress import Progress
 from tuwen.workflow.indexing import Recipe, index, items_of
 from tuwen.workflow.photo_evaluation import judge_photos
 from tuwen.workflow.search_evaluation import judge_search
+from tuwen.workflow.search_reports import Shown
 
 
 def run(
@@ -27,17 +28,14 @@ def run(
     completed(spec)
     collect(Shop.read((path.parent / spec.shop).resolve()), out / "dataset", progress=progress)
     recipe = Recipe(**spec.index.model_dump() | {"where": tuple(spec.index.where)})
-    try:
-        index(out / "dataset", out / "index", recipe, progress)
-    except ConfigError:  # the recipe of the index that stands there, or one that cannot be: then it says so again
-        index(out / "dataset", out / "index", recipe, progress, replace=True)
-    shown: dict[str, Any] = {"name": spec.name, "run": spec.plain(), "samples": spec.evaluation.samples}
-    shown |= {"confidence": spec.evaluation.confidence, "seed": spec.seed}
+    index(out / "dataset", out / "index", recipe, progress, renew=True)
+    judged = spec.evaluation
+    shown = Shown(spec.name, spec.plain(), judged.samples, judged.confidence, spec.seed)
     task = spec.task
     if isinstance(task, PhotoTask):
         given: dict[str, Any] = {"label": task.label, "where": task.asked, "depth": task.depth}
-        return judge_photos(out / "index", out / "dataset", out, progress, **given, **shown)
-    return judge_search(out / "index", task.judgments, out, progress, **shown)
+        return judge_photos(out / "index", out / "dataset", out, progress, **given, shown=shown)
+    return judge_search(out / "index", task.judgments, out, progress, shown=shown)
 
 
 def completed(spec: SearchRun) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import polars as pl
 
 from tuwen.apps.encoders import read, saved, unit
 from tuwen.bundle.bundle import Bundle
+from tuwen.bundle.files import MANIFEST, read_manifest
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError
+from tuwen.files import room_on_disk
 from tuwen.models import ENCODERS
 from tuwen.preprocess import MODALITIES
 from tuwen.preprocess.frozen import Frozen
@@ -24,6 +27,7 @@ from tuwen.workflow.contents import is_contrast
 from tuwen.workflow.preparing import Raw, calibration_pictures, make_input, raw_values, vectors_folder
 
 NONE = "none"
+JOINT = "joint"  # the space of a contrast bundle, and where an index keeps it
 ENCODED = ("title", "description")  # the columns that the vector of the words is of
 LENGTH = 100  # tokens of them
 PICTURE_SHARE = 0.25  # of a joint vector: chosen on the validation part of fashion, photos against a catalogue
@@ -36,6 +40,7 @@ def vectors_of(
     *,
     text: str,
     picture: str,
+    joint: bool,
     bundle: str | None,
     folder: Path,
     progress: Progress,
@@ -44,7 +49,8 @@ def vectors_of(
 
     Args:
         text, picture: names of encoders, or ``none``.
-        bundle: folder of a contrast bundle, or None.
+        joint: whether there is a space of a contrast bundle.
+        bundle: where that lies, if it is not in ``folder`` yet.
         folder: where the encoders of the questions are kept. Those that stand there encode the items too, so that an
             index that grows stays of one space.
 
@@ -53,12 +59,15 @@ def vectors_of(
     """
     frame = table.rename({name: f"items.{name}" for name in table.columns})
     found: dict[str, np.ndarray] = {}
+    fresh = not folder.exists()  # an index that stands without pictures stays so
     if text != NONE:
         found["text"] = _texts(frame, dataset, text, folder / "text", progress)
-    if picture != NONE and ((folder / "picture").exists() or _has_pictures(table)):
+    if picture != NONE and ((folder / "picture").exists() or (fresh and _has_pictures(table))):
         found["picture"] = _pictures(frame, dataset, picture, folder / "picture", progress)
-    if bundle is not None:
-        found["joint"] = _joint(frame, dataset, Path(bundle), progress)
+    if joint:
+        if bundle is not None and not (folder / JOINT).exists():
+            _keep(Path(bundle), folder / JOINT)
+        found[JOINT] = _joint(frame, dataset, folder / JOINT, progress)
     return found
 
 
@@ -129,10 +138,15 @@ def _made(name: str, frozen: Frozen, raw: Raw, dataset: Dataset, progress: Progr
 # --- A contrast bundle --------------------------------------------------------------------------------------------
 
 
-def _joint(frame: pl.DataFrame, dataset: Dataset, folder: Path, progress: Progress) -> np.ndarray:
-    """An item's words in the space where words and pictures meet, with a quarter of its picture; of length 1."""
-    bundle = Bundle.open(folder)
-    run = Run.from_plain(bundle.run, str(folder / "run.json"))
+def fingerprint_of(bundle: str | Path) -> str:
+    """What tells a contrast bundle of items from any other, wherever it lies.
+
+    Raises:
+        BundleError: there is none, or it is damaged. ConfigError: it makes no vectors of items.
+    """
+    folder = Path(bundle)
+    opened = Bundle.open(folder)
+    run = Run.from_plain(opened.run, str(folder / "run.json"))
     if not is_contrast(run) or run.rows.table != "items":
         raise ConfigError(
             "this bundle has no vectors of items",
@@ -140,6 +154,25 @@ def _joint(frame: pl.DataFrame, dataset: Dataset, folder: Path, progress: Progre
             seen=f"task {run.task.use} of {run.rows.table}",
             allowed="a bundle of the task contrast, of items",
         )
+    return str(opened.manifest["fingerprint"])
+
+
+def _keep(bundle: Path, folder: Path) -> None:
+    """A copy of a bundle, whole or not at all: what answers questions must not change under an index."""
+    half = folder.with_name(f".{folder.name}.half")
+    shutil.rmtree(half, ignore_errors=True)
+    with room_on_disk(folder.parent):
+        half.mkdir(parents=True)
+        for name in (*read_manifest(bundle)["files"], MANIFEST):
+            (half / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(bundle / name, half / name)
+        half.rename(folder)
+
+
+def _joint(frame: pl.DataFrame, dataset: Dataset, folder: Path, progress: Progress) -> np.ndarray:
+    """An item's words in the space where words and pictures meet, with a quarter of its picture; of length 1."""
+    bundle = Bundle.open(folder)
+    run = Run.from_plain(bundle.run, str(folder / "run.json"))
     inputs = {}
     for name, spec in run.modalities.items():
         raw = raw_values(spec.use, spec.columns, frame, dataset)
