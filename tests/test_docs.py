@@ -108,6 +108,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (export / "reviews.csv").unlink()
     (folder / "photo.jpg").write_bytes(draw_item("lamp", (216, 164, 54), "stripes", np.random.default_rng(1)))
     (folder / "new.csv").write_text("text,images\n包装非常用心,photo.jpg\nIt broke.,\n", encoding="utf-8")
+    (folder / "added.csv").write_text(
+        "item,title,price,images\nNEW-1,red teapot 红色茶壶,￥88,photo.jpg\n", encoding="utf-8"
+    )
     for code in blocks(ENGLISH, "yaml"):
         name = "NEXT.yaml" if "retrievers:" in code else "RUN.yaml" if "modalities:" in code else "SHOP.yaml"
         (folder / name).write_text(code, encoding="utf-8")
