@@ -207,6 +207,19 @@ def test_items_are_added_and_removed_one_by_one_while_another_searches(standing:
     assert len(Index(standing).snapshot.segments) == 1
 
 
+def test_a_file_with_the_shops_own_names_is_read_as_the_shop_says(
+    standing: Path, dataset: Path, tmp_path: Path
+) -> None:
+    shop = dataset.parent / "shop"
+    header, _, row = (shop / "items.csv").read_text(encoding="utf-8-sig").splitlines()[:3]
+    (tmp_path / "one.csv").write_text(f"{header}\n{row.replace('SKU-0002', 'Z9')}\n", encoding="utf-8")
+    told = workflow.update_index(standing, tmp_path / "one.csv", shop=shop / "SHOP.yaml")
+    assert (told["added"], told["replaced"], told["rejected"]) == (1, 0, [])
+    table = Index(standing).snapshot.table
+    one, other = (table.filter(item=item).drop("item", "_content", "_popularity") for item in ("Z9", "SKU-0002"))
+    assert one.equals(other) and one["images"].list.len()[0] > 0
+
+
 def test_added_items_answer_as_those_of_an_index_made_of_them(dataset: Path, tmp_path: Path) -> None:
     items = Dataset.open(dataset).table("items").drop("images")
     rows = items.to_dicts()
