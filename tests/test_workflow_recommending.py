@@ -181,6 +181,19 @@ def test_what_a_rank_run_has_no_use_for_says_where_to_go(shop, report, command: 
     assert told.exit_code == 2 and "NEXT.yaml:3" in told.output and "tuwen run" in told.output
 
 
+def test_a_ranker_that_learned_nothing_is_told_and_the_bundle_answers_all_the_same(shop, report, tmp_path) -> None:
+    given = [str(shop / "NEXT.yaml"), str(shop / "out" / "dataset"), "--out", str(tmp_path / "bundle")]
+    told = CliRunner().invoke(app, ["train", *given, "--set", "ranker.smallest_leaf=100000"])
+    assert told.exit_code == 0, told.output
+    assert "warning: The ranker learned nothing" in told.output
+    shelf, manifest = Shelf.open(tmp_path / "bundle")
+    assert manifest["ranker"] == {"use": "blend"} and "没有学到" in manifest["warnings"][0]["zh"]
+    sold = np.bincount(shelf.history.item, minlength=len(shelf.catalogue))
+    listed = [shelf.place(one.item) for one in shelf.for_session([], 5)]
+    assert sold[listed].mean() > 2 * sold.mean()
+    assert Shelf.open(shop / "out" / "bundle")[1]["ranker"]["use"] == "lambdarank"
+
+
 # --- The bundle ---------------------------------------------------------------------------------------------------
 
 

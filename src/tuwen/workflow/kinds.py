@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tuwen.config import task_of, written
-from tuwen.errors import DataError, MissingExtra
+from tuwen.errors import MissingExtra, unloadable
 
 PARTS = {  # task → extra, a library it stands on (asked for only after minutes of work), module
-    "rank": ("recommend", "lightgbm", "tuwen.workflow.recommending"),
+    "rank": ("recommend", "scipy", "tuwen.workflow.recommending"),
     "search": ("search", "faiss", "tuwen.workflow.searches"),
     "photo-search": ("search", "faiss", "tuwen.workflow.searches"),
 }
@@ -39,5 +39,4 @@ def part_of(task: str, name: str) -> Any:
     except ImportError:
         raise MissingExtra(extra, f"the task {task}") from None
     except OSError as error:  # a library of the system that a wheel does not carry
-        todo = "on Debian: apt-get install libgomp1" if "libgomp" in str(error) else "install what it names"
-        raise DataError(f"{library} cannot be loaded", seen=error, todo=todo) from None
+        raise unloadable(library, error) from None

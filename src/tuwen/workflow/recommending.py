@@ -16,7 +16,7 @@ import polars as pl
 from tuwen import __version__
 from tuwen.apps.recommend import RANKERS, RETRIEVERS
 from tuwen.apps.recommend.history import Array, Asked, Catalogue, History
-from tuwen.apps.recommend.ranker import Lists
+from tuwen.apps.recommend.lists import Lists
 from tuwen.apps.recommend.recommender import Recommender, Windows, candidates
 from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.scores import Retriever
@@ -26,6 +26,7 @@ from tuwen.config import Component, RankRun, Shop
 from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, DataError
+from tuwen.evaluation import origin
 from tuwen.evaluation.ranking import Chosen
 from tuwen.evaluation.recommendation import MODEL, Cut, recommendation_report
 from tuwen.evaluation.render import render
@@ -73,6 +74,7 @@ def completed(run: RankRun) -> dict[str, Any]:
     for name in run.modalities:
         found["modalities"][name]["encoder"] |= frozen_options(run, name)
     options = RANKERS.options(run.ranker.use, run.ranker.options, run.where("ranker"))
+    RANKERS.build(run.ranker.use, options, where=run.where("ranker"))  # tells what is not installed
     return found | {"ranker": {"use": run.ranker.use, **options}}
 
 
@@ -181,10 +183,25 @@ def learn(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> Path
                 "last_day": written_day(history.day[-1]),
             },
             "cost": {"train_seconds": round(time.perf_counter() - began, 2)},
+            **_ordered_by(run, shelf.recommender),
         }
         with writing(out, manifest) as folder:
             shelf.write(folder)
     return out
+
+
+def _ordered_by(run: RankRun, recommender: Recommender) -> dict[str, Any]:
+    """For the manifest: the ranker that the bundle holds, and what is to be said where it is not the run's own."""
+    if not recommender.blended:
+        return {"ranker": completed(run)["ranker"], "warnings": []}
+    english, chinese = origin.unlearned([])
+    return {"ranker": {"use": "blend"}, "warnings": [{"en": english, "zh": chinese}]}
+
+
+def _unlearned(cuts: list[Cut]) -> dict[str, list[str]]:
+    """For the provenance: cuts at which the ranker learned nothing."""
+    days = [cut.day for cut in cuts if cut.notes["blended"]]
+    return {"unlearned": days} if days else {}
 
 
 def _about(dataset: Dataset) -> dict[str, Array]:
@@ -269,7 +286,7 @@ def judge(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> dict
                 knock_out={name: name for name in views if name != MODEL},
                 cost=cost,
                 run=run.plain(),
-                provenance=_provenance(run, dataset),
+                provenance=_provenance(run, dataset) | _unlearned(found),
                 name=run.name,
                 split="rolling",
                 importance=importance,
@@ -319,6 +336,7 @@ def _at(
         systems[name] = recommender.recommend(asked, depth, Rules(**dict(run.rules))).items
         if name == MODEL:
             importance = recommender.importance()
+            notes["blended"] = recommender.blended
             notes["proposed_share"] = _proposed(recommender, asked, bought)
             latency = _latency(recommender, asked, depth)
     asked = known.asked(who)

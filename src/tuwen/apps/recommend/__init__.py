@@ -18,5 +18,12 @@ RETRIEVERS = Registry(
 
 RANKERS = Registry(
     "ranker",
-    {"lambdarank": ("tuwen.apps.recommend.ranker:LambdaRank", "gradient boosted trees that learn the order of lists")},
+    {
+        "lambdarank": (
+            "tuwen.apps.recommend.ranker:LambdaRank",
+            "gradient boosted trees that learn the order of lists",
+        ),
+        "linear": ("tuwen.apps.recommend.linear:Linear", "a weighted sum of features; needs no LightGBM"),
+        "blend": ("tuwen.apps.recommend.blend:Blend", "reciprocal rank of the retrievers; learns nothing"),
+    },
 )

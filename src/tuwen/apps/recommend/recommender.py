@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tuwen.apps.recommend.blend import Blend
 from tuwen.apps.recommend.features import Features
 from tuwen.apps.recommend.history import Array, Asked, History
-from tuwen.apps.recommend.ranker import Lists, Ranker
+from tuwen.apps.recommend.lists import Lists, Ranker
 from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.scores import NOTHING, Retriever, Scores
 from tuwen.errors import DataError
@@ -73,6 +74,7 @@ class Recommender:
     per: int = 150
     windows: Windows = field(default_factory=Windows)
     seed: int = 0
+    blended = False  # whether the ranker learned nothing, and the retrievers' reciprocal rank stands in for it
 
     def fit(
         self, history: History, progress: Progress | None = None, made: dict[float, Lists] | None = None
@@ -103,6 +105,10 @@ class Recommender:
             )
         self.model = self.ranker()
         self.model.fit(Lists.joined(known))
+        self.blended = not self.model.learned
+        if self.blended:  # the catalogue's own order would be left
+            self.model = Blend()
+            self.model.fit(Lists.joined(known))
         self.stage = Stage(self._fitted(history), Features.at(history))
         return self
 

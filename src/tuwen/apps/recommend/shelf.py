@@ -235,7 +235,7 @@ class Shelf:
         )
         run = manifest["run"]
         makers = {name: _maker(spec) for name, spec in run["retrievers"].items()}
-        recommender = Recommender(makers, _ranker(run["ranker"]), per=run["per"], seed=run["seed"])
+        recommender = Recommender(makers, _ranker(manifest["ranker"]), per=run["per"], seed=run["seed"])
         retrievers = {name: make() for name, make in makers.items()}
         for turn, retriever in enumerate(retrievers.values()):
             vars(retriever).update(read_state(folder / "retrievers" / f"{turn}.npz"))
