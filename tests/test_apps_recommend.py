@@ -17,7 +17,7 @@ from tuwen.apps.recommend.ranker import LambdaRank
 from tuwen.apps.recommend.recommender import Recommender, Windows, candidates
 from tuwen.apps.recommend.rules import Rules, varied, with_newcomers
 from tuwen.apps.recommend.scores import NOTHING, Dense, Shared, Sparse, best
-from tuwen.apps.recommend.vectors import reduced
+from tuwen.apps.recommend.vectors import Reduction
 from tuwen.errors import ConfigError, DataError
 
 OPTIONS = {
@@ -195,12 +195,16 @@ def test_reduced_vectors_are_centred_of_length_one_and_zero_where_absent() -> No
     rng = np.random.default_rng(0)
     vectors = (rng.standard_normal((50, 20)) + 10.0).astype(np.float32)
     present = rng.random(50) < 0.8
-    found = reduced(vectors, present, 8)
+    reduction = Reduction.of(vectors, present, 8)
+    found = reduction.turned(vectors, present)
     assert found.shape == (50, 8)
     assert np.allclose(np.linalg.norm(found[present], axis=1), 1.0, atol=1e-5)
     assert not found[~present].any()
     assert abs((found[present] @ found[present].T).mean()) < 0.1 < (10.0 / np.sqrt(101)) ** 2
-    assert reduced(vectors, np.zeros(50, bool), 8).any() == np.False_
+    alone = reduction.turned(vectors[:1], np.ones(1, bool))
+    assert np.allclose(alone[0], found[0] if present[0] else alone[0], atol=1e-6)  # a new one goes the same way
+    nobody = np.zeros(50, bool)
+    assert not Reduction.of(vectors, nobody, 8).turned(vectors, nobody).any()
 
 
 # --- Laws ---------------------------------------------------------------------------------------------------------

@@ -250,6 +250,33 @@ def test_what_goes_with_an_item_was_bought_beside_it(shop, report) -> None:
     assert {one["item"] for one in listed} == {str(shelf.catalogue.items[i]) for i in beside}
 
 
+@pytest.mark.parametrize("more", [[], ["--shopper", "U0001"], ["--clicked", "SKU-0005"]])
+def test_an_item_is_the_first_answer_to_its_own_photo(shop, report, more: list[str]) -> None:
+    for item in ("SKU-0001", "SKU-0008", "SKU-0042"):
+        photo = shop / "photos" / f"{item.lower()}-1.jpg"
+        listed = asked(shop, "--photo", str(photo), *more, "--count", "5")
+        assert len(listed) == 5 and listed[0]["item"] == item
+
+
+def test_rules_and_chance_at_answering_time(shop, users, tmp_path) -> None:
+    clicked = ["--clicked", "SKU-0007"]
+    best, second, third, *_ = (one["item"] for one in asked(shop, *clicked))
+    stock = tmp_path / "stock.txt"
+    stock.write_text(f"\ufeff{best}\n{second}\r\n\n{third}\nSKU-9999\n", encoding="utf-8")
+    listed = asked(shop, *clicked, "--only", str(stock), "--exclude", best, "--boost", f"{third}=99")
+    assert [one["item"] for one in listed] == [third, second]
+    listed = asked(shop, "--shopper", users[0], "--explore", "0.5", "--count", "6")
+    assert all(one["probability"] == 1.0 for one in listed if not one["explored"])
+    assert all(0 < one["probability"] <= 1 for one in listed) and any(one["explored"] for one in listed)
+    file = tmp_path / "lists.parquet"
+    given = ["--everybody", str(file), "--explore", "0.5", "--count", "6"]
+    told = CliRunner().invoke(app, ["recommend", str(shop / "out" / "bundle"), *given])
+    assert told.exit_code == 0, told.output
+    lists = pl.read_parquet(file).filter(pl.col("user") == users[0])
+    assert lists["item"].to_list() == [one["item"] for one in listed]
+    assert lists["explored"].to_list() == [one["explored"] for one in listed]
+
+
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
 def test_lists_for_everybody_are_a_table(shop, users, tmp_path, ending: str) -> None:
     file = tmp_path / f"lists.{ending}"
@@ -281,9 +308,23 @@ def test_without_what_was_bought(shop, users) -> None:
         (["--beside", "SKU-0001", "--beside", "x"], "there is no such item"),
         (["--everybody", "/proc/x.parquet"], "cannot be written"),
         (["--everybody", "lists.xlsx"], "unknown kind of output file"),
+        (["--shopper", "U0001", "--clicked", "SKU-0001"], "ask one thing at a time"),
+        (["--photo", "NEXT.yaml", "--like", "SKU-0001"], "ask one thing at a time"),
+        (["--photo", "NEXT.yaml"], "not a picture"),
+        (["--photo", "none.jpg"], "the file cannot be read"),
+        (["--photo", "."], "the file cannot be read"),
+        (["--review", "red shoes"], "cannot read a review"),
+        (["--review", ""], "cannot read a review"),
+        (["--shopper", "U0001", "--exclude", "SKU-9999"], "there is no such item"),
+        (["--shopper", "U0001", "--boost", "SKU-0001"], "this pushes no item"),
+        (["--shopper", "U0001", "--boost", "SKU-0001=nan"], "this pushes no item"),
+        (["--shopper", "U0001", "--only", "none.txt"], "the file cannot be read"),
+        (["--shopper", "U0001", "--only", "NEXT.yaml"], "none of the items"),
+        (["--shopper", "U0001", "--explore", "2"], "--explore"),
     ],
 )
-def test_a_question_that_cannot_be_answered_is_told_why(shop, report, given: list[str], said: str) -> None:
+def test_a_question_that_cannot_be_answered_is_told_why(shop, report, monkeypatch, given: list[str], said: str) -> None:
+    monkeypatch.chdir(shop)
     told = CliRunner().invoke(app, ["recommend", str(shop / "out" / "bundle"), *given])
     assert told.exit_code in (2, 3, 4) and said in told.output
     assert "Traceback" not in told.output and "\x1b[31m" not in told.output

@@ -25,17 +25,18 @@ def own_task(run_yaml: str | Path, overrides: Iterable[str] = ()) -> str | None:
     return task if task in PARTS else None
 
 
-def part_of(task: str, name: str) -> Any:
-    """A function of the module that runs a task: ``run``, ``completed``, ``rows_of``, ``train``.
+def part_of(task: str, name: str, module: str | None = None) -> Any:
+    """A function of the module that runs a task: ``run``, ``completed``, ``rows_of``, ``train``; or of another one that
+    stands on the same.
 
     Raises:
         MissingExtra: what it stands on is not installed.
         DataError: it is installed, and the system lacks what it needs.
     """
-    extra, library, module = PARTS[task]
+    extra, library, own = PARTS[task]
     try:
         import_module(library)
-        return getattr(import_module(module), name, None)
+        return getattr(import_module(module or own), name, None)
     except ImportError:
         raise MissingExtra(extra, f"the task {task}") from None
     except OSError as error:  # a library of the system that a wheel does not carry

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from tuwen.apps.recommend import RANKERS, RETRIEVERS
 from tuwen.apps.recommend.history import Array, Asked, Catalogue, History
 from tuwen.apps.recommend.lists import Lists
 from tuwen.apps.recommend.recommender import Recommender, Windows, candidates
-from tuwen.apps.recommend.rules import Rules
+from tuwen.apps.recommend.rules import FEW_SALES, Rules
 from tuwen.apps.recommend.scores import Retriever
 from tuwen.apps.recommend.shelf import Shelf
 from tuwen.bundle.files import refuse_others, writing
@@ -36,7 +35,6 @@ from tuwen.progress import Progress, Silent
 from tuwen.workflow.evaluation import commit
 from tuwen.workflow.history import frozen_options, history_of
 from tuwen.workflow.memory import room_in_memory
-from tuwen.workflow.steps import answers_file
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATENCY_SHOPPERS = 30
@@ -214,49 +212,6 @@ def _about(dataset: Dataset) -> dict[str, Array]:
     }
 
 
-def recommend(bundle: str | Path, again: bool | None = None) -> tuple[Shelf, Rules]:
-    """A bundle of the task rank, checked and ready to answer, and the rules its run asks for.
-
-    Args:
-        again: whether what was bought before may be listed, in place of what the run says.
-    """
-    shelf, manifest = Shelf.open(bundle)
-    rules = rules_of(manifest["run"])
-    return shelf, rules if again is None else replace(rules, again=again)
-
-
-def recommend_to_everybody(
-    bundle: str | Path, out: str | Path, count: int = 20, again: bool | None = None, progress: Progress | None = None
-) -> int:
-    """One list for each shopper the bundle knows: ``user``, ``place`` (from 1), ``item``, ``score``.
-
-    Args:
-        out: by its ending .parquet, .csv or .jsonl; written whole or not at all.
-        again: see :func:`recommend`.
-
-    Returns:
-        the number of shoppers.
-
-    Raises:
-        DataError: ``out`` cannot be written; told before a list is made.
-    """
-    shelf, rules = recommend(bundle, again)
-    rows: list[tuple[str, int, str, float]] = []
-    with room_on_disk(Path(out)), answers_file(Path(out)) as (file, write):
-        with (progress or Silent()).task("lists", len(shelf.users)) as bar:
-            for user, listed in shelf.for_everybody(count, rules):
-                rows += [(user, place, one.item, one.score) for place, one in enumerate(listed, start=1)]
-                bar.advance(1)
-        schema = {"user": pl.String, "place": pl.Int32, "item": pl.String, "score": pl.Float32}
-        write(pl.DataFrame(rows, schema=schema, orient="row"), file)
-    return len(shelf.users)
-
-
-def rules_of(run: Mapping[str, Any]) -> Rules:
-    """The rules that a bundle's run asks for."""
-    return Rules(**run["rules"])
-
-
 def judge(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> dict[str, Any]:
     """Judge a recommender on a dataset; see :func:`run`."""
     with room_on_disk(out), room_in_memory(), held(out):
@@ -333,7 +288,8 @@ def _at(
     for name, catalogue in views.items():
         recommender = recommender_of(run).fit(known.on(catalogue), made=lists[name])
         asked = known.on(catalogue).asked(who)
-        systems[name] = recommender.recommend(asked, depth, Rules(**dict(run.rules))).items
+        rules = Rules(**dict(run.rules), few=known.demand(None) < FEW_SALES, draw=written_day(cut))
+        systems[name] = recommender.recommend(asked, depth, rules, [users[one] for one in who]).items
         if name == MODEL:
             importance = recommender.importance()
             notes["blended"] = recommender.blended

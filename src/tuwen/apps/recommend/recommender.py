@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,10 +53,13 @@ class Answer:
     Attributes:
         items: int64 [asked, count], ``-1`` behind the end.
         scores: f32 [asked, count].
+        chances: f32 [asked, count], with which an item that was drawn (``Rules.explore``) stands where it stands; not a
+            number elsewhere.
     """
 
     items: Array
     scores: Array
+    chances: Array
 
 
 @dataclass
@@ -138,11 +141,17 @@ class Recommender:
         """Feature → its share of what the ranker goes by."""
         return self.model.importance()
 
-    def recommend(self, asked: Asked, count: int, rules: Rules | None = None) -> Answer:
-        """The best ``count`` items for each shopper."""
+    def recommend(
+        self, asked: Asked, count: int, rules: Rules | None = None, keys: Sequence[str] | None = None
+    ) -> Answer:
+        """The best ``count`` items for each shopper.
+
+        Args:
+            keys: of the shoppers, by which chance is drawn; none: all draw alike.
+        """
         rules = rules or Rules()
         items = np.full((len(asked), count), NOTHING, np.int64)
-        values = np.full((len(asked), count), np.nan, np.float32)
+        values, chances = (np.full((len(asked), count), np.nan, np.float32) for _ in range(2))
         new = ~self.stage.features.sold
         vectors = next(iter(asked.catalogue.vectors.values()), None)
         for start in range(0, len(asked), BLOCK):
@@ -154,9 +163,11 @@ class Recommender:
             for one in range(len(part)):
                 pairs = slice(int(bounds[one]), int(bounds[one + 1]))
                 had = part.item[part.begins[one] : part.begins[one + 1]]
-                listed = rules.listed(item[pairs], order[pairs], count, new=new, had=had, vectors=vectors)
-                items[start + one, : len(listed[0])], values[start + one, : len(listed[0])] = listed
-        return Answer(items, values)
+                key = "" if keys is None else keys[start + one]
+                listed = rules.listed(item[pairs], order[pairs], count, new=new, had=had, vectors=vectors, key=key)
+                for found, told in zip((items, values, chances), listed, strict=True):
+                    found[start + one, : len(told)] = told
+        return Answer(items, values, chances)
 
 
 @dataclass(frozen=True)
