@@ -24,6 +24,7 @@ OPTIONS = {
     "content": {"kind": "picture"},
     "favourites": {"column": "items.kind"},
     "newcomers": {"column": "items.kind"},
+    "two-tower": {"epochs": 2, "width": 8},
 }
 
 
@@ -268,6 +269,24 @@ def test_the_order_of_events_does_not_matter() -> None:
         whole(known).recommend(known.asked(range(40)), 10).items
         == whole(shuffled).recommend(shuffled.asked(range(40)), 10).items
     ).all()
+
+
+def test_a_shopper_of_a_hundred_thousand_events_is_one_of_many() -> None:
+    """In any order, most of them twice: she and the others get lists, and hers is of what she buys."""
+    few, rng = history(), np.random.default_rng(0)
+    item = rng.integers(0, 30, 50_000).repeat(2)
+    day = rng.uniform(0, 200, 50_000).repeat(2)
+    known = History.of(
+        few.catalogue,
+        few.shoppers,
+        np.r_[few.shopper, np.full(100_000, 7)],
+        np.r_[few.item, item],
+        np.r_[few.day, day],
+        np.r_[few.value, np.full(100_000, np.nan)],
+        200.0,
+    )
+    listed = whole(known).recommend(known.asked([7, 3]), 5).items
+    assert (listed != NOTHING).all() and (listed[0] < 30).all()
 
 
 @pytest.mark.parametrize("use", list(RETRIEVERS.entries()))

@@ -310,7 +310,7 @@ def test_without_what_was_bought(shop, users) -> None:
         (["--everybody", "lists.xlsx"], "unknown kind of output file"),
         (["--shopper", "U0001", "--clicked", "SKU-0001"], "ask one thing at a time"),
         (["--photo", "NEXT.yaml", "--like", "SKU-0001"], "ask one thing at a time"),
-        (["--photo", "NEXT.yaml"], "not a picture"),
+        (["--photo", "NEXT.yaml"], "the photo cannot be read: not a picture"),
         (["--photo", "none.jpg"], "the file cannot be read"),
         (["--photo", "."], "the file cannot be read"),
         (["--review", "red shoes"], "cannot read a review"),
@@ -336,6 +336,17 @@ def test_a_list_longer_than_the_catalogue_and_a_past_of_many_events_are_answered
     assert len(shelf.for_session(["SKU-0001", "SKU-0002"] * 50_000, 5)) == 5
     none = np.zeros(len(shelf.catalogue), bool)
     assert shelf.for_shopper(shelf.users[0], 5, Rules(allowed=none)) == []
+    given = [word for item in shelf.catalogue.items.tolist() for word in ("--exclude", item)]
+    told = CliRunner().invoke(app, ["recommend", str(shop / "out" / "bundle"), "--shopper", shelf.users[0], *given])
+    assert told.exit_code == 0 and told.output.strip() == "nothing that may be listed is left"
+
+
+def test_an_unknown_shopper_is_told_and_answered(shop, report) -> None:
+    told = CliRunner().invoke(
+        app, ["recommend", str(shop / "out" / "bundle"), "--shopper", "\x1b[31mX", "--count", "3"]
+    )
+    assert told.exit_code == 0 and "does not know the shopper" in told.output and "SKU-" in told.output
+    assert "\x1b[31m" not in told.output
 
 
 def test_a_damaged_bundle_is_told(shop, report, tmp_path) -> None:

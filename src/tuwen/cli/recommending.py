@@ -101,7 +101,8 @@ def recommend(
         return
     shelf, rules = part_of("rank", "recommend", ANSWERS)(bundle, **how)
     if shopper is not None and shopper not in shelf:
-        screen.say(f"note: the bundle does not know {shopper}; this is what a shopper without a past gets")
+        told = "the answer goes by what is asked alone" if review or photo else "this is what one without a past gets"
+        screen.say(f"note: the bundle does not know the shopper {shopper!r}; {told}")
     answers: dict[str, Callable[[], list[Any]]] = {
         "--like": lambda: shelf.similar(like, count, by, rules),
         "--beside": lambda: shelf.goes_with(beside, count, rules),
@@ -117,7 +118,8 @@ def recommend(
         listed = shelf.for_question(question, count, rules, user=shopper, clicked=clicked or ())
     _show(screen, listed, explored=bool(rules.explore) and like is None and beside is None)
     if not listed:
-        screen.say("nothing was ever bought beside that" if beside else "nothing that may be listed is left")
+        nothing = "nothing was ever bought beside that" if beside and rules.allowed is None else None
+        screen.say(nothing or "nothing that may be listed is left")
 
 
 def _one_question(given: list[str], by: list[str] | None) -> None:
@@ -163,6 +165,8 @@ def _show(screen: Screen, listed: list[Any], *, explored: bool) -> None:
     screen.answer(
         [{"item": one.item, "score": one.score, **more, **one.about} for one, more in zip(listed, chances, strict=True)]
     )
+    if not listed:
+        return
     columns = list(dict.fromkeys(name for one in listed for name in one.about))
     screen.table(
         ("", "item", "score", *(["chance"] if explored else []), *columns),

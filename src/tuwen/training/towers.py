@@ -20,23 +20,23 @@ class Purchases:
     """What is learned from: each row a purchase and what was known of the shopper just before it.
 
     Attributes:
-        dense: f32 [items, dense], numbers of an item.
-        levels: sparse f32 [items, levels], its categories, each a column.
+        content: f32 [items, any], what tells what an item is.
         id: int64 [items], from 1; 0 where an item has no vector of its own.
         item: int64 [rows], what was bought.
         shopper: int64 [rows].
         day: f64 [rows].
         memories: sparse f32 [rows, items] each: weights of what she bought before; a row sums to 1 or less.
+        means: f32 [rows, any] each: ``memory @ content``.
         numbers: f32 [rows, numbers], of the shopper.
     """
 
-    dense: Array
-    levels: Any
+    content: Array
     id: Array
     item: Array
     shopper: Array
     day: Array
     memories: tuple[Any, ...]
+    means: tuple[Array, ...]
     numbers: Array
 
 
@@ -67,7 +67,7 @@ def fit_towers(known: Purchases, how: Schooling) -> dict[str, Any]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(how.seed)
         towers = Towers(
-            known.dense.shape[1] + known.levels.shape[1],
+            known.content.shape[1],
             int(known.id.max(initial=0)),
             known.numbers.shape[1],
             len(known.memories),
@@ -121,23 +121,19 @@ class _School:
         self.rate.step()
 
     def _reading(self, items: Array, rng: np.random.Generator | None) -> torch.Tensor:
-        return self.towers.reading(torch.from_numpy(self._content(items)), torch.from_numpy(self._ids(items, rng)))
+        content, ids = torch.from_numpy(self.known.content[items]), torch.from_numpy(self._ids(items, rng))
+        return self.towers.reading(content, ids)
 
     def _ids(self, items: Array, rng: np.random.Generator | None) -> Array:
         ids = self.known.id[items]
         return ids if rng is None else np.where(rng.random(len(ids)) < self.how.id_dropout, 0, ids)
 
-    def _content(self, items: Array) -> Array:
-        known = self.known
-        return np.concatenate([known.dense[items], known.levels[items].toarray()], axis=1)
-
     def _shoppers(self, rows: Array, rng: np.random.Generator | None) -> torch.Tensor:
         """The shopper tower of rows; a mean of readings is the reading of a mean."""
         known, towers = self.known, self.towers
         means = []
-        for memory in known.memories:
+        for memory, content in zip(known.memories, known.means, strict=True):
             part = memory[rows]
-            content = np.concatenate([part @ known.dense, (part @ known.levels).toarray()], axis=1, dtype=np.float32)
             ids = torch.from_numpy(self._ids(part.indices, rng))
             own = F.embedding_bag(
                 ids,
@@ -146,38 +142,36 @@ class _School:
                 per_sample_weights=torch.from_numpy(part.data),
                 mode="sum",
             )
-            means.append(towers.content(torch.from_numpy(content)) + own)
+            means.append(towers.content(torch.from_numpy(content[rows])) + own)
         return towers.shoppers(torch.stack(means, dim=1), torch.from_numpy(known.numbers[rows]))
 
     @torch.no_grad()
-    def _vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
-        every = np.arange(len(self.known.id))
-        reading = torch.cat([self._reading(part, None) for part in np.array_split(every, 1 + len(every) // 4096)])
-        return reading, self.towers.items(reading)
-
-    @torch.no_grad()
     def _mined(self, rng: np.random.Generator) -> Array:
-        """int64 [rows, hard]: for each row, items that stand high for its shopper at one of her moments."""
-        known, (_, items) = self.known, self._vectors()
+        """int64 [rows, hard]: for each row, items that stand high for its shopper at one of her moments, among some
+        that are drawn anew every epoch.
+        """
+        known, size = self.known, len(self.known.id)
+        among = np.sort(rng.choice(size, min(AMONG, size), replace=False))
+        items = self.towers.items(self._reading(among, None))
         shuffled = rng.permutation(len(known.shopper))
         who, first = np.unique(known.shopper[shuffled], return_index=True)
         of_row = np.searchsorted(who, known.shopper)
-        pool = min(POOL, len(known.id))
+        pool = min(POOL, len(among))
         high = np.empty((len(who), pool), np.int64)
         for start in range(0, len(who), 512):
             rows = shuffled[first[start : start + 512]]
             scores = (self._shoppers(rows, None) @ items.T).numpy()
-            pairs = known.shopper[rows][:, None] * len(known.id)
-            best = np.argpartition(-scores, pool - 1, axis=1)[:, :pool]
-            had = np.isin(pairs + best, self.had)
-            best[had] = rng.integers(0, len(known.id), int(had.sum()))  # what she bought is no negative
+            best = among[np.argpartition(-scores, pool - 1, axis=1)[:, :pool]]
+            had = np.isin(known.shopper[rows][:, None] * size + best, self.had)
+            best[had] = rng.integers(0, size, int(had.sum()))  # what she bought is no negative
             high[start : start + 512] = best
         drawn = rng.integers(0, pool, (len(known.item), self.how.hard))
         return high[of_row[:, None], drawn]
 
     @torch.no_grad()
     def arrays(self) -> dict[str, Any]:
-        reading, items = self._vectors()
+        reading = self._reading(np.arange(len(self.known.id)), None)
+        items = self.towers.items(reading)
         layers: Any = self.towers.shopper_layers
         first, last = layers[0], layers[2]
         return {
@@ -193,7 +187,8 @@ class _School:
         }
 
 
-POOL = 100  # items that stand highest for a shopper, of which her hard negatives are drawn
+AMONG = 2000  # items, of which hard negatives are looked for at once
+POOL = 20  # of them that stand highest for a shopper, of which her hard negatives are drawn
 
 
 def _frequency(item: Array) -> Array:

@@ -47,7 +47,11 @@ class Question:
                     allowed=[f"a {WORDS[one]}" for one in sorted({r.use for r in catalogue.readers.values()})],
                     todo=f"add a modality {{use: {use}, …}} to the run and train it again",
                 )
-            told = {name: reader.read(value) for name, reader in readers.items()}
+            try:
+                told = {name: reader.read(value) for name, reader in readers.items()}
+            except DataError as error:
+                what = f"the {WORDS[use]} cannot be read: {error.what}"
+                raise DataError(what, seen=error.seen, allowed=error.allowed, todo=error.todo) from None
             found |= {name: vector for name, vector in told.items() if vector is not None}
             if not any(vector is not None for vector in told.values()):
                 raise DataError(f"the {WORDS[use]} says nothing", allowed="words that can be read, or a picture")

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
-from scipy import sparse
+from scipy import linalg, sparse
 
-from tuwen.apps.recommend.history import Array, Asked, Catalogue, History
+from tuwen.apps.recommend.history import Array, Asked, History
 from tuwen.apps.recommend.scores import Dense, Scores
 from tuwen.errors import MissingExtra
 from tuwen.registry import Count, Share
@@ -60,7 +60,7 @@ class TwoTower:
         self.tower: dict[str, Any] = {}
         self.mean: dict[str, float] = {}
         self.deviation: dict[str, float] = {}
-        rows, memories, place = contexts(history, self.events)
+        rows, memories, events = contexts(history, self.events)
         if len(rows) < 2:
             return
         try:
@@ -69,21 +69,21 @@ class TwoTower:
             if error.name != "torch":
                 raise
             raise MissingExtra("train", "the retriever two-tower") from None
-        dense, levels = content(history)
+        told = content(history)
         counts = np.bincount(history.item, minlength=len(history.catalogue))
         own = np.where(counts >= OWN, np.cumsum(counts >= OWN), 0)
-        told = {name: values[history.shopper[rows]] for name, values in history.shoppers.numbers.items()}
-        self.mean = {name: _finite_mean(values) for name, values in told.items()}
-        self.deviation = {name: _finite_deviation(values) for name, values in told.items()}
+        numbers = {name: values[history.shopper[rows]] for name, values in history.shoppers.numbers.items()}
+        self.mean = {name: _finite_mean(values) for name, values in numbers.items()}
+        self.deviation = {name: _finite_deviation(values) for name, values in numbers.items()}
         purchases = Purchases(
-            dense,
-            levels,
+            told,
             own,
             history.item[rows],
             history.shopper[rows],
             history.day[rows],
             memories,
-            self._numbers(told, place),
+            tuple(memory @ told for memory in memories),
+            self._numbers(numbers, events),
         )
         how = Schooling(
             self.width,
@@ -99,8 +99,7 @@ class TwoTower:
             self.seed,
         )
         self.tower = fit_towers(purchases, how)
-        nothing = (own == 0) & ~dense.any(axis=1) & (levels.getnnz(axis=1) == 0)
-        self.tower["items"][nothing] = 0.0
+        self.tower["items"][(own == 0) & ~told.any(axis=1)] = 0.0  # nothing says what it is
 
     def score(self, asked: Asked) -> Scores:
         items = self.tower.get("items")
@@ -169,31 +168,43 @@ def _memory(row: Array, item: Array, age: Array, half_life: float, shape: tuple[
     return sparse.csr_matrix((weight / (total[row] + BELIEVED), (row, item)), shape=shape, dtype=np.float32)
 
 
-def content(history: History) -> tuple[Array, sparse.csr_matrix]:
-    """What an item is: its vectors and numbers f32 [items, any], and its categories as columns f32 [items, levels]."""
-    catalogue: Catalogue = history.catalogue
+def content(history: History) -> Array:
+    """What an item is, f32 [items, ≤ components]: its vectors, numbers and categories, turned to the main axes of all
+    of them together.
+    """
+    catalogue = history.catalogue
     size = len(catalogue)
-    dense = [np.asarray(vectors, np.float32) for vectors in catalogue.vectors.values()]
+    dense = [np.zeros((size, 1), np.float32), *(np.asarray(one, np.float32) for one in catalogue.vectors.values())]
     for values in catalogue.numbers.values():
         known = np.isfinite(values)
         scaled = (values - _finite_mean(values)) / _finite_deviation(values)
         dense.append(np.stack([np.where(known, scaled, 0.0), known], axis=1).astype(np.float32) * SCALE)
-    columns = dense or [np.zeros((size, 1), np.float32)]
-    levels = [sparse.csr_matrix((size, 0), dtype=np.float32)]
     demand = history.demand(None)
-    for level in catalogue.categories.values():
-        sold = np.bincount(level, demand + 1e-3, minlength=int(level.max(initial=0)) + 1)
-        sold[0] = 0.0
-        kept = np.argsort(-sold, kind="stable")[:LEVELS]
-        place = np.full(len(sold), -1)
-        place[kept[sold[kept] > 0]] = np.arange(int((sold[kept] > 0).sum()))
-        there = np.flatnonzero(place[level] >= 0)
-        shape = (size, int(place.max(initial=-1)) + 1)
-        ones = np.full(len(there), SCALE, np.float32)
-        levels.append(sparse.csr_matrix((ones, (there, place[level][there])), shape=shape))
-    return np.concatenate(columns, axis=1), sparse.hstack(levels, format="csr", dtype=np.float32)
+    columns = [_levels(level, demand) for level in catalogue.categories.values()]
+    every = sparse.hstack([sparse.csr_matrix((size, 0), dtype=np.float32), *columns], format="csr")
+    vectors = np.concatenate(dense, axis=1)
+    across = every.T @ vectors
+    gram = np.block([[vectors.T @ vectors, across.T], [across, (every.T @ every).toarray()]])
+    _, axes = linalg.eigh(gram.astype(np.float64))
+    axes = axes[:, ::-1][:, :COMPONENTS].astype(np.float32)
+    found: Array = vectors @ axes[: vectors.shape[1]] + every @ axes[vectors.shape[1] :]
+    return found
 
 
+def _levels(level: Array, demand: Array) -> sparse.csr_matrix:
+    """A category as columns f32 [items, ≤ levels]."""
+    sold = np.bincount(level, demand + 1e-3, minlength=int(level.max(initial=0)) + 1)
+    sold[0] = 0.0
+    kept = np.argsort(-sold, kind="stable")[:LEVELS]
+    kept = kept[sold[kept] > 0]
+    place = np.full(len(sold), -1)
+    place[kept] = np.arange(len(kept))
+    there = np.flatnonzero(place[level] >= 0)
+    ones = np.full(len(there), SCALE, np.float32)
+    return sparse.csr_matrix((ones, (there, place[level][there])), shape=(len(level), len(kept)))
+
+
+COMPONENTS = 192  # numbers that tell what an item is
 SCALE = 0.3  # of a category or a number beside a vector of length 1
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
+from unicodedata import category
 
 import numpy as np
 
 from tuwen.apps.recommend.history import Array
 from tuwen.apps.recommend.state import read_state, write_state
 from tuwen.data.kinds import MEDIA
-from tuwen.preprocess.cleaning import clean
 from tuwen.preprocess.frozen import Frozen
 
 FITTED = 4000  # items that the axes are found on
@@ -77,7 +77,7 @@ class Reader:
             DataError: the bytes are no picture.
         """
         if isinstance(value, str):
-            if not clean(value).strip():
+            if all(category(letter)[0] in "CZ" for letter in value):  # control, format, space
                 return None
         else:
             value = MEDIA[self.use].normalise(value, self.limits)
