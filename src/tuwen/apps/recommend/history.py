@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +31,8 @@ class Reads(Protocol):
     def read(self, value: str | bytes) -> Array | None:
         """f32 [width], of length 1; None where it says nothing."""
         ...
+
+    def save(self, folder: Path) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,7 @@ class Recommender:
         rules = rules or Rules()
         items = np.full((len(asked), count), NOTHING, np.int64)
         values, chances = (np.full((len(asked), count), np.nan, np.float32) for _ in range(2))
+        filled: tuple[Array, ...] = (items, values, chances)
         new = ~self.stage.features.sold
         vectors = next(iter(asked.catalogue.vectors.values()), None)
         for start in range(0, len(asked), BLOCK):
@@ -165,7 +166,7 @@ class Recommender:
                 had = part.item[part.begins[one] : part.begins[one + 1]]
                 key = "" if keys is None else keys[start + one]
                 listed = rules.listed(item[pairs], order[pairs], count, new=new, had=had, vectors=vectors, key=key)
-                for found, told in zip((items, values, chances), listed, strict=True):
+                for found, told in zip(filled, listed, strict=True):
                     found[start + one, : len(told)] = told
         return Answer(items, values, chances)
 

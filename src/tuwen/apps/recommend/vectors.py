@@ -106,3 +106,6 @@ class Kept:
 
     def read(self, value: str | bytes) -> Array | None:
         return self._reader.read(value)
+
+    def save(self, folder: Path) -> None:
+        self._reader.save(folder)
