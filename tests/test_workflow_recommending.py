@@ -194,6 +194,17 @@ def test_a_ranker_that_learned_nothing_is_told_and_the_bundle_answers_all_the_sa
     assert Shelf.open(shop / "out" / "bundle")[1]["ranker"]["use"] == "lambdarank"
 
 
+@pytest.mark.parametrize("ranker", ["linear", "blend"])
+def test_a_run_with_another_ranker_and_towers_is_trained_and_asked(shop, report, tmp_path, ranker: str) -> None:
+    given = [str(shop / "NEXT.yaml"), str(shop / "out" / "dataset"), "--out", str(tmp_path / "bundle")]
+    towers = "retrievers.towers={use: two-tower, epochs: 1, width: 8}"
+    told = CliRunner().invoke(app, ["train", *given, "--set", f"ranker={ranker}", "--set", towers])
+    assert told.exit_code == 0, told.output
+    shelf, manifest = Shelf.open(tmp_path / "bundle")
+    assert manifest["ranker"]["use"] == ranker and manifest["warnings"] == []
+    assert len(shelf.for_shopper(shelf.users[0], 5)) == 5
+
+
 # --- The bundle ---------------------------------------------------------------------------------------------------
 
 

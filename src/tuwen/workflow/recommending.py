@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tuwen.bundle.files import refuse_others, writing
 from tuwen.config import Component, RankRun, Shop
 from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
-from tuwen.errors import ConfigError, DataError
+from tuwen.errors import ConfigError, DataError, MissingExtra
 from tuwen.evaluation import origin
 from tuwen.evaluation.ranking import Chosen
 from tuwen.evaluation.recommendation import MODEL, Cut, recommendation_report
@@ -79,6 +80,9 @@ def completed(run: RankRun) -> dict[str, Any]:
 def _check_retriever(run: RankRun, section: str, name: str, spec: Component) -> None:
     where = run.where(section, name)
     retriever = RETRIEVERS.build(spec.use, spec.options, where=where)
+    extra, library = getattr(retriever, "needs", ("", ""))
+    if library and find_spec(library) is None:
+        raise MissingExtra(extra, f"the retriever {spec.use}")
     column, kind = getattr(retriever, "column", None), getattr(retriever, "kind", None)
     if kind is not None and kind not in run.modalities:
         allowed = list(run.modalities) or "a name that stands in 'modalities'"

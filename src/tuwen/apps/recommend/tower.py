@@ -36,6 +36,8 @@ class TwoTower:
         events: that are learned from, the latest.
     """
 
+    needs = ("train", "torch")  # extra and library, for learning alone
+
     def __init__(
         self,
         *,
@@ -99,14 +101,14 @@ class TwoTower:
             self.seed,
         )
         self.tower = fit_towers(purchases, how)
-        self.tower["items"][(own == 0) & ~told.any(axis=1)] = 0.0  # nothing says what it is
+        self.tower["known"] = (own > 0) | told.any(axis=1)  # else nothing says what it is
 
     def score(self, asked: Asked) -> Scores:
         items = self.tower.get("items")
         if items is None:
             return Dense(np.zeros((len(asked), len(asked.catalogue)), np.float32))
         cosine = self.shoppers(asked) @ items.T
-        return Dense(np.where(items.any(axis=1), cosine + np.float32(1.001), np.float32(0.0)))
+        return Dense(np.where(self.tower["known"], cosine + np.float32(1.001), np.float32(0.0)))
 
     def shoppers(self, asked: Asked) -> Array:
         """f32 [asked, width], of length 1: the shopper tower."""
