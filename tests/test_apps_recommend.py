@@ -17,13 +17,14 @@ from tuwen.apps.recommend.ranker import LambdaRank
 from tuwen.apps.recommend.recommender import Recommender, Windows, candidates
 from tuwen.apps.recommend.rules import Rules, varied, with_newcomers
 from tuwen.apps.recommend.scores import NOTHING, Dense, Shared, Sparse, best
-from tuwen.apps.recommend.vectors import reduced
+from tuwen.apps.recommend.vectors import Reduction
 from tuwen.errors import ConfigError, DataError
 
 OPTIONS = {
     "content": {"kind": "picture"},
     "favourites": {"column": "items.kind"},
     "newcomers": {"column": "items.kind"},
+    "two-tower": {"epochs": 2, "width": 8},
 }
 
 
@@ -195,12 +196,16 @@ def test_reduced_vectors_are_centred_of_length_one_and_zero_where_absent() -> No
     rng = np.random.default_rng(0)
     vectors = (rng.standard_normal((50, 20)) + 10.0).astype(np.float32)
     present = rng.random(50) < 0.8
-    found = reduced(vectors, present, 8)
+    reduction = Reduction.of(vectors, present, 8)
+    found = reduction.turned(vectors, present)
     assert found.shape == (50, 8)
     assert np.allclose(np.linalg.norm(found[present], axis=1), 1.0, atol=1e-5)
     assert not found[~present].any()
     assert abs((found[present] @ found[present].T).mean()) < 0.1 < (10.0 / np.sqrt(101)) ** 2
-    assert reduced(vectors, np.zeros(50, bool), 8).any() == np.False_
+    alone = reduction.turned(vectors[:1], np.ones(1, bool))
+    assert np.allclose(alone[0], found[0] if present[0] else alone[0], atol=1e-6)  # a new one goes the same way
+    nobody = np.zeros(50, bool)
+    assert not Reduction.of(vectors, nobody, 8).turned(vectors, nobody).any()
 
 
 # --- Laws ---------------------------------------------------------------------------------------------------------
@@ -264,6 +269,24 @@ def test_the_order_of_events_does_not_matter() -> None:
         whole(known).recommend(known.asked(range(40)), 10).items
         == whole(shuffled).recommend(shuffled.asked(range(40)), 10).items
     ).all()
+
+
+def test_a_shopper_of_a_hundred_thousand_events_is_one_of_many() -> None:
+    """In any order, most of them twice: she and the others get lists, and hers is of what she buys."""
+    few, rng = history(), np.random.default_rng(0)
+    item = rng.integers(0, 30, 50_000).repeat(2)
+    day = rng.uniform(0, 200, 50_000).repeat(2)
+    known = History.of(
+        few.catalogue,
+        few.shoppers,
+        np.r_[few.shopper, np.full(100_000, 7)],
+        np.r_[few.item, item],
+        np.r_[few.day, day],
+        np.r_[few.value, np.full(100_000, np.nan)],
+        200.0,
+    )
+    listed = whole(known).recommend(known.asked([7, 3]), 5).items
+    assert (listed != NOTHING).all() and (listed[0] < 30).all()
 
 
 @pytest.mark.parametrize("use", list(RETRIEVERS.entries()))

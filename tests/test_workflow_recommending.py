@@ -181,6 +181,30 @@ def test_what_a_rank_run_has_no_use_for_says_where_to_go(shop, report, command: 
     assert told.exit_code == 2 and "NEXT.yaml:3" in told.output and "tuwen run" in told.output
 
 
+def test_a_ranker_that_learned_nothing_is_told_and_the_bundle_answers_all_the_same(shop, report, tmp_path) -> None:
+    given = [str(shop / "NEXT.yaml"), str(shop / "out" / "dataset"), "--out", str(tmp_path / "bundle")]
+    told = CliRunner().invoke(app, ["train", *given, "--set", "ranker.smallest_leaf=100000"])
+    assert told.exit_code == 0, told.output
+    assert "warning: The ranker learned nothing" in told.output
+    shelf, manifest = Shelf.open(tmp_path / "bundle")
+    assert manifest["ranker"] == {"use": "blend"} and "没有学到" in manifest["warnings"][0]["zh"]
+    sold = np.bincount(shelf.history.item, minlength=len(shelf.catalogue))
+    listed = [shelf.place(one.item) for one in shelf.for_session([], 5)]
+    assert sold[listed].mean() > 2 * sold.mean()
+    assert Shelf.open(shop / "out" / "bundle")[1]["ranker"]["use"] == "lambdarank"
+
+
+@pytest.mark.parametrize("ranker", ["linear", "blend"])
+def test_a_run_with_another_ranker_and_towers_is_trained_and_asked(shop, report, tmp_path, ranker: str) -> None:
+    given = [str(shop / "NEXT.yaml"), str(shop / "out" / "dataset"), "--out", str(tmp_path / "bundle")]
+    towers = "retrievers.towers={use: two-tower, epochs: 1, width: 8}"
+    told = CliRunner().invoke(app, ["train", *given, "--set", f"ranker={ranker}", "--set", towers])
+    assert told.exit_code == 0, told.output
+    shelf, manifest = Shelf.open(tmp_path / "bundle")
+    assert manifest["ranker"]["use"] == ranker and manifest["warnings"] == []
+    assert len(shelf.for_shopper(shelf.users[0], 5)) == 5
+
+
 # --- The bundle ---------------------------------------------------------------------------------------------------
 
 
@@ -237,6 +261,33 @@ def test_what_goes_with_an_item_was_bought_beside_it(shop, report) -> None:
     assert {one["item"] for one in listed} == {str(shelf.catalogue.items[i]) for i in beside}
 
 
+@pytest.mark.parametrize("more", [[], ["--shopper", "U0001"], ["--clicked", "SKU-0005"]])
+def test_an_item_is_the_first_answer_to_its_own_photo(shop, report, more: list[str]) -> None:
+    for item in ("SKU-0001", "SKU-0008", "SKU-0042"):
+        photo = shop / "photos" / f"{item.lower()}-1.jpg"
+        listed = asked(shop, "--photo", str(photo), *more, "--count", "5")
+        assert len(listed) == 5 and listed[0]["item"] == item
+
+
+def test_rules_and_chance_at_answering_time(shop, users, tmp_path) -> None:
+    clicked = ["--clicked", "SKU-0007"]
+    best, second, third, *_ = (one["item"] for one in asked(shop, *clicked))
+    stock = tmp_path / "stock.txt"
+    stock.write_text(f"\ufeff{best}\n{second}\r\n\n{third}\nSKU-9999\n", encoding="utf-8")
+    listed = asked(shop, *clicked, "--only", str(stock), "--exclude", best, "--boost", f"{third}=99")
+    assert [one["item"] for one in listed] == [third, second]
+    listed = asked(shop, "--shopper", users[0], "--explore", "0.5", "--count", "6")
+    assert all(one["probability"] == 1.0 for one in listed if not one["explored"])
+    assert all(0 < one["probability"] <= 1 for one in listed) and any(one["explored"] for one in listed)
+    file = tmp_path / "lists.parquet"
+    given = ["--everybody", str(file), "--explore", "0.5", "--count", "6"]
+    told = CliRunner().invoke(app, ["recommend", str(shop / "out" / "bundle"), *given])
+    assert told.exit_code == 0, told.output
+    lists = pl.read_parquet(file).filter(pl.col("user") == users[0])
+    assert lists["item"].to_list() == [one["item"] for one in listed]
+    assert lists["explored"].to_list() == [one["explored"] for one in listed]
+
+
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
 def test_lists_for_everybody_are_a_table(shop, users, tmp_path, ending: str) -> None:
     file = tmp_path / f"lists.{ending}"
@@ -268,9 +319,23 @@ def test_without_what_was_bought(shop, users) -> None:
         (["--beside", "SKU-0001", "--beside", "x"], "there is no such item"),
         (["--everybody", "/proc/x.parquet"], "cannot be written"),
         (["--everybody", "lists.xlsx"], "unknown kind of output file"),
+        (["--shopper", "U0001", "--clicked", "SKU-0001"], "ask one thing at a time"),
+        (["--photo", "NEXT.yaml", "--like", "SKU-0001"], "ask one thing at a time"),
+        (["--photo", "NEXT.yaml"], "the photo cannot be read: not a picture"),
+        (["--photo", "none.jpg"], "the file cannot be read"),
+        (["--photo", "."], "the file cannot be read"),
+        (["--review", "red shoes"], "cannot read a review"),
+        (["--review", ""], "cannot read a review"),
+        (["--shopper", "U0001", "--exclude", "SKU-9999"], "there is no such item"),
+        (["--shopper", "U0001", "--boost", "SKU-0001"], "this pushes no item"),
+        (["--shopper", "U0001", "--boost", "SKU-0001=nan"], "this pushes no item"),
+        (["--shopper", "U0001", "--only", "none.txt"], "the file cannot be read"),
+        (["--shopper", "U0001", "--only", "NEXT.yaml"], "none of the items"),
+        (["--shopper", "U0001", "--explore", "2"], "--explore"),
     ],
 )
-def test_a_question_that_cannot_be_answered_is_told_why(shop, report, given: list[str], said: str) -> None:
+def test_a_question_that_cannot_be_answered_is_told_why(shop, report, monkeypatch, given: list[str], said: str) -> None:
+    monkeypatch.chdir(shop)
     told = CliRunner().invoke(app, ["recommend", str(shop / "out" / "bundle"), *given])
     assert told.exit_code in (2, 3, 4) and said in told.output
     assert "Traceback" not in told.output and "\x1b[31m" not in told.output
@@ -282,6 +347,17 @@ def test_a_list_longer_than_the_catalogue_and_a_past_of_many_events_are_answered
     assert len(shelf.for_session(["SKU-0001", "SKU-0002"] * 50_000, 5)) == 5
     none = np.zeros(len(shelf.catalogue), bool)
     assert shelf.for_shopper(shelf.users[0], 5, Rules(allowed=none)) == []
+    given = [word for item in shelf.catalogue.items.tolist() for word in ("--exclude", item)]
+    told = CliRunner().invoke(app, ["recommend", str(shop / "out" / "bundle"), "--shopper", shelf.users[0], *given])
+    assert told.exit_code == 0 and told.output.strip() == "nothing that may be listed is left"
+
+
+def test_an_unknown_shopper_is_told_and_answered(shop, report) -> None:
+    told = CliRunner().invoke(
+        app, ["recommend", str(shop / "out" / "bundle"), "--shopper", "\x1b[31mX", "--count", "3"]
+    )
+    assert told.exit_code == 0 and "does not know the shopper" in told.output and "SKU-" in told.output
+    assert "\x1b[31m" not in told.output
 
 
 def test_a_damaged_bundle_is_told(shop, report, tmp_path) -> None:

@@ -72,11 +72,12 @@ class MissingExtra(TuwenError):
 
     exit_code = 5
 
-    def __init__(self, extra: str, needed_for: str) -> None:
+    def __init__(self, extra: str, needed_for: str, instead: str | None = None) -> None:
         self.extra = extra
+        todo = f"{install_command(extra)}   (tuwen doctor shows what is installed)"
         super().__init__(
             f"{needed_for} needs the extra '{extra}', which is not installed",
-            todo=f"{install_command(extra)}   (tuwen doctor shows what is installed)",
+            todo=todo if instead is None else f"{todo}; {instead}",
         )
 
 
@@ -84,6 +85,12 @@ class InUse(TuwenError):
     """Another process is writing to the same folder."""
 
     exit_code = 6
+
+
+def unloadable(library: str, error: OSError, instead: str | None = None) -> DataError:
+    """A library that is installed and cannot be loaded, because the system lacks what a wheel does not carry."""
+    todo = "on Debian: apt-get install libgomp1" if "libgomp" in str(error) else "install what it names"
+    return DataError(f"{library} cannot be loaded", seen=error, todo=todo if instead is None else f"{todo}; {instead}")
 
 
 def install_command(extra: str = "") -> str:

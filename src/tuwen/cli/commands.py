@@ -107,7 +107,7 @@ def train(
     done = not replace and workflow.is_trained(run_yaml, dataset, out, override or ())
     bundle = workflow.train(run_yaml, dataset, out, override or (), screen.progress(), replace=replace)
     manifest = read_manifest(bundle)
-    warnings = manifest.get("generator", {}).get("warnings", [])
+    warnings = manifest.get("generator", manifest).get("warnings", [])
     screen.answer({"bundle": str(bundle), "already_trained": done, "warnings": warnings})
     screen.say(*(f"warning: {text['en']}" for text in warnings))
     if done:

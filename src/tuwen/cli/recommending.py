@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +11,11 @@ import typer
 
 from tuwen.cli.commands import BundleFolder, Json, Quiet, app
 from tuwen.cli.screen import Screen
-from tuwen.errors import ConfigError
+from tuwen.errors import ConfigError, DataError
+
+ANSWERS = "tuwen.workflow.recommendations"
+RULES = "What may be listed"
+ALONE = ("--like", "--beside", "--everybody")  # asked for by itself
 
 
 @app.command(rich_help_panel="Ask")
@@ -19,6 +25,12 @@ def recommend(
     clicked: Annotated[
         list[str] | None,
         typer.Option(metavar="ITEM", help="What somebody may want who looked at these items, the latest last."),
+    ] = None,
+    review: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What somebody may want who wrote this; also with --shopper.")
+    ] = None,
+    photo: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What looks like this photo; also with --shopper.")
     ] = None,
     like: Annotated[str | None, typer.Option(metavar="ITEM", help="Items that look or read like this one.")] = None,
     by: Annotated[
@@ -31,63 +43,141 @@ def recommend(
     ] = None,
     count: Annotated[int, typer.Option(min=1, max=1000, help="Items in a list.")] = 20,
     again: Annotated[
-        bool | None, typer.Option("--again/--no-again", help="List what was bought before; default: as the run says.")
+        bool | None,
+        typer.Option(
+            "--again/--no-again",
+            help="List what was bought before; default: as the run says.",
+            rich_help_panel=RULES,
+        ),
+    ] = None,
+    only: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Only these items, one a line: what is in stock.", rich_help_panel=RULES),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="ITEM", help="Never this item; several.", rich_help_panel=RULES)
+    ] = None,
+    boost: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ITEM=NUMBER", help="Added to this item's score; several.", rich_help_panel=RULES),
+    ] = None,
+    explore: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Share of the places drawn by chance; default: as the run says.", rich_help_panel=RULES
+        ),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Items for a shopper, a session of clicks, an item or a basket; or lists for everybody."""
+    """Items for a shopper, a session of clicks, a review or photo, an item or a basket; or lists for everybody."""
     from tuwen.workflow.kinds import part_of
 
-    asked = {
+    asked: dict[str, Any] = {
         "--shopper": shopper,
         "--clicked": clicked,
+        "--review": review,
+        "--photo": photo,
         "--like": like,
         "--beside": beside,
         "--everybody": everybody,
     }
-    given = [name for name, value in asked.items() if value]
-    if len(given) != 1:
-        raise ConfigError("ask one thing at a time", seen=", ".join(given) or "nothing", allowed=list(asked))
-    if by and like is None:
-        raise ConfigError("--by says by what items are alike", seen=given[0], allowed="--like ITEM --by picture")
+    given = [name for name, value in asked.items() if value is not None and value != []]
+    _one_question(given, by)
     screen = Screen(as_json=json, quiet=quiet)
+    how = {
+        "again": again,
+        "explore": explore,
+        "only": None if only is None else _lines(only),
+        "exclude": exclude or (),
+        "boost": dict(map(_boost, boost or ())),
+    }
     if everybody is not None:
-        shoppers = part_of("rank", "recommend_to_everybody")(bundle, everybody, count, again, screen.progress())
+        shoppers = part_of("rank", "recommend_to_everybody", ANSWERS)(
+            bundle, everybody, count, screen.progress(), **how
+        )
         screen.answer({"shoppers": shoppers, "file": str(everybody)})
         screen.say(f"lists of {shoppers:,} shoppers: {everybody}")
         return
-    shelf, rules = part_of("rank", "recommend")(bundle, again)
+    shelf, rules = part_of("rank", "recommend", ANSWERS)(bundle, **how)
     if shopper is not None and shopper not in shelf:
-        screen.say(f"note: the bundle does not know {shopper}; this is what a shopper without a past gets")
-    listed = _answer(shelf, rules, count, shopper, clicked, like, by, beside)
-    screen.answer([{"item": one.item, "score": one.score, **one.about} for one in listed])
+        told = "the answer goes by what is asked alone" if review or photo else "this is what one without a past gets"
+        screen.say(f"note: the bundle does not know the shopper {shopper!r}; {told}")
+    answers: dict[str, Callable[[], list[Any]]] = {
+        "--like": lambda: shelf.similar(like, count, by, rules),
+        "--beside": lambda: shelf.goes_with(beside, count, rules),
+        "--shopper": lambda: shelf.for_shopper(shopper, count, rules),
+        "--clicked": lambda: shelf.for_session(clicked, count, rules),
+    }
+    if review is None and photo is None:
+        listed = answers[given[0]]()
+    else:
+        from tuwen.apps.recommend.questions import Question
+
+        question = Question(review, None if photo is None else _bytes(photo))
+        listed = shelf.for_question(question, count, rules, user=shopper, clicked=clicked or ())
+    _show(screen, listed, explored=bool(rules.explore) and like is None and beside is None)
+    if not listed:
+        nothing = "nothing was ever bought beside that" if beside and rules.allowed is None else None
+        screen.say(nothing or "nothing that may be listed is left")
+
+
+def _one_question(given: list[str], by: list[str] | None) -> None:
+    alone = [name for name in given if name in ALONE]
+    if not given or (alone and len(given) > 1) or {"--shopper", "--clicked"} <= set(given):
+        raise ConfigError(
+            "ask one thing at a time",
+            seen=", ".join(given) or "nothing",
+            allowed="--shopper, --clicked, --like, --beside or --everybody; --review and --photo together, and beside "
+            "--shopper or --clicked",
+        )
+    if by and given != ["--like"]:
+        raise ConfigError("--by says by what items are alike", seen=given[0], allowed="--like ITEM --by picture")
+
+
+def _boost(text: str) -> tuple[str, float]:
+    item, _, number = text.rpartition("=")
+    try:
+        push = float(number)
+        if not item or not math.isfinite(push):
+            raise ValueError
+        return item, push
+    except ValueError:
+        raise ConfigError("this pushes no item", where="--boost", seen=text, allowed="ITEM=NUMBER") from None
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError("the file cannot be read", where=str(file), seen=error.strerror) from None
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return [line for line in _bytes(file).decode("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise DataError("the file is no text", where=str(file), allowed="UTF-8, one item a line") from None
+
+
+def _show(screen: Screen, listed: list[Any], *, explored: bool) -> None:
+    chances = [{"explored": one.explored, "probability": one.probability} if explored else {} for one in listed]
+    screen.answer(
+        [{"item": one.item, "score": one.score, **more, **one.about} for one, more in zip(listed, chances, strict=True)]
+    )
+    if not listed:
+        return
     columns = list(dict.fromkeys(name for one in listed for name in one.about))
     screen.table(
-        ("", "item", "score", *columns),
+        ("", "item", "score", *(["chance"] if explored else []), *columns),
         [
-            (place, one.item, one.score, *(one.about.get(name, "") for name in columns))
+            (
+                place,
+                one.item,
+                one.score,
+                *([f"{one.probability:.3g}" if one.explored else ""] if explored else []),
+                *(one.about.get(name, "") for name in columns),
+            )
             for place, one in enumerate(listed, start=1)
         ],
     )
-    if not listed:
-        screen.say("nothing was ever bought beside that")
-
-
-def _answer(
-    shelf: Any,
-    rules: Any,
-    count: int,
-    shopper: str | None,
-    clicked: list[str] | None,
-    like: str | None,
-    by: list[str] | None,
-    beside: list[str] | None,
-) -> list[Any]:
-    if shopper is not None:
-        return list(shelf.for_shopper(shopper, count, rules))
-    if clicked:
-        return list(shelf.for_session(clicked, count, rules))
-    if like is not None:
-        return list(shelf.similar(like, count, by))
-    return list(shelf.goes_with(beside, count))

@@ -43,6 +43,9 @@ class ListRules(Strict):
     diversity: float = Field(
         0.0, ge=0, le=1, description="how much an item loses for being like one above it (maximal marginal relevance)"
     )
+    explore: float = Field(
+        0.0, ge=0, le=1, description="share of the places drawn by chance among candidates that sell little"
+    )
 
 
 class Rolling(Strict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuwen.evaluation.words import Text
@@ -14,7 +14,8 @@ def origin_warnings(provenance: Mapping[str, Any]) -> list[Text]:
     Args:
         provenance: of a report; read are ``data_hash`` and ``trained_on`` (hashes of the data), ``shop`` and
             ``trained_on_shop``, and ``starts_from`` (bundles whose encoders it began with: ``name``, ``task``,
-            ``same_split``, ``gone``). What is missing cannot differ.
+            ``same_split``, ``gone``), and ``unlearned`` (cuts at which a ranker learned nothing). What is missing
+            cannot differ.
     """
     found = []
     shop, home = provenance.get("shop"), provenance.get("trained_on_shop")
@@ -36,7 +37,23 @@ def origin_warnings(provenance: Mapping[str, Any]) -> list[Text]:
         )
     starts = provenance.get("starts_from", ())
     found += [_start(init) for init in starts if not init["same_split"]]
-    return found + [_gone(init) for init in starts if init["gone"]]
+    found += [_gone(init) for init in starts if init["gone"]]
+    return found + ([unlearned(provenance["unlearned"])] if provenance.get("unlearned") else [])
+
+
+def unlearned(days: Sequence[str]) -> Text:
+    """A ranker that found nothing to tell a bought item by.
+
+    Args:
+        days: of the cuts at which that was so; none: of the bundle.
+    """
+    at, upon = (f"At {', '.join(days)} the", f"在 {'、'.join(days)}，") if days else ("The", "")
+    return (
+        f"{at} ranker learned nothing from so few purchases; the lists are ordered by the reciprocal rank of the "
+        "retrievers instead. With a smaller 'smallest_leaf', or 'ranker: linear', it may learn.",
+        f"{upon}购买记录太少，排序模型没有学到任何东西；列表改按各召回器的倒数排名排序。"
+        "可调小 'smallest_leaf'，或改用 'ranker: linear'。",
+    )
 
 
 def _gone(init: Mapping[str, Any]) -> Text:

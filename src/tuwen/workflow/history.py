@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 
 from tuwen.apps.recommend.history import Catalogue, History, Shoppers
-from tuwen.apps.recommend.vectors import reduced
+from tuwen.apps.recommend.vectors import Reader, Reduction
 from tuwen.config import RankRun
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import examples, where_rows
+from tuwen.data.kinds import MEDIA
 from tuwen.errors import ConfigError, DataError, did_you_mean
 from tuwen.models import ENCODERS
 from tuwen.preprocess.frozen import Frozen
@@ -75,9 +76,9 @@ def _events(run: RankRun, dataset: Dataset) -> pl.DataFrame:
 
 
 def _catalogue(run: RankRun, dataset: Dataset, progress: Progress) -> Catalogue:
-    read = [column for spec in run.modalities.values() for column in spec.columns]
+    columns = [column for spec in run.modalities.values() for column in spec.columns]
     launch = [run.launch] if run.launch else []
-    frame = examples(dataset, "items", [*read, *run.facts, *launch, "items.item"])
+    frame = examples(dataset, "items", [*columns, *run.facts, *launch, "items.item"])
     categories, numbers = {}, {}
     for column in run.facts:
         series = frame[column]
@@ -85,12 +86,14 @@ def _catalogue(run: RankRun, dataset: Dataset, progress: Progress) -> Catalogue:
             numbers[column] = series.cast(pl.Float32).fill_null(float("nan")).to_numpy()
         else:
             categories[column] = _levels(run, column, series)
+    read = {name: _vectors(run, name, frame, dataset, progress) for name in run.modalities}
     return Catalogue(
         frame["row"].to_numpy(),
-        {name: _vectors(run, name, frame, dataset, progress) for name in run.modalities},
+        {name: vectors for name, (vectors, _) in read.items()},
         categories,
         numbers,
         _launch(run, frame[run.launch]) if run.launch else None,
+        {name: reader for name, (_, reader) in read.items()},
     )
 
 
@@ -121,16 +124,24 @@ def frozen_options(run: RankRun, name: str) -> dict[str, Any]:
     return options
 
 
-def _vectors(run: RankRun, name: str, frame: pl.DataFrame, dataset: Dataset, progress: Progress) -> np.ndarray:
+def _vectors(
+    run: RankRun, name: str, frame: pl.DataFrame, dataset: Dataset, progress: Progress
+) -> tuple[np.ndarray, Reader]:
+    """Of the items, f32 [items, width], and of what is asked later."""
     spec = run.modalities[name]
     frozen_options(run, name)
     raw = raw_values(spec.use, spec.columns, frame, dataset)
-    every = np.arange(len(frame))
-    modality = fitted_modality(run, name, raw, every, dataset, progress)
-    assert isinstance(modality, Frozen)
+    modality = fitted_modality(run, name, raw, np.arange(len(frame)), dataset, progress)
+    if not isinstance(modality, Frozen):
+        place = run.where("modalities", name, "pictures")
+        raise ConfigError("a recommender reads one picture of an item", where=place, todo="leave 'pictures' out")
     found = make_input(name, modality, raw, dataset, progress)
     assert isinstance(found, EncodedInput)
-    return reduced(found.arrays["vector"][found.index], found.present[found.index], run.width)
+    vectors, present = found.arrays["vector"][found.index], found.present[found.index]
+    reduction = Reduction.of(vectors, present, run.width)
+    medium = MEDIA.get(spec.use)
+    limits = {} if medium is None else medium.limited(dataset.manifest["media_limits"])
+    return reduction.turned(vectors, present), Reader(spec.use, modality, reduction, limits)
 
 
 def _launch(run: RankRun, series: pl.Series) -> np.ndarray:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tuwen.config import task_of, written
-from tuwen.errors import DataError, MissingExtra
+from tuwen.errors import MissingExtra, unloadable
 
 PARTS = {  # task → extra, a library it stands on (asked for only after minutes of work), module
-    "rank": ("recommend", "lightgbm", "tuwen.workflow.recommending"),
+    "rank": ("recommend", "scipy", "tuwen.workflow.recommending"),
     "search": ("search", "faiss", "tuwen.workflow.searches"),
     "photo-search": ("search", "faiss", "tuwen.workflow.searches"),
 }
@@ -25,19 +25,19 @@ def own_task(run_yaml: str | Path, overrides: Iterable[str] = ()) -> str | None:
     return task if task in PARTS else None
 
 
-def part_of(task: str, name: str) -> Any:
-    """A function of the module that runs a task: ``run``, ``completed``, ``rows_of``, ``train``.
+def part_of(task: str, name: str, module: str | None = None) -> Any:
+    """A function of the module that runs a task: ``run``, ``completed``, ``rows_of``, ``train``; or of another one that
+    stands on the same.
 
     Raises:
         MissingExtra: what it stands on is not installed.
         DataError: it is installed, and the system lacks what it needs.
     """
-    extra, library, module = PARTS[task]
+    extra, library, own = PARTS[task]
     try:
         import_module(library)
-        return getattr(import_module(module), name, None)
+        return getattr(import_module(module or own), name, None)
     except ImportError:
         raise MissingExtra(extra, f"the task {task}") from None
     except OSError as error:  # a library of the system that a wheel does not carry
-        todo = "on Debian: apt-get install libgomp1" if "libgomp" in str(error) else "install what it names"
-        raise DataError(f"{library} cannot be loaded", seen=error, todo=todo) from None
+        raise unloadable(library, error) from None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,17 @@ import polars as pl
 from tuwen import __version__
 from tuwen.apps.recommend import RANKERS, RETRIEVERS
 from tuwen.apps.recommend.history import Array, Asked, Catalogue, History
-from tuwen.apps.recommend.ranker import Lists
+from tuwen.apps.recommend.lists import Lists
 from tuwen.apps.recommend.recommender import Recommender, Windows, candidates
-from tuwen.apps.recommend.rules import Rules
+from tuwen.apps.recommend.rules import FEW_SALES, Rules
 from tuwen.apps.recommend.scores import Retriever
 from tuwen.apps.recommend.shelf import Shelf
 from tuwen.bundle.files import refuse_others, writing
 from tuwen.config import Component, RankRun, Shop
 from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
-from tuwen.errors import ConfigError, DataError
+from tuwen.errors import ConfigError, DataError, MissingExtra
+from tuwen.evaluation import origin
 from tuwen.evaluation.ranking import Chosen
 from tuwen.evaluation.recommendation import MODEL, Cut, recommendation_report
 from tuwen.evaluation.render import render
@@ -35,7 +36,6 @@ from tuwen.progress import Progress, Silent
 from tuwen.workflow.evaluation import commit
 from tuwen.workflow.history import frozen_options, history_of
 from tuwen.workflow.memory import room_in_memory
-from tuwen.workflow.steps import answers_file
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATENCY_SHOPPERS = 30
@@ -73,12 +73,16 @@ def completed(run: RankRun) -> dict[str, Any]:
     for name in run.modalities:
         found["modalities"][name]["encoder"] |= frozen_options(run, name)
     options = RANKERS.options(run.ranker.use, run.ranker.options, run.where("ranker"))
+    RANKERS.build(run.ranker.use, options, where=run.where("ranker"))  # tells what is not installed
     return found | {"ranker": {"use": run.ranker.use, **options}}
 
 
 def _check_retriever(run: RankRun, section: str, name: str, spec: Component) -> None:
     where = run.where(section, name)
     retriever = RETRIEVERS.build(spec.use, spec.options, where=where)
+    extra, library = getattr(retriever, "needs", ("", ""))
+    if library and find_spec(library) is None:
+        raise MissingExtra(extra, f"the retriever {spec.use}")
     column, kind = getattr(retriever, "column", None), getattr(retriever, "kind", None)
     if kind is not None and kind not in run.modalities:
         allowed = list(run.modalities) or "a name that stands in 'modalities'"
@@ -181,10 +185,25 @@ def learn(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> Path
                 "last_day": written_day(history.day[-1]),
             },
             "cost": {"train_seconds": round(time.perf_counter() - began, 2)},
+            **_ordered_by(run, shelf.recommender),
         }
         with writing(out, manifest) as folder:
             shelf.write(folder)
     return out
+
+
+def _ordered_by(run: RankRun, recommender: Recommender) -> dict[str, Any]:
+    """For the manifest: the ranker that the bundle holds, and what is to be said where it is not the run's own."""
+    if not recommender.blended:
+        return {"ranker": completed(run)["ranker"], "warnings": []}
+    english, chinese = origin.unlearned([])
+    return {"ranker": {"use": "blend"}, "warnings": [{"en": english, "zh": chinese}]}
+
+
+def _unlearned(cuts: list[Cut]) -> dict[str, list[str]]:
+    """For the provenance: cuts at which the ranker learned nothing."""
+    days = [cut.day for cut in cuts if cut.notes["blended"]]
+    return {"unlearned": days} if days else {}
 
 
 def _about(dataset: Dataset) -> dict[str, Array]:
@@ -195,49 +214,6 @@ def _about(dataset: Dataset) -> dict[str, Array]:
         for name in ("title", "category")
         if name in items.columns
     }
-
-
-def recommend(bundle: str | Path, again: bool | None = None) -> tuple[Shelf, Rules]:
-    """A bundle of the task rank, checked and ready to answer, and the rules its run asks for.
-
-    Args:
-        again: whether what was bought before may be listed, in place of what the run says.
-    """
-    shelf, manifest = Shelf.open(bundle)
-    rules = rules_of(manifest["run"])
-    return shelf, rules if again is None else replace(rules, again=again)
-
-
-def recommend_to_everybody(
-    bundle: str | Path, out: str | Path, count: int = 20, again: bool | None = None, progress: Progress | None = None
-) -> int:
-    """One list for each shopper the bundle knows: ``user``, ``place`` (from 1), ``item``, ``score``.
-
-    Args:
-        out: by its ending .parquet, .csv or .jsonl; written whole or not at all.
-        again: see :func:`recommend`.
-
-    Returns:
-        the number of shoppers.
-
-    Raises:
-        DataError: ``out`` cannot be written; told before a list is made.
-    """
-    shelf, rules = recommend(bundle, again)
-    rows: list[tuple[str, int, str, float]] = []
-    with room_on_disk(Path(out)), answers_file(Path(out)) as (file, write):
-        with (progress or Silent()).task("lists", len(shelf.users)) as bar:
-            for user, listed in shelf.for_everybody(count, rules):
-                rows += [(user, place, one.item, one.score) for place, one in enumerate(listed, start=1)]
-                bar.advance(1)
-        schema = {"user": pl.String, "place": pl.Int32, "item": pl.String, "score": pl.Float32}
-        write(pl.DataFrame(rows, schema=schema, orient="row"), file)
-    return len(shelf.users)
-
-
-def rules_of(run: Mapping[str, Any]) -> Rules:
-    """The rules that a bundle's run asks for."""
-    return Rules(**run["rules"])
 
 
 def judge(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> dict[str, Any]:
@@ -269,7 +245,7 @@ def judge(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> dict
                 knock_out={name: name for name in views if name != MODEL},
                 cost=cost,
                 run=run.plain(),
-                provenance=_provenance(run, dataset),
+                provenance=_provenance(run, dataset) | _unlearned(found),
                 name=run.name,
                 split="rolling",
                 importance=importance,
@@ -316,9 +292,11 @@ def _at(
     for name, catalogue in views.items():
         recommender = recommender_of(run).fit(known.on(catalogue), made=lists[name])
         asked = known.on(catalogue).asked(who)
-        systems[name] = recommender.recommend(asked, depth, Rules(**dict(run.rules))).items
+        rules = Rules(**dict(run.rules), few=known.demand(None) < FEW_SALES, draw=written_day(cut))
+        systems[name] = recommender.recommend(asked, depth, rules, [users[one] for one in who]).items
         if name == MODEL:
             importance = recommender.importance()
+            notes["blended"] = recommender.blended
             notes["proposed_share"] = _proposed(recommender, asked, bought)
             latency = _latency(recommender, asked, depth)
     asked = known.asked(who)

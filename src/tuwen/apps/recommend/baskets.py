@@ -23,10 +23,18 @@ def together_in_baskets(history: History, *, neighbours: int = 100, shrink: floa
     return knn.alike
 
 
-def goes_with(alike: sparse.csr_matrix, items: list[int], count: int) -> tuple[Array, Array]:
-    """The items that go best with all of ``items`` together, none of themselves: (int64 [≤ count], f32 [≤ count])."""
+def goes_with(
+    alike: sparse.csr_matrix, items: list[int], count: int, allowed: Array | None = None
+) -> tuple[Array, Array]:
+    """The items that go best with all of ``items`` together, none of themselves: (int64 [≤ count], f32 [≤ count]).
+
+    Args:
+        allowed: bool [items], which may be listed; none: all.
+    """
     score = np.asarray(alike[items].sum(axis=0)).ravel()
     score[items] = 0.0
+    if allowed is not None:
+        score[~allowed] = 0.0
     listed = best(score, count)
     listed = listed[listed >= 0]
     return listed, score[listed].astype(np.float32)

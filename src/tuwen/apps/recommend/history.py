@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from scipy import sparse
@@ -16,6 +18,21 @@ from scipy import sparse
 from tuwen.errors import DataError
 
 Array = np.ndarray
+
+
+class Reads(Protocol):
+    """Puts a new picture or text where the items' own vectors stand."""
+
+    @property
+    def use(self) -> str:
+        """``image`` or ``text``."""
+        ...
+
+    def read(self, value: str | bytes) -> Array | None:
+        """f32 [width], of length 1; None where it says nothing."""
+        ...
+
+    def save(self, folder: Path) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,7 @@ class Catalogue:
         numbers: column → f32 [items], not a number where missing.
         launch: f64 [items] or None, in the order in which items come to the shop: a date, or a number that is counted
             up. Known before an item is first sold.
+        readers: kind → what a new picture or text becomes such a vector by.
     """
 
     items: Array
@@ -36,6 +54,7 @@ class Catalogue:
     categories: Mapping[str, Array] = field(default_factory=dict)
     numbers: Mapping[str, Array] = field(default_factory=dict)
     launch: Array | None = None
+    readers: Mapping[str, Reads] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.items)

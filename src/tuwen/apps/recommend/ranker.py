@@ -1,57 +1,15 @@
-"""The second stage: orders what the retrievers found."""
+"""The second stage by trees: orders what the retrievers found."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
 from tuwen.apps.recommend.history import Array
-from tuwen.errors import MissingExtra
-
-
-@dataclass(frozen=True)
-class Lists:
-    """Candidates of shoppers at a moment, and which of them were bought after it.
-
-    Attributes:
-        features: f32 [pairs, features].
-        bought: bool [pairs].
-        sizes: int64 [lists]: how many pairs each shopper has; they stand together.
-        names: of the features.
-    """
-
-    features: Array
-    bought: Array
-    sizes: Array
-    names: list[str]
-
-    @classmethod
-    def joined(cls, parts: list[Lists]) -> Lists:
-        return cls(
-            np.concatenate([part.features for part in parts]),
-            np.concatenate([part.bought for part in parts]),
-            np.concatenate([part.sizes for part in parts]),
-            parts[0].names,
-        )
-
-
-class Ranker(Protocol):
-    names: list[str]
-
-    def fit(self, lists: Lists) -> None: ...
-
-    def order(self, features: Array) -> Array:
-        """f32 [pairs]: higher is better."""
-        ...
-
-    def importance(self) -> dict[str, float]: ...
-
-    def text(self) -> str: ...
-
-    def read(self, text: str, names: list[str]) -> None: ...
+from tuwen.apps.recommend.lists import Lists
+from tuwen.errors import MissingExtra, unloadable
 
 
 class LambdaRank:
@@ -76,6 +34,7 @@ class LambdaRank:
         depth: Annotated[int, Field(ge=1, le=1000)] = 50,
         seed: int = 0,
     ) -> None:
+        _lightgbm()  # what is missing is told before there is work
         self.rounds = rounds
         self.options: dict[str, Any] = {
             "objective": "lambdarank",
@@ -94,14 +53,12 @@ class LambdaRank:
         }
 
     def fit(self, lists: Lists) -> None:
-        try:
-            import lightgbm
-        except ImportError:
-            raise MissingExtra("recommend", "the ranker lambdarank") from None
+        lightgbm = _lightgbm()
         names = [name.replace(" ", "_").replace(".", "_") for name in lists.names]
         data = lightgbm.Dataset(lists.features, lists.bought, group=lists.sizes, feature_name=names)
         self.trees = lightgbm.train(self.options | {"num_threads": 0}, data, self.rounds)
         self.names = lists.names
+        self.learned = bool(self.trees.feature_importance("split").sum())
 
     def text(self) -> str:
         """What was learned, in LightGBM's own words."""
@@ -109,9 +66,7 @@ class LambdaRank:
 
     def read(self, text: str, names: list[str]) -> None:
         """Take up what :meth:`text` gave; ``names`` are the features' own."""
-        import lightgbm
-
-        self.trees, self.names = lightgbm.Booster(model_str=text), names
+        self.trees, self.names, self.learned = _lightgbm().Booster(model_str=text), names, True
 
     def order(self, features: Array) -> Array:
         return np.asarray(self.trees.predict(features), np.float32)
@@ -120,3 +75,15 @@ class LambdaRank:
         """Feature → its share of what all splits gained."""
         gain = self.trees.feature_importance("gain")
         return dict(zip(self.names, (gain / max(gain.sum(), 1e-9)).tolist(), strict=True))
+
+
+def _lightgbm() -> Any:
+    """Raises MissingExtra and DataError, both with what works without it."""
+    instead = "or order without it: 'ranker: linear' in the run"
+    try:
+        import lightgbm
+    except ImportError:
+        raise MissingExtra("recommend", "the ranker lambdarank", instead) from None
+    except OSError as error:
+        raise unloadable("lightgbm", error, instead) from None
+    return lightgbm

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from tuwen.apps.recommend.blend import Blend
 from tuwen.apps.recommend.features import Features
 from tuwen.apps.recommend.history import Array, Asked, History
-from tuwen.apps.recommend.ranker import Lists, Ranker
+from tuwen.apps.recommend.lists import Lists, Ranker
 from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.scores import NOTHING, Retriever, Scores
 from tuwen.errors import DataError
@@ -52,10 +53,13 @@ class Answer:
     Attributes:
         items: int64 [asked, count], ``-1`` behind the end.
         scores: f32 [asked, count].
+        chances: f32 [asked, count], with which an item that was drawn (``Rules.explore``) stands where it stands; not a
+            number elsewhere.
     """
 
     items: Array
     scores: Array
+    chances: Array
 
 
 @dataclass
@@ -73,6 +77,7 @@ class Recommender:
     per: int = 150
     windows: Windows = field(default_factory=Windows)
     seed: int = 0
+    blended = False  # whether the ranker learned nothing, and the retrievers' reciprocal rank stands in for it
 
     def fit(
         self, history: History, progress: Progress | None = None, made: dict[float, Lists] | None = None
@@ -103,6 +108,10 @@ class Recommender:
             )
         self.model = self.ranker()
         self.model.fit(Lists.joined(known))
+        self.blended = not self.model.learned
+        if self.blended:  # the catalogue's own order would be left
+            self.model = Blend()
+            self.model.fit(Lists.joined(known))
         self.stage = Stage(self._fitted(history), Features.at(history))
         return self
 
@@ -132,11 +141,18 @@ class Recommender:
         """Feature → its share of what the ranker goes by."""
         return self.model.importance()
 
-    def recommend(self, asked: Asked, count: int, rules: Rules | None = None) -> Answer:
-        """The best ``count`` items for each shopper."""
+    def recommend(
+        self, asked: Asked, count: int, rules: Rules | None = None, keys: Sequence[str] | None = None
+    ) -> Answer:
+        """The best ``count`` items for each shopper.
+
+        Args:
+            keys: of the shoppers, by which chance is drawn; none: all draw alike.
+        """
         rules = rules or Rules()
         items = np.full((len(asked), count), NOTHING, np.int64)
-        values = np.full((len(asked), count), np.nan, np.float32)
+        values, chances = (np.full((len(asked), count), np.nan, np.float32) for _ in range(2))
+        filled: tuple[Array, ...] = (items, values, chances)
         new = ~self.stage.features.sold
         vectors = next(iter(asked.catalogue.vectors.values()), None)
         for start in range(0, len(asked), BLOCK):
@@ -148,9 +164,11 @@ class Recommender:
             for one in range(len(part)):
                 pairs = slice(int(bounds[one]), int(bounds[one + 1]))
                 had = part.item[part.begins[one] : part.begins[one + 1]]
-                listed = rules.listed(item[pairs], order[pairs], count, new=new, had=had, vectors=vectors)
-                items[start + one, : len(listed[0])], values[start + one, : len(listed[0])] = listed
-        return Answer(items, values)
+                key = "" if keys is None else keys[start + one]
+                listed = rules.listed(item[pairs], order[pairs], count, new=new, had=had, vectors=vectors, key=key)
+                for found, told in zip(filled, listed, strict=True):
+                    found[start + one, : len(told)] = told
+        return Answer(items, values, chances)
 
 
 @dataclass(frozen=True)

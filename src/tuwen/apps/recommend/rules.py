@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 
@@ -26,6 +27,11 @@ class Rules:
             them never learns.
         diversity: 0: the ranker's order alone; towards 1 an item counts less the more it is like one above it (maximal
             marginal relevance, Carbonell and Goldstein, 1998).
+        explore: share of the places, spread evenly over the list, that are given to items drawn by chance among the
+            candidates that sell little. Who logs the answer with its chances can judge another order by it later
+            (off-policy; Li et al., 2010).
+        few: bool [items], which sell little; none: those that nobody bought.
+        draw: what chance depends on beside the shopper, such as the day: the same gives the same.
     """
 
     allowed: Array | None = None
@@ -33,16 +39,20 @@ class Rules:
     again: bool = True
     newcomers: float = 0.0
     diversity: float = 0.0
+    explore: float = 0.0
+    few: Array | None = None
+    draw: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("newcomers", "diversity"):
+        for name in ("newcomers", "diversity", "explore"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"'{name}' is a share", seen=getattr(self, name), allowed="0 to 1")
 
     def listed(
-        self, item: Array, score: Array, count: int, *, new: Array, had: Array, vectors: Array | None
-    ) -> tuple[Array, Array]:
-        """The list of one shopper: items int64 [≤ count] and their scores, best first.
+        self, item: Array, score: Array, count: int, *, new: Array, had: Array, vectors: Array | None, key: str = ""
+    ) -> tuple[Array, Array, Array]:
+        """The list of one shopper: items int64 [≤ count], their scores, and the chance f32 with which an item that
+        was drawn stands where it stands, not a number elsewhere; best first but for what was drawn.
 
         Args:
             item: int64 [candidates], distinct.
@@ -50,6 +60,7 @@ class Rules:
             new: bool [items], never bought by anybody.
             had: int64, items that this shopper bought.
             vectors: f32 [items, width] of length 1, by which items are alike; none: ``diversity`` has no effect.
+            key: the shopper's; chance depends on it and on ``draw``.
         """
         kept = np.ones(len(item), bool) if self.allowed is None else self.allowed[item]
         if not self.again:
@@ -65,7 +76,30 @@ class Rules:
             order = np.concatenate([order, rest])
             item, score = item[order], score[order]
         chosen = with_newcomers(new[item], count, math.ceil(self.newcomers * count - 1e-9))
-        return item[chosen], score[chosen]
+        return self._explored(item, score, chosen, new if self.few is None else self.few, key)
+
+    def _explored(self, item: Array, score: Array, chosen: Array, few: Array, key: str) -> tuple[Array, Array, Array]:
+        """Some places of the list are drawn anew: at each, every item of the pool is as likely as the others."""
+        length = len(chosen)
+        count = math.ceil(self.explore * length - 1e-9)
+        pool = np.flatnonzero(few[item])
+        while count and len(np.setdiff1d(pool, chosen[: length - count])) < count:
+            count -= 1
+        chance = np.full(length, np.nan, np.float32)
+        if count:
+            kept = chosen[: length - count]  # what the ranker put last gives way
+            pool = np.setdiff1d(pool, kept)
+            places = (np.arange(1, count + 1) * length) // count - 1  # spread evenly, the last one at the end
+            seed = hashlib.blake2b(f"{self.draw}\n{key}".encode(), digest_size=8).digest()
+            drawn = np.random.default_rng(int.from_bytes(seed, "little")).choice(pool, count, replace=False)
+            chosen = np.empty(length, np.int64)
+            chosen[places] = drawn
+            chosen[np.setdiff1d(np.arange(length), places)] = kept
+            chance[places] = 1.0 / len(pool)
+        return item[chosen], score[chosen], chance
+
+
+FEW_SALES = 5  # an item that was bought less often sells little
 
 
 def with_newcomers(new: Array, count: int, places: int) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,17 @@ from tuwen.apps.recommend import RANKERS, RETRIEVERS
 from tuwen.apps.recommend.baskets import goes_with, together_in_baskets
 from tuwen.apps.recommend.features import Features
 from tuwen.apps.recommend.history import Array, Asked, Catalogue, History, Shoppers
+from tuwen.apps.recommend.questions import Question, likeness, with_taste
 from tuwen.apps.recommend.recommender import Recommender, Stage
-from tuwen.apps.recommend.rules import Rules
+from tuwen.apps.recommend.rules import FEW_SALES, Rules
 from tuwen.apps.recommend.scores import NOTHING, Retriever, best
 from tuwen.apps.recommend.state import of_catalogue, read_state, write_state
+from tuwen.apps.recommend.vectors import Kept
 from tuwen.bundle.files import verify
 from tuwen.errors import BundleError, DataError, did_you_mean
 
+READERS = "readers"  # the folder of what new pictures and texts are read by
+TASTED = 500  # items of a shopper's own list that move the answer to a question
 MOST_EVENTS = 1000  # of a shopper, the latest; older ones change nothing that a list shows
 
 
@@ -31,11 +35,15 @@ class Listed:
 
     Attributes:
         about: what a person reads of it: its title and category, where the shop has them.
+        explored: whether it was drawn by chance (``Rules.explore``).
+        probability: with which it stands at this place.
     """
 
     item: str
     score: float
     about: dict[str, str] = field(default_factory=dict)
+    explored: bool = False
+    probability: float = 1.0
 
 
 class Shelf:
@@ -83,7 +91,8 @@ class Shelf:
         """What this shopper may buy next. One who is not known gets what a shopper without a past gets."""
         if user not in self._user:
             return self.for_session([], count, rules)
-        return self._answered(self._latest(self.history.asked([self._user[user]])), count, rules)[0]
+        asked = self._latest(self.history.asked([self._user[user]]))
+        return self._answered(asked, count, rules, [user])[0]
 
     def for_session(
         self,
@@ -100,14 +109,50 @@ class Shelf:
         Raises:
             DataError: an item that does not exist.
         """
+        asked = self._session(items, numbers)
+        return self._answered(asked, count, rules, ["\n".join(items)])[0]
+
+    def _session(self, items: Sequence[str], numbers: Mapping[str, float] | None = None) -> Asked:
         places = np.array([self.place(item) for item in items[-MOST_EVENTS:]], np.int64)
         told = {
             name: np.array([(numbers or {}).get(name, np.nan)], np.float32) for name in self.history.shoppers.numbers
         }
         ages = np.arange(len(places), 0, -1) / 86_400  # seconds apart
         unpaid = np.full(len(places), np.nan)
-        asked = Asked(self.catalogue, np.array([0, len(places)]), places, ages, unpaid, told)
-        return self._answered(asked, count, rules)[0]
+        return Asked(self.catalogue, np.array([0, len(places)]), places, ages, unpaid, told)
+
+    def for_question(
+        self,
+        question: Question,
+        count: int = 20,
+        rules: Rules | None = None,
+        *,
+        user: str | None = None,
+        clicked: Sequence[str] = (),
+    ) -> list[Listed]:
+        """What somebody may want who wrote this or looks at this photo: items like it, and where it is told who asks or
+        what she looked at, those of them first that she may buy. An item that is what is shown comes first.
+
+        Raises:
+            DataError: the question cannot be read, or an item does not exist.
+        """
+        like = likeness(self.catalogue, question.vectors(self.catalogue))
+        rules, had = self.ruled(rules), np.empty(0, np.int64)
+        if user in self._user or clicked:
+            known = self.history.asked([self._user[user]]) if user in self._user else self._session(clicked)
+            asked = self._latest(known)
+            had = asked.item
+            answer = self.recommender.recommend(asked, min(TASTED, len(self.catalogue)))
+            taste = np.full(len(self.catalogue), np.nan, np.float32)
+            there = answer.items[0] != NOTHING
+            taste[answer.items[0][there]] = answer.scores[0][there]
+            like = with_taste(like, taste)
+        item = np.flatnonzero(like > -1)
+        vectors = next(iter(self.catalogue.vectors.values()))
+        found = rules.listed(
+            item, like[item], self._count(count), new=~self.history.sold, had=had, vectors=vectors, key=user or ""
+        )
+        return self._named(*found)
 
     def for_everybody(
         self, count: int = 20, rules: Rules | None = None, block: int = 256
@@ -115,13 +160,17 @@ class Shelf:
         """One list for each known shopper, some at a time."""
         for start in range(0, len(self.users), block):
             asked = self._latest(self.history.asked(range(start, min(start + block, len(self.users)))))
-            yield from zip(self.users[start : start + block], self._answered(asked, count, rules), strict=True)
+            users = self.users[start : start + block]
+            yield from zip(users, self._answered(asked, count, rules, users), strict=True)
 
-    def similar(self, item: str, count: int = 20, kinds: Sequence[str] | None = None) -> list[Listed]:
+    def similar(
+        self, item: str, count: int = 20, kinds: Sequence[str] | None = None, rules: Rules | None = None
+    ) -> list[Listed]:
         """Items that look or read like this one; by all kinds of vectors that both have, in the mean.
 
         Args:
             kinds: of vectors (``picture``, ``text``); default: all.
+            rules: of which ``allowed`` counts.
 
         Raises:
             DataError: no such item, or no such kind.
@@ -136,18 +185,59 @@ class Shelf:
             known += vectors.any(axis=1) & bool(vectors[place].any())
         score = np.where(known > 0, total / np.maximum(known, 1) + 1.0, 0.0)  # above zero also where unlike
         score[place] = 0.0
+        if rules is not None and rules.allowed is not None:
+            score[~rules.allowed] = 0.0
         found = best(score, count)
         found = found[found != NOTHING]
         return self._named(found, score[found] - 1.0)
 
-    def goes_with(self, items: Sequence[str], count: int = 20) -> list[Listed]:
+    def goes_with(self, items: Sequence[str], count: int = 20, rules: Rules | None = None) -> list[Listed]:
         """What is bought beside all of these items; nothing where they were never bought beside anything.
+
+        Args:
+            rules: of which ``allowed`` counts.
 
         Raises:
             DataError: an item that does not exist.
         """
         places = [self.place(item) for item in dict.fromkeys(items)]
-        return self._named(*goes_with(self.baskets, places, count)) if places else []
+        allowed = None if rules is None else rules.allowed
+        return self._named(*goes_with(self.baskets, places, count, allowed)) if places else []
+
+    def ruled(
+        self,
+        rules: Rules | None = None,
+        *,
+        only: Iterable[str] | None = None,
+        exclude: Iterable[str] = (),
+        boost: Mapping[str, float] | None = None,
+    ) -> Rules:
+        """Rules with what is to be known of the catalogue, by the items' keys.
+
+        Args:
+            only: what may be listed, such as what is in stock; items that the bundle does not know are passed over.
+            exclude: what may not.
+            boost: item → added to its score.
+
+        Raises:
+            DataError: ``exclude`` or ``boost`` name an item that does not exist, or ``only`` names none that does.
+        """
+        rules = rules or Rules()
+        size = len(self.catalogue)
+        allowed = np.ones(size, bool) if rules.allowed is None else rules.allowed.copy()
+        if only is not None:
+            stock = np.isin(self.catalogue.items, np.array(list(only), np.str_))
+            if not stock.any():
+                raise DataError("none of the items that may be listed is known to the bundle")
+            allowed &= stock
+        allowed[[self.place(item) for item in exclude]] = False
+        pushed = np.zeros(size, np.float32) if rules.boost is None else rules.boost.copy()
+        for item, push in (boost or {}).items():
+            pushed[self.place(item)] += push
+        few = np.bincount(self.history.item, minlength=size) < FEW_SALES
+        return replace(
+            rules, allowed=None if allowed.all() else allowed, boost=pushed if pushed.any() else None, few=few
+        )
 
     def place(self, item: str) -> int:
         """Where an item stands in the catalogue.
@@ -164,23 +254,31 @@ class Shelf:
         begins = np.concatenate([[0], np.cumsum(np.bincount(asked.row[kept], minlength=len(asked)))])
         return Asked(asked.catalogue, begins, asked.item[kept], asked.age[kept], asked.value[kept], asked.numbers)
 
-    def _answered(self, asked: Asked, count: int, rules: Rules | None) -> list[list[Listed]]:
+    def _count(self, count: int) -> int:
         if count < 1:
             raise DataError("a list holds at least one item", seen=count)
-        answer = self.recommender.recommend(asked, min(count, len(self.catalogue)), rules)
+        return min(count, len(self.catalogue))
+
+    def _answered(self, asked: Asked, count: int, rules: Rules | None, keys: Sequence[str]) -> list[list[Listed]]:
+        if rules is not None and rules.explore and rules.few is None:
+            rules = self.ruled(rules)
+        answer = self.recommender.recommend(asked, self._count(count), rules, keys)
         return [
-            self._named(items[items != NOTHING], scores[items != NOTHING])
-            for items, scores in zip(answer.items, answer.scores, strict=True)
+            self._named(items[items != NOTHING], scores[items != NOTHING], chances[items != NOTHING])
+            for items, scores, chances in zip(answer.items, answer.scores, answer.chances, strict=True)
         ]
 
-    def _named(self, items: Array, scores: Array) -> list[Listed]:
+    def _named(self, items: Array, scores: Array, chances: Array | None = None) -> list[Listed]:
+        chances = np.full(len(items), np.nan) if chances is None else chances
         return [
             Listed(
                 str(self.catalogue.items[item]),
                 float(score),
                 {name: str(texts[item]) for name, texts in self.about.items()},
+                not np.isnan(chance),
+                1.0 if np.isnan(chance) else chance,
             )
-            for item, score in zip(items.tolist(), scores.tolist(), strict=True)
+            for item, score, chance in zip(items.tolist(), scores.tolist(), chances.tolist(), strict=True)
         ]
 
     # --- Files ------------------------------------------------------------------------------------------------
@@ -189,6 +287,8 @@ class Shelf:
         """Into a folder that :func:`tuwen.bundle.files.writing` gave."""
         history, stage = self.history, self.recommender.stage
         write_state(folder / "catalogue.npz", of_catalogue(self.catalogue))
+        for name, reader in self.catalogue.readers.items():
+            reader.save(folder / READERS / name)
         write_state(folder / "about.npz", self.about)
         events = {"shopper": history.shopper, "item": history.item, "day": history.day, "value": history.value}
         shoppers = {"users": np.array(self.users, np.str_), "numbers": dict(history.shoppers.numbers)}
@@ -222,7 +322,9 @@ class Shelf:
                 allowed="task rank",
                 todo=f"tuwen predict {folder} FILE",
             )
-        catalogue = Catalogue(**read_state(folder / "catalogue.npz"))
+        run = manifest["run"]
+        readers = {name: Kept(folder / READERS / name, spec["use"]) for name, spec in run["modalities"].items()}
+        catalogue = Catalogue(**read_state(folder / "catalogue.npz"), readers=readers)
         events = read_state(folder / "events.npz")
         history = History(
             catalogue,
@@ -233,9 +335,8 @@ class Shelf:
             events["value"],
             events["now"],
         )
-        run = manifest["run"]
         makers = {name: _maker(spec) for name, spec in run["retrievers"].items()}
-        recommender = Recommender(makers, _ranker(run["ranker"]), per=run["per"], seed=run["seed"])
+        recommender = Recommender(makers, _ranker(manifest["ranker"]), per=run["per"], seed=run["seed"])
         retrievers = {name: make() for name, make in makers.items()}
         for turn, retriever in enumerate(retrievers.values()):
             vars(retriever).update(read_state(folder / "retrievers" / f"{turn}.npz"))
