@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -38,6 +38,7 @@ class Judged:
     rows: np.ndarray
     predictions: Predictions
     knocked: dict[str, dict[str, Predictions]]
+    members: dict[str, Predictions] = field(default_factory=dict)  # of raters, each alone
 
 
 def judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Judged:
@@ -70,7 +71,12 @@ def judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Jud
                 "half": half_without(whole, gone, kind),
                 "swapped": predictions_of(bundle.target, base, another),
             }
-    return Judged(gathered, rows, whole, knocked)
+    members: dict[str, Predictions] = {}
+    if bundle.members is not None and len(bundle.architecture["raters"]["members"]) > 1:
+        alone = outputs_of(bundle.members, inputs)
+        for m, name in enumerate(bundle.architecture["raters"]["members"]):
+            members[name] = predictions_of(bundle.target, base, alone[:, m : m + 1])
+    return Judged(gathered, rows, whole, knocked, members)
 
 
 def swapped(rows: pl.Series) -> np.ndarray:
