@@ -22,12 +22,12 @@ class Stacked:
     """What a blend was made of.
 
     Attributes:
-        rmse: of each member on the ratings that it had not seen.
-        blended: of all of them together, on the same ratings that the weights were learned on.
+        rmse: of each member on the ratings that it had not seen; empty where there is only one.
+        blended: of all of them together, on the same ratings that the weights were learned on; None likewise.
     """
 
     rmse: dict[str, float]
-    blended: float
+    blended: float | None
     seconds: float
 
 
@@ -55,7 +55,7 @@ def fit_raters(raters: Raters, ratings: Ratings, folds: np.ndarray, *, seed: int
         _learn(rater, name, ratings, [seed, m, 0], progress)
     if not len(pieces):
         raters.weights.fill_(1.0)
-        return Stacked({}, float("nan"), time.perf_counter() - began)
+        return Stacked({}, None, time.perf_counter() - began)
     mean = float(raters.mean)
     weights, _ = nnls(found - mean, ratings.value - mean)
     raters.weights.copy_(torch.from_numpy(weights))

@@ -17,6 +17,7 @@ from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_medium, joined_text
 from tuwen.data.kinds import MEDIA
 from tuwen.data.language import languages
+from tuwen.data.splits import Column
 from tuwen.errors import DataError
 from tuwen.evaluation.comparison import half_without
 from tuwen.evaluation.predictions import Predictions
@@ -123,6 +124,8 @@ def base_of(run: Run, gathered: Gathered, rows: np.ndarray, target: Target) -> p
         if spec.use == "text" and texts.setdefault(tuple(spec.columns), name) == name:
             joined = pl.Series(joined_text(frame, spec.columns), dtype=pl.String)
             base = base.with_columns(languages(joined).alias(f"slice_{name}_language"))
+    if isinstance(gathered.split, Column) and gathered.split.each:
+        base = base.with_columns(frame[gathered.split.column].cast(pl.String).alias("slice_fold"))
     for key in ("reviews.item", "reviews.user"):
         if key in frame.columns:
             seen = gathered.frame[key][gathered.rows("train")].unique()
