@@ -79,7 +79,7 @@ def test_the_blend_beats_the_mean_and_stands_beside_each_of_its_raters(report):
     assert found["raters"]["taste"]["weight"] > 0.5
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "How the answer is put together" in page and "答案如何合成" in page
-    assert set(found["slices"]["fold"]) == {"1", "2"}
+    assert {one["value"] for one in found["slices"]["fold"]} == {"1", "2"}
 
 
 def test_the_bundle_tells_its_blend(bundles):
@@ -150,6 +150,12 @@ def test_what_does_not_go_with_raters_is_told_with_its_place(setting, shop):
         workflow.check(shop[0], [setting])
     assert REFUSED[setting] in f"{error.value.what} {error.value.where}"
     assert error.value.where
+
+
+def test_nothing_starts_from_a_bundle_of_raters(shop, bundles):
+    with pytest.raises(ConfigError, match="nothing of the bundle fits") as error:
+        workflow.check(shop[0], ["raters=null", f"init={bundles[0]}"])
+    assert "train no encoder" in error.value.seen
 
 
 def test_compare_varies_a_run_with_raters(shop, tmp_path):
