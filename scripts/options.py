@@ -24,13 +24,14 @@ from tuwen.config import (
     ShapeLimits,
     Shop,
     SoundLimits,
+    Stacking,
     TableSource,
     Training,
 )
 from tuwen.config.rank import Events, ListRules, RankEvaluation, RankTask, RankWindows, Rolling
 from tuwen.config.search import PhotoTask, SearchEvaluation, SearchIndex, SearchTask
 from tuwen.data import SPLITS
-from tuwen.models import ENCODERS, FUSIONS, GENERATORS, TASKS
+from tuwen.models import ENCODERS, FUSIONS, GENERATORS, RATERS, TASKS
 from tuwen.preprocess import MODALITIES
 from tuwen.registry import Registry, signature_model
 
@@ -46,6 +47,7 @@ RUN_PARTS = (
     ("rows", Rows),
     ("modalities.NAME", ModalitySpec),
     ("training", Training),
+    ("stacking", Stacking),
     ("evaluation", Evaluation),
 )
 RANK_PARTS = (
@@ -87,6 +89,7 @@ KINDS = (
     ("Fusions", "fusion", FUSIONS),
     ("Generators", "gan", GENERATORS),
     ("Tasks", "task", TASKS),
+    ("Raters", "raters.NAME", RATERS),
     ("Splits", "split", SPLITS),
 )
 
@@ -151,7 +154,9 @@ def _kind(annotation: Any) -> str:
     text = re.sub(r"Literal\[(.*?)\]", lambda found: found.group(1).replace("'", "").replace(", ", " / "), text)
     text = re.sub(r"Optional\[(.*)\]$", r"\1 | None", text)
     text = re.sub(r"Union\[(.*)\]$", lambda found: found.group(1).replace(", ", " | ", 1), text)
-    text = re.sub(r"\b(?:TableSource|ModalitySpec|Media|Component|Rows|Training|Evaluation)\b", "section", text)
+    text = re.sub(
+        r"\b(?:TableSource|ModalitySpec|Media|Component|Rows|Training|Stacking|Evaluation)\b", "section", text
+    )
     return text.replace(" | None", " or nothing").replace(" | ", " or ")
 
 

@@ -52,6 +52,17 @@ def test_every_row_has_one_part_and_the_same_one_again(name, content):
     assert parts.equals(SPLITS.build(name, OPTIONS[name]).parts(frame, series))
 
 
+def test_each_value_of_a_column_is_a_fold_of_its_own():
+    frame, content = frame_of("abcdefghij"), pl.Series("content", list("abcdefghij"))
+    split = SPLITS.build("column", {"column": "t.label", "test": ["class 0", "class 2"], "each": True})
+    assert split.folds == 2
+    for fold, value in enumerate(["class 0", "class 2"]):
+        assert ((split.parts(frame, content, fold) == "test") == (frame["t.label"] == value)).all()
+    assert SPLITS.build("column", {"column": "t.label", "test": ["class 0", "class 2"]}).folds == 1
+    with pytest.raises(ConfigError, match="several values of test"):
+        SPLITS.build("column", {"column": "t.label", "test": ["class 0"], "each": True})
+
+
 @pytest.mark.parametrize("name", ["hash", "folds"])
 @given(content=WORDS)
 @settings(max_examples=30, deadline=None)

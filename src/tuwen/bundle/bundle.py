@@ -75,6 +75,17 @@ class Bundle:
         return load_network(self.folder, self.architecture, self.target)
 
     @cached_property
+    def members(self) -> Network | None:
+        """What each of its raters says, f32 [rows, raters]; None where it has none."""
+        if "raters" not in self.architecture:
+            return None
+        try:
+            from tuwen.bundle.network import load_members
+        except ImportError:
+            raise MissingExtra("train", "running this bundle's network") from None
+        return load_members(self.folder, self.architecture)
+
+    @cached_property
     def run(self) -> dict[str, Any]:
         """The run that made it, as plain data."""
         found: dict[str, Any] = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))

@@ -85,7 +85,8 @@ def _training(manifest: Mapping[str, Any]) -> str:
     architecture, data, cost = manifest["architecture"], manifest.get("data", {}), manifest.get("cost", {})
     counted = ", ".join(f"{part} {count}" for part, count in data.get("rows", {}).items())
     facts = {
-        "Fusion 融合": architecture["fusion"]["use"] if manifest["task"] != "contrast" else None,
+        "Fusion 融合": architecture["fusion"]["use"] if _is_network(manifest) else None,
+        "Blend 混合": _blend(manifest.get("raters")),
         "Starts from 起点": _start(manifest.get("init")),
         "Generator 生成器": architecture.get("generator", {}).get("use"),
         "Data 数据": data.get("hash"),
@@ -97,6 +98,18 @@ def _training(manifest: Mapping[str, Any]) -> str:
         "tuwen": manifest.get("tuwen"),
     }
     return _table(("", ""), [(name, value) for name, value in facts.items() if value not in (None, "")])
+
+
+def _is_network(manifest: Mapping[str, Any]) -> bool:
+    """Whether a network with a fusion answers."""
+    return manifest["task"] != "contrast" and "raters" not in manifest
+
+
+def _blend(raters: Mapping[str, Any] | None) -> str | None:
+    """The weight of each rater."""
+    if raters is None:
+        return None
+    return ", ".join(f"{name} {found['weight']:.2f}" for name, found in raters["members"].items())
 
 
 def _start(init: Mapping[str, Any] | None) -> str | None:

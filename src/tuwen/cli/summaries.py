@@ -17,7 +17,7 @@ def components(kind: str) -> dict[str, dict[str, str]]:
     """
     from tuwen.apps.recommend import RANKERS, RETRIEVERS
     from tuwen.data import SPLITS
-    from tuwen.models import ENCODERS, FUSIONS, GENERATORS, TASKS
+    from tuwen.models import ENCODERS, FUSIONS, GENERATORS, RATERS, TASKS
     from tuwen.preprocess import MODALITIES
 
     registries = {
@@ -26,6 +26,7 @@ def components(kind: str) -> dict[str, dict[str, str]]:
         "fusions": FUSIONS,
         "generators": GENERATORS,
         "tasks": TASKS,
+        "raters": RATERS,
         "splits": SPLITS,
         "retrievers": RETRIEVERS,
         "rankers": RANKERS,

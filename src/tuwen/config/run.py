@@ -112,6 +112,14 @@ class Training(Strict):
         return self
 
 
+class Stacking(Strict):
+    """How the weights of ``raters`` are found."""
+
+    folds: int = Field(
+        5, ge=2, le=20, description="pieces of the train part; each is answered by raters that learned from the others"
+    )
+
+
 class Evaluation(Strict):
     """How the test part is judged."""
 
@@ -120,9 +128,10 @@ class Evaluation(Strict):
     groups: str | None = Field(
         None, description="column whose values are resampled whole (reviews.user), not row by row"
     )
-    baselines: list[Literal["trivial", "unimodal"]] = Field(
-        ["trivial", "unimodal"],
-        description="trivial: mean and median, or majority; unimodal: the same run with one modality",
+    baselines: list[Literal["trivial", "unimodal", "members"]] = Field(
+        ["trivial", "unimodal", "members"],
+        description="trivial: mean and median, or majority; unimodal: the same run with one modality; members: each of "
+        "the raters alone",
     )
 
 
@@ -144,6 +153,13 @@ class Run(Document):
     fusion: Component = Component(use="concat")
     gan: Component | None = Field(None, description="off, or a generator of vectors: impute, augment")
     task: Component
+    raters: dict[ModalityName, Component] | None = Field(
+        None,
+        min_length=1,
+        description="of the task rate, by names of your own: small models of who gave what to what, blended, in the "
+        "place of a network",
+    )
+    stacking: Stacking = Stacking()
     split: Component = Component(use="hash")
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

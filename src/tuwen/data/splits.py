@@ -72,10 +72,10 @@ class Random:
 class Column:
     """As a column says: ``test`` and ``validation`` list its values for those parts; all others train.
 
-    Without ``validation`` values a share of the training rows, chosen by content hash, validates.
+    Without ``validation`` values a share of the training rows, chosen by content hash, validates. With ``each`` every
+    value of ``test`` is a fold of its own, tested while all other rows train.
     """
 
-    folds = 1
     stable = True
 
     def __init__(
@@ -85,17 +85,22 @@ class Column:
         test: list[str | int],
         validation: list[str | int] | None = None,
         validation_share: float = 0.1,
+        each: bool = False,
     ) -> None:
         _shares(0.0, validation_share)
+        if each and len(test) < 2:
+            raise ConfigError("split.each needs several values of test", seen=test, todo="each: false")
         self.column, self.columns = column, (column,)
         self.test = [str(v) for v in test]
         self.validation = [str(v) for v in validation or []]
         self.validation_share = validation_share
-        self.label = f"{column} in {', '.join(self.test)} is test"
+        self.each, self.folds = each, len(self.test) if each else 1
+        self.label = f"{column} in {', '.join(self.test)} is test" + (", one value a fold" if each else "")
 
     def parts(self, frame: pl.DataFrame, content: pl.Series, fold: int = 0) -> pl.Series:
         values = _column(frame, self.column).cast(pl.String)
-        test = values.is_in(self.test).fill_null(False).to_numpy()
+        tested = [self.test[fold]] if self.each else self.test
+        test = values.is_in(tested).fill_null(False).to_numpy()
         if self.validation:
             return _three(test, values.is_in(self.validation).fill_null(False).to_numpy())
         return _three(test, validation_rows(content, self.validation_share))

@@ -65,6 +65,7 @@ def render(
         "worst": _worst(report, pictures or {}, texts or {}) if report["task"] in CHARTED else None,
         "generator": samples_page.section(report),
         "examples": examples(report, pictures or {}, texts or {}),
+        "raters": _raters(report),
         "cost": [(label(key, COSTS), quantity(key, value)) for key, value in report["cost"].items()],
         "provenance": [(label(key, PROVENANCE), spelt(value)) for key, value in report["provenance"].items()],
         "run": yaml.safe_dump(dict(report["run"]), allow_unicode=True, sort_keys=False) if report["run"] else "",
@@ -123,6 +124,15 @@ def _hero(report: Plain) -> dict[str, Any]:
         "checks": verdict.checks(report),
         **_cell(report["metrics"][primary], primary),
     }
+
+
+def _raters(report: Plain) -> list[tuple[str, str, str]]:
+    """Name, weight and RMSE of each rater of a blend."""
+    told = report.get("raters") or {}
+    return [
+        (name, f"{found['weight']:.2f}", "–" if found["rmse"] is None else f"{found['rmse']:.4f}")
+        for name, found in told.items()
+    ]
 
 
 def _metrics(report: Plain) -> list[dict[str, Any]]:

@@ -44,6 +44,7 @@ def build_report(
     run: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     generator: Mapping[str, Any] | None = None,
+    raters: Mapping[str, Mapping[str, float | None]] | None = None,
     unknown: Mapping[str, int] | None = None,
     name: str = "",
     split: str = "hash",
@@ -68,6 +69,7 @@ def build_report(
         provenance: ``commit``, ``data_hash``, ``seed``, ``tuwen``, ``time``, …; :mod:`~tuwen.evaluation.origin`
             says what of it makes ``warnings``.
         generator: the account of one that filled or made vectors; see :func:`tuwen.evaluation.samples.pooled`.
+        raters: rater → its ``weight`` in the blend and its ``rmse`` on ratings of the train part that it had not seen.
         unknown: class → test rows, of classes that the model cannot know; default: those that are not in ``classes``
             of its predictions (which hold more where folds are pooled, or baselines know others).
         name: of the run.
@@ -114,6 +116,8 @@ def build_report(
     if generator is not None:
         report["generator"] = dict(generator)
         report["warnings"] += generator["warnings"]
+    if raters is not None:
+        report["raters"] = {name: dict(found) for name, found in raters.items()}
     reference = best_baseline(report)
     report["slices"] = slices(
         model,

@@ -111,6 +111,14 @@ WORDS: dict[str, Text] = {
         "Prediction minus truth; the outermost bars gather the rest.",
         "预测减去真实值；两端的柱形包含其余部分。",
     ),
+    "raters": ("How the answer is put together", "答案如何合成"),
+    "raters_note": (
+        "The mean, plus each rater's deviation from it times its weight. Weights and RMSE come from ratings of the "
+        "train part that the rater had not seen.",
+        "答案 = 平均值 + 各评分器与平均值之差 × 权重。权重与 RMSE 取自训练集中该评分器未见过的评分。",
+    ),
+    "rater": ("Rater", "评分器"),
+    "weight": ("Weight", "权重"),
     "history": ("Learning curves", "学习曲线"),
     "history_note": (
         "Train falling while validation rises means that it learns by heart.",
@@ -211,6 +219,7 @@ BASELINES: dict[str, tuple[Text, Text]] = {  # heading, and as part of a sentenc
 }
 
 THINGS: dict[str, Text] = {  # modalities, slices and their values
+    "fold": ("fold", "折"),
     "text": ("text", "文字"),
     "image": ("picture", "图片"),
     "audio": ("sound", "声音"),

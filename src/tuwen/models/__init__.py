@@ -65,3 +65,12 @@ TASKS = Registry(
         ),
     },
 )
+
+RATERS = Registry(
+    "rater",
+    {
+        "biases": ("tuwen.models.raters.biases:Biases", "what is given on average, by whom, and to what"),
+        "factors": ("tuwen.models.raters.factors:Factors", "vectors of users and items, from ratings and content"),
+        "neighbours": ("tuwen.models.raters.neighbours:Neighbours", "what a user gave to like items"),
+    },
+)

@@ -35,9 +35,14 @@ class Cut:
 
     def folds(self, count: int, seed: int) -> np.ndarray:
         """int [rows]: the piece of each row."""
-        distinct, place = np.unique(self.groups, return_inverse=True)
-        piece = np.random.default_rng([seed, count]).permutation(len(distinct)) % count
-        return np.asarray(piece[place])
+        return pieces(self.groups, count, seed)
+
+
+def pieces(groups: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """int [rows]: the piece of each row, one for all rows of a group."""
+    distinct, place = np.unique(groups, return_inverse=True)
+    piece = np.random.default_rng([seed, count]).permutation(len(distinct)) % count
+    return np.asarray(piece[place])
 
 
 def fit_late(

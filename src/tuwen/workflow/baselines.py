@@ -18,6 +18,7 @@ from tuwen.workflow.contents import modalities_by_kind
 from tuwen.workflow.gathering import content_columns
 from tuwen.workflow.generating import can_fill
 from tuwen.workflow.judging import Judged, judge, pooled, widened
+from tuwen.workflow.rating import can_rate
 from tuwen.workflow.starting import can_start
 from tuwen.workflow.training import fingerprint, train_once
 
@@ -47,11 +48,15 @@ def baselines(
             for name, predictions in trivial(truth, widened(one.predictions, known)).items():
                 parts.setdefault(name, []).append(predictions)
         found |= {name: pooled(predictions) for name, predictions in parts.items()}
+    if "members" in run.evaluation.baselines:
+        found |= {name: pooled([one.members[name] for one in judged]) for name in judged[0].members}
     kinds = modalities_by_kind(run)
     if "unimodal" in run.evaluation.baselines and len(kinds) > 1 and can_start(run):
         taken = set((bundles[0].manifest.get("init") or {}).get("taken", ()))
         for kind, names in kinds.items():
             alone = _only(run, names, taken)
+            if not can_rate(alone):  # raters without users or items are none
+                continue
             answers = []
             for bundle in bundles:
                 fold = bundle.manifest["data"]["fold"]

@@ -16,6 +16,7 @@ from tuwen.workflow.gathering import gather
 from tuwen.workflow.generating import generator_part
 from tuwen.workflow.kinds import own_task, part_of
 from tuwen.workflow.preparing import encoder_options, modality_options
+from tuwen.workflow.rating import raters_options
 from tuwen.workflow.rules import check_settings, split_of, task_options
 from tuwen.workflow.starting import start_of
 
@@ -58,6 +59,10 @@ def complete(run: Run) -> dict[str, Any]:
         "fusion": {"use": run.fusion.use, **FUSIONS.options(run.fusion.use, run.fusion.options, run.where("fusion"))},
         "gan": {"use": part.use, **part.options} if (part := generator_part(run)) else "off",
         "task": {"use": run.task.use, **own_options(run, task_options(run))},
+        "raters": {
+            name: {"use": (run.raters or {})[name].use, **options} for name, options in raters_options(run).items()
+        }
+        or None,
         "split": {
             "use": run.split.use,
             **SPLITS.options(run.split.use, run.split.options, run.where("split")),

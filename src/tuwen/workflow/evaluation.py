@@ -89,6 +89,7 @@ def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progre
             cost=_cost(opened, judged, dataset),
             run=run.plain(),
             provenance=_provenance(run, opened, judged, dataset),
+            raters=_blend(opened),
             generator=samples.pooled(made) if (made := _accounts(opened)) else None,
             name=run.name,
             split=run.split.use,
@@ -132,6 +133,21 @@ def _evaluate_retrieval(
 def _accounts(bundles: list[Bundle]) -> list[dict[str, Any]]:
     """What the generators of the bundles say of themselves."""
     return [bundle.manifest["generator"] for bundle in bundles if "generator" in bundle.manifest]
+
+
+def _blend(bundles: list[Bundle]) -> dict[str, Any] | None:
+    """How the raters of the bundles are blended, in the mean over the folds; None where there are none."""
+    told = [bundle.manifest["raters"]["members"] for bundle in bundles if "raters" in bundle.manifest]
+    if not told:
+        return None
+    found: dict[str, Any] = {}
+    for name in told[0]:
+        weights, rmse = ([one[name][key] for one in told] for key in ("weight", "rmse"))
+        found[name] = {
+            "weight": sum(weights) / len(told),
+            "rmse": None if None in rmse else sum(rmse) / len(told),
+        }
+    return found
 
 
 def _groups(run: Run, judged: list[Judged]) -> list[object] | None:
@@ -181,21 +197,26 @@ def bundle_rows(bundle: Bundle, frame: pl.DataFrame, dataset: Dataset) -> list[d
 
 def _provenance(run: Run, bundles: list[Bundle], judged: Sequence[Judged | Sought], dataset: Dataset) -> dict[str, Any]:
     first = bundles[0].manifest
-    return {
-        "tuwen": __version__,
-        "commit": commit(),
-        "data_hash": dataset.hash,
-        "trained_on": first["data"]["hash"],
-        "shop": dataset.manifest.get("shop"),
-        "trained_on_shop": first["data"].get("shop"),  # a bundle of an earlier tuwen does not know
-        "seed": run.seed,
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "split": first["data"]["split"],
-        "folds": len(bundles),
-        "rows": {part: sum(one.gathered.counts()[part] for one in judged) for part in ("train", "validation", "test")},
-        "rows_without_truth": judged[0].gathered.without_truth,
-        "best_epochs": [bundle.manifest["best_epoch"] for bundle in bundles],
-    } | ({"starts_from": origins(run, bundles)} if run.init else {})
+    return (
+        {
+            "tuwen": __version__,
+            "commit": commit(),
+            "data_hash": dataset.hash,
+            "trained_on": first["data"]["hash"],
+            "shop": dataset.manifest.get("shop"),
+            "trained_on_shop": first["data"].get("shop"),  # a bundle of an earlier tuwen does not know
+            "seed": run.seed,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "split": first["data"]["split"],
+            "folds": len(bundles),
+            "rows": {
+                part: sum(one.gathered.counts()[part] for one in judged) for part in ("train", "validation", "test")
+            },
+            "rows_without_truth": judged[0].gathered.without_truth,
+        }
+        | ({} if run.raters else {"best_epochs": [bundle.manifest["best_epoch"] for bundle in bundles]})
+        | ({"starts_from": origins(run, bundles)} if run.init else {})
+    )
 
 
 def commit() -> str | None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from tuwen.models.contrast import ContrastModel
 from tuwen.models.encoder import Encoder
 from tuwen.models.late import Late
 from tuwen.models.model import Model
+from tuwen.models.raters.ensemble import Raters
 from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.modality import Modality
 from tuwen.preprocess.sets import of_each
@@ -30,10 +32,12 @@ from tuwen.training.batches import Augment, Examples, outputs_of
 from tuwen.training.inputs import EncodedInput, Input, SetInput
 from tuwen.training.loop import Settings, Trained, Watch, network_of
 from tuwen.training.loop import train as fit
-from tuwen.training.out_of_fold import Cut, fit_late, fit_late_on
+from tuwen.training.out_of_fold import Cut, fit_late, fit_late_on, pieces
+from tuwen.training.stacking import fit_raters
 from tuwen.workflow.gathering import Gathered
 from tuwen.workflow.generating import Generated, groups_of, with_generator
 from tuwen.workflow.preparing import encoder_options, make_input, raw_values
+from tuwen.workflow.rating import account, raters_of
 from tuwen.workflow.retrieval import contrast_parts, score_of
 from tuwen.workflow.starting import modality_for, take_over
 
@@ -55,13 +59,16 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a training gives: ``model`` holds the weights of its best epoch."""
+    """What a training gives: ``model`` holds the weights of its best epoch; of ``raters`` what their blend was made of
+    (:func:`tuwen.workflow.rating.account`).
+    """
 
     target: Target
-    model: Model
+    model: Model | Raters
     trained: Trained
     cost: dict[str, float]
     generated: Generated | None = None
+    raters: dict[str, Any] | None = None
 
 
 def prepare(run: Run, gathered: Gathered, dataset: Dataset, progress: Progress) -> Prepared:
@@ -95,6 +102,8 @@ def fit_network(
     gathered, modalities = prepared.gathered, prepared.modalities
     task = TASKS.load(run.task.use)
     target: Target = task.fit(gathered.truth[gathered.rows("train")], gathered.options)
+    if run.raters is not None:
+        return _fit_raters(run, prepared, target, progress)
     parts = {part: _examples(run, prepared.inputs, target, gathered, part) for part in ("train", "validation")}
     validation = parts["validation"] if len(parts["validation"]) else None
     augment: dict[str, Augment] = {n: m.augment for n, m in modalities.items() if not _is_vector(m)}
@@ -138,6 +147,23 @@ def fit_network(
     if run.training.calibrate:
         _calibrate(run, model, validation, trained)
     return Fitted(target, model, trained, _cost(model, trained, prepared.seconds), generated)
+
+
+def _fit_raters(run: Run, prepared: Prepared, target: Target, progress: Progress) -> Fitted:
+    """Raters in the place of a network: they learn from all of the train part, in no epochs."""
+    raters = raters_of(run, prepared.modalities)
+    training = _examples(run, prepared.inputs, target, prepared.gathered, "train")
+    stacked = fit_raters(
+        raters,
+        raters.sides.ratings(training.inputs, training.targets),
+        pieces(_groups(prepared.gathered), run.stacking.folds, run.seed),
+        seed=run.seed,
+        progress=progress,
+    )
+    trained = Trained([], 0, 0, stacked.seconds)
+    numbers = sum(tensor.numel() for tensor in raters.state_dict().values())
+    cost = _cost(raters, trained, prepared.seconds) | {"parameters": numbers, "trained_parameters": numbers}
+    return Fitted(target, raters, trained, cost, raters=account(raters, stacked))
 
 
 def _groups(gathered: Gathered) -> np.ndarray:
@@ -217,7 +243,7 @@ def _is_vector(modality: Modality) -> bool:
     return isinstance(of_each(modality), Frozen)
 
 
-def _cost(model: Model, trained: Trained, prepared: float) -> dict[str, float]:
+def _cost(model: Model | Raters, trained: Trained, prepared: float) -> dict[str, float]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "prepare_seconds": round(prepared, 2),

@@ -16,6 +16,8 @@ from tuwen.workflow.starting import FREE_OF_MODALITY
 
 OF_PRETRAINED = ("encoder_learning_rate", "layer_decay", "unfreeze_epoch", "unfreeze")
 
+_RATERS = "raters take the place of the network"
+
 
 def without_effect(run: str | Path | Run, overrides: Iterable[str] = ()) -> list[str]:
     """One sentence for each setting without effect, with its place: ``RUN.yaml:12: training.unfreeze …``."""
@@ -24,7 +26,7 @@ def without_effect(run: str | Path | Run, overrides: Iterable[str] = ()) -> list
         if own_task(run, overrides):
             return []
         run = Run.read(run, overrides)
-    found = [*_of_training(run), *_of_modalities(run)]
+    found = [*_of_network(run), *_of_training(run), *_of_modalities(run)]
     return [f"{run.where(*key)}: {'.'.join(key)} has no effect: {why}" for key, why in found]
 
 
@@ -34,6 +36,10 @@ def _of_training(run: Run) -> Iterator[tuple[tuple[str, ...], str]]:
         for name, field in type(run.training).model_fields.items()
         if getattr(run.training, name) != field.default
     }
+    if run.raters is not None:
+        for name in asked:
+            yield ("training", name), _RATERS
+        return
     if not any(_learns_on(run, name) for name in run.modalities):
         for name in OF_PRETRAINED:
             if name in asked:
@@ -44,6 +50,13 @@ def _of_training(run: Run) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("training", "average_epochs"), f"there are only {run.training.epochs} epochs: all of them are averaged"
     if "modality_dropout" in asked and len(groups_of(run)) == 1:
         yield ("training", "modality_dropout"), "there is one kind of input, and never all of a row is hidden"
+
+
+def _of_network(run: Run) -> Iterator[tuple[tuple[str, ...], str]]:
+    if run.raters is not None and run.fusion != type(run).model_fields["fusion"].default:
+        yield ("fusion",), _RATERS
+    if run.raters is None and run.stacking != type(run).model_fields["stacking"].default:
+        yield ("stacking",), "there are no raters"
 
 
 def _of_modalities(run: Run) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_medium, joined_text
 from tuwen.data.kinds import MEDIA
 from tuwen.data.language import languages
+from tuwen.data.splits import Column
 from tuwen.errors import DataError
 from tuwen.evaluation.comparison import half_without
 from tuwen.evaluation.predictions import Predictions
@@ -38,6 +39,7 @@ class Judged:
     rows: np.ndarray
     predictions: Predictions
     knocked: dict[str, dict[str, Predictions]]
+    members: dict[str, Predictions] = field(default_factory=dict)  # of raters, each alone
 
 
 def judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Judged:
@@ -70,7 +72,12 @@ def judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Jud
                 "half": half_without(whole, gone, kind),
                 "swapped": predictions_of(bundle.target, base, another),
             }
-    return Judged(gathered, rows, whole, knocked)
+    members: dict[str, Predictions] = {}
+    if bundle.members is not None and len(bundle.architecture["raters"]["members"]) > 1:
+        alone = outputs_of(bundle.members, inputs)
+        for m, name in enumerate(bundle.architecture["raters"]["members"]):
+            members[name] = predictions_of(bundle.target, base, alone[:, m : m + 1])
+    return Judged(gathered, rows, whole, knocked, members)
 
 
 def swapped(rows: pl.Series) -> np.ndarray:
@@ -117,6 +124,8 @@ def base_of(run: Run, gathered: Gathered, rows: np.ndarray, target: Target) -> p
         if spec.use == "text" and texts.setdefault(tuple(spec.columns), name) == name:
             joined = pl.Series(joined_text(frame, spec.columns), dtype=pl.String)
             base = base.with_columns(languages(joined).alias(f"slice_{name}_language"))
+    if isinstance(gathered.split, Column) and gathered.split.each:
+        base = base.with_columns(frame[gathered.split.column].cast(pl.String).alias("slice_fold"))
     for key in ("reviews.item", "reviews.user"):
         if key in frame.columns:
             seen = gathered.frame[key][gathered.rows("train")].unique()

@@ -21,6 +21,7 @@ from tuwen.registry import signature_model
 from tuwen.workflow.contents import contrast_options, is_contrast
 from tuwen.workflow.generating import check_generator
 from tuwen.workflow.preparing import modality_options, raw_values
+from tuwen.workflow.rating import check_raters
 from tuwen.workflow.rehearsal import expected, rehearse
 
 Place = tuple[str | int, ...]
@@ -75,7 +76,9 @@ def check_settings(run: Run) -> None:
     for name in run.modalities:
         _check_encoder(run, name)
     check_generator(run)
-    rehearse(run, task_options(run))
+    check_raters(run)
+    if run.raters is None:
+        rehearse(run, task_options(run))
     _check_calibrate(run)
     if run.rows.where is not None:
         try:

@@ -147,6 +147,8 @@ def _difference(run: Run, name: str, bundle: Bundle) -> str | None:
     spec = run.modalities[name]
     if found is None:
         return "the bundle has no modality of that name"
+    if "raters" in bundle.architecture:
+        return "the bundle has raters, which train no encoder"
     if found["use"] != spec.use:
         return f"it is {found['use']} there"
     if found["encoder"]["use"] != spec.encoder.use:

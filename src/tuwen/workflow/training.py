@@ -19,11 +19,11 @@ from tuwen.errors import BundleError
 from tuwen.files import held, room_on_disk
 from tuwen.models import FUSIONS, TASKS
 from tuwen.models.assemble import Part
+from tuwen.models.raters.ensemble import Raters
 from tuwen.preprocess.modality import Modality
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.fitting import Fitted, Prepared, fit_network, prepare
 from tuwen.workflow.gathering import gather
-from tuwen.workflow.generating import Generated
 from tuwen.workflow.kinds import own_task, part_of
 from tuwen.workflow.memory import room_in_memory
 from tuwen.workflow.preparing import encoder_options
@@ -146,7 +146,7 @@ def write_bundle(out: Path, run: Run, dataset: Dataset, fold: int, prepared: Pre
         "name": run.name,
         "task": target.task,
         "target": target.plain(),
-        "architecture": _architecture(run, prepared.modalities, generated),
+        "architecture": _architecture(run, prepared.modalities, fitted),
         "media": dataset.manifest["media_limits"],
         "data": {
             "hash": dataset.hash,
@@ -155,10 +155,12 @@ def write_bundle(out: Path, run: Run, dataset: Dataset, fold: int, prepared: Pre
             "split": gathered.split.label,
             "rows": gathered.counts(),
         },
-        "best_epoch": fitted.trained.best_epoch,
+        "best_epoch": fitted.trained.best_epoch or None,
         "fingerprint": fingerprint(run, dataset, fold),
         "cost": fitted.cost,
     } | ({"generator": generated.account} if generated else {})
+    if fitted.raters is not None:
+        manifest["raters"] = fitted.raters
     if start := start_of(run):
         manifest["init"] = start.plain()
     with writing(out, manifest) as folder:
@@ -172,8 +174,8 @@ def write_bundle(out: Path, run: Run, dataset: Dataset, fold: int, prepared: Pre
     write_card(out, card(read_manifest(out)))
 
 
-def _architecture(run: Run, modalities: dict[str, Modality], generated: Generated | None) -> dict[str, Any]:
-    found = {}
+def _architecture(run: Run, modalities: dict[str, Modality], fitted: Fitted) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for name, spec in run.modalities.items():
         kinds = getattr(modalities[name], "kinds", {})
         found[name] = {
@@ -182,8 +184,11 @@ def _architecture(run: Run, modalities: dict[str, Modality], generated: Generate
             "spec": modalities[name].spec.plain(),
             "encoder": Part(spec.encoder.use, encoder_options(run, name)).plain(),
         }
-    fusion = FUSIONS.options(run.fusion.use, run.fusion.options, run.where("fusion"))
     task = TASKS.options(run.task.use, run.task.options, run.where("task"))
+    if isinstance(fitted.model, Raters):
+        return {"modalities": found, "task": Part(run.task.use, task).plain(), "raters": fitted.model.plain()}
+    generated = fitted.generated
+    fusion = FUSIONS.options(run.fusion.use, run.fusion.options, run.where("fusion"))
     return {
         "modalities": found,
         "fusion": Part(run.fusion.use, fusion).plain(),

@@ -1,0 +1,1 @@
+"""Raters: who gave what to what, small models that each give a number, and their blend."""
