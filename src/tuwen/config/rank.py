@@ -55,6 +55,7 @@ class Rolling(Strict):
     use: Literal["rolling"] = "rolling"
     cuts: int = Field(6, ge=1, le=1000, description="how many; the lists of all of them are pooled")
     end: date | None = Field(None, description="the last day that is judged; default: of the last event")
+    least: int = Field(0, ge=0, description="events before a cut without which a shopper is not asked about at it")
 
 
 class PerUser(Strict):

@@ -79,15 +79,21 @@ def held_out(run: RankRun, history: History) -> list[Held]:
 
 
 def _at(run: RankRun, history: History, moment: float) -> Held:
+    assert isinstance(run.split, Rolling)
+    known, least = history.before(moment), run.split.least
     who, bought = history.buying(moment, moment + run.task.horizon)
+    before = np.bincount(known.shopper, minlength=history.shoppers.count)[who]
+    bought = [items for items, events in zip(bought, before, strict=True) if events >= least]
+    who = who[before >= least]
     if not len(who):
+        whose = f" of shoppers with {least} before" if least else ""
         raise DataError(
             "nobody bought anything after a cut",
             where=run.where("split"),
-            seen=f"no events from {written_day(moment)} on, for {run.task.horizon:g} days",
+            seen=f"no events from {written_day(moment)} on, for {run.task.horizon:g} days{whose}",
             todo="name the last day that counts: split.end; or ask for fewer cuts",
         )
-    return Held(written_day(moment), history.before(moment), who, bought)
+    return Held(written_day(moment), known, who, bought)
 
 
 def _all_but_last(history: History, last: int) -> Array:

@@ -180,8 +180,8 @@ def _shoppers(run: RankRun, dataset: Dataset, users: list[str]) -> Shoppers:
         told = pl.DataFrame({"user": users}).join(table, on="user", how="left", maintain_order="left")
         for place, name in enumerate(run.shoppers):
             column = name.removeprefix("users.")
-            if column not in table.columns or not table[column].dtype.is_numeric():
-                numeric = [f"users.{c}" for c in table.columns if table[c].dtype.is_numeric()]
+            if column not in table.columns or not _is_number(table[column]):
+                numeric = [f"users.{c}" for c in table.columns if c != "user" and _is_number(table[c])]
                 raise ConfigError(
                     f"'{name}' is not a number of users",
                     where=run.where("shoppers", place),
@@ -190,3 +190,11 @@ def _shoppers(run: RankRun, dataset: Dataset, users: list[str]) -> Shoppers:
                 )
             numbers[f"users.{column}"] = told[column].cast(pl.Float32).fill_null(float("nan")).to_numpy()
     return Shoppers(len(users), numbers)
+
+
+def _is_number(series: pl.Series) -> bool:
+    """Whether a column holds numbers, or texts that all read as such: exports write many numbers as text."""
+    if series.dtype == pl.String:
+        told = series.drop_nulls()
+        return bool(len(told)) and not told.cast(pl.Float64, strict=False).is_null().any()
+    return series.dtype.is_numeric()
