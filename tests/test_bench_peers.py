@@ -40,9 +40,9 @@ def bench() -> Iterator[Any]:
         told = grids.PEERS
         patch.setattr(compare, "PEERS", (grids.Peer("numpy", "popularity", {}), grids.Peer("numpy", "broken", {})))
 
-        def run(folder: Path) -> None:
+        def run(folder: Path, *more: str) -> None:
             command = ["compare.py", str(folder / "NEXT.yaml"), "--out", str(folder / "out"), "--trials", "1"]
-            patch.setattr(sys, "argv", [*command, "--venvs", str(folder / "venvs")])
+            patch.setattr(sys, "argv", [*command, "--venvs", str(folder / "venvs"), *more])
             compare.main()
 
         yield SimpleNamespace(run=run, peers=told, trials=grids.trials, table=compare.table)
@@ -91,6 +91,26 @@ def test_what_is_finished_is_not_done_again(shop, report, bench) -> None:
     assert len(files) == 4  # two cuts of tuning, two of the test
     bench.run(shop)
     assert {file: file.stat().st_mtime_ns for file in files} == files
+
+
+def test_kept_lists_of_another_question_are_refused(shop, report, bench) -> None:
+    with pytest.raises(SystemExit) as caught:
+        bench.run(shop, "--set", "task.horizon=20")
+    assert "answer another run" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--set", "split=random"), "peers are tuned at earlier cuts"),
+        (("--end", "2030-01-01"), "before the first test cut"),
+        (("--set", "task.depht=3"), "unknown key"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(shop, report, bench, more: tuple[str, ...], said: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        bench.run(shop, *more)
+    assert said in str(caught.value)
 
 
 def test_a_peer_is_told_nothing_that_happens_after_a_cut(shop, report) -> None:

@@ -223,6 +223,20 @@ def data_of(run: RankRun, folder: Path, out: Path) -> Dataset:
     return Dataset.open(out / "dataset")
 
 
+def claim(run: RankRun, dataset: Dataset, out: Path) -> None:
+    """Lists that are kept are of one question to one shop.
+
+    Raises:
+        ConfigError: those in ``out`` are of another.
+    """
+    plain = run.plain()
+    asked = {name: plain[name] for name in ("task", "events", "modalities", "width", "facts", "split")}
+    now, file = {"data_hash": dataset.hash, **asked}, out / "question.json"
+    if file.is_file() and json.loads(file.read_text(encoding="utf-8")) != now:
+        raise ConfigError("the lists in this folder answer another run", where=str(out), todo="name another --out")
+    write_json(file, now)
+
+
 def ensure_model(run: RankRun, dataset: Dataset, out: Path) -> None:
     """The run's own lists in ``OUT/model``; made when they are not there, or of another run."""
     file = out / "model" / "report.json"
@@ -239,10 +253,12 @@ def compare(run: RankRun, given: argparse.Namespace, peers: Sequence[Peer]) -> d
     out, depth = given.out, run.task.depth
     out.mkdir(parents=True, exist_ok=True)
     dataset = data_of(run, given.run.parent, out)
+    claim(run, dataset, out)
     history, users = history_of(run, dataset, Silent())
     test = kept.held_out(run, history)
     before = kept.held_out(earlier(run, test[0].name, given.end), history)
-    ends = [len(before) * (turn + 1) // given.tuned_on - 1 for turn in range(given.tuned_on)]
+    count = max(1, min(given.tuned_on, len(before)))
+    ends = [len(before) * (turn + 1) // count - 1 for turn in range(count)]
     python, failed = environments(list(dict.fromkeys(peer.package for peer in peers)), given.venvs)
     bench = Bench(
         out,

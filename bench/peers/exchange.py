@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tuwen.apps.recommend.history import Array, Catalogue
+from tuwen.errors import DataError
 from tuwen.evaluation.ranking import Chosen, figures
 from tuwen.workflow.cuts import Held
 
@@ -55,12 +56,14 @@ def read_lists(out: Path, kind: str, held: Held, depth: int) -> Array:
         kind: ``again``, or ``new``: without what a shopper bought before.
 
     Raises:
-        ValueError: the lists are of other shoppers, or name items that do not exist.
+        DataError: the lists are of other shoppers, or name items that do not exist.
     """
     with np.load(out.with_suffix(".npz"), allow_pickle=False) as file:
         lists = file[kind]
     if lists.shape != (len(held.who), depth) or lists.min() < -1 or lists.max() >= len(held.known.catalogue):
-        raise ValueError(f"{out}: lists {lists.shape} of other shoppers or items; remove the folder and begin again")
+        raise DataError(
+            "the lists are of other shoppers or items", where=str(out), seen=lists.shape, todo="remove it and go on"
+        )
     return lists
 
 
