@@ -75,6 +75,12 @@ def test_the_models_figures_are_those_of_the_run(shop, report) -> None:
     assert own["metrics"] == report["metrics"] and own["rows"] == report["rows"]
 
 
+def test_how_many_times_the_best_of_the_others_is_paired(report) -> None:
+    over, best = report["peers"]["over_best"], max(one["ndcg@5"]["value"] for one in report["baselines"].values())
+    assert over["value"] == pytest.approx(report["metrics"]["ndcg@5"]["value"] / best)
+    assert over["low"] <= over["value"] <= over["high"]
+
+
 def test_tuning_ends_before_the_first_test_cut(report) -> None:
     first = report["ranking"]["cuts"][0]["day"]
     assert len(report["peers"]["tuned_on"]) == 2 and max(report["peers"]["tuned_on"]) < first

@@ -28,6 +28,7 @@ from tuwen.config import RankRun, Rolling, Shop
 from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, TuwenError
+from tuwen.evaluation.ranking import figures, resampled
 from tuwen.evaluation.recommendation import Cut
 from tuwen.evaluation.render import render
 from tuwen.evaluation.report import write_report
@@ -285,9 +286,26 @@ def compare(run: RankRun, given: argparse.Namespace, peers: Sequence[Peer]) -> d
         "tuned_on": [held.name for held in bench.tuning],
         "trial_seconds": round(spent, 1),
         "systems": chosen,
+        "over_best": over_best(report, cuts),
     }
     write_report(out, report, render(report))
     return report
+
+
+def over_best(report: dict[str, Any], cuts: Sequence[Cut]) -> dict[str, Any]:
+    """The model as a multiple of the best of all others, paired: both on the same resamples of shoppers."""
+    metric, depth, drawn = report["primary"], report["ranking"]["depth"], report["bootstrap"]
+    best = max(report["baselines"], key=lambda name: report["baselines"][name][metric]["value"])
+    each = {
+        name: {metric: np.concatenate([figures(cut.systems[name], cut.chosen, depth)[metric] for cut in cuts])}
+        for name in ("model", best)
+    }
+    shoppers = [key for cut in cuts for key in cut.shoppers]
+    found = resampled(each, samples=drawn["samples"], seed=drawn["seed"], groups=shoppers)
+    ratios = found["model"].samples[metric] / found[best].samples[metric]
+    low, high = np.quantile(ratios, [(1 - drawn["confidence"]) / 2, (1 + drawn["confidence"]) / 2])
+    value = found["model"].values[metric] / found[best].values[metric]
+    return {"best": best, "metric": metric, "value": value, "low": float(low), "high": float(high)}
 
 
 def table(report: dict[str, Any]) -> list[str]:
@@ -305,9 +323,8 @@ def table(report: dict[str, Any]) -> list[str]:
             less = report["comparisons"][name][metric]
             line += f"    {less['difference']:+.4f} ({less['low']:+.4f} to {less['high']:+.4f})"
         lines.append(line)
-    best = max((one[metric]["value"] for one in report["baselines"].values()), default=0.0)
-    if best:
-        lines.append(f"model / best of the others: {report['metrics'][metric]['value'] / best:.2f}")
+    over = report["peers"]["over_best"]
+    lines.append(f"model / {over['best']}: {over['value']:.2f} ({over['low']:.2f} to {over['high']:.2f})")
     failed = {name: one["error"] for name, one in report["peers"]["systems"].items() if one.get("error")}
     return lines + [f"{name}: left out: {said}" for name, said in failed.items()]
 
