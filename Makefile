@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile $(i
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check run runs bench docs lock clean
+.PHONY: help install demo test check run runs bench bench-peers docs lock clean
 
 help:
 	@echo "make demo [SERVE=no] [PORT=8000]  sample shop: collect, train, evaluate, serve at 127.0.0.1 until Ctrl-C"
@@ -23,6 +23,7 @@ help:
 	@echo "make run RUN=flipkart OUT=DIR     repeat runs/flipkart.yaml: DIR/report.json, DIR/report.html"
 	@echo "make runs                         repeat all runs and rewrite docs/results.md"
 	@echo "make bench                        speed, as ratios against a named limit"
+	@echo "make bench-peers RUN=hm OUT=DIR   other packages in the harness of a rank run, each in its own environment"
 	@echo "make docs                         rewrite docs/options.md from the code"
 	@echo "make lock                         rewrite requirements.lock with today's versions"
 	@echo "make clean                        remove what was made here, .venv too; out/ stays"
@@ -71,6 +72,11 @@ runs: $(STAMP)
 
 bench: $(STAMP)
 	@set -e; for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+# ARGS="--end 2020-02-11 --trials 6 --only implicit"; stopped or failed, it goes on where it was
+bench-peers: $(STAMP)
+	@test -n "$(RUN)" -a -n "$(OUT)" || { echo "usage: make bench-peers RUN=hm OUT=DIR"; exit 2; }
+	@$(BIN)/python bench/peers/compare.py runs/$(RUN).yaml --out $(OUT) $(ARGS)
 
 docs: $(STAMP)
 	@$(BIN)/python scripts/options.py

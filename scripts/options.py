@@ -28,7 +28,7 @@ from tuwen.config import (
     TableSource,
     Training,
 )
-from tuwen.config.rank import Events, ListRules, RankEvaluation, RankTask, RankWindows, Rolling
+from tuwen.config.rank import Events, ListRules, PerUser, RandomShare, RankEvaluation, RankTask, RankWindows, Rolling
 from tuwen.config.search import PhotoTask, SearchEvaluation, SearchIndex, SearchTask
 from tuwen.data import SPLITS
 from tuwen.models import ENCODERS, FUSIONS, GENERATORS, RATERS, TASKS
@@ -55,7 +55,9 @@ RANK_PARTS = (
     ("events", Events),
     ("windows", RankWindows),
     ("rules", ListRules),
-    ("split", Rolling),
+    ("split: rolling", Rolling),
+    ("split: per-user", PerUser),
+    ("split: random", RandomShare),
     ("evaluation", RankEvaluation),
 )
 SEARCH_PARTS = (

@@ -21,8 +21,9 @@ from tuwen.data.sample import write_sample_shop
 from tuwen.errors import BundleError, ConfigError, DataError, MissingExtra, TuwenError
 from tuwen.progress import Silent
 from tuwen.workflow import kinds
+from tuwen.workflow.cuts import moments
 from tuwen.workflow.history import history_of
-from tuwen.workflow.recommending import moments, recommender_of
+from tuwen.workflow.recommending import recommender_of
 
 RUN = """\
 name: next

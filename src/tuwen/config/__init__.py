@@ -6,7 +6,7 @@ the file is kept, so that every error names file and line.
 """
 
 from tuwen.config.comparison import Comparison
-from tuwen.config.rank import RankRun
+from tuwen.config.rank import PerUser, RandomShare, RankRun, Rolling
 from tuwen.config.run import Evaluation, ModalitySpec, Rows, Run, Stacking, Training, task_of
 from tuwen.config.search import PhotoTask, SearchRun, SearchTask
 from tuwen.config.shop import Media, ShapeLimits, Shop, SoundLimits, TableSource
@@ -20,8 +20,11 @@ __all__ = [
     "Lines",
     "Media",
     "ModalitySpec",
+    "PerUser",
     "PhotoTask",
+    "RandomShare",
     "RankRun",
+    "Rolling",
     "Rows",
     "Run",
     "SearchRun",

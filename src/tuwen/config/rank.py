@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -20,8 +21,11 @@ class RankTask(Strict):
 
 
 class Events(Strict):
-    """Which events say that a shopper wanted an item."""
+    """What says that a shopper wanted an item."""
 
+    table: Literal["events", "reviews"] = Field(
+        "events", description="reviews: each one is an event at its time, where a shop knows nothing else"
+    )
     where: str | None = Field(None, description="SQL condition over the table's columns: `kind = 'purchase'`")
 
 
@@ -54,6 +58,21 @@ class Rolling(Strict):
     use: Literal["rolling"] = "rolling"
     cuts: int = Field(6, ge=1, le=1000, description="how many; the lists of all of them are pooled")
     end: date | None = Field(None, description="the last day that is judged; default: of the last event")
+    least: int = Field(0, ge=0, description="events before a cut without which a shopper is not asked about at it")
+
+
+class PerUser(Strict):
+    """The last events of each shopper, whenever they were. What others did later is known: figures are too good."""
+
+    use: Literal["per-user"] = "per-user"
+    last: int = Field(1, ge=1, le=10_000, description="how many of each shopper who has more")
+
+
+class RandomShare(Strict):
+    """Events at random. What shoppers did later is known: such figures are too good."""
+
+    use: Literal["random"] = "random"
+    share: float = Field(0.2, gt=0, lt=1, description="of all events")
 
 
 class RankEvaluation(Strict):
@@ -104,7 +123,9 @@ class RankRun(Document):
         },
         description="retrievers that stand in the table alone",
     )
-    split: Rolling = Rolling()
+    split: Annotated[Rolling | PerUser | RandomShare, Field(discriminator="use")] = Field(
+        Rolling(), description="what is held out"
+    )
     evaluation: RankEvaluation = RankEvaluation()
     seed: int = Field(0, ge=0, description="of everything random in it")
 
@@ -112,6 +133,12 @@ class RankRun(Document):
     @classmethod
     def _bare_name(cls, value: Any) -> Any:
         return {"use": value} if isinstance(value, str) else value
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _in_time(cls, value: Any) -> Any:
+        """Splits that know the future are asked for by name."""
+        return {"use": "rolling", **value} if isinstance(value, Mapping) else value
 
     def plain(self) -> dict[str, Any]:
         """The run as plain data, for the report."""

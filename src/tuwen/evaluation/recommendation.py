@@ -17,6 +17,7 @@ from tuwen.evaluation.origin import origin_warnings
 from tuwen.evaluation.predictions import Array
 from tuwen.evaluation.ranking import Chosen, coverage, diversity, figures, novelty, resampled
 from tuwen.evaluation.report import FORMAT, NOT_OF_LISTS, best_baselines, plain
+from tuwen.evaluation.words import LEAKY, Text
 
 MODEL = "model"
 HEAD = 0.2  # of the items that were sold, the best sellers; the others are the tail
@@ -135,7 +136,7 @@ def recommendation_report(
         "cost": dict(cost),
         "run": dict(run),
         "provenance": {"seed": seed, **provenance},
-        "warnings": [{"en": english, "zh": chinese} for english, chinese in origin_warnings(provenance)],
+        "warnings": [{"en": en, "zh": zh} for en, zh in [*_leaky(split), *origin_warnings(provenance)]],
     }
     best = best_baselines(report)
     report["slices"] = _slices(
@@ -148,6 +149,19 @@ def recommendation_report(
         seed=seed,
     )
     return dict(plain(report))
+
+
+def _leaky(split: str) -> list[Text]:
+    """What must be said of a split that knows the future; real use is never asked like that."""
+    if split not in LEAKY:
+        return []
+    return [
+        (
+            f"The split '{split}' knows what shoppers did later: in real use the figures are lower, and other systems "
+            "may be ahead. Judge by 'rolling'.",
+            f"划分方式“{split}”泄露了此后的行为：实际使用中结果会更低，各系统的排序也可能不同。请以“rolling”为准。",
+        )
+    ]
 
 
 def _compared(model: Resampled, other: Resampled, confidence: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.origin import origin_warnings
 from tuwen.evaluation.report import best_baselines, of_all
 from tuwen.evaluation.unlearned import unlearned_warning
-from tuwen.evaluation.words import SPLITS, Text, baseline_phrase, thing
+from tuwen.evaluation.words import LEAKY, SPLITS, Text, baseline_phrase, thing
 
 Plain = Mapping[str, Any]
 
@@ -220,7 +220,7 @@ def _rows(report: Plain) -> Check:
 def _split(report: Plain) -> Check:
     kind = report["split"]
     how = SPLITS.get(kind, (kind, kind))
-    return Check(kind != "random", (f"Test part: {how[0]}.", f"测试集：{how[1]}。"))
+    return Check(kind not in LEAKY, (f"Test part: {how[0]}.", f"测试集：{how[1]}。"))
 
 
 def _calibrated(report: Plain) -> Check:

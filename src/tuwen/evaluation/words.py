@@ -273,6 +273,10 @@ SPLITS: dict[str, Text] = {
         "several dates; at each a model knows what was before it and nothing else, as in real use",
         "多个日期；每个日期的模型只知道此前的数据，与实际使用一致",
     ),
+    "per-user": (
+        "the last events of each shopper: what others did later was known, so the figures may be too good",
+        "每位顾客最后的行为：模型知道其他顾客此后的行为，结果可能偏高",
+    ),
     "column": ("the split that came with the data", "数据自带的划分"),
     "folds": (
         "cross-validation: every row was tested once, by a model that had not seen it",
@@ -283,6 +287,8 @@ SPLITS: dict[str, Text] = {
         "随机划分：相似的行可能两侧都有，结果可能偏高",
     ),
 }
+
+LEAKY = ("random", "per-user")  # splits that know what they are asked about, or what came after it
 
 COSTS: dict[str, Text] = {
     "prepare_seconds": ("Preparation", "准备"),

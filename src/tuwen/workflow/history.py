@@ -21,6 +21,7 @@ from tuwen.progress import Progress
 from tuwen.training.inputs import EncodedInput
 from tuwen.workflow.preparing import encoder_options, fitted_modality, make_input, raw_values
 
+NEEDED = {"events": ("user", "item", "time", "kind"), "reviews": ("user", "item", "time")}
 DAY = 86_400_000_000  # microseconds
 
 
@@ -56,23 +57,35 @@ def history_of(run: RankRun, dataset: Dataset, progress: Progress) -> tuple[Hist
 
 
 def _events(run: RankRun, dataset: Dataset) -> pl.DataFrame:
-    if not dataset.has("events"):
+    name = run.events.table
+    if not dataset.has(name):
         raise ConfigError(
-            "the dataset has no events",
+            f"the dataset has no {name}",
             where=run.where("events"),
             seen=str(dataset.folder),
-            todo="add 'events' to SHOP.yaml (user, item, time, kind) and collect again",
+            todo=f"add '{name}' to SHOP.yaml ({', '.join(NEEDED[name])}) and collect again",
         )
     try:
-        found = where_rows(dataset.table("events"), "events", run.events.where)
+        found = where_rows(dataset.table(name), name, run.events.where)
     except ConfigError as error:
         place = run.where("events", "where")
         raise ConfigError(error.what, where=place, seen=error.seen, allowed=error.allowed, todo=error.todo) from None
+    found = found.drop_nulls([column for column in ("user", "item", "time") if column in found.columns])
+    lost = [column for column in ("user", "item", "time") if column not in found.columns]
+    if lost:
+        todo = f"map {' and '.join(lost)} in SHOP.yaml and collect again"
+        raise ConfigError(f"{name} have no {' and '.join(lost)}", where=run.where("events"), todo=todo)
     if found.is_empty():
-        kinds = dataset.table("events")["kind"].drop_nulls().unique().sort().to_list()
-        seen, allowed = run.events.where or str(dataset.folder), [f"kind = '{kind}'" for kind in kinds[:10]]
-        raise DataError("no event is left", where=run.where("events"), seen=seen, allowed=allowed)
+        seen = run.events.where or str(dataset.folder)
+        raise DataError("no event is left", where=run.where("events"), seen=seen, allowed=_kinds(dataset, name))
     return found.sort("time", "user", "item")
+
+
+def _kinds(dataset: Dataset, name: str) -> list[str] | str:
+    table = dataset.table(name)
+    if "kind" not in table.columns:
+        return f"rows of {name} that tell user, item and time"
+    return [f"kind = '{kind}'" for kind in table["kind"].drop_nulls().unique().sort().to_list()[:10]]
 
 
 def _catalogue(run: RankRun, dataset: Dataset, progress: Progress) -> Catalogue:
@@ -178,8 +191,8 @@ def _shoppers(run: RankRun, dataset: Dataset, users: list[str]) -> Shoppers:
         told = pl.DataFrame({"user": users}).join(table, on="user", how="left", maintain_order="left")
         for place, name in enumerate(run.shoppers):
             column = name.removeprefix("users.")
-            if column not in table.columns or not table[column].dtype.is_numeric():
-                numeric = [f"users.{c}" for c in table.columns if table[c].dtype.is_numeric()]
+            if column not in table.columns or not _is_number(table[column]):
+                numeric = [f"users.{c}" for c in table.columns if c != "user" and _is_number(table[c])]
                 raise ConfigError(
                     f"'{name}' is not a number of users",
                     where=run.where("shoppers", place),
@@ -188,3 +201,11 @@ def _shoppers(run: RankRun, dataset: Dataset, users: list[str]) -> Shoppers:
                 )
             numbers[f"users.{column}"] = told[column].cast(pl.Float32).fill_null(float("nan")).to_numpy()
     return Shoppers(len(users), numbers)
+
+
+def _is_number(series: pl.Series) -> bool:
+    """Whether a column holds numbers, or texts that all read as such: exports write many numbers as text."""
+    if series.dtype == pl.String:
+        told = series.drop_nulls()
+        return bool(len(told)) and not told.cast(pl.Float64, strict=False).is_null().any()
+    return series.dtype.is_numeric()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,29 +15,28 @@ import polars as pl
 
 from tuwen import __version__
 from tuwen.apps.recommend import RANKERS, RETRIEVERS
-from tuwen.apps.recommend.history import Array, Asked, Catalogue, History
+from tuwen.apps.recommend.history import Array, Asked, Catalogue
 from tuwen.apps.recommend.lists import Lists
 from tuwen.apps.recommend.recommender import Recommender, Windows, candidates
 from tuwen.apps.recommend.rules import FEW_SALES, Rules
-from tuwen.apps.recommend.scores import Retriever
+from tuwen.apps.recommend.scores import NOTHING, Retriever, Scores
 from tuwen.apps.recommend.shelf import Shelf
 from tuwen.bundle.files import refuse_others, writing
-from tuwen.config import Component, RankRun, Shop
+from tuwen.config import Component, PerUser, RankRun, Rolling, Shop
 from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
-from tuwen.errors import ConfigError, DataError, MissingExtra
+from tuwen.errors import ConfigError, MissingExtra
 from tuwen.evaluation import origin
-from tuwen.evaluation.ranking import Chosen
 from tuwen.evaluation.recommendation import MODEL, Cut, recommendation_report
 from tuwen.evaluation.render import render
 from tuwen.evaluation.report import write_report
 from tuwen.files import held, room_on_disk
 from tuwen.progress import Progress, Silent
+from tuwen.workflow.cuts import LISTS, Held, held_out, write_lists, written_day
 from tuwen.workflow.evaluation import commit
 from tuwen.workflow.history import frozen_options, history_of
 from tuwen.workflow.memory import room_in_memory
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATENCY_SHOPPERS = 30
 
 
@@ -100,7 +99,7 @@ def _check_retriever(run: RankRun, section: str, name: str, spec: Component) -> 
 def rows_of(run: RankRun, dataset: Dataset) -> dict[str, Any]:
     """What the dataset holds for a run: events, shoppers and items, and the days of the cuts."""
     history, users = history_of(run, dataset, Silent())
-    cuts = [written_day(cut) for cut in moments(run, history)]
+    cuts = [one.name for one in held_out(run, history)]
     return {"events": len(history.item), "shoppers": len(users), "items": len(history.catalogue), "cuts": cuts}
 
 
@@ -122,33 +121,6 @@ def recommender_of(run: RankRun) -> Recommender:
 
 def _maker(spec: Component, where: str) -> Callable[[], Retriever]:
     return partial(RETRIEVERS.build, spec.use, spec.options, where=where)
-
-
-def moments(run: RankRun, history: History) -> list[float]:
-    """The cuts, earliest first, in days.
-
-    Raises:
-        ConfigError: the events do not reach back so far.
-    """
-    end = history.now
-    if run.split.end is not None:
-        end = float((datetime(*run.split.end.timetuple()[:3], tzinfo=UTC) - EPOCH).days) + 1.0
-    found = [end - run.task.horizon * turn for turn in range(run.split.cuts, 0, -1)]
-    least = run.task.horizon + run.windows.least
-    begin = float(history.day[0])
-    if found[0] - begin < least or end > history.now:
-        raise ConfigError(
-            f"the events do not hold {run.split.cuts} cuts",
-            where=run.where("split"),
-            seen=f"from {written_day(begin)} to {written_day(history.now - 1)}; first cut {written_day(found[0])}",
-            allowed=f"a first cut {least:g} days after the first event or later (a horizon and windows.least)",
-            todo="ask for fewer cuts, a shorter horizon, or less history before a moment",
-        )
-    return found
-
-
-def written_day(day: float) -> str:
-    return (EPOCH + timedelta(days=day)).date().isoformat()
 
 
 def train(
@@ -217,44 +189,61 @@ def _about(dataset: Dataset) -> dict[str, Array]:
 
 
 def judge(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> dict[str, Any]:
-    """Judge a recommender on a dataset; see :func:`run`."""
+    """Judge a recommender on a dataset; see :func:`run`. ``lists.parquet`` keeps what every system listed."""
     with room_on_disk(out), room_in_memory(), held(out):
         began = time.perf_counter()
         history, users = history_of(run, dataset, progress)
         prepared = time.perf_counter() - began
-        cuts = moments(run, history)
+        parts = held_out(run, history)
         views = _views(run, history.catalogue)
         lists: dict[str, dict[float, Lists]] = {name: {} for name in views}
         found: list[Cut] = []
         importance: dict[str, float] = {}
         began = time.perf_counter()
-        for turn, cut in enumerate(cuts):
-            with progress.task(f"cut {turn + 1} of {len(cuts)}, {written_day(cut)}", None):
-                one, importance, latency = _at(run, history, users, cut, views, lists)
+        for turn, part in enumerate(parts):
+            with progress.task(f"cut {turn + 1} of {len(parts)}, {part.name}", None):
+                one, importance, latency = _at(run, part, users, views, lists)
             found.append(one)
         cost = {
             "prepare_seconds": round(prepared, 2),
             "train_seconds": round(time.perf_counter() - began, 2),
             **latency,
         }
+        write_lists(out / LISTS, found, history.catalogue.items)
         with progress.task("bootstrap", None):
-            report = recommendation_report(
-                found,
-                depth=run.task.depth,
-                horizon=run.task.horizon,
-                knock_out={name: name for name in views if name != MODEL},
-                cost=cost,
-                run=run.plain(),
-                provenance=_provenance(run, dataset) | _unlearned(found),
-                name=run.name,
-                split="rolling",
-                importance=importance,
-                samples=run.evaluation.samples,
-                confidence=run.evaluation.confidence,
-                seed=run.seed,
-            )
+            report = report_of(run, dataset, found, cost, importance, [name for name in views if name != MODEL])
         write_report(out, report, render(report))
     return report
+
+
+def report_of(
+    run: RankRun,
+    dataset: Dataset,
+    cuts: list[Cut],
+    cost: Mapping[str, Any],
+    importance: Mapping[str, float],
+    without: Iterable[str] = (),
+) -> dict[str, Any]:
+    """The report of lists that were made.
+
+    Args:
+        without: what was taken away from systems of these names.
+    """
+    return recommendation_report(
+        cuts,
+        depth=run.task.depth,
+        horizon=run.task.horizon,
+        knock_out={name: name for name in without},
+        cost=cost,
+        run=run.plain(),
+        provenance=_provenance(run, dataset) | _unlearned(cuts),
+        name=run.name,
+        split=run.split.use,
+        importance=importance,
+        samples=run.evaluation.samples,
+        confidence=run.evaluation.confidence,
+        seed=run.seed,
+    )
 
 
 def _views(run: RankRun, catalogue: Catalogue) -> dict[str, Catalogue]:
@@ -269,22 +258,13 @@ def _views(run: RankRun, catalogue: Catalogue) -> dict[str, Catalogue]:
 
 def _at(
     run: RankRun,
-    history: History,
+    part: Held,
     users: list[str],
-    cut: float,
     views: dict[str, Catalogue],
     lists: dict[str, dict[float, Lists]],
 ) -> tuple[Cut, dict[str, float], dict[str, float]]:
     """Every system at one cut, with the importance of the ranker's features and how long an answer takes."""
-    known, depth = history.before(cut), run.task.depth
-    who, bought = history.buying(cut, cut + run.task.horizon)
-    if not len(who):
-        raise DataError(
-            "nobody bought anything after a cut",
-            where=run.where("split"),
-            seen=f"no events from {written_day(cut)} on, for {run.task.horizon:g} days",
-            todo="name the last day that counts: split.end; or ask for fewer cuts",
-        )
+    known, who, depth = part.known, part.who, run.task.depth
     systems: dict[str, Array] = {}
     importance: dict[str, float] = {}
     notes: dict[str, Any] = {}
@@ -292,30 +272,31 @@ def _at(
     for name, catalogue in views.items():
         recommender = recommender_of(run).fit(known.on(catalogue), made=lists[name])
         asked = known.on(catalogue).asked(who)
-        rules = Rules(**dict(run.rules), few=known.demand(None) < FEW_SALES, draw=written_day(cut))
+        rules = Rules(**dict(run.rules), few=known.demand(None) < FEW_SALES, draw=part.name)
         systems[name] = recommender.recommend(asked, depth, rules, [users[one] for one in who]).items
         if name == MODEL:
             importance = recommender.importance()
             notes["blended"] = recommender.blended
-            notes["proposed_share"] = _proposed(recommender, asked, bought)
+            notes["proposed_share"] = _proposed(recommender, asked, part.bought)
             latency = _latency(recommender, asked, depth)
     asked = known.asked(who)
     for name, spec in run.baselines.items():
         retriever = _maker(spec, run.where("baselines", name))()
         retriever.fit(known)
-        systems[name] = retriever.score(asked).top(depth)
-    found = Cut(
-        day=written_day(cut),
-        shoppers=[users[one] for one in who],
-        events=np.diff(asked.begins),
-        chosen=Chosen.of(bought),
-        demand=known.demand(None),
-        buyers=len(np.unique(known.shopper)),
-        vectors=history.catalogue.vectors,
-        systems=systems,
-        notes=notes,
-    )
-    return found, importance, latency
+        systems[name] = _listed(retriever.score(asked), asked, depth, again=run.rules.again)
+    return part.cut(users, systems, notes), importance, latency
+
+
+def _listed(scores: Scores, asked: Asked, depth: int, *, again: bool) -> Array:
+    """int64 [asked, depth]: the best of a baseline; where the run lists nothing twice, nor does a baseline."""
+    if again:
+        return scores.top(depth)
+    had = [np.unique(asked.item[asked.begins[one] : asked.begins[one + 1]]) for one in range(len(asked))]
+    found = np.full((len(asked), depth), NOTHING, np.int64)
+    for row, listed in enumerate(scores.top(depth + max(map(len, had), default=0))):
+        kept = listed[(listed != NOTHING) & ~np.isin(listed, had[row])][:depth]
+        found[row, : len(kept)] = kept
+    return found
 
 
 def _proposed(recommender: Recommender, asked: Asked, bought: list[Array]) -> float:
@@ -345,5 +326,14 @@ def _provenance(run: RankRun, dataset: Dataset) -> dict[str, Any]:
         "shop": dataset.manifest.get("shop"),
         "seed": run.seed,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "split": f"{run.split.cuts} global cuts in time, {run.task.horizon:g} days apart; pooled",
+        "split": _told(run),
     }
+
+
+def _told(run: RankRun) -> str:
+    split = run.split
+    if isinstance(split, Rolling):
+        return f"{split.cuts} global cuts in time, {run.task.horizon:g} days apart; pooled"
+    if isinstance(split, PerUser):
+        return f"the last {split.last} events of each shopper; what others did later is known"
+    return f"{split.share:.0%} of the events at random; what was done later is known"

@@ -1,7 +1,8 @@
 """What is known at a moment: the catalogue, and who bought what before it.
 
 Everything that retrievers and rankers learn comes through :class:`History`, and :meth:`History.before` is the only way
-to an earlier one. So what happens after a moment cannot reach a model of that moment.
+to an earlier one. So what happens after a moment cannot reach a model of that moment. (:meth:`History.only` leaves out
+events in the midst of time, for splits that are told to be leaky.)
 """
 
 from __future__ import annotations
@@ -148,6 +149,16 @@ class History:
             now=min(moment, self.now),
         )
 
+    def only(self, kept: Array) -> History:
+        """Some of the events (bool [events]), as of the same moment."""
+        return replace(
+            self,
+            shopper=self.shopper[kept],
+            item=self.item[kept],
+            day=self.day[kept],
+            value=self.value[kept],
+        )
+
     def on(self, catalogue: Catalogue) -> History:
         """The same events over another view of the same items."""
         return replace(self, catalogue=catalogue)
@@ -197,10 +208,15 @@ class History:
 
     def buying(self, since: float, until: float) -> tuple[Array, list[Array]]:
         """Shoppers who bought something on the days ``since`` ≤ day < ``until``, and what: each item once."""
-        begin, end = np.searchsorted(self.day, [since, until], side="left")
-        shopper, item = self.shopper[begin:end], self.item[begin:end]
-        who = np.unique(shopper)
-        return who, [np.unique(item[shopper == one]) for one in who]
+        inside = self.only((self.day >= since) & (self.day < until))
+        who = np.unique(inside.shopper)
+        return who, inside.items_of(who)
+
+    def items_of(self, who: Array) -> list[Array]:
+        """What each of these shoppers bought, each item once."""
+        order = np.argsort(self.shopper, kind="stable")
+        begins, ends = (np.searchsorted(self.shopper[order], who, side=side) for side in ("left", "right"))
+        return [np.unique(self.item[order[begin:end]]) for begin, end in zip(begins, ends, strict=True)]
 
     def asked(self, who: Sequence[int] | Array) -> Asked:
         """These shoppers as a recommender is asked for them: by what they did."""
