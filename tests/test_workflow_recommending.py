@@ -287,7 +287,7 @@ def test_a_list_longer_than_the_catalogue_and_a_past_of_many_events_are_answered
 def test_a_damaged_bundle_is_told(shop, report, tmp_path) -> None:
     copy = tmp_path / "bundle"
     shutil.copytree(shop / "out" / "bundle", copy)
-    (copy / "events.npz").write_bytes((copy / "events.npz").read_bytes()[:-7])
+    (copy / "events" / "0.npy").write_bytes((copy / "events" / "0.npy").read_bytes()[:-7])
     with pytest.raises(BundleError, match="damaged"):
         Shelf.open(copy)
 

@@ -111,6 +111,7 @@ def recommender_of(run: RankRun) -> Recommender:
             step=run.task.horizon,
             least=run.windows.least,
             negatives=run.windows.negatives,
+            shoppers=run.windows.shoppers,
         ),
         seed=run.seed,
     )

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from tuwen.apps.recommend.history import Array
+from tuwen.apps.recommend.trees import Trees
 from tuwen.errors import MissingExtra
 
 
@@ -100,23 +101,24 @@ class LambdaRank:
             raise MissingExtra("recommend", "the ranker lambdarank") from None
         names = [name.replace(" ", "_").replace(".", "_") for name in lists.names]
         data = lightgbm.Dataset(lists.features, lists.bought, group=lists.sizes, feature_name=names)
-        self.trees = lightgbm.train(self.options | {"num_threads": 0}, data, self.rounds)
-        self.names = lists.names
+        self.learned = lightgbm.train(self.options | {"num_threads": 0}, data, self.rounds)
+        self.names, self.trees = lists.names, Trees(self.learned)
 
     def text(self) -> str:
         """What was learned, in LightGBM's own words."""
-        return str(self.trees.model_to_string())
+        return str(self.learned.model_to_string())
 
     def read(self, text: str, names: list[str]) -> None:
         """Take up what :meth:`text` gave; ``names`` are the features' own."""
         import lightgbm
 
-        self.trees, self.names = lightgbm.Booster(model_str=text), names
+        self.learned = lightgbm.Booster(model_str=text)
+        self.names, self.trees = names, Trees(self.learned)
 
     def order(self, features: Array) -> Array:
-        return np.asarray(self.trees.predict(features), np.float32)
+        return self.trees.predict(features)
 
     def importance(self) -> dict[str, float]:
         """Feature → its share of what all splits gained."""
-        gain = self.trees.feature_importance("gain")
+        gain = self.learned.feature_importance("gain")
         return dict(zip(self.names, (gain / max(gain.sum(), 1e-9)).tolist(), strict=True))
