@@ -3,8 +3,8 @@
 Prints one JSON line each. Neighbours: the raw peer is the fastest faiss index (flat, or HNSW of several search widths)
 that reaches recall@10 0.99 on these vectors, asked one query at a time as ours is; both take turns, the ratio is that
 of the medians. Hybrid: words, filters, facets and the real text encoder, warm process. Both count processor time, so
-that busy neighbours do not (the clock's is told beside it). Added live, on the clock: encoding and writing, safe on
-disk; the next search must find it.
+that busy neighbours do not (the clock's is told beside it). Added live, on the clock (the processor's time is told
+beside it): encoding and writing, safe on disk; the next search must find it.
 """
 
 from __future__ import annotations
@@ -146,15 +146,16 @@ def answers(searcher: Searcher, rows: int, times: int) -> dict[str, Any]:
 
 
 def added(searcher: Searcher, rows: int, times: int) -> dict[str, Any]:
-    spent, encoder = [], searcher.encoders["text"]
+    spent, worked, encoder = [], [], searcher.encoders["text"]
     for n in range(times):
         item, title = f"new{n}", f"Zebra lamp {n}"
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         vector = encoder.of_text(title)
         table = pl.DataFrame({"item": [item], "title": [title], "category": ["lamp"], "brand": ["Z"], "price": [9.0]})
         fields = {name: [terms(table[name][0])] for name in ("title", "category", "brand")}
         searcher.index.add(Batch(table, fields, {"text": vector[None]}))
         spent.append(1000 * (time.perf_counter() - began))
+        worked.append(1000 * (time.process_time() - busy))
         hits = searcher.search(Question(f"zebra lamp {n}", mode="words"))["hits"]
         assert item in [hit["item"] for hit in hits], title
     p50, p95 = np.percentile(spent[1:], [50, 95])
@@ -165,6 +166,7 @@ def added(searcher: Searcher, rows: int, times: int) -> dict[str, Any]:
         "target": 1.0,
         "met": bool(p95 <= 50),
         "milliseconds": {"first": round(spent[0], 2), "p50": round(float(p50), 2), "p95": round(float(p95), 2)},
+        "milliseconds_of_processor_time": {"p50": round(float(np.median(worked[1:])), 2)},
     }
 
 

@@ -16,7 +16,7 @@ from tuwen.apps.recommend.history import Asked, Catalogue, History, Shoppers
 from tuwen.apps.recommend.ranker import LambdaRank
 from tuwen.apps.recommend.recommender import Recommender, Windows, candidates
 from tuwen.apps.recommend.rules import Rules, varied, with_newcomers
-from tuwen.apps.recommend.scores import NOTHING, Dense, Shared, Sparse, best
+from tuwen.apps.recommend.scores import NOTHING, ByLevel, Dense, Grouped, Levels, Sparse, best, firsts
 from tuwen.apps.recommend.vectors import Reduction
 from tuwen.errors import ConfigError, DataError
 
@@ -187,9 +187,33 @@ def test_scores_say_the_same_however_they_are_kept(values: np.ndarray, count: in
     row, item = (side.ravel() for side in np.indices(values.shape))
     assert (dense.top(count) == thin.top(count)).all()
     assert (dense.at(row, item) == thin.at(row, item)).all()
-    assert (Shared(values[0], 1).top(count) == dense.top(count)[:1]).all()
+    grouped = Grouped(values, firsts(values, 4), np.array([2, 0, 0, 1]))
+    assert (grouped.top(count) == dense.top(count)[[2, 0, 0, 1]]).all()
+    assert (grouped.at(row, item) == values[np.array([2, 0, 0, 1])[row], item]).all()
+    some = Dense(
+        values[:, [1, 4, 7]], np.array([1, 4, 7]), np.where(np.isin(np.arange(12), [1, 4, 7]), np.arange(12) // 3, -1)
+    )
+    only = np.where(np.isin(np.arange(12), [1, 4, 7]), values, 0.0)
+    assert (some.top(count) == Dense(only).top(count)).all()
+    assert (some.at(row, item) == only[row, item]).all()
     expected = [i for i in sorted(range(12), key=lambda i: (-values[0, i], i)) if values[0, i] > 0][:count]
     assert [i for i in best(values[0], count) if i != NOTHING] == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays(np.float32, 60, elements=st.sampled_from([0.0, 0.5, 1.0, 2.0])),
+    arrays(np.int32, 60, elements=st.integers(0, 4)),
+    arrays(np.float32, (3, 5), elements=st.sampled_from([0.0, 1.0, 3.0])),
+    st.integers(1, 70),
+)
+def test_merged_levels_are_the_whole_product(
+    worth: np.ndarray, level: np.ndarray, lift: np.ndarray, count: int
+) -> None:
+    merged, whole = ByLevel(lift, Levels.of(level, worth, 5)), Dense(lift[:, level] * worth)
+    row, item = (side.ravel() for side in np.indices((3, 60)))
+    assert (merged.top(count) == whole.top(count)).all()
+    assert (merged.at(row, item) == whole.at(row, item)).all()
 
 
 def test_reduced_vectors_are_centred_of_length_one_and_zero_where_absent() -> None:

@@ -123,17 +123,18 @@ def test_a_shopper_without_a_past_and_an_item_without_content_are_no_fault(fitte
 
 def test_towers_are_read_and_asked_without_torch(fitted, tmp_path) -> None:
     tower, known, *_ = fitted
-    write_state(tmp_path / "tower.npz", vars(tower))
+    write_state(tmp_path / "tower", vars(tower))
     np.save(tmp_path / "expected.npy", tower.score(known.asked([3])).top(10))
     np.savez(tmp_path / "asked.npz", **{name: getattr(known.asked([3]), name) for name in ("begins", "item", "age")})
     program = """
 import sys
+from pathlib import Path
 import numpy as np
 from tuwen.apps.recommend import RETRIEVERS
 from tuwen.apps.recommend.history import Asked, Catalogue
 from tuwen.apps.recommend.state import read_state
 tower = RETRIEVERS.build("two-tower", {})
-vars(tower).update(read_state("tower.npz"))
+vars(tower).update(read_state(Path("tower")))
 asked = dict(np.load("asked.npz"))
 goods = Catalogue(np.arange(1500).astype(str))
 asked = Asked(goods, asked["begins"], asked["item"], asked["age"], np.full(len(asked["item"]), np.nan))
@@ -142,4 +143,4 @@ assert "torch" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert set(read_state(tmp_path / "tower.npz")) == set(vars(tower))
+    assert set(read_state(tmp_path / "tower")) == set(vars(tower))

@@ -364,7 +364,7 @@ def test_an_unknown_shopper_is_told_and_answered(shop, report) -> None:
 def test_a_damaged_bundle_is_told(shop, report, tmp_path) -> None:
     copy = tmp_path / "bundle"
     shutil.copytree(shop / "out" / "bundle", copy)
-    (copy / "events.npz").write_bytes((copy / "events.npz").read_bytes()[:-7])
+    (copy / "events" / "0.npy").write_bytes((copy / "events" / "0.npy").read_bytes()[:-7])
     with pytest.raises(BundleError, match="damaged"):
         Shelf.open(copy)
 

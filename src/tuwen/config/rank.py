@@ -35,6 +35,9 @@ class RankWindows(Strict):
     count: int = Field(12, ge=1, le=1000, description="moments, one horizon apart, the latest first")
     least: float = Field(120.0, ge=0, description="days of history that a moment needs")
     negatives: int = Field(300, ge=1, description="items of a list that were proposed and not bought, drawn at random")
+    shoppers: int = Field(
+        500, ge=1, description="shoppers at each moment, at most; drawn at random where there are more"
+    )
 
 
 class ListRules(Strict):

@@ -114,6 +114,7 @@ def recommender_of(run: RankRun) -> Recommender:
             step=run.task.horizon,
             least=run.windows.least,
             negatives=run.windows.negatives,
+            shoppers=run.windows.shoppers,
         ),
         seed=run.seed,
     )
@@ -174,7 +175,7 @@ def _ordered_by(run: RankRun, recommender: Recommender) -> dict[str, Any]:
 
 def _unlearned(cuts: list[Cut]) -> dict[str, list[str]]:
     """For the provenance: cuts at which the ranker learned nothing."""
-    days = [cut.day for cut in cuts if cut.notes["blended"]]
+    days = [cut.day for cut in cuts if cut.notes.get("blended")]
     return {"unlearned": days} if days else {}
 
 

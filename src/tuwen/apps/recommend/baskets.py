@@ -17,9 +17,11 @@ def together_in_baskets(history: History, *, neighbours: int = 100, shrink: floa
 
     A basket is what one shopper bought on one day. A pair that met once is believed less than one that met often.
     """
-    baskets, place = np.unique(np.stack([history.shopper, np.floor(history.day)]), axis=1, return_inverse=True)
+    day = np.floor(history.day).astype(np.int64)
+    day -= day.min(initial=0)
+    baskets, place = np.unique(history.shopper * (day.max(initial=0) + 1) + day, return_inverse=True)
     knn = ItemKnn(neighbours=neighbours, shrink=shrink, half_life=None)
-    knn.fit(replace(history, shopper=place.ravel(), shoppers=Shoppers(baskets.shape[1])))
+    knn.fit(replace(history, shopper=place, shoppers=Shoppers(len(baskets))))
     return knn.alike
 
 

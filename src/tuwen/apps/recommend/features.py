@@ -12,15 +12,14 @@ from typing import Self
 
 import numpy as np
 
-from tuwen.apps.recommend.content import alike, frontier, launch_order
+from tuwen.apps.recommend.content import frontier
 from tuwen.apps.recommend.history import Array, Asked, History
-from tuwen.apps.recommend.popularity import level_shares
+from tuwen.apps.recommend.popularity import lift
 from tuwen.apps.recommend.scores import Scores
 
 HALF_LIVES = (7, 30, 120)  # days, of an item's demand
 MEMORY = 60.0  # days in which a shopper's event loses half of its weight
 LATEST = 50  # events of a shopper that an item's content is held against
-SHARPNESS = 3
 AROUND = 51  # items in launch order that are an item's neighbourhood
 YEAR, SEASON = 365.0, 28.0  # days
 
@@ -29,24 +28,28 @@ class Features:
     """The features at one moment; everything in it is an array by name.
 
     Attributes:
-        of_items: feature → [items].
-        usual: category column → f64 [levels], how everybody's purchases divide.
+        names: of the items' features.
+        of_items: f32 [items, features].
+        shares: f64 [all levels of all categories], how everybody's purchases divide over each category's.
         usual_price: what is paid for an item in the mean.
         sold: bool [items], whether an item was bought before that moment.
     """
 
-    def __init__(self, of_items: dict[str, Array], usual: dict[str, Array], usual_price: float, sold: Array) -> None:
-        self.of_items, self.usual, self.usual_price, self.sold = of_items, usual, usual_price, sold
+    def __init__(self, names: list[str], of_items: Array, shares: Array, usual_price: float, sold: Array) -> None:
+        self.names, self.of_items, self.shares, self.usual_price, self.sold = names, of_items, shares, usual_price, sold
 
     @classmethod
     def at(cls, history: History) -> Self:
         """What was known then."""
         demand = history.demand(30.0)
-        usual = {
-            column: np.bincount(level, demand, minlength=int(level.max(initial=0)) + 1)
-            for column, level in history.catalogue.categories.items()
-        }
-        return cls(_of_items(history), usual, _mean(history.value), history.sold)
+        level, begins = history.catalogue.levels
+        usual = np.bincount(level.ravel(), np.repeat(demand, level.shape[1]), minlength=int(begins[-1]))
+        shares = usual / max(float(demand.sum()), 1e-9)
+        found = _of_items(history)
+        of_items = np.empty((len(history.catalogue), len(found)), np.float32)
+        for place, values in enumerate(found.values()):
+            of_items[:, place] = values
+        return cls(list(found), of_items, shares, _mean(history.value), history.sold)
 
     def of(self, asked: Asked, row: Array, item: Array, scores: Mapping[str, Scores]) -> tuple[Array, list[str]]:
         """f32 [pairs, features] of pairs of an asked shopper and an item, and the features' names.
@@ -56,13 +59,18 @@ class Features:
             item: int [pairs].
             scores: what each retriever says.
         """
-        found = {name: values[item] for name, values in self.of_items.items()}
-        found |= {name: values[row] for name, values in self._of_shoppers(asked).items()}
+        found = {name: values[row] for name, values in self._of_shoppers(asked).items()}
         found |= {f"retriever {name}": says.at(row, item) for name, says in scores.items()}
-        found |= self._habits(asked, row, item)
-        found |= _likeness(asked, row, item)
-        stacked = np.stack([np.asarray(values, np.float32) for values in found.values()], axis=1)
-        return stacked, list(found)
+        found |= {"price gap": self._price_gap(asked, row, item)} | _likeness(asked, row, item)
+        habits = [f"habit {column}" for column in asked.catalogue.categories]
+        names = [*self.names, *habits, *found]
+        stacked = np.empty((len(row), len(names)), np.float32)
+        begin = len(self.names) + len(habits)
+        stacked[:, : len(self.names)] = self.of_items[item]
+        stacked[:, len(self.names) : begin] = self._habits(asked, row, item)
+        for place, values in enumerate(found.values(), start=begin):
+            stacked[:, place] = values
+        return stacked, names
 
     def _of_shoppers(self, asked: Asked) -> dict[str, Array]:
         count = np.diff(asked.begins).astype(np.float32)
@@ -71,18 +79,20 @@ class Features:
         weight = np.bincount(asked.row, 0.5 ** (asked.age / MEMORY), len(asked))
         return {"events": count, "days since": latest, "recent events": weight, **dict(asked.numbers)}
 
-    def _habits(self, asked: Asked, row: Array, item: Array) -> dict[str, Array]:
-        found: dict[str, Array] = {}
-        for column, level in asked.catalogue.categories.items():
-            shares = level_shares(asked, level, self.usual[column], MEMORY)
-            found[f"habit {column}"] = np.log(np.maximum(shares[row, level[item]], 1e-4))
+    def _habits(self, asked: Asked, row: Array, item: Array) -> Array:
+        """How much more a shopper buys of an item's kind than others do, by each category: f32 [pairs, categories]."""
+        level, _ = asked.catalogue.levels
+        shares = np.log(np.maximum(lift(asked, level[asked.item], self.shares, MEMORY), 1e-4))
+        return np.asarray(shares[row[:, None], level[item]])
+
+    def _price_gap(self, asked: Asked, row: Array, item: Array) -> Array:
         known = np.isfinite(asked.value)
         paid = np.bincount(asked.row[known], asked.value[known], len(asked))
         own = paid / np.maximum(np.bincount(asked.row[known], minlength=len(asked)), 1)
         own = np.where(own > 0, own, self.usual_price)
+        price = self.of_items[item, self.names.index("price")]
         with np.errstate(divide="ignore", invalid="ignore"):
-            found["price gap"] = np.log(self.of_items["price"][item]) - np.log(own[row])
-        return found
+            return np.asarray(np.log(price) - np.log(own)[row])
 
 
 def _of_items(history: History) -> dict[str, Array]:
@@ -96,7 +106,7 @@ def _of_items(history: History) -> dict[str, Array]:
         found[f"trend {column}"] = _share(level, found["demand 30"])
         found[f"last year {column}"] = _share(level, history.demand(None, YEAR, YEAR - SEASON))
     for kind in catalogue.vectors:
-        near = alike(catalogue, kind)
+        near = catalogue.alike(kind)
         total = np.maximum(np.asarray(near.sum(axis=1)).ravel(), 1e-6)
         found[f"demand of alike {kind}"] = near @ found["demand 30"] / total
     found["price"] = _prices(history)
@@ -108,7 +118,7 @@ def _launches(history: History, demand: Array) -> dict[str, Array]:
     """Where an item stands in the order of launches, and what became of those beside it."""
     if history.catalogue.launch is None:
         return {}
-    place = launch_order(history.catalogue)
+    place = history.catalogue.launch_order
     order = np.argsort(place, kind="stable")
     new = (history.now - history.first <= SEASON).astype(float)
     around = {"sold": history.sold.astype(float), "new": new, "demand": demand}
@@ -168,7 +178,8 @@ def _likeness(asked: Asked, row: Array, item: Array) -> dict[str, Array]:
                 continue
             cosines = vectors[item[pairs]] @ vectors[asked.item[events]].T  # [pairs, events]
             weight = (0.5 ** (asked.age[events] / MEMORY)).astype(np.float32)
-            sharp = np.maximum(cosines, 0.0) ** SHARPNESS
+            sharp = np.maximum(cosines, 0.0)
+            sharp *= sharp * sharp
             sharp[item[pairs][:, None] == asked.item[events][None]] = 0.0  # the same item again: another feature
             mean[pairs] = cosines @ weight / weight.sum()
             nearest[pairs] = sharp.max(axis=1)

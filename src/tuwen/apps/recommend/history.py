@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from scipy import sparse
 
+from tuwen.apps.recommend.neighbours import neighbours
 from tuwen.errors import DataError
 
 Array = np.ndarray
@@ -60,32 +61,44 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.items)
 
+    def alike(self, kind: str) -> sparse.csr_matrix:
+        """How much alike an item and its neighbours are, f32 [items, items]; empty where there is no such vector."""
+        if kind not in self.vectors:
+            return sparse.csr_matrix((len(self), len(self)), dtype=np.float32)
+        if kind not in self._alike:
+            self._alike[kind] = neighbours(self.vectors[kind])
+        return self._alike[kind]
+
     @cached_property
-    def neighbours(self) -> dict[str, tuple[Array, Array]]:
-        """Kind → (int32 [items, k], f32 [items, k]): the most alike others of each item, and their cosines."""
-        return {kind: _neighbours(vectors) for kind, vectors in self.vectors.items()}
+    def _alike(self) -> dict[str, sparse.csr_matrix]:
+        return {}
+
+    @cached_property
+    def launch_order(self) -> Array:
+        """Place of each item in the order in which they come to the shop, f64 [items] from 0 to 1; all the same where
+        the catalogue does not tell.
+        """
+        if self.launch is None:
+            return np.full(len(self), 0.5)
+        order = np.empty(len(self))
+        order[np.argsort(self.launch, kind="stable")] = np.arange(len(self))
+        return order / max(1, len(self) - 1)
+
+    @cached_property
+    def levels(self) -> tuple[Array, Array]:
+        """All categories as one: int32 [items, columns], each column's levels behind those of the columns before it;
+        and where each column begins, int64 [columns + 1].
+        """
+        counts = [int(level.max(initial=0)) + 1 for level in self.categories.values()]
+        begins = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        parts = [level + begin for level, begin in zip(self.categories.values(), begins[:-1].tolist(), strict=True)]
+        return np.stack([np.zeros(len(self)), *parts], axis=1)[:, 1:].astype(np.int32), begins
 
     def without(self, part: str) -> Catalogue:
         """The same catalogue without one kind of vector, or without its ``launch``."""
         if part == "launch":
             return replace(self, launch=None)
         return replace(self, vectors={name: v for name, v in self.vectors.items() if name != part})
-
-
-NEIGHBOURS = 50  # of an item, that are kept
-
-
-def _neighbours(vectors: Array, block: int = 1024) -> tuple[Array, Array]:
-    k = min(NEIGHBOURS, len(vectors) - 1)
-    places, cosines = np.zeros((len(vectors), k), np.int32), np.zeros((len(vectors), k), np.float32)
-    for start in range(0, len(vectors), block):
-        alike = vectors[start : start + block] @ vectors.T
-        rows = np.arange(len(alike))
-        alike[rows, start + rows] = -np.inf  # an item is no neighbour of its own
-        best = np.argpartition(-alike, k - 1, axis=1)[:, :k] if k else np.zeros((len(alike), 0), np.int64)
-        places[start : start + block] = best
-        cosines[start : start + block] = np.maximum(alike[rows[:, None], best], 0.0)
-    return places, cosines
 
 
 @dataclass(frozen=True)
@@ -178,14 +191,14 @@ class History:
     def first(self) -> Array:
         """Day of an item's first sale, f64 [items]; infinite where there was none."""
         first = np.full(len(self.catalogue), np.inf)
-        np.minimum.at(first, self.item, self.day)
+        first[self.item[::-1]] = self.day[::-1]  # in the order of time, so the first one is written last
         return first
 
     @cached_property
     def last(self) -> Array:
         """Day of an item's last sale, f64 [items]; minus infinity where there was none."""
         last = np.full(len(self.catalogue), -np.inf)
-        np.maximum.at(last, self.item, self.day)
+        last[self.item] = self.day
         return last
 
     def demand(self, half_life: float | None, since: float | None = None, until: float = 0.0) -> Array:
@@ -214,20 +227,36 @@ class History:
 
     def items_of(self, who: Array) -> list[Array]:
         """What each of these shoppers bought, each item once."""
+        order, begins = self._by_shopper
+        return [np.unique(self.item[order[begins[one] : begins[one + 1]]]) for one in who.tolist()]
+
+    def latest(self, count: int) -> History:
+        """The last ``count`` events of each shopper."""
+        order, begins = self._by_shopper
+        if int(np.diff(begins).max(initial=0)) <= count:
+            return self
+        left = np.arange(len(order)) >= begins[1:][self.shopper[order]] - count
+        kept = np.sort(order[left])
+        return replace(
+            self, shopper=self.shopper[kept], item=self.item[kept], day=self.day[kept], value=self.value[kept]
+        )
+
+    @cached_property
+    def _by_shopper(self) -> tuple[Array, Array]:
+        """The events of each shopper in the order of time: places int64 [events], begins int64 [shoppers + 1]."""
         order = np.argsort(self.shopper, kind="stable")
-        begins, ends = (np.searchsorted(self.shopper[order], who, side=side) for side in ("left", "right"))
-        return [np.unique(self.item[order[begin:end]]) for begin, end in zip(begins, ends, strict=True)]
+        return order, np.concatenate([[0], np.cumsum(np.bincount(self.shopper, minlength=self.shoppers.count))])
 
     def asked(self, who: Sequence[int] | Array) -> Asked:
         """These shoppers as a recommender is asked for them: by what they did."""
         who = np.asarray(who, np.int64)
-        order = np.argsort(self.shopper, kind="stable")
-        bounds = np.searchsorted(self.shopper[order], np.arange(self.shoppers.count + 1))
+        order, bounds = self._by_shopper
         places = [order[bounds[one] : bounds[one + 1]] for one in who.tolist()]
         events = np.concatenate([*places, np.empty(0, np.int64)]).astype(np.int64)
         begins = np.concatenate([[0], np.cumsum([len(p) for p in places])]).astype(np.int64)
         numbers = {name: values[who] for name, values in self.shoppers.numbers.items()}
-        return Asked(self.catalogue, begins, self.item[events], self.age[events], self.value[events], numbers)
+        age = self.now - self.day[events]
+        return Asked(self.catalogue, begins, self.item[events], age, self.value[events], numbers)
 
 
 @dataclass(frozen=True)
@@ -260,12 +289,19 @@ class Asked:
 
     def recent(self, half_life: float | None, most: float = 1.0) -> sparse.csr_matrix:
         """Events as weights f32 [asked, items]: halved in every ``half_life`` days, and no item above ``most``."""
-        weight = np.ones(len(self.age)) if half_life is None else 0.5 ** (self.age / half_life)
-        shape = (len(self), len(self.catalogue))
-        found = sparse.csr_matrix((weight.astype(np.float32), (self.row, self.item)), shape=shape)
-        found.sum_duplicates()
-        np.minimum(found.data, most, out=found.data)
-        return found
+        if (half_life, most) not in self._recent:
+            weight = np.ones(len(self.age)) if half_life is None else 0.5 ** (self.age / half_life)
+            shape = (len(self), len(self.catalogue))
+            found = sparse.csr_matrix((weight.astype(np.float32), self.item.astype(np.int32), self.begins), shape=shape)
+            found.sum_duplicates()
+            np.minimum(found.data, most, out=found.data)
+            self._recent[half_life, most] = found
+        return self._recent[half_life, most]
+
+    @cached_property
+    def _recent(self) -> dict[tuple[float | None, float], sparse.csr_matrix]:
+        """Several retrievers look back equally far."""
+        return {}
 
     def rows(self, which: slice) -> Asked:
         """Some of the shoppers."""

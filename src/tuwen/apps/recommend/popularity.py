@@ -9,7 +9,7 @@ from pydantic import Field
 from scipy import sparse
 
 from tuwen.apps.recommend.history import Array, Asked, History
-from tuwen.apps.recommend.scores import Dense, Scores, Shared
+from tuwen.apps.recommend.scores import ByLevel, Grouped, Levels, Scores, firsts
 
 Days = Annotated[float, Field(gt=0, le=100_000)]
 
@@ -25,10 +25,11 @@ class Popularity:
         self.half_life = half_life
 
     def fit(self, history: History) -> None:
-        self.demand = history.demand(self.half_life)
+        self.demand = history.demand(self.half_life).astype(np.float32)[None]
+        self.firsts = firsts(self.demand)
 
     def score(self, asked: Asked) -> Scores:
-        return Shared(self.demand, len(asked))
+        return Grouped(self.demand, self.firsts, np.zeros(len(asked), np.int64))
 
 
 class Segment:
@@ -54,7 +55,6 @@ class Segment:
         self.column, self.bins, self.spread, self.half_life = column, bins, spread, half_life
 
     def fit(self, history: History) -> None:
-        self.demand = history.demand(self.half_life)
         told = history.shoppers.numbers.get(self.column, np.full(history.shoppers.count, np.nan))
         known = told[np.isfinite(told)]
         self.edges = np.quantile(known, np.linspace(0, 1, self.bins + 1)[1:-1]) if len(known) else np.zeros(0)
@@ -65,14 +65,15 @@ class Segment:
         shape = (bins, len(history.catalogue))
         counts = sparse.csr_matrix((weight, (place[kept], history.item[kept])), shape=shape).toarray()
         near = np.exp(-0.5 * ((np.arange(bins)[:, None] - np.arange(bins)) / self.spread) ** 2)
-        self.shares = (near @ counts / near.sum(axis=1, keepdims=True)).astype(np.float32)  # [bins, items]
+        shares = near @ counts / near.sum(axis=1, keepdims=True)
+        everybody = history.demand(self.half_life) / bins
+        self.shares = np.concatenate([shares, everybody[None]]).astype(np.float32)  # [bins + 1, items]
+        self.firsts = firsts(self.shares)
 
     def score(self, asked: Asked) -> Scores:
         told = asked.numbers.get(self.column, np.full(len(asked), np.nan))
-        found = self.shares[np.searchsorted(self.edges, told)] if len(asked) else np.zeros((0, len(self.demand)))
-        unknown = ~np.isfinite(told)
-        found[unknown] = self.demand / max(1, len(self.shares))
-        return Dense(found.astype(np.float32))
+        bins = np.where(np.isfinite(told), np.searchsorted(self.edges, told), len(self.shares) - 1)
+        return Grouped(self.shares, self.firsts, bins)
 
 
 class Favourites:
@@ -89,13 +90,14 @@ class Favourites:
         self.column, self.half_life, self.memory = column, half_life, memory
 
     def fit(self, history: History) -> None:
-        self.demand = history.demand(self.half_life).astype(np.float32)
-        self.level = history.catalogue.categories.get(self.column, np.zeros(len(history.catalogue), np.int32))
-        self.usual = np.bincount(self.level, self.demand, minlength=int(self.level.max(initial=0)) + 1)
+        demand = history.demand(self.half_life).astype(np.float32)
+        level = history.catalogue.categories.get(self.column, np.zeros(len(history.catalogue), np.int32))
+        self.usual = np.bincount(level, demand, minlength=int(level.max(initial=0)) + 1)
+        self.levels = vars(Levels.of(level, demand, len(self.usual)))
 
     def score(self, asked: Asked) -> Scores:
-        shares = level_shares(asked, self.level, self.usual, self.memory)
-        return Dense(shares[:, self.level] * self.demand)
+        levels = Levels(**self.levels)
+        return ByLevel(level_shares(asked, levels.level, self.usual, self.memory), levels)
 
 
 PRIOR = 2.0  # purchases of the shop that a shopper's own habits start from
@@ -105,10 +107,19 @@ def level_shares(asked: Asked, level: Array, usual: Array, memory: float) -> Arr
     """How a shopper's purchases divide over the levels of a category, beside how everybody's do: f32 [asked, levels],
     1 where a shopper buys a level as often as others. Those who bought little are taken to be like the others.
     """
-    weight = 0.5 ** (asked.age / memory)
-    shape = (len(asked), len(usual))
-    own = sparse.csr_matrix((weight, (asked.row, level[asked.item])), shape=shape).toarray()
-    share = usual / max(float(usual.sum()), 1e-9)
-    found = (own + PRIOR * share) / (own.sum(axis=1, keepdims=True) + PRIOR)
-    lift: Array = (found / np.maximum(share, 1e-4)).astype(np.float32)
-    return lift
+    return lift(asked, level[asked.item][:, None], usual / max(float(usual.sum()), 1e-9), memory)
+
+
+def lift(asked: Asked, level: Array, shares: Array, memory: float) -> Array:
+    """The same over several categories at once, whose levels stand behind each other: f32 [asked, all levels].
+
+    Args:
+        level: int [events, categories], of each event's item.
+        shares: f64 [all levels], of everybody's purchases; those of a category add up to 1.
+    """
+    weight, size = 0.5 ** (asked.age / memory), len(shares)
+    place = asked.row[:, None] * size + level
+    own = np.bincount(place.ravel(), np.repeat(weight, level.shape[1]), len(asked) * size).reshape(len(asked), size)
+    total = np.bincount(asked.row, weight, len(asked))[:, None]
+    found = (own + PRIOR * shares) / (total + PRIOR)
+    return np.asarray(found / np.maximum(shares, 1e-4), np.float32)

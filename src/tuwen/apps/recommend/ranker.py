@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field
 
 from tuwen.apps.recommend.history import Array
 from tuwen.apps.recommend.lists import Lists
+from tuwen.apps.recommend.trees import Trees
 from tuwen.errors import MissingExtra, unloadable
 
 
@@ -56,24 +56,25 @@ class LambdaRank:
         lightgbm = _lightgbm()
         names = [name.replace(" ", "_").replace(".", "_") for name in lists.names]
         data = lightgbm.Dataset(lists.features, lists.bought, group=lists.sizes, feature_name=names)
-        self.trees = lightgbm.train(self.options | {"num_threads": 0}, data, self.rounds)
-        self.names = lists.names
-        self.learned = bool(self.trees.feature_importance("split").sum())
+        self.booster = lightgbm.train(self.options | {"num_threads": 0}, data, self.rounds)
+        self.names, self.trees = lists.names, Trees(self.booster)
+        self.learned = bool(self.booster.feature_importance("split").sum())
 
     def text(self) -> str:
         """What was learned, in LightGBM's own words."""
-        return str(self.trees.model_to_string())
+        return str(self.booster.model_to_string())
 
     def read(self, text: str, names: list[str]) -> None:
         """Take up what :meth:`text` gave; ``names`` are the features' own."""
-        self.trees, self.names, self.learned = _lightgbm().Booster(model_str=text), names, True
+        self.booster = _lightgbm().Booster(model_str=text)
+        self.names, self.trees, self.learned = names, Trees(self.booster), True
 
     def order(self, features: Array) -> Array:
-        return np.asarray(self.trees.predict(features), np.float32)
+        return self.trees.predict(features)
 
     def importance(self) -> dict[str, float]:
         """Feature → its share of what all splits gained."""
-        gain = self.trees.feature_importance("gain")
+        gain = self.booster.feature_importance("gain")
         return dict(zip(self.names, (gain / max(gain.sum(), 1e-9)).tolist(), strict=True))
 
 

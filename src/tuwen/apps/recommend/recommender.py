@@ -31,6 +31,7 @@ class Windows:
         negatives: items of a list that were proposed and not bought, drawn at random; the others are left out. Items
             that were bought and not proposed are left out too: with them, a ranker learns that what no retriever
             proposes is good.
+        shoppers: at most so many at each moment, drawn at random.
     """
 
     horizon: float = 28.0
@@ -38,6 +39,7 @@ class Windows:
     step: float = 28.0
     least: float = 120.0
     negatives: int = 300
+    shoppers: int = 500
 
     def moments(self, history: History) -> list[float]:
         """Latest first."""
@@ -126,13 +128,17 @@ class Recommender:
         known = history.before(moment)
         stage = Stage(self._fitted(known), Features.at(known))
         who, bought = history.buying(moment, moment + self.windows.horizon)
+        rng = np.random.default_rng([self.seed, int(moment)])
+        if len(who) > self.windows.shoppers:
+            drawn = np.sort(rng.choice(len(who), self.windows.shoppers, replace=False))
+            who, bought = who[drawn], [bought[one] for one in drawn.tolist()]
         asked = known.asked(who)
         scores = stage.scores(asked)
         row, item = candidates(scores, self.per)
         places = [one * len(history.catalogue) + items for one, items in enumerate(bought)]
         pairs = np.concatenate([*places, np.empty(0, np.int64)])
         hit = np.isin(row * len(history.catalogue) + item, pairs)
-        kept = hit | _drawn(row, hit, self.windows.negatives, np.random.default_rng([self.seed, int(moment)]))
+        kept = hit | _drawn(row, hit, self.windows.negatives, rng)
         row, item, hit = row[kept], item[kept], hit[kept]
         features, names = stage.features.of(asked, row, item, scores)
         return Lists(features, hit, np.bincount(row, minlength=len(who)), names)

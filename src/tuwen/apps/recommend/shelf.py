@@ -286,23 +286,19 @@ class Shelf:
     def write(self, folder: Path) -> None:
         """Into a folder that :func:`tuwen.bundle.files.writing` gave."""
         history, stage = self.history, self.recommender.stage
-        write_state(folder / "catalogue.npz", of_catalogue(self.catalogue))
+        write_state(folder / "catalogue", of_catalogue(self.catalogue))
         for name, reader in self.catalogue.readers.items():
             reader.save(folder / READERS / name)
-        write_state(folder / "about.npz", self.about)
+        write_state(folder / "about", self.about)
         events = {"shopper": history.shopper, "item": history.item, "day": history.day, "value": history.value}
         shoppers = {"users": np.array(self.users, np.str_), "numbers": dict(history.shoppers.numbers)}
-        write_state(folder / "events.npz", {**events, **shoppers, "now": history.now, "baskets": self.baskets})
+        write_state(folder / "events", {**events, **shoppers, "now": history.now, "baskets": self.baskets})
         (folder / "retrievers").mkdir()
         for turn, retriever in enumerate(stage.retrievers.values()):
-            write_state(folder / "retrievers" / f"{turn}.npz", vars(retriever))
+            write_state(folder / "retrievers" / f"{turn}", vars(retriever))
         features = stage.features
-        told = {"of_items": features.of_items, "usual": features.usual}
-        names = "\n".join(self.recommender.model.names)
-        write_state(
-            folder / "features.npz",
-            {**told, "usual_price": features.usual_price, "sold": features.sold, "names": names},
-        )
+        told = vars(features) | {"names": "\n".join(features.names)}
+        write_state(folder / "features", told | {"of_pairs": "\n".join(self.recommender.model.names)})
         (folder / "ranker.txt").write_text(self.recommender.model.text(), encoding="utf-8")
 
     @classmethod
@@ -324,8 +320,8 @@ class Shelf:
             )
         run = manifest["run"]
         readers = {name: Kept(folder / READERS / name, spec["use"]) for name, spec in run["modalities"].items()}
-        catalogue = Catalogue(**read_state(folder / "catalogue.npz"), readers=readers)
-        events = read_state(folder / "events.npz")
+        catalogue = Catalogue(**read_state(folder / "catalogue"), readers=readers)
+        events = read_state(folder / "events")
         history = History(
             catalogue,
             Shoppers(len(events["users"]), events["numbers"]),
@@ -339,13 +335,13 @@ class Shelf:
         recommender = Recommender(makers, _ranker(manifest["ranker"]), per=run["per"], seed=run["seed"])
         retrievers = {name: make() for name, make in makers.items()}
         for turn, retriever in enumerate(retrievers.values()):
-            vars(retriever).update(read_state(folder / "retrievers" / f"{turn}.npz"))
-        told = read_state(folder / "features.npz")
-        names = str(told.pop("names")).split("\n")
-        recommender.stage = Stage(retrievers, Features(**told))
+            vars(retriever).update(read_state(folder / "retrievers" / f"{turn}"))
+        told = read_state(folder / "features")
+        of_pairs = str(told.pop("of_pairs")).split("\n")
+        recommender.stage = Stage(retrievers, Features(**told | {"names": told["names"].split("\n")}))
         recommender.model = recommender.ranker()
-        recommender.model.read((folder / "ranker.txt").read_text(encoding="utf-8"), names)
-        about = read_state(folder / "about.npz")
+        recommender.model.read((folder / "ranker.txt").read_text(encoding="utf-8"), of_pairs)
+        about = read_state(folder / "about")
         return cls(recommender, history, events["users"].tolist(), events["baskets"], about), manifest
 
 

@@ -13,59 +13,65 @@ from scipy import sparse
 from tuwen.apps.recommend.history import Array, Catalogue
 from tuwen.errors import BundleError
 
+PLAIN = "state.json"
 State = dict[str, Any]  # name → array, sparse matrix, number, text, or a mapping of those
 
 
-def write_state(file: Path, state: Mapping[str, Any]) -> None:
-    """One ``.npz``: arrays and sparse matrices by name, all else as JSON.
+def write_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """A new folder: each array and each part of a sparse matrix a ``.npy`` by number, all else in ``state.json``.
 
     Raises:
         TypeError: something that is neither.
     """
-    arrays: dict[str, Array] = {}
+    arrays: list[Array] = []
     plain = _taken_apart(state, "", arrays)
-    arrays[""] = np.array(json.dumps(plain, ensure_ascii=False))
-    np.savez(file, allow_pickle=False, **arrays)
+    folder.mkdir(parents=True)
+    for number, array in enumerate(arrays):
+        np.save(folder / f"{number}.npy", array, allow_pickle=False)
+    (folder / PLAIN).write_text(json.dumps(plain, ensure_ascii=False), encoding="utf-8")
 
 
-def _taken_apart(value: Any, name: str, arrays: dict[str, Array]) -> Any:
+def _taken_apart(value: Any, name: str, arrays: list[Array]) -> Any:
     if isinstance(value, Mapping):
         return {"map": {key: _taken_apart(inner, f"{name}/{key}", arrays) for key, inner in value.items()}}
     if sparse.issparse(value):
         rows = value.tocsr()
-        arrays |= {f"{name}#data": rows.data, f"{name}#indices": rows.indices, f"{name}#indptr": rows.indptr}
-        return {"sparse": name, "shape": list(rows.shape)}
+        arrays += [rows.data, rows.indices, rows.indptr]
+        return {"sparse": len(arrays) - 3, "shape": list(rows.shape)}
     if isinstance(value, np.ndarray):
-        arrays[name] = value.astype(np.str_) if value.dtype == object else value
-        return {"array": name}
+        arrays.append(value.astype(np.str_) if value.dtype == object else value)
+        return {"array": len(arrays) - 1}
     if value is None or isinstance(value, bool | int | float | str):
         return {"value": value}
     raise TypeError(f"{name} is no number, text or array: {type(value).__name__}")
 
 
-def read_state(file: Path) -> State:
-    """What :func:`write_state` wrote.
+def read_state(folder: Path) -> State:
+    """What :func:`write_state` wrote. Arrays are maps of their files, which processes share, and cannot be changed.
 
     Raises:
-        BundleError: the file is damaged.
+        BundleError: a file is damaged.
     """
     try:
-        with np.load(file, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
-        return dict(_put_together(json.loads(str(arrays.pop(""))), arrays))
+        plain = json.loads((folder / PLAIN).read_text(encoding="utf-8"))
+        return dict(_put_together(plain, folder))
     except (OSError, ValueError, KeyError) as error:
         todo = "copy the bundle again from where it is whole, or train it again"
-        raise BundleError("a file of the bundle cannot be read", where=str(file), seen=error, todo=todo) from None
+        raise BundleError("a file of the bundle cannot be read", where=str(folder), seen=error, todo=todo) from None
 
 
-def _put_together(plain: Any, arrays: Mapping[str, Array]) -> Any:
+def _put_together(plain: Any, folder: Path) -> Any:
     if "map" in plain:
-        return {key: _put_together(inner, arrays) for key, inner in plain["map"].items()}
+        return {key: _put_together(inner, folder) for key, inner in plain["map"].items()}
     if "sparse" in plain:
-        name = plain["sparse"]
-        parts = (arrays[f"{name}#data"], arrays[f"{name}#indices"], arrays[f"{name}#indptr"])
-        return sparse.csr_matrix(parts, shape=tuple(plain["shape"]))
-    return arrays[plain["array"]] if "array" in plain else plain["value"]
+        first = plain["sparse"]
+        parts = tuple(_mapped(folder, number) for number in range(first, first + 3))
+        return sparse.csr_matrix(parts, shape=tuple(plain["shape"]), copy=False)
+    return _mapped(folder, plain["array"]) if "array" in plain else plain["value"]
+
+
+def _mapped(folder: Path, number: int) -> Array:
+    return np.asarray(np.load(folder / f"{number}.npy", mmap_mode="r", allow_pickle=False))
 
 
 def of_catalogue(catalogue: Catalogue) -> State:
