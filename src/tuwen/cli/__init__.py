@@ -4,7 +4,7 @@ import io
 import os
 import sys
 
-from tuwen.cli import experiments, finding, recommending
+from tuwen.cli import experiments, finding, recommending, serving
 from tuwen.cli.commands import app
 
 
@@ -20,4 +20,4 @@ def main() -> None:
     app(prog_name="tuwen")
 
 
-__all__ = ["app", "experiments", "finding", "main", "recommending"]
+__all__ = ["app", "experiments", "finding", "main", "recommending", "serving"]

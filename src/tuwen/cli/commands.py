@@ -167,33 +167,6 @@ def predict(
         screen.say(f"answers: {out}")
 
 
-@app.command(rich_help_panel="The five steps")
-def serve(
-    bundle: BundleFolder,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes a free one.")] = 8000,
-    allow_remote: Annotated[
-        bool, typer.Option("--allow-remote", help="Let other machines in; there is no password.")
-    ] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Serve a bundle over HTTP until Ctrl-C."""
-    from tuwen import workflow
-    from tuwen.service import check_host, serve
-
-    check_host(host, allow_remote=allow_remote)
-    screen = Screen(quiet=quiet)
-    predictor = workflow.load(bundle)
-    serve(
-        predictor,
-        host,
-        port,
-        allow_remote=allow_remote,
-        ready=lambda url: screen.say(f"serving {predictor.manifest['name']} at {url}   (Ctrl-C ends)"),
-    )
-    screen.say("stopped")
-
-
 @app.command(rich_help_panel="Whole runs")
 def run(
     run_yaml: RunYaml,

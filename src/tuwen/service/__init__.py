@@ -1,4 +1,4 @@
-"""The HTTP door: one bundle, asked over JSON or with a picture in a form. Needs the extra 'serve'.
+"""The HTTP door: one bundle alone, or a whole shop. Needs the extra 'serve'.
 
 Names are loaded on first use, so that importing this package costs nothing and a missing extra is said plainly.
 """
@@ -12,10 +12,12 @@ _PLACES = {
     "app": "tuwen.service.application",
     "Limits": "tuwen.service.limits",
     "Predictor": "tuwen.service.predictor",
+    "Listening": "tuwen.service.listening",
+    "serve_home": "tuwen.service.listening",
     "check_host": "tuwen.service.listening",
     "serve": "tuwen.service.listening",
 }
-_EXTRA = {"fastapi", "starlette", "uvicorn", "multipart", "python_multipart", "anyio"}
+_EXTRA = {"fastapi", "starlette", "uvicorn", "multipart", "python_multipart", "anyio", "alembic", "prometheus_client"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,25 +1,62 @@
-"""Listening: on this machine only unless told otherwise, until Ctrl-C."""
+"""Listening: on this machine only unless told otherwise, until Ctrl-C, in one process or several."""
 
 from __future__ import annotations
 
 import errno
 import ipaddress
+import os
+import signal
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
+from tuwen.bundle.home import Home
 from tuwen.errors import ConfigError, InUse
+from tuwen.service.access import Access, Rate
 from tuwen.service.application import app
-from tuwen.service.guard import LOCAL_HOSTS
+from tuwen.service.guard import LOCAL_HOSTS, Rules
 from tuwen.service.limits import Limits
+from tuwen.service.measures import Measures, share_between_processes
 from tuwen.service.predictor import Predictor
+from tuwen.service.served import Served
+from tuwen.service.shop import shop_app
+from tuwen.store import Store
+from tuwen.workflow.serving import Live
 
 GRACE_SECONDS = 5
 
 
+@dataclass(frozen=True)
+class Listening:
+    """Where and how a service listens.
+
+    Attributes:
+        port: 0 takes a free one.
+        allow_remote: whether an address that other machines reach is allowed.
+        hosts: names that the service answers to beside those of this machine; with ``allow_remote`` and none, any.
+        origins: pages of other sites that may ask from a browser.
+        workers: processes.
+        keys: whether a key is asked for on this machine too.
+        log: whether each request is a line of JSON on stderr.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    allow_remote: bool = False
+    hosts: Sequence[str] = ()
+    origins: Sequence[str] = ()
+    workers: int = 1
+    keys: bool = False
+    log: bool = False
+
+
 def check_host(host: str, *, allow_remote: bool) -> None:
-    """Refuse an address that other machines reach, unless that was asked for: there is no password yet.
+    """Refuse an address that other machines reach, unless that was asked for.
 
     Raises:
         ConfigError: it is not this machine's own.
@@ -27,10 +64,10 @@ def check_host(host: str, *, allow_remote: bool) -> None:
     if allow_remote or _is_local(host):
         return
     raise ConfigError(
-        "other machines could ask this service, and there is no password",
+        "other machines could ask this service",
         where=f"--host {host}",
         allowed="127.0.0.1, ::1, localhost",
-        todo="put it behind a proxy that checks who asks, or add --allow-remote",
+        todo="add --allow-remote; a home then asks for keys, a bundle alone does not: put that one behind a proxy",
     )
 
 
@@ -43,7 +80,7 @@ def serve(
     limits: Limits | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve ``predictor`` until Ctrl-C or SIGTERM; requests under way are finished.
+    """Serve one bundle until Ctrl-C or SIGTERM; requests under way are finished.
 
     The model answers one empty row first: a bundle that cannot answer is found before anybody asks.
 
@@ -56,19 +93,134 @@ def serve(
         InUse: something else listens there.
     """
     check_host(host, allow_remote=allow_remote)
-    listener = _listen(host, port)
-    with listener:
+    with _listen(host, port) as listener:
         predictor.predict([{entry["column"]: None for entry in predictor.inputs}])
         service = app(predictor, limits=limits, hosts=None if allow_remote else LOCAL_HOSTS)
-        config = uvicorn.Config(
-            service, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS, server_header=False
+        _run(service, listener, _address(host, listener), ready)
+
+
+def serve_home(
+    folder: str | Path,
+    how: Listening,
+    *,
+    store: str | None = None,
+    limits: Limits | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve a home until Ctrl-C or SIGTERM. What is promoted meanwhile is loaded while requests go on.
+
+    Args:
+        store: a URL; default: ``store.db`` in the home.
+        ready: called with the address once all workers listen.
+
+    Raises:
+        ConfigError: an address that is not allowed, or keys are asked for and there is none.
+        InUse: something else listens there.
+    """
+    check_host(how.host, allow_remote=how.allow_remote)
+    home, limits = Home(folder), limits or Limits()
+    asked = how.keys or not _is_local(how.host)
+    with Store(store or home.store) as opened:
+        if asked and not opened.keys.all():
+            raise ConfigError(
+                "this service would ask for a key, and there is none",
+                where=opened.name,
+                todo=f"tuwen key {folder} --name till --role shop   (and one of the role operator)",
+            )
+    with _listen(how.host, how.port) as listener:
+        address = _address(how.host, listener)
+        if how.workers > 1:
+            _several(lambda told: _worker(home, store, how, limits, asked, listener, told), how.workers, address, ready)
+        else:
+            _worker(home, store, how, limits, asked, listener, lambda: ready(address) if ready else None)
+
+
+def _worker(
+    home: Home,
+    store: str | None,
+    how: Listening,
+    limits: Limits,
+    asked: bool,
+    listener: socket.socket,
+    told: Callable[[], None],
+) -> None:
+    with Store(store or home.store) as opened:
+        live, measures = Live(home, opened), Measures()
+        live.watch()
+        rules = Rules(
+            hosts=_hosts(how),
+            origins=how.origins,
+            access=Access(opened, required=asked),
+            rate=Rate(limits.rate, limits.burst),
+            measures=measures,
+            log=how.log,
+            limits=limits,
         )
-        shown = f"[{host}]" if ":" in host else host
-        server = _Server(config, f"http://{shown}:{listener.getsockname()[1]}", ready)
         try:
-            server.run(sockets=[listener])
-        except KeyboardInterrupt:
+            _run(shop_app(Served(live, limits, measures), rules), listener, "", lambda _: told())
+        finally:
+            live.end()
+
+
+def _several(
+    worker: Callable[[Callable[[], None]], None], count: int, address: str, ready: Callable[[str], None] | None
+) -> None:
+    """Fork workers that share the listening socket; one that dies is started again, and all end together."""
+    share_between_processes()
+    reading, writing = os.pipe()
+    running: set[int] = set()
+    ended = False
+
+    def begin() -> None:
+        child = os.fork()
+        if child:
+            running.add(child)
             return
+        code = 1
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.close(reading)
+            worker(lambda: (os.write(writing, b"1"), None)[1])
+            code = 0
+        finally:
+            os._exit(code)
+
+    def end(*_: object) -> None:
+        nonlocal ended
+        ended = True
+        for child in running:
+            os.kill(child, signal.SIGTERM)
+
+    previous = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        for _ in range(count):
+            begin()
+        if os.read(reading, 1) and ready is not None:
+            for _ in range(count - 1):
+                os.read(reading, 1)
+            ready(address)
+        while running:
+            child, _ = os.wait()
+            running.discard(child)
+            if not ended:
+                time.sleep(1.0)  # a worker that cannot start does not keep the machine busy
+                begin()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        os.close(reading)
+        os.close(writing)
+
+
+def _run(service: FastAPI, listener: socket.socket, address: str, ready: Callable[[str], None] | None) -> None:
+    config = uvicorn.Config(
+        service, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS, server_header=False
+    )
+    try:
+        _Server(config, address, ready).run(sockets=[listener])
+    except KeyboardInterrupt:
+        return
 
 
 class _Server(uvicorn.Server):
@@ -82,6 +234,12 @@ class _Server(uvicorn.Server):
             self._ready(self._url)
 
 
+def _hosts(how: Listening) -> Sequence[str] | None:
+    if how.allow_remote and not how.hosts:
+        return None
+    return (*LOCAL_HOSTS, *how.hosts)
+
+
 def _is_local(host: str) -> bool:
     if host == "localhost":
         return True
@@ -91,12 +249,18 @@ def _is_local(host: str) -> bool:
         return False
 
 
+def _address(host: str, listener: socket.socket) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}"
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen(2048)
     except OSError as error:
         listener.close()
         where = f"{host}:{port}"

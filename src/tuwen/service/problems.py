@@ -5,11 +5,15 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from tuwen.apps.storefront.cards import NoSuchItem
+from tuwen.apps.storefront.parts import NotServed
 from tuwen.errors import BundleError, ConfigError, DataError, InUse, MissingExtra, TuwenError
+from tuwen.store.engine import StoreUnavailable
 
 
 class RequestError(DataError):
@@ -56,14 +60,20 @@ STATUS: dict[type[TuwenError], HTTPStatus] = {
     InUse: HTTPStatus.CONFLICT,
     MissingExtra: HTTPStatus.SERVICE_UNAVAILABLE,
     BundleError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    NoSuchItem: HTTPStatus.NOT_FOUND,
+    NotServed: HTTPStatus.NOT_FOUND,
+    StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+WAIT = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 def response(error: TuwenError, request_number: str | None = None) -> JSONResponse:
     """The answer that tells ``error``."""
     status = error.status if isinstance(error, RequestError) else STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
     problem = Problem(title=status.phrase, status=status, request=request_number, **error.fields())
-    headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    headers = {"Retry-After": "1"} if status in WAIT else {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     content = problem.model_dump(exclude_none=True)
     return JSONResponse(content, status, headers, media_type="application/problem+json")
 
@@ -81,3 +91,21 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
     answer = response(RequestError(status, what), request.scope.get("tuwen.request"))
     answer.headers.update(error.headers or {})
     return answer
+
+
+async def on_invalid_request(request: Request, error: Exception) -> JSONResponse:
+    """A body, a query or a path that is not what the route takes."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    found = DataError(
+        f"the request is not what was expected: {first['msg'].lower()}",
+        where=".".join(map(str, first["loc"])),
+        seen=_shown(first.get("input")),
+        todo="/openapi.json tells what each route takes",
+    )
+    return response(found, request.scope.get("tuwen.request"))
+
+
+def _shown(value: object) -> str | None:
+    text = repr(value)
+    return None if isinstance(value, dict | list | bytes) else text if len(text) <= 80 else f"{text[:80]}…"

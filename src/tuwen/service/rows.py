@@ -41,12 +41,12 @@ def to_rows(rows: Sequence[Mapping[str, Any]], inputs: Sequence[Input], picture_
 def _files(value: Any, word: str, where: str, most: int) -> bytes | list[bytes] | None:
     """One file, or several of a list."""
     if not isinstance(value, list):
-        return _file(value, word, where, most)
-    several = (_file(one, word, where, most) for one in value)
+        return file_of(value, word, where, most)
+    several = (file_of(one, word, where, most) for one in value)
     return [one for one in several if one is not None] or None
 
 
-def _file(value: Any, word: str, where: str, most: int) -> bytes | None:
+def file_of(value: Any, word: str, where: str, most: int) -> bytes | None:
     """Bytes as they are; text as base64, with or without ``data:image/jpeg;base64,`` before it."""
     if value is None or value in ("", b""):
         return None

@@ -26,6 +26,11 @@ _PLACES = {
     "update_index": "tuwen.workflow.updating",
     "search": "tuwen.workflow.asking",
     "open_search": "tuwen.workflow.asking",
+    "promote": "tuwen.workflow.serving",
+    "roll_back": "tuwen.workflow.serving",
+    "begin_experiment": "tuwen.workflow.serving",
+    "end_experiment": "tuwen.workflow.serving",
+    "experiment_result": "tuwen.workflow.serving",
     "judge_photos": "tuwen.workflow.photo_evaluation",
     "judge_search": "tuwen.workflow.search_evaluation",
 }

@@ -46,6 +46,20 @@ class Listed:
     probability: float = 1.0
 
 
+@dataclass(frozen=True)
+class Recent:
+    """Something a shopper did since the recommender learned.
+
+    Attributes:
+        ago: days before now.
+        value: what was paid; None where nothing was.
+    """
+
+    item: str
+    ago: float
+    value: float | None
+
+
 class Shelf:
     """A recommender that was fitted, the events it knows, and the keys of items and shoppers.
 
@@ -153,6 +167,37 @@ class Shelf:
             item, like[item], self._count(count), new=~self.history.sold, had=had, vectors=vectors, key=user or ""
         )
         return self._named(*found)
+
+    def for_live(
+        self, user: str | None, recent: Sequence[Recent], count: int = 20, rules: Rules | None = None
+    ) -> list[Listed]:
+        """What a shopper may want next, by what is known of her (nothing, for one who is not known) and by what she
+        did since, oldest first; items that are not known are left out.
+        """
+        known = self._latest(self.history.asked([self._user[user]])) if user in self._user else self._nobody()
+        told = [(place, one) for one in recent if (place := self.known(one.item)) is not None]
+        places = np.array([place for place, _ in told], np.int64)
+        values = np.array([np.nan if one.value is None else one.value for _, one in told])
+        ages = np.array([one.ago for _, one in told])
+        asked = Asked(
+            self.catalogue,
+            np.array([0, len(known.item) + len(told)]),
+            np.concatenate([known.item, places]),
+            np.concatenate([known.age, ages]),
+            np.concatenate([known.value, values]),
+            known.numbers,
+        )
+        return self._answered(self._latest(asked), count, rules)[0]
+
+    def _nobody(self) -> Asked:
+        """A shopper of whom nothing is known."""
+        nothing = np.empty(0)
+        numbers = {name: np.array([np.nan], np.float32) for name in self.history.shoppers.numbers}
+        return Asked(self.catalogue, np.array([0, 0]), np.empty(0, np.int64), nothing, nothing, numbers)
+
+    def known(self, item: str) -> int | None:
+        """Where an item stands in the catalogue; None where it does not."""
+        return self._item.get(item)
 
     def for_everybody(
         self, count: int = 20, rules: Rules | None = None, block: int = 256

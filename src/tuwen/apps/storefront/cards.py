@@ -1,0 +1,124 @@
+"""What a person reads and sees of an item, wherever it is kept: the store first, then the dataset, then the index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from tuwen.apps.storefront.parts import Parts
+from tuwen.errors import DataError, did_you_mean
+from tuwen.store import Store
+
+SHOWN = ("title", "description", "category", "brand", "price")
+BRIEF = ("title", "category", "brand", "price")  # in a list
+HIDDEN = {"images", "sounds", "shapes"}
+
+
+class NoSuchItem(DataError):
+    """Nothing is known of an item, or it was taken out of the shop."""
+
+
+class Cards:
+    """Args:
+    parts: one revision.
+    store: what came since; None for none.
+    """
+
+    def __init__(self, parts: Parts, store: Store | None) -> None:
+        self._parts, self._store = parts, store
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        if self._parts.dataset is None:
+            return {}
+        return {key: row for row, key in enumerate(self._parts.dataset.table("items")["item"].to_list())}
+
+    def keys(self) -> list[str]:
+        """Items of the dataset, in its order."""
+        return list(self._rows)
+
+    def brief(self, item: str) -> dict[str, Any]:
+        """``item``, what a list shows of it, and how many ``pictures`` it has; the key alone where nothing is known."""
+        try:
+            found = self.full(item)
+        except NoSuchItem:
+            return {"item": item, "pictures": 0}
+        return {"item": item, "pictures": found["pictures"], **{k: found[k] for k in BRIEF if found.get(k) is not None}}
+
+    def full(self, item: str) -> dict[str, Any]:
+        """Every column of an item, and how many ``pictures`` it has.
+
+        Raises:
+            NoSuchItem: it is not there, or was taken out.
+        """
+        stored = None if self._store is None else self._store.items.get(item)
+        if stored is not None and stored.live:
+            return {"item": item, **stored.columns, "pictures": len(stored.pictures)}
+        if stored is None and item in self._rows:
+            assert self._parts.dataset is not None
+            row = self._parts.dataset.table("items").row(self._rows[item], named=True)
+            shown = {name: value for name, value in row.items() if name not in HIDDEN and value is not None}
+            return {**shown, "pictures": len(row.get("images") or [])}
+        if stored is None and self._parts.searcher is not None:
+            now = self._parts.searcher.index.snapshot
+            place = now.row_of(item)
+            if place is not None:
+                row = now.table.row(place, named=True)
+                shown = {k: v for k, v in row.items() if not k.startswith("_") and k not in HIDDEN and v is not None}
+                return {**shown, "pictures": 0}
+        raise NoSuchItem(
+            "there is no such item",
+            seen=item[:100],
+            todo="it was taken out of the shop"
+            if stored is not None
+            else did_you_mean(item, list(self._rows)[:50_000]),
+        )
+
+    def picture(self, item: str, place: int = 0) -> bytes:
+        """JPEG bytes.
+
+        Raises:
+            NoSuchItem: no such item, or it has no such picture.
+        """
+        stored = None if self._store is None else self._store.items.get(item)
+        if stored is not None and place < len(stored.pictures):
+            return stored.pictures[place]
+        if stored is None and item in self._rows and self._parts.dataset is not None:
+            keys: Sequence[str] = self._parts.dataset.table("items")["images"][self._rows[item]].to_list()
+            if place < len(keys):
+                return self._parts.dataset.media.read(keys[place])
+        raise NoSuchItem("there is no such picture", seen=f"{item[:100]}, picture {place + 1}")
+
+    def reviews(self, item: str, most: int = 20) -> list[Mapping[str, Any]]:
+        """What was said of an item, the latest first: feedback of the service, then reviews of the dataset."""
+        told: list[Mapping[str, Any]] = []
+        if self._store is not None:
+            told += [{k: row[k] for k in ("rating", "text")} for row in self._store.people.feedback(item, most)]
+        dataset = self._parts.dataset
+        if dataset is not None and dataset.has("reviews") and len(told) < most:
+            table = dataset.table("reviews")
+            names = [name for name in ("rating", "title", "text", "time") if name in table.columns]
+            rows = self._reviews.get(item, [])[: most - len(told)]
+            told += [
+                {
+                    k: v.isoformat() if k == "time" and v is not None else v
+                    for k, v in table.row(r, named=True).items()
+                    if k in names
+                }
+                for r in rows
+            ]
+        return told
+
+    @cached_property
+    def _reviews(self) -> dict[str, list[int]]:
+        """Item → rows of the table of reviews, the latest first."""
+        assert self._parts.dataset is not None
+        table = self._parts.dataset.table("reviews").with_row_index("_row")
+        if "time" in table.columns:
+            table = table.sort("time", descending=True, nulls_last=True)
+        found: dict[str, list[int]] = {}
+        for item, row in table.select("item", "_row").iter_rows():
+            if item is not None:
+                found.setdefault(item, []).append(row)
+        return found

@@ -1,0 +1,84 @@
+"""Which of two recommenders answers a shopper, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tuwen.errors import DataError
+
+ARMS = ("a", "b")
+
+
+def arm_of(experiment: str, user: str, share: float) -> str:
+    """``b`` for ``share`` of all shoppers: by a hash, so that each is always answered by the same one."""
+    digest = hashlib.sha256(f"{experiment}\0{user}".encode("utf-8", "surrogatepass")).digest()
+    return ARMS[int.from_bytes(digest[:8], "big") / 2**64 < share]
+
+
+def lift(
+    exposures: Sequence[Mapping[str, Any]],
+    events: Mapping[str, Sequence[Mapping[str, Any]]],
+    kind: str,
+    *,
+    samples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """How many events of a kind a shopper of each arm had after she was first answered, and the difference.
+
+    Shoppers are the unit: they are drawn with replacement within their arm (percentile bootstrap).
+
+    Args:
+        exposures: ``user``, ``arm`` and ``time``, as the store keeps them.
+        events: user → her events with ``kind`` and ``time``.
+
+    Returns:
+        ``arms``: arm → ``shoppers``, ``events``, ``rate`` (events a shopper) and ``active`` (share of shoppers with
+        any); ``difference``, ``low`` and ``high`` of the rate of b minus a; ``lift``: the difference over a's rate.
+
+    Raises:
+        DataError: an arm has nobody.
+    """
+    counts: dict[str, list[int]] = {arm: [] for arm in ARMS}
+    for one in exposures:
+        after = [e for e in events.get(one["user"], ()) if e["kind"] == kind and e["time"] >= one["time"]]
+        counts[one["arm"]].append(len(after))
+    found = {arm: np.array(values, float) for arm, values in counts.items()}
+    for arm, values in found.items():
+        if not len(values):
+            raise DataError("nobody was answered by an arm yet", seen=arm, todo="wait until shoppers asked")
+    rng = np.random.default_rng(seed)
+    drawn = {arm: _means(values, samples, rng) for arm, values in found.items()}
+    difference = float(found["b"].mean() - found["a"].mean())
+    low, high = np.quantile(drawn["b"] - drawn["a"], [(1 - confidence) / 2, (1 + confidence) / 2])
+    rate = float(found["a"].mean())
+    return {
+        "kind": kind,
+        "arms": {
+            arm: {
+                "shoppers": len(values),
+                "events": int(values.sum()),
+                "rate": float(values.mean()),
+                "active": float((values > 0).mean()),
+            }
+            for arm, values in found.items()
+        },
+        "difference": difference,
+        "low": float(low),
+        "high": float(high),
+        "lift": difference / rate if rate else None,
+        "confidence": confidence,
+        "samples": samples,
+    }
+
+
+def _means(values: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """f64 [samples]: by how often each value is drawn, so that memory stays small."""
+    levels, counts = np.unique(values, return_counts=True)
+    drawn = rng.multinomial(len(values), counts / len(values), samples)
+    means: np.ndarray = drawn @ levels / len(values)
+    return means

@@ -1,0 +1,252 @@
+"""Every answer of a running shop, without HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tuwen.apps.recommend.rules import Rules
+from tuwen.apps.recommend.shelf import Listed, Recent
+from tuwen.apps.search import Question
+from tuwen.apps.storefront.cards import Cards
+from tuwen.apps.storefront.experiment import arm_of
+from tuwen.apps.storefront.parts import Parts, Recommending
+from tuwen.bundle.reading import read_rows
+from tuwen.errors import DataError, did_you_mean
+from tuwen.store import Store
+
+DAY = 86_400_000_000  # microseconds
+LIVE_EVENTS = 200  # of a shopper, the latest, that are read from the store
+SEEN_ONLY = {"impression", "search"}  # kinds of events that tell nothing of what a shopper wants
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Args:
+    items: best first: ``item``, ``score``, ``reason`` where there is one, and what a list shows of it.
+    revision: of the parts that answered.
+    arm: of the experiment, where one runs.
+    """
+
+    items: list[dict[str, Any]]
+    revision: int
+    arm: str | None = None
+
+
+class Storefront:
+    """One revision of a home, and the store that goes on while revisions change.
+
+    Args:
+        parts: what was promoted.
+        store: what shoppers did and what items came since; None for none.
+    """
+
+    def __init__(self, parts: Parts, store: Store | None = None) -> None:
+        self.parts, self.store = parts, store
+        self.cards = Cards(parts, store)
+        self._change = 0
+        self._gone: set[str] = set()
+
+    # --- Recommend --------------------------------------------------------------------------------------------
+
+    def recommend(self, user: str | None, clicked: Sequence[str] = (), count: int = 20) -> Answer:
+        """What a shopper may want next: by what the bundle knows of her, what she did since, and what she clicked just
+        now. One whom nobody knows gets what somebody without a past gets.
+
+        Args:
+            clicked: items that she looked at just now, the latest last; those that are not known are left out.
+        """
+        found, arm = self._recommender(user)
+        recent = [] if user is None else self._lately(user, found)
+        recent += [Recent(item, 0.0, None) for item in clicked]
+        listed = found.shelf.for_live(user, recent, count, self._rules(found))
+        if arm is not None and user is not None and self.store is not None:
+            self.store.people.expose(self.parts.experiment["name"], user, arm)
+        return Answer(self._shown(listed), self.parts.revision, arm)
+
+    def similar(self, item: str, count: int = 20, by: str | None = None) -> Answer:
+        """Items that look or read like this one.
+
+        Args:
+            by: ``picture`` or ``text``; None for both.
+        """
+        shelf = self.parts.need_recommender().shelf
+        self.cards.full(item)
+        listed = shelf.similar(item, count + len(self.gone()), None if by is None else [by])
+        return Answer(self._shown(self._still_there(listed)[:count]), self.parts.revision)
+
+    def goes_with(self, items: Sequence[str], count: int = 20) -> Answer:
+        """What is bought beside all of these."""
+        listed = self.parts.need_recommender().shelf.goes_with(items, count + len(self.gone()))
+        return Answer(self._shown(self._still_there(listed)[:count]), self.parts.revision)
+
+    def _recommender(self, user: str | None) -> tuple[Recommending, str | None]:
+        found, other = self.parts.need_recommender(), self.parts.other
+        if other is None or user is None:
+            return found, None
+        arm = arm_of(self.parts.experiment["name"], user, float(self.parts.experiment["share"]))
+        return (other if arm == "b" else found), arm
+
+    def _lately(self, user: str, found: Recommending) -> list[Recent]:
+        """What she did since the bundle was learned, oldest first."""
+        if self.store is None:
+            return []
+        events = self.store.events.of(user, since=_after(found.last_day), most=LIVE_EVENTS)
+        now = time.time_ns() // 1000
+        return [
+            Recent(event["item"], max(0.0, (now - event["time"]) / DAY), event["value"])
+            for event in events
+            if event["kind"] not in SEEN_ONLY
+        ]
+
+    def _rules(self, found: Recommending) -> Rules:
+        """Those of the run, and nothing that was taken out of the shop."""
+        gone = self.gone()
+        places = [place for item in gone if (place := found.shelf.known(item)) is not None]
+        if not places:
+            return found.rules
+        allowed = (
+            np.ones(len(found.shelf.catalogue), bool) if found.rules.allowed is None else found.rules.allowed.copy()
+        )
+        allowed[places] = False
+        return replace(found.rules, allowed=allowed)
+
+    def gone(self) -> set[str]:
+        """Items that were taken out of the shop."""
+        if self.store is None:
+            return self._gone
+        latest = self.store.items.latest()
+        while self._change < latest:
+            changed = self.store.items.since(self._change)
+            if not changed:
+                break
+            self._gone |= {one.item for one in changed if not one.live}
+            self._gone -= {one.item for one in changed if one.live}
+            self._change = changed[-1].change
+        return self._gone
+
+    def _still_there(self, listed: Sequence[Listed]) -> list[Listed]:
+        gone = self.gone()
+        return [one for one in listed if one.item not in gone]
+
+    def _shown(self, listed: Sequence[Listed]) -> list[dict[str, Any]]:
+        return [{**self.cards.brief(one.item), "score": round(one.score, 6)} for one in listed]
+
+    # --- Search -----------------------------------------------------------------------------------------------
+
+    def search(self, question: Question) -> dict[str, Any]:
+        """See :meth:`tuwen.apps.search.Searcher.search`; every hit says how many pictures it has."""
+        found = self.parts.need_searcher().search(question)
+        for hit in found["hits"]:
+            hit["pictures"] = self.cards.brief(hit["item"])["pictures"]
+        return {**found, "revision": self.parts.revision}
+
+    # --- Predict ----------------------------------------------------------------------------------------------
+
+    def rating_of(self, item: str, user: str | None = None) -> dict[str, Any] | None:
+        """What the predictor says of an item, where its columns are columns of items; None where they are not."""
+        predictor = self.parts.predictor
+        if predictor is None or not all(one["column"].startswith("items.") for one in predictor.inputs):
+            return None
+        card = self.cards.full(item)
+        row: dict[str, Any] = {}
+        for one in predictor.inputs:
+            name = one["column"].removeprefix("items.")
+            row[one["column"]] = self.cards.picture(item) if name == "images" and card["pictures"] else card.get(name)
+        return predictor.predict([row])[0]
+
+    # --- Items ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def columns_of_items(self) -> dict[str, str]:
+        """Column → kind, of what an item may have."""
+        found = dict.fromkeys(("title", "description", "category", "brand"), "text") | {"price": "number"}
+        if self.parts.dataset is not None:
+            for name, dtype in self.parts.dataset.table("items").schema.items():
+                if name not in ("item", "images", "sounds", "shapes"):
+                    found.setdefault(name, _kind(dtype))
+        return found
+
+    def read_columns(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns of a new item as collect reads them, and as JSON holds them; empty ones are left out.
+
+        Raises:
+            DataError: a column that the shop's items do not have, or a value that cannot be read.
+        """
+        for name in columns:
+            if name not in self.columns_of_items:
+                known = list(self.columns_of_items)
+                raise DataError(
+                    f"items have no column '{name[:100]}'",
+                    where="columns",
+                    allowed=known,
+                    todo=did_you_mean(name, known),
+                )
+        inputs = [
+            {"column": f"items.{name}", "kind": self.columns_of_items[name], "modality": "item"} for name in columns
+        ]
+        question = read_rows([{f"items.{name}": value for name, value in columns.items()}], inputs, {})
+        if question.unreadable:
+            raise question.unreadable[0].error
+        read = {name: question.columns["item"][f"items.{name}"][0] for name in columns}
+        return {name: _jsonable(value) for name, value in read.items() if value is not None}
+
+    def take_in(self, item: str) -> bool:
+        """Bring an item of the store into the index, or out of it; whether search finds it now."""
+        searcher = self.parts.searcher
+        stored = None if self.store is None else self.store.items.get(item)
+        if searcher is None or stored is None:
+            return False
+        if stored.live and self.parts.shelve is not None:
+            self.parts.shelve(item, stored.columns, stored.pictures)
+        elif not stored.live and searcher.index.snapshot.row_of(item) is not None:
+            searcher.index.remove([item])
+        searcher.index.refresh()
+        return searcher.index.snapshot.row_of(item) is not None
+
+    # --- Explain ----------------------------------------------------------------------------------------------
+
+    def explain(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The prediction for a row, and what it would be without each kind of input that the row has.
+
+        Returns:
+            ``prediction`` and, by modality, ``without``: the prediction where that modality is absent.
+        """
+        predictor = self.parts.need_predictor()
+        columns: dict[str, list[str]] = {}
+        for one in predictor.inputs:
+            columns.setdefault(one["modality"], []).append(one["column"])
+        kinds = [kind for kind, names in columns.items() if any(row.get(name) is not None for name in names)]
+        if not kinds:
+            raise DataError("the row says nothing", allowed=[one["column"] for one in predictor.inputs])
+        rows = [dict(row), *({k: v for k, v in row.items() if k not in columns[kind]} for kind in kinds)]
+        rows = [row or {columns[kinds[0]][0]: None} for row in rows]
+        answers = predictor.predict(rows)
+        return {**answers[0], "without": dict(zip(kinds, answers[1:], strict=True))}
+
+
+def _kind(dtype: pl.DataType) -> str:
+    if dtype.is_numeric():
+        return "number"
+    if dtype.is_temporal():
+        return "date"
+    return "list" if dtype.is_nested() else "text"
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, pl.Series):
+        return value.to_list()
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _after(day: str) -> int:
+    """The moment at which the day after ``day`` begins."""
+    moment = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1_000_000) + DAY

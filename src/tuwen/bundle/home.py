@@ -1,0 +1,301 @@
+"""A home: the folder that a running service serves from. It says which bundle, recommender, index and dataset count.
+
+``live.json`` is a list of revisions, the last of which counts; it is replaced whole, so a reader sees one revision or
+the next. A part that was promoted stands in ``parts/`` and never changes again, but for an index, which takes in items
+while it is served.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from tuwen.bundle.files import MANIFEST, read_manifest
+from tuwen.errors import BundleError, DataError, TuwenError
+from tuwen.files import held, room_on_disk, write_json
+
+Kind = Literal["predict", "recommend", "search", "dataset", "report"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+LIVE, PARTS, INCOMING, STORE = "live.json", "parts", "incoming", "store.db"
+FORMAT = 1
+KEPT = 10  # revisions whose parts stay, so that they can come back
+LINKED = {".parquet", ".onnx", ".safetensors", ".npz", ".npy", ".shard"}  # files that are written once, whole
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What is served from a moment on.
+
+    Attributes:
+        number: from 1.
+        time: when, ISO 8601.
+        note: what was done, in a few words.
+        parts: kind → folder, relative to the home.
+        experiment: of two recommenders, ``name``, ``share`` and ``part`` (the folder of the other); empty for none.
+    """
+
+    number: int
+    time: str
+    note: str
+    parts: Mapping[str, str] = field(default_factory=dict)
+    experiment: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Home:
+    """Args:
+    folder: made if absent.
+
+    Raises:
+        DataError: the folder holds something else, or ``live.json`` is damaged.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder).absolute()
+        if self.folder.exists() and not is_home(self.folder) and (not self.folder.is_dir() or _others(self.folder)):
+            raise DataError(
+                "something that is not a home is in the way", where=str(folder), todo="name an empty or a new folder"
+            )
+        (self.folder / PARTS).mkdir(parents=True, exist_ok=True)
+        self.revisions()
+
+    @property
+    def store(self) -> Path:
+        """Where the store is, unless another is named."""
+        return self.folder / STORE
+
+    @property
+    def incoming(self) -> Path:
+        """Where folders wait that an operator may promote from the browser."""
+        return self.folder / INCOMING
+
+    def waiting(self) -> list[dict[str, str]]:
+        """``name`` and ``kind`` of what stands in ``incoming`` and can be served."""
+        found = []
+        for place in sorted(self.incoming.iterdir()) if self.incoming.is_dir() else ():
+            try:
+                found.append({"name": place.name, "kind": kind_of(place)})
+            except TuwenError:
+                continue
+        return found
+
+    def stamp(self) -> int:
+        """Changes whenever a revision is added; 0 where there is none."""
+        try:
+            return (self.folder / LIVE).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    def revisions(self) -> list[Revision]:
+        """Oldest first.
+
+        Raises:
+            DataError: ``live.json`` is damaged.
+        """
+        place = self.folder / LIVE
+        try:
+            told = json.loads(place.read_text(encoding="utf-8"))
+            if told["format"] > FORMAT:
+                raise DataError("the home was written by a newer tuwen", where=str(place), todo="upgrade tuwen")
+            return [Revision(**one) for one in told["revisions"]]
+        except FileNotFoundError:
+            return []
+        except (ValueError, KeyError, TypeError):
+            raise DataError(
+                "the list of what is live is damaged",
+                where=str(place),
+                todo=f"put a copy back; or move it away, and promote the folders of {self.folder / PARTS} anew",
+            ) from None
+
+    def live(self) -> Revision:
+        """The revision that counts; number 0 and without parts where nothing was promoted yet."""
+        found = self.revisions()
+        return found[-1] if found else Revision(0, "", "nothing was promoted yet")
+
+    def part(self, kind: Kind, revision: Revision | None = None) -> Path | None:
+        """The folder of a part of a revision (default: the one that counts)."""
+        name = (revision or self.live()).parts.get(kind)
+        return None if name is None else self.folder / name
+
+    # --- Changing it ------------------------------------------------------------------------------------------
+
+    def promote(
+        self, source: str | Path, test: Callable[[Kind, Path], None], kind: Kind | None = None, name: str | None = None
+    ) -> Revision:
+        """Copy a folder into the home, let it prove itself there, and make it live.
+
+        Args:
+            test: raises where the copy cannot answer; what is live stays then.
+            kind: of the folder; default: told from what it holds.
+            name: how the note calls it; default: the folder's.
+
+        Raises:
+            BundleError: the copy failed its test.
+            InUse: another process promotes.
+        """
+        source = Path(source)
+        kind = kind or kind_of(source)
+        with held(self.folder / ".promoting"), room_on_disk(self.folder):
+            part = self._tested(source, test, kind)
+            live = self.live()
+            return self._add(f"promoted {name or source.name} ({kind})", {**live.parts, kind: part}, live.experiment)
+
+    def begin_experiment(
+        self, source: str | Path, test: Callable[[Kind, Path], None], name: str, share: float
+    ) -> Revision:
+        """Let another recommender answer ``share`` of the shoppers.
+
+        Raises:
+            DataError: there is none to compare with, or ``share`` is not one.
+            BundleError: the copy failed its test.
+        """
+        if not 0 < share < 1:
+            raise DataError("the share of the other recommender", seen=share, allowed="between 0 and 1")
+        with held(self.folder / ".promoting"), room_on_disk(self.folder):
+            live = self.live()
+            if "recommend" not in live.parts:
+                todo = f"tuwen promote BUNDLE {self.folder}"
+                raise DataError("there is no recommender to compare with", where=str(self.folder), todo=todo)
+            part = self._tested(Path(source), test, "recommend")
+            settings = {"name": name, "share": share, "part": part}
+            return self._add(f"experiment {name} begins", live.parts, settings)
+
+    def end_experiment(self) -> Revision:
+        """Let the one recommender answer everybody again.
+
+        Raises:
+            DataError: no experiment runs.
+        """
+        with held(self.folder / ".promoting"):
+            live = self.live()
+            if not live.experiment:
+                raise DataError("no experiment runs", where=str(self.folder))
+            return self._add(f"experiment {live.experiment['name']} ends", live.parts, {})
+
+    def _tested(self, source: Path, test: Callable[[Kind, Path], None], kind: Kind) -> str:
+        """A copy of a folder that answered; where it stands, relative to the home."""
+        part = f"{PARTS}/{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+        place = self.folder / part
+        try:
+            _copied(source, place)
+            test(kind, place)
+        except TuwenError as error:
+            shutil.rmtree(place, ignore_errors=True)
+            raise BundleError(
+                f"it failed its self-test, and what is live stays: {error.what}",
+                where=str(source),
+                seen=error.seen,
+                allowed=error.allowed,
+                todo=error.todo,
+            ) from None
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        return part
+
+    def back(self, number: int | None = None) -> Revision:
+        """Make an earlier revision live again.
+
+        Args:
+            number: which; default: the one before the one that counts.
+
+        Raises:
+            DataError: there is none, or its parts are gone.
+        """
+        with held(self.folder / ".promoting"):
+            known = {one.number: one for one in self.revisions()}
+            wanted = self._before() if number is None else known.get(number)
+            if wanted is None:
+                raise DataError(
+                    "there is no such revision to go back to",
+                    where=str(self.folder / LIVE),
+                    seen=number or "nothing before this one",
+                    allowed=", ".join(map(str, known)) or None,
+                )
+            gone = [name for name in wanted.parts.values() if not (self.folder / name).is_dir()]
+            if gone:
+                raise DataError("parts of that revision are gone", where=str(self.folder), seen=", ".join(gone))
+            return self._add(f"back to revision {wanted.number}", wanted.parts, wanted.experiment)
+
+    def _before(self) -> Revision | None:
+        """The latest revision whose parts are others than those of today; a step back is not undone by the next."""
+        known = self.revisions()
+        if not known:
+            return None
+        number = known[-1].number
+        note = known[-1].note
+        if note.startswith("back to revision "):
+            number = int(note.rpartition(" ")[2])
+        earlier = [one for one in known if one.number < number and one.parts != known[-1].parts]
+        return earlier[-1] if earlier else None
+
+    def _add(self, note: str, parts: Mapping[str, str], experiment: Mapping[str, Any]) -> Revision:
+        known = self.revisions()
+        number = known[-1].number + 1 if known else 1
+        time = datetime.now(UTC).isoformat(timespec="seconds")
+        added = Revision(number, time, note, dict(parts), dict(experiment))
+        known.append(added)
+        write_json(self.folder / LIVE, {"format": FORMAT, "revisions": [vars(one) for one in known]})
+        self._sweep(known[-KEPT:])
+        return added
+
+    def _sweep(self, kept: list[Revision]) -> None:
+        """Delete parts that no revision needs that can come back."""
+        needed = {name for one in kept for name in one.parts.values()}
+        needed |= {one.experiment["part"] for one in kept if one.experiment}
+        for place in (self.folder / PARTS).iterdir():
+            if f"{PARTS}/{place.name}" not in needed:
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def is_home(folder: str | Path) -> bool:
+    return (Path(folder) / LIVE).is_file() or (Path(folder) / PARTS).is_dir()
+
+
+def kind_of(folder: Path) -> Kind:
+    """What a folder is, by what it holds.
+
+    Raises:
+        DataError: nothing that can be served.
+    """
+    if (folder / MANIFEST).is_file():
+        return "recommend" if read_manifest(folder)["task"] == "rank" else "predict"
+    if (folder / "index.json").is_file():
+        return "search"
+    if (folder / "manifest.json").is_file() and (folder / "media").is_dir():
+        return "dataset"
+    if (folder / "report.json").is_file():
+        return "report"
+    raise DataError(
+        "there is nothing here that can be served",
+        where=str(folder),
+        seen="no such folder" if not folder.exists() else None,
+        allowed="a bundle, an index, a dataset or the folder of a report",
+        todo="tuwen train, tuwen index, tuwen collect and tuwen evaluate write them",
+    )
+
+
+def _copied(source: Path, place: Path) -> None:
+    """Files that nobody changes in place are linked where the disk allows it; all others are copied."""
+
+    def one(begin: str, end: str) -> str:
+        if Path(begin).suffix in LINKED:
+            try:
+                os.link(begin, end)
+                return end
+            except OSError:
+                pass
+        return str(shutil.copy2(begin, end))
+
+    hidden = shutil.ignore_patterns(".*", "cache", "vectors")
+    shutil.copytree(source, place, copy_function=one, ignore=hidden)
+
+
+def _others(folder: Path) -> bool:
+    return any(one.name not in (INCOMING, STORE, f"{STORE}-wal", f"{STORE}-shm") for one in folder.iterdir())

@@ -1,0 +1,170 @@
+"""The commands of a running service: serve, promote, key, ab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuwen.cli.commands import Json, Quiet, app
+from tuwen.cli.screen import Screen
+from tuwen.errors import ConfigError
+
+HomeFolder = Annotated[Path, typer.Argument(metavar="HOME", show_default=False)]
+PANEL = "Serve"
+StoreUrl = Annotated[
+    str | None, typer.Option("--store", metavar="URL", help="Where events are kept; default: HOME/store.db.")
+]
+
+
+@app.command(rich_help_panel=PANEL)
+def serve(
+    folder: Annotated[Path, typer.Argument(metavar="HOME|BUNDLE", show_default=False)],
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes a free one.")] = 8000,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Let other machines in; a home then asks for keys.")
+    ] = False,
+    name: Annotated[list[str] | None, typer.Option(metavar="HOST", help="A name that it answers to.")] = None,
+    origin: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="A site whose pages may ask from a browser (CORS).")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
+    keys: Annotated[bool, typer.Option("--keys", help="Ask for a key on this machine too.")] = False,
+    rate: Annotated[float, typer.Option(min=0, help="Requests a second of each who asks; 0 for no limit.")] = 0.0,
+    store: StoreUrl = None,
+    log: Annotated[bool, typer.Option("--log", help="One line of JSON on stderr for each request.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Serve a home (or one bundle alone) over HTTP until Ctrl-C."""
+    import logging
+
+    from tuwen.bundle.files import MANIFEST
+    from tuwen.service import Limits, Listening, check_host, serve_home
+    from tuwen.service import serve as serve_bundle
+
+    check_host(host, allow_remote=allow_remote)
+    screen = Screen(quiet=quiet)
+    if log:
+        told = logging.getLogger("tuwen.requests")  # of others' loggers nothing: they may name a shopper
+        told.addHandler(logging.StreamHandler())
+        told.setLevel(logging.INFO)
+    if (folder / MANIFEST).is_file():
+        from tuwen import workflow
+
+        predictor = workflow.load(folder)
+        serve_bundle(
+            predictor,
+            host,
+            port,
+            allow_remote=allow_remote,
+            ready=lambda url: screen.say(f"serving {predictor.manifest['name']} at {url}   (Ctrl-C ends)"),
+        )
+    else:
+        how = Listening(host, port, allow_remote, name or (), origin or (), workers, keys, log)
+        limits = Limits(rate=rate, burst=max(10, int(2 * rate)))
+        serve_home(
+            folder,
+            how,
+            store=store,
+            limits=limits,
+            ready=lambda url: screen.say(f"serving {folder} at {url}   operator: {url}/operator   (Ctrl-C ends)"),
+        )
+    screen.say("stopped")
+
+
+@app.command(rich_help_panel=PANEL)
+def promote(
+    source: Annotated[Path | None, typer.Argument(metavar="FOLDER", show_default=False)] = None,
+    home: Annotated[Path | None, typer.Argument(metavar="HOME", show_default=False)] = None,
+    back: Annotated[bool, typer.Option("--back", help="Make what was live before live again: --back HOME.")] = False,
+    revision: Annotated[int | None, typer.Option(min=1, help="With --back: which revision.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a bundle, an index, a dataset or a report live in HOME, once its copy there has answered; a service that
+    runs takes it up without dropping a request. Whatever fails its self-test changes nothing.
+    """
+    from tuwen import workflow
+
+    screen = Screen(as_json=json, quiet=quiet)
+    if back:
+        if source is None or home is not None:
+            raise ConfigError("--back takes the home alone", allowed="tuwen promote --back HOME")
+        done = workflow.roll_back(source, revision)
+    elif source is None or home is None:
+        raise ConfigError("what to promote, and where", allowed="tuwen promote FOLDER HOME, tuwen promote --back HOME")
+    else:
+        done = workflow.promote(source, home)
+    screen.answer(vars(done))
+    screen.say(f"revision {done.number}: {done.note}")
+
+
+@app.command(rich_help_panel=PANEL)
+def key(
+    home: HomeFolder,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Make a key for this one.")] = None,
+    role: Annotated[str, typer.Option(help="shop: asks and tells events. operator: everything.")] = "shop",
+    end: Annotated[str | None, typer.Option(metavar="NAME", help="End a key: it opens nothing any more.")] = None,
+    store: StoreUrl = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make an API key (it is shown once), end one, or list them."""
+    from tuwen.bundle.home import Home
+    from tuwen.store import Store
+    from tuwen.store.keys import ROLES
+
+    screen = Screen(as_json=json, quiet=quiet)
+    if role not in ROLES:
+        raise ConfigError("there is no such role", seen=role, allowed=ROLES)
+    with Store(store or Home(home).store) as opened:
+        if name is not None:
+            made = opened.keys.make(name, role)
+            screen.answer({"name": name, "role": role, "key": made})
+            screen.say(made, "Keep it: it is not kept here, and not shown again.")
+        elif end is not None:
+            opened.keys.end(end)
+            screen.answer({"ended": end})
+            screen.say(f"ended: {end}")
+        else:
+            known = opened.keys.all()
+            screen.answer({"keys": known})
+            screen.table(("name", "role"), [(one["name"], one["role"]) for one in known])
+
+
+@app.command(rich_help_panel=PANEL)
+def ab(
+    home: HomeFolder,
+    bundle: Annotated[Path | None, typer.Option("--against", metavar="BUNDLE", help="Begin: the other one.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Of the experiment.")] = None,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of shoppers that the other one answers.")] = 0.5,
+    end: Annotated[bool, typer.Option("--end", help="Let the first one answer everybody again.")] = False,
+    kind: Annotated[str, typer.Option(help="The events that count.")] = "purchase",
+    store: StoreUrl = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Let two recommenders answer a part of the shoppers each, and tell which one brings more, with an interval."""
+    from tuwen import workflow
+    from tuwen.bundle.home import Home
+    from tuwen.store import Store
+
+    screen = Screen(as_json=json, quiet=quiet)
+    if bundle is not None or end:
+        if bundle is not None and name is None:
+            raise ConfigError("an experiment has a name", allowed="--name NAME")
+        done = workflow.end_experiment(home) if bundle is None else workflow.begin_experiment(home, name, bundle, share)
+        screen.answer(vars(done))
+        screen.say(f"revision {done.number}: {done.note}")
+        return
+    known = [one.experiment["name"] for one in Home(home).revisions() if one.experiment]
+    if name is None and not known:
+        raise ConfigError("no experiment ran here", where=str(home), todo="begin one: --against BUNDLE --name NAME")
+    with Store(store or Home(home).store) as opened:
+        found = workflow.experiment_result(opened, name or known[-1], kind)
+    screen.answer(found)
+    rows = [(arm, o["shoppers"], o["events"], o["rate"], o["active"]) for arm, o in found["arms"].items()]
+    screen.table(("arm", "shoppers", f"{kind} events", "a shopper", "share active"), rows, title=found["experiment"])
+    screen.say(f"b − a: {found['difference']:+.4f} a shopper ({found['low']:+.4f} to {found['high']:+.4f})")

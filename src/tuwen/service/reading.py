@@ -1,0 +1,73 @@
+"""The rows of a request to predict, as JSON or as a form."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+import anyio
+from fastapi import Request
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+
+from tuwen.errors import DataError
+from tuwen.service.limits import Limits
+from tuwen.service.messages import PredictRequest
+from tuwen.service.predictor import Predictor
+from tuwen.service.problems import RequestError
+from tuwen.service.rows import too_large
+
+
+async def sent_rows(request: Request, limits: Limits, predictor: Predictor) -> list[dict[str, Any]]:
+    """The rows of a request as they were sent."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        with anyio.fail_after(limits.read_seconds):
+            if kind == "application/json":
+                return _from_json(await request.body(), limits)
+            if kind == "multipart/form-data":
+                return [await _from_form(request, limits, predictor)]
+    except TimeoutError:
+        raise RequestError(
+            HTTPStatus.REQUEST_TIMEOUT, "the body came too slowly", allowed=f"{limits.read_seconds:g} seconds"
+        ) from None
+    raise RequestError(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "neither JSON nor a form",
+        where="Content-Type header",
+        seen=kind or "nothing",
+        allowed="application/json, multipart/form-data",
+    )
+
+
+def _from_json(body: bytes, limits: Limits) -> list[dict[str, Any]]:
+    try:
+        rows = PredictRequest.model_validate_json(body).rows
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(map(str, ("body", *first["loc"])))
+        example = json.dumps({"rows": [{"COLUMN": "VALUE"}]})
+        raise DataError(f"the body is not what was expected: {first['msg']}", where=place, allowed=example) from None
+    if len(rows) > limits.rows:
+        raise DataError("too many rows in one request", seen=len(rows), allowed=f"up to {limits.rows}")
+    return [dict(row) for row in rows]
+
+
+async def _from_form(request: Request, limits: Limits, predictor: Predictor) -> dict[str, Any]:
+    """One row: every field a column, files are pictures, sounds or shapes; a field sent several times is a list."""
+    row: dict[str, Any] = {}
+    most = len(predictor.inputs) * 8 + 8
+    async with request.form(max_files=most, max_fields=most, max_part_size=limits.body_bytes) as form:
+        for name in form:
+            sent = form.getlist(name)
+            values = [await content(value, name, limits) if isinstance(value, UploadFile) else value for value in sent]
+            # an empty field of a web form is a column that was not filled in
+            row[name] = (values if len(values) > 1 else values[0]) or None
+    return row
+
+
+async def content(file: UploadFile, name: str, limits: Limits) -> bytes:
+    if file.size is not None and file.size > limits.picture_bytes:
+        raise too_large("file", f"row 1, '{name}'", file.size, limits.picture_bytes)
+    return await file.read()

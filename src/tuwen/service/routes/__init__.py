@@ -1,0 +1,1 @@
+"""The routes of a shop's service, by what they are for."""

@@ -1,0 +1,147 @@
+"""Recommend, similar, goes-with, search, predict, explain, embed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import anyio
+import numpy as np
+from fastapi import FastAPI, Query, Request
+from starlette.datastructures import UploadFile
+
+from tuwen.apps.search import Question
+from tuwen.apps.storefront.storefront import Answer
+from tuwen.errors import DataError
+from tuwen.service.messages import Prediction, PredictResponse
+from tuwen.service.predictor import Predictor
+from tuwen.service.reading import content, sent_rows
+from tuwen.service.rows import to_rows
+from tuwen.service.served import PROBLEMS, Served
+from tuwen.service.shop_messages import (
+    Count,
+    EmbedRequest,
+    EmbedResponse,
+    ExplainRequest,
+    ExplainResponse,
+    GoesWithRequest,
+    Key,
+    ListResponse,
+    RecommendRequest,
+    SearchRequest,
+    SearchResponse,
+)
+
+
+def add_answers(service: FastAPI, served: Served) -> None:
+    _add_lists(service, served)
+    _add_search(service, served)
+    _add_predictions(service, served)
+
+
+def _add_lists(service: FastAPI, served: Served) -> None:
+    options = {"responses": PROBLEMS, "response_model_exclude_none": True}
+
+    @service.post("/v1/recommend", summary="Items for a shopper, or for who just clicked", **options)  # type: ignore[arg-type]
+    async def recommend(asked: RecommendRequest) -> ListResponse:
+        front = served.front
+        return _listed(await served.work(lambda: front.recommend(asked.user, asked.clicked, asked.count)))
+
+    @service.get("/v1/similar", summary="Items that look or read like one", **options)  # type: ignore[arg-type]
+    async def similar(item: Key, count: Count = 20, by: Literal["picture", "text"] | None = None) -> ListResponse:
+        front = served.front
+        return _listed(await served.work(lambda: front.similar(item, count, by)))
+
+    @service.post("/v1/goes-with", summary="What is bought beside items", **options)  # type: ignore[arg-type]
+    async def goes_with(asked: GoesWithRequest) -> ListResponse:
+        front = served.front
+        return _listed(await served.work(lambda: front.goes_with(asked.items, asked.count)))
+
+
+def _listed(answer: Answer) -> ListResponse:
+    return ListResponse.model_validate(vars(answer))
+
+
+def _add_search(service: FastAPI, served: Served) -> None:
+    async def answered(question: Question) -> SearchResponse:
+        front = served.front
+        return SearchResponse.model_validate(await served.work(lambda: front.search(question)))
+
+    @service.get("/v1/search", summary="The search box", responses=PROBLEMS)
+    async def search(
+        words: Annotated[str, Query(max_length=20_000, examples=["茶壶 teapot"])] = "",
+        where: Annotated[list[str] | None, Query(max_length=50)] = None,
+        sort: Annotated[str, Query(max_length=100)] = "relevance",
+        page: Annotated[int, Query(ge=1, le=100_000)] = 1,
+        size: Annotated[int, Query(ge=1, le=200)] = 20,
+        like: Key | None = None,
+    ) -> SearchResponse:
+        return await answered(Question(words, None, like, where or (), sort, page, size))
+
+    @service.post("/v1/search", summary="Words, a photo, or both", responses=PROBLEMS)
+    async def search_more(asked: SearchRequest) -> SearchResponse:
+        photo = served.picture(asked.picture, "picture")
+        return await answered(
+            Question(asked.words, photo, asked.like, asked.where, asked.sort, asked.page, asked.size, asked.mode)
+        )
+
+    @service.post("/v1/search/photo", summary="A photo as a file of a form, with words beside it", responses=PROBLEMS)
+    async def search_photo(request: Request) -> SearchResponse:
+        async with request.form(max_files=2, max_fields=8, max_part_size=served.limits.body_bytes) as form:
+            photo, words = form.get("photo"), form.get("words")
+            if not isinstance(photo, UploadFile):
+                raise DataError("there is no photo in the form", where="photo", allowed="a file named 'photo'")
+            data = await content(photo, "photo", served.limits)
+        text = words if isinstance(words, str) else None
+        return await answered(Question(text, data, size=hits_asked(form.get("size"))))
+
+
+def hits_asked(sent: object) -> int:
+    """How many hits a form asks for."""
+    text = sent if isinstance(sent, str) else ""
+    return min(200, max(1, int(text))) if text.isdigit() and len(text) < 6 else 20
+
+
+def _inputs(predictor: Predictor) -> Sequence[Any]:
+    return predictor.inputs
+
+
+def _add_predictions(service: FastAPI, served: Served) -> None:
+    options = {"responses": PROBLEMS, "response_model_exclude_none": True}
+
+    @service.post("/v1/predict", summary="Answer rows: JSON, or one row as a form", **options)  # type: ignore[arg-type]
+    async def predict(request: Request) -> PredictResponse:
+        predictor = served.front.parts.need_predictor()
+        with anyio.fail_after(served.limits.read_seconds):
+            raw = await sent_rows(request, served.limits, predictor)
+        rows = to_rows(raw, _inputs(predictor), served.limits.picture_bytes)
+        answers = await served.work(lambda: predictor.predict(rows))
+        return PredictResponse(
+            bundle=predictor.manifest["name"], predictions=[Prediction.model_validate(a) for a in answers]
+        )
+
+    @service.post("/v1/explain", summary="A prediction, and what it would be without each input", **options)  # type: ignore[arg-type]
+    async def explain(asked: ExplainRequest) -> ExplainResponse:
+        front = served.front
+        (row,) = to_rows([asked.row], _inputs(front.parts.need_predictor()), served.limits.picture_bytes)
+        return ExplainResponse.model_validate(await served.work(lambda: front.explain(row)))
+
+    @service.post("/v1/embed", summary="Vectors of words and of a photo", responses=PROBLEMS)
+    async def embed(asked: EmbedRequest) -> EmbedResponse:
+        photo = served.picture(asked.picture, "picture")
+        if not asked.text and photo is None:
+            raise DataError("there is nothing to embed", allowed="text, picture, or both")
+        encoders = served.front.parts.need_searcher().encoders
+
+        def vectors() -> dict[str, list[float]]:
+            found: dict[str, list[float]] = {}
+            for space, encoder in encoders.items():
+                asked_of = [encoder.of_text(asked.text)] if asked.text else []
+                asked_of += [encoder.of_picture(photo)] if photo is not None else []
+                there = [one for one in asked_of if one is not None]
+                if there:
+                    mean = np.mean(there, axis=0)
+                    found[space] = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(float).tolist()
+            return found
+
+        return EmbedResponse(spaces=await served.work(vectors))

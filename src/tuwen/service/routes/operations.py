@@ -1,0 +1,108 @@
+"""For who runs the service: is it alive, is it ready, what does it do, what is live, and what was before."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Response
+from pydantic import Field
+
+from tuwen.bundle.home import Home
+from tuwen.service.messages import HealthResponse
+from tuwen.service.problems import RequestError
+from tuwen.service.served import PROBLEMS, Served
+from tuwen.service.shop_messages import ReadyResponse, Strict
+from tuwen.store.engine import StoreUnavailable
+
+
+class BackRequest(Strict):
+    """Which revision is to be live again; default: the one before."""
+
+    revision: int | None = None
+
+
+class PromoteRequest(Strict):
+    """The name of a folder in the home's own ``incoming``: nothing else of the machine can be named."""
+
+    folder: str = Field(min_length=1, max_length=200, pattern=r"^[\w][\w. -]*$", examples=["bundle-2025-06"])
+
+
+def add_operations(service: FastAPI, served: Served) -> None:
+    _add_health(service, served)
+    _add_revisions(service, served)
+
+
+def _add_health(service: FastAPI, served: Served) -> None:
+    @service.get("/healthz", summary="Is it alive?")
+    async def healthz() -> HealthResponse:
+        return HealthResponse()
+
+    @service.get("/readyz", summary="Does it answer, and from what?", responses=PROBLEMS)
+    async def readyz(response: Response) -> ReadyResponse:
+        parts, fault = served.front.parts, served.live.fault
+        found = {
+            "predict": parts.predictor is not None,
+            "recommend": parts.recommender is not None,
+            "search": parts.searcher is not None,
+            "dataset": parts.dataset is not None,
+        }
+        ready = any(found.values())
+        try:
+            if served.live.store is not None:
+                await served.work(served.live.store.ping)
+        except StoreUnavailable as error:
+            ready, fault = False, error.what
+        if not ready:
+            response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+        return ReadyResponse(ready=ready, revision=parts.revision, parts=found, fault=fault)
+
+    @service.get("/metrics", summary="For Prometheus", response_class=Response)
+    async def metrics() -> Response:
+        return Response(served.measures.text(served.front.parts.revision), media_type="text/plain; version=0.0.4")
+
+    @service.get("/v1/report", summary="How good the model is: report.json of what is served", responses=PROBLEMS)
+    async def report() -> dict[str, Any]:
+        found = served.front.parts.report
+        if found is None:
+            raise RequestError(
+                HTTPStatus.NOT_FOUND,
+                "no report was promoted",
+                todo="tuwen evaluate BUNDLE DATASET --out REPORT; tuwen promote REPORT HOME",
+            )
+        return dict(found)
+
+
+def _add_revisions(service: FastAPI, served: Served) -> None:
+    def home_of() -> Home:
+        if served.live.home is None:
+            raise RequestError(HTTPStatus.NOT_FOUND, "this service has no home", todo="tuwen serve HOME")
+        return served.live.home
+
+    @service.get("/v1/operator/revisions", summary="What was live, and when", responses=PROBLEMS)
+    async def revisions() -> dict[str, Any]:
+        home = home_of()
+        known, waiting = await served.work(home.revisions), await served.work(home.waiting)
+        return {
+            "live": served.front.parts.revision,
+            "revisions": [vars(one) for one in reversed(known)],
+            "incoming": waiting,
+            "fault": served.live.fault,
+        }
+
+    @service.post("/v1/operator/promote", summary="Make a folder of HOME/incoming live", responses=PROBLEMS)
+    async def promote(asked: PromoteRequest) -> dict[str, Any]:
+        from tuwen.workflow import serving
+
+        home = home_of()
+        folder = home.incoming / asked.folder
+        added = await served.work(lambda: serving.promote(folder, home.folder))
+        await served.work(served.live.look)
+        return vars(added)
+
+    @service.post("/v1/operator/back", summary="Make an earlier revision live again", responses=PROBLEMS)
+    async def back(asked: BackRequest) -> dict[str, Any]:
+        home = home_of()
+        added = await served.work(lambda: home.back(asked.revision))
+        await served.work(served.live.look)
+        return vars(added)

@@ -1,0 +1,136 @@
+"""What a shop tells the service: events, items, feedback, consent, and whom to forget."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import FastAPI, Path, Response
+
+from tuwen.service.served import PROBLEMS, Served
+from tuwen.service.shop_messages import (
+    ChangeResponse,
+    ConsentRequest,
+    Event,
+    EventsRequest,
+    EventsResponse,
+    Feedback,
+    ItemRequest,
+    ItemResponse,
+    Key,
+)
+from tuwen.store import moments
+
+ItemKey = Annotated[Key, Path()]
+PICTURES = {"Cache-Control": "private, max-age=3600"}
+
+
+def add_shop(service: FastAPI, served: Served) -> None:
+    _add_events(service, served)
+    _add_items(service, served)
+    _add_people(service, served)
+
+
+def _add_events(service: FastAPI, served: Served) -> None:
+    @service.post("/v1/events", summary="What shoppers did; the next recommendation knows it", responses=PROBLEMS)
+    async def events(sent: EventsRequest) -> EventsResponse:
+        rows = [_row(event) for event in sent.events]
+        store = served.store
+        new = await served.work(lambda: store.events.add(rows))
+        for event in sent.events:
+            served.measures.event(event.kind)
+        return EventsResponse(received=len(rows), new=new)
+
+    @service.post("/v1/feedback", summary="What a shopper says of an item", responses=PROBLEMS)
+    async def feedback(sent: Feedback) -> EventsResponse:
+        store = served.store
+        kept = await served.work(
+            lambda: store.people.say(sent.feedback, user=sent.user, item=sent.item, rating=sent.rating, text=sent.text)
+        )
+        return EventsResponse(received=1, new=int(kept))
+
+
+def _row(event: Event) -> dict[str, object]:
+    told = event.model_dump()
+    told["time"] = moments.now() if event.time is None else moments.to_moment(event.time)
+    return told
+
+
+def _add_items(service: FastAPI, served: Served) -> None:
+
+    @service.post("/v1/items", summary="A new item, or another text of one", responses=PROBLEMS)
+    async def put(sent: ItemRequest) -> ChangeResponse:
+        store, front = served.store, served.front
+
+        def write() -> ChangeResponse:
+            pictures = [served.normalised(text, f"pictures, {i + 1}") for i, text in enumerate(sent.pictures)]
+            columns = front.read_columns(sent.columns)
+            change = store.items.put(sent.item, columns, pictures)
+            return ChangeResponse(item=sent.item, change=change, findable=front.take_in(sent.item))
+
+        return await served.work(write)
+
+    @service.get("/v1/items/{item:path}/pictures/{place}", summary="A picture of an item", response_class=Response)
+    async def picture(item: ItemKey, place: Annotated[int, Path(ge=0, le=1000)]) -> Response:
+        front = served.front
+        data = await served.work(lambda: front.cards.picture(item, place))
+        return Response(data, media_type="image/jpeg", headers=PICTURES)
+
+    @service.get(
+        "/v1/items/{item:path}",
+        summary="What is known of an item",
+        responses=PROBLEMS,
+        response_model_exclude_none=True,
+    )
+    async def get(item: ItemKey) -> ItemResponse:
+        front = served.front
+
+        def read() -> ItemResponse:
+            card = dict(front.cards.full(item))
+            pictures = card.pop("pictures")
+            return ItemResponse(
+                item=card.pop("item"),
+                columns={name: _plain(value) for name, value in card.items()},
+                pictures=pictures,
+                reviews=[dict(one) for one in front.cards.reviews(item)],
+                prediction=front.rating_of(item),
+            )
+
+        return await served.work(read)
+
+    @service.delete(
+        "/v1/items/{item:path}",
+        summary="Take an item out of the shop",
+        responses=PROBLEMS,
+    )
+    async def remove(item: ItemKey) -> ChangeResponse:
+        store, front = served.store, served.front
+
+        def write() -> ChangeResponse:
+            front.cards.full(item)
+            change = store.items.remove(item)
+            return ChangeResponse(item=item, change=change, findable=front.take_in(item))
+
+        return await served.work(write)
+
+
+def _add_people(service: FastAPI, served: Served) -> None:
+    @service.put("/v1/users/{user:path}/consent", summary="What a shopper allows", responses=PROBLEMS)
+    async def consent(user: ItemKey, sent: ConsentRequest) -> ConsentRequest:
+        store = served.store
+        await served.work(lambda: store.people.allow(user, sent.purpose, sent.given))
+        return sent
+
+    @service.get("/v1/users/{user:path}", summary="Everything the store has of a shopper", responses=PROBLEMS)
+    async def show(user: ItemKey) -> dict[str, list[dict[str, object]]]:
+        store = served.store
+        return await served.work(lambda: store.people.show(user))
+
+    @service.delete("/v1/users/{user:path}", summary="Forget a shopper; rows that are gone", responses=PROBLEMS)
+    async def forget(user: ItemKey) -> dict[str, int]:
+        store = served.store
+        return await served.work(lambda: store.people.forget(user))
+
+
+def _plain(value: object) -> object:
+    """As JSON holds it."""
+    return value if isinstance(value, str | int | float | bool | list | dict) or value is None else str(value)

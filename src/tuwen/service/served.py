@@ -1,0 +1,95 @@
+"""What every route of a shop's service works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from tuwen.apps.storefront import Storefront
+from tuwen.errors import DataError
+from tuwen.service.limits import Limits
+from tuwen.service.measures import Measures
+from tuwen.service.problems import Problem, RequestError
+from tuwen.service.rows import file_of
+from tuwen.store import Store
+from tuwen.workflow.serving import Live
+
+T = TypeVar("T")
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": what}
+    for status, what in {
+        401: "no key, or one that is not known",
+        403: "the key's role may not do that",
+        404: "no such item, or nothing here that answers",
+        408: "the body came too slowly",
+        413: "the body or a file is too large",
+        415: "neither JSON nor a form",
+        422: "a value is not what was expected",
+        429: "too many requests",
+        503: "too many are waiting, or the store does not answer",
+    }.items()
+}
+
+
+@dataclass
+class Served:
+    """Args:
+    live: what counts now.
+    limits: what is too much.
+    measures: what is counted.
+    """
+
+    live: Live
+    limits: Limits = field(default_factory=Limits)
+    measures: Measures = field(default_factory=Measures)
+
+    def __post_init__(self) -> None:
+        self._queue = anyio.CapacityLimiter(self.limits.workers)
+
+    @property
+    def front(self) -> Storefront:
+        return self.live.storefront
+
+    @property
+    def store(self) -> Store:
+        """Raises:
+        RequestError: this service keeps nothing.
+        """
+        if self.live.store is None:
+            todo = "serve a home: tuwen serve HOME"
+            raise RequestError(HTTPStatus.NOT_FOUND, "this service keeps nothing", todo=todo)
+        return self.live.store
+
+    async def work(self, call: Callable[[], T]) -> T:
+        """In a worker thread, when there is one.
+
+        Raises:
+            RequestError: too many wait.
+        """
+        if self._queue.statistics().tasks_waiting >= self.limits.waiting:
+            raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, "too many requests are waiting", todo="try again later")
+        return await anyio.to_thread.run_sync(call, limiter=self._queue)
+
+    def picture(self, text: str | None, where: str) -> bytes | None:
+        """The bytes of a picture that came as base64."""
+        return file_of(text, "picture", where, self.limits.picture_bytes)
+
+    def normalised(self, text: str, where: str) -> bytes:
+        """A picture as it is kept: upright, stripped, shrunk.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        from tuwen.data import media
+
+        data = self.picture(text, where)
+        if data is None:
+            raise DataError("the picture is empty", where=where)
+        return media.normalise(
+            data, max_bytes=self.limits.picture_bytes, max_pixels=50_000_000, max_side=512, min_side=2
+        )

@@ -1,0 +1,42 @@
+"""The FastAPI application of a home: a whole shop."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from tuwen import __version__
+from tuwen.errors import TuwenError
+from tuwen.service.guard import Guard, Rules
+from tuwen.service.pages import add_pages
+from tuwen.service.problems import on_http_error, on_invalid_request, on_tuwen_error
+from tuwen.service.routes.answers import add_answers
+from tuwen.service.routes.operations import add_operations
+from tuwen.service.routes.shop import add_shop
+from tuwen.service.served import Served
+
+
+def shop_app(served: Served, rules: Rules) -> FastAPI:
+    """The HTTP service of a home.
+
+    Args:
+        served: what answers.
+        rules: who may ask, how much and how often.
+    """
+    service = FastAPI(
+        title="tuwen 图文",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        description="Recommendations, search and predictions from a shop's own pictures, words and clicks.",
+    )
+    service.add_middleware(Guard, rules=rules)
+    service.add_exception_handler(TuwenError, on_tuwen_error)
+    service.add_exception_handler(HTTPException, on_http_error)
+    service.add_exception_handler(RequestValidationError, on_invalid_request)
+    add_operations(service, served)
+    add_answers(service, served)
+    add_shop(service, served)
+    add_pages(service, served)
+    return service

@@ -1,0 +1,179 @@
+"""What goes over the wire of a shop's service, with examples for the OpenAPI page."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+
+from tuwen.service.messages import EXAMPLE_PICTURE
+
+Key = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w-]+$")]
+Words = Annotated[str, AfterValidator(lambda text: text.replace("\0", ""))]  # PostgreSQL keeps no such character
+Count = Annotated[int, Field(ge=1, le=200, description="items of the list")]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class RecommendRequest(Strict):
+    """For whom: a shopper, somebody who just clicked on items, or both."""
+
+    user: Key | None = Field(None, examples=["U0001"])
+    clicked: list[Key] = Field([], max_length=1000, description="items looked at just now, the latest last")
+    count: Count = 20
+
+
+class GoesWithRequest(Strict):
+    items: list[Key] = Field(min_length=1, max_length=100, examples=[["SKU-0001"]])
+    count: Count = 20
+
+
+class ListedItem(BaseModel):
+    """An item of a list; what the shop's table has beside these comes along."""
+
+    model_config = ConfigDict(extra="allow")
+    item: str
+    score: float
+    pictures: int = Field(0, description="GET /v1/items/ITEM/pictures/0 is the first")
+    title: str | None = None
+    category: str | None = None
+    price: float | None = None
+    reason: dict[str, str] | None = Field(None, description="why it is shown, in en and zh")
+
+
+class ListResponse(BaseModel):
+    """Items, best first."""
+
+    items: list[ListedItem]
+    revision: int = Field(description="of what is served")
+    arm: str | None = Field(None, description="of the experiment, where one runs")
+
+
+class SearchRequest(Strict):
+    """What is looked for: words, a photo, an item to be like, or several of these."""
+
+    words: str | None = Field(None, max_length=20_000, examples=["红色 茶壶"])
+    picture: str | None = Field(None, description="base64 of a photo", examples=[EXAMPLE_PICTURE])
+    like: Key | None = Field(None, description="an item that hits are to be like")
+    where: list[str] = Field([], max_length=50, examples=[["price<=500"]])
+    sort: str = Field("relevance", max_length=100, examples=["-price"])
+    page: int = Field(1, ge=1, le=100_000)
+    size: int = Field(20, ge=1, le=200)
+    mode: Literal["hybrid", "words", "vectors"] = "hybrid"
+
+
+class SearchResponse(BaseModel):
+    """Hits of one page, facets, and what was done to the question."""
+
+    model_config = ConfigDict(extra="allow")
+    total: int
+    page: int
+    pages: int
+    hits: list[dict[str, JsonValue]]
+    facets: dict[str, list[dict[str, JsonValue]]]
+    suggestions: list[str]
+    notes: list[dict[str, str]] = Field(description="what was done to the question, in en and zh")
+    milliseconds: float
+
+
+class Event(Strict):
+    """Something a shopper did."""
+
+    event: Key = Field(description="your own key: sent again, the event is kept once", examples=["0d9c1f"])
+    user: Key = Field(examples=["U0001"])
+    item: Key = Field(examples=["SKU-0001"])
+    kind: Name = Field(description="view, click, cart, purchase, impression, search, …", examples=["click"])
+    time: datetime | None = Field(None, description="default: now")
+    quantity: float | None = Field(None, ge=-1e9, le=1e9, allow_inf_nan=False)
+    value: float | None = Field(None, ge=-1e12, le=1e12, allow_inf_nan=False, description="what was paid")
+    session: Key | None = None
+    position: int | None = Field(None, ge=0, le=1_000_000_000)
+    query: Words | None = Field(None, max_length=10_000)
+    channel: Words | None = Field(None, max_length=512)
+    propensity: float | None = Field(None, ge=0, le=1)
+
+
+class EventsRequest(Strict):
+    events: list[Event] = Field(min_length=1, max_length=1000)
+
+
+class EventsResponse(BaseModel):
+    """They are on the disk."""
+
+    received: int
+    new: int = Field(description="the others were there already")
+
+
+class Feedback(Strict):
+    """What a shopper says of an item."""
+
+    feedback: Key = Field(description="your own key: sent again, it is kept once")
+    user: Key | None = None
+    item: Key
+    rating: float | None = Field(None, allow_inf_nan=False, ge=-1e6, le=1e6)
+    text: Words | None = Field(None, max_length=100_000)
+
+
+class ItemRequest(Strict):
+    """An item, new or in place of what it was."""
+
+    item: Key = Field(examples=["NEW-0001"])
+    columns: dict[Annotated[str, StringConstraints(min_length=1, max_length=200)], JsonValue] = Field(
+        {}, max_length=200, examples=[{"title": "手工茶壶 hand-made teapot", "price": 199}]
+    )
+    pictures: list[str] = Field([], max_length=16, description="base64 of photos", examples=[[EXAMPLE_PICTURE]])
+
+
+class ItemResponse(BaseModel):
+    """Everything that is known of an item."""
+
+    item: str
+    columns: dict[str, JsonValue]
+    pictures: int
+    reviews: list[dict[str, JsonValue]] = []
+    prediction: dict[str, JsonValue] | None = Field(None, description="what the bundle says of it, where it can")
+
+
+class ChangeResponse(BaseModel):
+    item: str
+    change: int = Field(description="the number of the change: every worker has seen it once /readyz tells as much")
+    findable: bool = Field(description="whether search finds it now")
+
+
+class ExplainRequest(Strict):
+    row: dict[str, JsonValue] = Field(min_length=1, examples=[{"items.title": "手工茶壶"}])
+
+
+class ExplainResponse(BaseModel):
+    """The answer, and what it would be without each kind of input."""
+
+    model_config = ConfigDict(extra="allow")
+    prediction: float | int | str
+    without: dict[str, dict[str, Any]]
+
+
+class EmbedRequest(Strict):
+    text: str | None = Field(None, max_length=20_000, examples=["红色 茶壶"])
+    picture: str | None = Field(None, examples=[EXAMPLE_PICTURE])
+
+
+class EmbedResponse(BaseModel):
+    """One vector for each space of the index that what was sent has a place in."""
+
+    spaces: dict[str, list[float]]
+
+
+class ReadyResponse(BaseModel):
+    ready: bool
+    revision: int
+    parts: dict[str, bool]
+    fault: str | None = None
+
+
+class ConsentRequest(Strict):
+    purpose: Name = Field(examples=["recommend"])
+    given: bool

@@ -1,0 +1,168 @@
+"""A home opened for serving: its parts loaded, tested, and changed while requests go on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tuwen.apps.recommend.shelf import Shelf
+from tuwen.apps.search import Question
+from tuwen.apps.storefront import Parts, Storefront
+from tuwen.apps.storefront.experiment import lift
+from tuwen.apps.storefront.parts import Recommending
+from tuwen.bundle.bundle import Bundle
+from tuwen.bundle.home import Home, Kind, Revision
+from tuwen.data.dataset import Dataset
+from tuwen.errors import BundleError, DataError, TuwenError
+from tuwen.store import Store
+from tuwen.workflow.asking import open_search
+from tuwen.workflow.recommending import rules_of
+
+log = logging.getLogger("tuwen.serving")
+LOOK_SECONDS = 0.5
+
+
+def promote(source: str | Path, home: str | Path, kind: Kind | None = None) -> Revision:
+    """Make a bundle, a recommender, an index, a dataset or a report live, once it has answered a question.
+
+    Raises:
+        BundleError: it could not; what is live stays.
+    """
+    return Home(home).promote(source, self_test, kind)
+
+
+def roll_back(home: str | Path, number: int | None = None) -> Revision:
+    """Make the parts that were live before (or a revision by number) live again."""
+    return Home(home).back(number)
+
+
+def begin_experiment(home: str | Path, name: str, bundle: str | Path, share: float = 0.5) -> Revision:
+    """Let another recommender answer a share of the shoppers, from the next request on."""
+    return Home(home).begin_experiment(bundle, self_test, name, share)
+
+
+def end_experiment(home: str | Path) -> Revision:
+    """Let the one recommender answer everybody again."""
+    return Home(home).end_experiment()
+
+
+def experiment_result(store: Store, name: str, kind: str = "purchase") -> dict[str, Any]:
+    """What came of an experiment: see :func:`tuwen.apps.storefront.experiment.lift`.
+
+    Raises:
+        DataError: nobody took part.
+    """
+    exposures = store.people.exposed(name)
+    if not exposures:
+        raise DataError("nobody took part in such an experiment", seen=name)
+    events = {one["user"]: store.events.of(one["user"], since=one["time"]) for one in exposures}
+    return {"experiment": name, **lift(exposures, events, kind)}
+
+
+def self_test(kind: Kind, folder: Path) -> None:
+    """Load a part and let it answer.
+
+    Raises:
+        TuwenError: it cannot.
+    """
+    if kind == "predict":
+        bundle = Bundle.open(folder)
+        if bundle.manifest["task"] == "contrast":
+            raise BundleError("a bundle of the task contrast has embeddings and no answers", where=str(folder))
+        bundle.predict([{one["column"]: None for one in bundle.inputs}])
+    elif kind == "recommend":
+        shelf = _recommending(folder).shelf
+        if not shelf.for_session([], 5):
+            raise BundleError("it recommends nothing to somebody new", where=str(folder))
+        shelf.for_session([str(shelf.catalogue.items[0])], 5)
+    elif kind == "search":
+        open_search(folder).search(Question(words="a"))
+    elif kind == "dataset":
+        Dataset.open(folder).table("items")
+    else:
+        json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+def open_parts(home: Home, revision: Revision) -> Parts:
+    """Everything that a revision names, loaded."""
+
+    def opened(kind: Kind, how: Callable[[Path], Any]) -> Any:
+        folder = home.part(kind, revision)
+        return None if folder is None else how(folder)
+
+    other = revision.experiment.get("part")
+    return Parts(
+        revision=revision.number,
+        predictor=opened("predict", Bundle.open),
+        recommender=opened("recommend", _recommending),
+        searcher=opened("search", open_search),
+        dataset=opened("dataset", Dataset.open),
+        report=opened("report", lambda folder: json.loads((folder / "report.json").read_text(encoding="utf-8"))),
+        other=None if other is None else _recommending(home.folder / other),
+        experiment=revision.experiment,
+    )
+
+
+def _recommending(folder: Path) -> Recommending:
+    shelf, manifest = Shelf.open(folder)
+    return Recommending(shelf, rules_of(manifest["run"]), manifest["name"], manifest["data"]["last_day"])
+
+
+class Live:
+    """What counts now, for one process. :attr:`storefront` is replaced whole when another revision has been loaded; a
+    request that has begun ends with the one it began with.
+
+    Args:
+        home: None for parts that never change.
+        store: None for none.
+    """
+
+    def __init__(self, home: Home | None, store: Store | None, parts: Parts | None = None) -> None:
+        self.home, self.store = home, store
+        self.fault: str | None = None
+        self._stamp = 0
+        self._ended = threading.Event()
+        self.storefront = Storefront(parts or Parts(), store)
+        if home is not None:
+            self._stamp = home.stamp()
+            self.storefront = Storefront(open_parts(home, home.live()), store)
+
+    def look(self) -> bool:
+        """Load what was promoted since, if anything was. A revision that cannot be loaded is told in :attr:`fault`,
+        and the one before goes on answering.
+        """
+        if self.home is None or (stamp := self.home.stamp()) == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            revision = self.home.live()
+            if revision.number == self.storefront.parts.revision:
+                return False
+            self.storefront = Storefront(open_parts(self.home, revision), self.store)
+        except TuwenError as error:
+            self.fault = f"revision could not be loaded: {error.what}"
+            log.error("%s", self.fault)
+            return False
+        self.fault = None
+        return True
+
+    def watch(self) -> threading.Thread:
+        """Look every half second, in a thread of its own, until :meth:`end`."""
+
+        def run() -> None:
+            while not self._ended.wait(LOOK_SECONDS):
+                try:
+                    self.look()
+                except Exception:
+                    log.exception("looking for another revision failed")
+
+        thread = threading.Thread(target=run, name="tuwen-live", daemon=True)
+        thread.start()
+        return thread
+
+    def end(self) -> None:
+        self._ended.set()
