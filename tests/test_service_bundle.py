@@ -215,7 +215,7 @@ def test_other_machines_are_let_in_only_when_asked() -> None:
     for host in ("127.0.0.1", "127.3.2.1", "::1", "localhost"):
         check_host(host, allow_remote=False)
     for host in ("0.0.0.0", "::", "192.168.1.5", "example.org"):
-        with pytest.raises(ConfigError, match="no password"):
+        with pytest.raises(ConfigError, match="other machines could ask"):
             check_host(host, allow_remote=False)
         check_host(host, allow_remote=True)
 

@@ -26,7 +26,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 LIVE, PARTS, INCOMING, STORE = "live.json", "parts", "incoming", "store.db"
 FORMAT = 1
 KEPT = 10  # revisions whose parts stay, so that they can come back
-LINKED = {".parquet", ".onnx", ".safetensors", ".npz", ".npy", ".shard"}  # files that are written once, whole
+LINKED = {".shard"}  # of a media store: large, and never changed but at the end
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ def kind_of(folder: Path) -> Kind:
 
 
 def _copied(source: Path, place: Path) -> None:
-    """Files that nobody changes in place are linked where the disk allows it; all others are copied."""
+    """Copy a folder; shards are linked where the disk allows it."""
 
     def one(begin: str, end: str) -> str:
         if Path(begin).suffix in LINKED:

@@ -80,7 +80,7 @@ def _add_search(service: FastAPI, served: Served) -> None:
 
     @service.post("/v1/search", summary="Words, a photo, or both", responses=PROBLEMS)
     async def search_more(asked: SearchRequest) -> SearchResponse:
-        photo = served.picture(asked.picture, "picture")
+        photo = None if asked.picture is None else served.normalised(asked.picture, "picture")
         return await answered(
             Question(asked.words, photo, asked.like, asked.where, asked.sort, asked.page, asked.size, asked.mode)
         )

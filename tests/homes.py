@@ -1,0 +1,51 @@
+"""A small whole shop that is served: made once for a module, without one pretrained network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tuwen import workflow
+from tuwen.data.sample import write_sample_shop
+from tuwen.workflow.indexing import Recipe
+from tuwen.workflow.kinds import part_of
+
+NEXT = """\
+name: next
+shop: SHOP.yaml
+task: {use: rank, depth: 10, horizon: 28}
+events: {where: kind = 'purchase'}
+facts: [items.category, items.price]
+retrievers:
+  bought lately: {use: popularity, half_life: 30}
+  bought before: again
+  bought together: item-knn
+per: 20
+ranker: {use: lambdarank, rounds: 10, smallest_leaf: 10}
+windows: {count: 2, least: 60, negatives: 20}
+"""
+STARS = """\
+name: kind
+shop: SHOP.yaml
+rows: {table: items}
+modalities:
+  words: {use: text, columns: [items.title], tokens: word-ngram, length: 16, encoder: {use: ngram, width: 8}}
+  table: {use: table, columns: [items.price], encoder: table}
+fusion: {use: concat, width: 8}
+task: {use: classify, target: items.category}
+split: {use: hash, test: 0.2, validation: 0.2}
+training: {epochs: 2, batch_size: 16}
+"""
+
+
+def make_home(folder: Path, items: int = 24) -> Path:
+    """FOLDER/home with a dataset, an index, a recommender and a bundle that names the category of an item."""
+    write_sample_shop(folder / "shop", items=items, seed=0)
+    for name, text in (("NEXT.yaml", NEXT), ("STARS.yaml", STARS)):
+        (folder / "shop" / name).write_text(text, encoding="utf-8")
+    workflow.collect(folder / "shop" / "SHOP.yaml", folder / "dataset")
+    workflow.index(folder / "dataset", folder / "index", Recipe(text="none", picture="none"))
+    part_of("rank", "train")(folder / "shop" / "NEXT.yaml", folder / "dataset", folder / "next")
+    workflow.train(folder / "shop" / "STARS.yaml", folder / "dataset", folder / "stars")
+    for name in ("dataset", "index", "next", "stars"):
+        workflow.promote(folder / name, folder / "home")
+    return folder / "home"

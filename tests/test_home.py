@@ -1,0 +1,161 @@
+"""The home of a service: what is live, what was before, and nothing lost whatever fails in between."""
+
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from tuwen.bundle.files import writing
+from tuwen.bundle.home import KEPT, Home, kind_of
+from tuwen.errors import BundleError, DataError, InUse
+
+
+def bundle(folder: Path, text: str = "words", task: str = "rate") -> Path:
+    with writing(folder, {"name": folder.name, "task": task}) as place:
+        (place / "weights.npz").write_bytes(text.encode())
+    return folder
+
+
+def good(kind, folder):
+    assert (folder / "bundle.json").is_file()
+
+
+def bad(kind, folder):
+    raise BundleError("it says nothing", todo="train it again")
+
+
+def test_what_is_promoted_is_live_and_a_copy(tmp_path):
+    home = Home(tmp_path / "home")
+    assert home.live().number == 0 and home.part("predict") is None
+    added = home.promote(bundle(tmp_path / "one"), good)
+    assert added.number == 1 and home.live() == added and added.note == "promoted one (predict)"
+    place = home.part("predict")
+    assert place is not None and (place / "weights.npz").read_bytes() == b"words"
+    bundle(tmp_path / "one", "other words")  # trained anew in its place: what is live stays
+    assert (place / "weights.npz").read_bytes() == b"words"
+
+
+def test_kinds_live_beside_each_other(tmp_path):
+    home = Home(tmp_path / "home")
+    home.promote(bundle(tmp_path / "one"), good)
+    home.promote(bundle(tmp_path / "two", task="rank"), good)
+    assert set(home.live().parts) == {"predict", "recommend"}
+    assert kind_of(tmp_path / "two") == "recommend"
+
+
+def test_what_fails_its_test_changes_nothing(tmp_path):
+    home = Home(tmp_path / "home")
+    before = home.promote(bundle(tmp_path / "one"), good)
+    with pytest.raises(BundleError, match="what is live stays: it says nothing") as found:
+        home.promote(bundle(tmp_path / "two"), bad)
+    assert found.value.todo == "train it again"
+    assert home.live() == before and len(list((home.folder / "parts").iterdir())) == 1
+
+
+def test_a_step_back_and_another_one(tmp_path):
+    home = Home(tmp_path / "home")
+    for name in ("one", "two", "three"):
+        home.promote(bundle(tmp_path / name, name), good)
+
+    def live() -> str:
+        place = home.part("predict")
+        assert place is not None
+        return (place / "weights.npz").read_text()
+
+    home.back()
+    assert live() == "two"
+    home.back()
+    assert live() == "one"
+    with pytest.raises(DataError, match="no such revision"):
+        home.back()
+    home.back(3)
+    assert live() == "three" and home.live().number == 6 and home.live().note == "back to revision 3"
+    with pytest.raises(DataError, match="no such revision"):
+        home.back(99)
+
+
+def test_parts_that_cannot_come_back_are_deleted(tmp_path):
+    home = Home(tmp_path / "home")
+    for number in range(KEPT + 3):
+        home.promote(bundle(tmp_path / f"b{number}"), good)
+    assert len(list((home.folder / "parts").iterdir())) == KEPT
+    with pytest.raises(DataError, match="parts of that revision are gone"):
+        home.back(1)
+
+
+def test_an_experiment_needs_two_and_ends(tmp_path):
+    home = Home(tmp_path / "home")
+    other = bundle(tmp_path / "other", task="rank")
+    with pytest.raises(DataError, match="no recommender to compare with"):
+        home.begin_experiment(other, good, "test", 0.5)
+    home.promote(bundle(tmp_path / "one", task="rank"), good)
+    with pytest.raises(DataError, match="the share of the other"):
+        home.begin_experiment(other, good, "test", 1.5)
+    begun = home.begin_experiment(other, good, "test", 0.25)
+    assert begun.parts == home.revisions()[0].parts and (home.folder / begun.experiment["part"]).is_dir()
+    assert home.end_experiment().experiment == {}
+    with pytest.raises(DataError, match="no experiment runs"):
+        home.end_experiment()
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"format": 1}', '{"format": 1, "revisions": [{"x": 1}]}'])
+def test_a_damaged_list_is_told_and_not_overwritten(tmp_path, damage):
+    home = Home(tmp_path / "home")
+    home.promote(bundle(tmp_path / "one"), good)
+    (home.folder / "live.json").write_text(damage)
+    with pytest.raises(DataError, match="the list of what is live is damaged"):
+        home.promote(bundle(tmp_path / "two"), good)
+    assert (home.folder / "live.json").read_text() == damage
+
+
+def test_a_folder_of_something_else_is_no_home(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"x")
+    with pytest.raises(DataError, match="something that is not a home"):
+        Home(tmp_path / "photos")
+    with pytest.raises(DataError, match="nothing here that can be served"):
+        Home(tmp_path / "home").promote(tmp_path / "photos", good)
+
+
+def slow(kind, folder):
+    (folder.parents[1] / "testing").touch()
+    while not (folder.parents[1] / "go").exists():
+        pass
+
+
+def promote_slowly(home: str, source: str) -> None:
+    Home(home).promote(source, slow)
+
+
+def test_of_two_promoters_at_once_one_waits_its_turn(tmp_path):
+    home = Home(tmp_path / "home")
+    one, two = bundle(tmp_path / "one"), bundle(tmp_path / "two")
+    process = multiprocessing.get_context("fork").Process(target=promote_slowly, args=(str(home.folder), str(one)))
+    process.start()
+    while not (home.folder / "testing").exists():
+        pass
+    with pytest.raises(InUse, match="another run is writing"):
+        home.promote(two, good)
+    (home.folder / "go").touch()
+    process.join(30)
+    assert [revision.note for revision in home.revisions()] == ["promoted one (predict)"]
+
+
+def test_a_promoter_that_is_killed_leaves_what_is_live(tmp_path):
+    home = Home(tmp_path / "home")
+    home.promote(bundle(tmp_path / "one"), good)
+    process = multiprocessing.get_context("fork").Process(
+        target=promote_slowly, args=(str(home.folder), str(bundle(tmp_path / "two")))
+    )
+    process.start()
+    while not (home.folder / "testing").exists():
+        pass
+    assert process.pid
+    os.kill(process.pid, 9)
+    process.join(30)
+    assert home.live().number == 1
+    home.promote(bundle(tmp_path / "three"), good)  # and what it left is swept away
+    assert len(list((home.folder / "parts").iterdir())) == 2
+    assert json.loads((home.folder / "live.json").read_text())["revisions"][-1]["number"] == 2

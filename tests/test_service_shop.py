@@ -1,0 +1,383 @@
+"""A whole shop over HTTP: answers, events that change the next one, items that come and go, keys, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from homes import make_home
+from tuwen import workflow
+from tuwen.bundle.home import Home
+from tuwen.service.access import Access, Rate
+from tuwen.service.guard import Rules
+from tuwen.service.limits import Limits
+from tuwen.service.measures import Measures
+from tuwen.service.served import Served
+from tuwen.service.shop import shop_app
+from tuwen.store import Store
+from tuwen.workflow.serving import Live
+
+
+class Shop:
+    """The service in this process."""
+
+    def __init__(self, folder: Path, store: Path, **rules: Any) -> None:
+        self.store = Store(store)
+        self.live = Live(Home(folder), self.store)
+        self.measures = Measures()
+        limits = rules.pop("limits", Limits())
+        self.app = shop_app(
+            Served(self.live, limits, self.measures), Rules(measures=self.measures, limits=limits, **rules)
+        )
+
+    def ask(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+                return await client.request(method, path, **({} if body is None else {"json": body}), **more)
+
+        return asyncio.run(send())
+
+    def good(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        answer = self.ask(method, path, body, **more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def items(self, method: str, path: str, body: Any = None) -> list[str]:
+        return [one["item"] for one in self.good(method, path, body)["items"]]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    return make_home(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def shop(home, tmp_path) -> Iterator[Shop]:
+    found = Shop(home, tmp_path / "store.db")
+    yield found
+    found.store.close()
+
+
+def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "Traceback" not in answer.text and ".py" not in answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def photo() -> str:
+    out = io.BytesIO()
+    Image.new("RGB", (60, 40), (200, 30, 30)).save(out, "PNG")
+    return base64.b64encode(out.getvalue()).decode()
+
+
+# --- Answers ------------------------------------------------------------------------------------------------------
+
+
+def test_it_says_what_it_answers_from(shop):
+    told = shop.good("GET", "/readyz")
+    assert told["ready"] and told["parts"] == dict.fromkeys(("predict", "recommend", "search", "dataset"), True)
+    assert shop.good("GET", "/healthz") == {"status": "ok"}
+    paths = shop.good("GET", "/openapi.json")["paths"]
+    for path in (
+        "recommend",
+        "similar",
+        "goes-with",
+        "search",
+        "predict",
+        "embed",
+        "events",
+        "items",
+        "explain",
+        "report",
+    ):
+        assert f"/v1/{path}" in paths
+
+
+def test_a_list_is_for_a_shopper_and_as_long_as_asked(shop):
+    known = shop.live.storefront.parts.recommender.shelf.users[0]
+    found = shop.good("POST", "/v1/recommend", {"user": known, "count": 5})
+    assert len(found["items"]) == 5 and found["revision"] == 4
+    assert all(one["title"] and one["item"].startswith("SKU-") for one in found["items"])
+    everything = shop.items("POST", "/v1/recommend", {"count": 200})
+    assert 5 < len(everything) == len(set(everything)) <= 24
+    assert shop.items("POST", "/v1/recommend", {"user": "nobody knows me", "count": 5})
+
+
+def test_what_a_shopper_does_changes_her_next_list_and_nobody_elses(shop):
+    before = shop.good("POST", "/v1/recommend", {"user": "new", "count": 10})
+    other = shop.good("POST", "/v1/recommend", {"user": "other", "count": 10})
+    item = before["items"][-1]["item"]
+    event = {"event": "e1", "user": "new", "item": item, "kind": "purchase", "value": 12.5}
+    assert shop.good("POST", "/v1/events", {"events": [event, event]}) == {"received": 2, "new": 1}
+    assert shop.good("POST", "/v1/events", {"events": [event]}) == {"received": 1, "new": 0}
+    assert shop.good("POST", "/v1/recommend", {"user": "new", "count": 10}) != before
+    assert shop.good("POST", "/v1/recommend", {"user": "other", "count": 10}) == other
+    clicked = shop.good("POST", "/v1/recommend", {"clicked": [item, "no such item"], "count": 10})
+    assert clicked["items"] != before["items"]
+
+
+def test_an_impression_is_no_wish(shop):
+    before = shop.good("POST", "/v1/recommend", {"user": "new", "count": 10})
+    event = {"event": "i", "user": "new", "item": before["items"][-1]["item"], "kind": "impression"}
+    shop.good("POST", "/v1/events", {"events": [event]})
+    assert shop.good("POST", "/v1/recommend", {"user": "new", "count": 10}) == before
+
+
+def test_search_by_words_conditions_and_likeness(shop):
+    found = shop.good("GET", "/v1/search", params={"words": "lamp 台灯", "size": 3, "where": ["price<=100000"]})
+    assert found["hits"] and len(found["hits"]) <= 3 and found["facets"]["category"]
+    assert found == {
+        **shop.good("POST", "/v1/search", {"words": "lamp 台灯", "size": 3, "where": ["price<=100000"]}),
+        "milliseconds": found["milliseconds"],
+    }
+    assert shop.good("GET", "/v1/search", params={"words": "\x00\x07", "size": 2})["hits"]  # never empty-handed
+    assert shop.good("POST", "/v1/search", {"words": "长" * 10_000})["total"] >= 0
+
+
+def test_an_item_and_its_picture(shop):
+    found = shop.good("GET", "/v1/items/SKU-0001")
+    assert found["columns"]["title"] and found["prediction"]["prediction"] and found["reviews"]
+    picture = shop.ask("GET", "/v1/items/SKU-0001/pictures/0")
+    assert picture.headers["content-type"] == "image/jpeg"
+    assert Image.open(io.BytesIO(picture.content)).format == "JPEG"
+    problem(shop.ask("GET", "/v1/items/SKU-0001/pictures/77"), 404)
+    assert "no such item" in problem(shop.ask("GET", "/v1/items/SKU-9999"), 404)["what"]
+
+
+def test_a_prediction_and_what_each_input_is_worth(shop):
+    row = {"items.title": "台灯", "price": 12}
+    (answer,) = shop.good("POST", "/v1/predict", {"rows": [row]})["predictions"]
+    told = shop.good("POST", "/v1/explain", {"row": row})
+    assert told["prediction"] == answer["prediction"] and set(told["without"]) == {"words", "table"}
+    assert set(shop.good("POST", "/v1/explain", {"row": {"price": 12}})["without"]) == {"table"}
+
+
+# --- Items that come and go ---------------------------------------------------------------------------------------
+
+
+def test_an_item_that_is_taken_out_is_nowhere_found(shop):
+    item = shop.items("POST", "/v1/recommend", {"count": 5})[0]
+    beside = shop.items("POST", "/v1/goes-with", {"items": ["SKU-0001"], "count": 50})
+    shop.good("DELETE", f"/v1/items/{item}")
+    problem(shop.ask("GET", f"/v1/items/{item}"), 404)
+    problem(shop.ask("GET", f"/v1/items/{item}/pictures/0"), 404)
+    problem(shop.ask("DELETE", f"/v1/items/{item}"), 404)
+    assert item not in shop.items("POST", "/v1/recommend", {"count": 200})
+    assert shop.items("POST", "/v1/goes-with", {"items": ["SKU-0001"], "count": 50}) == [b for b in beside if b != item]
+    again = Shop(Home(shop.live.home.folder).folder, Path(shop.store.name.removeprefix("sqlite:///")))
+    assert item not in again.items("POST", "/v1/recommend", {"count": 200})  # nor after a restart
+    again.store.close()
+
+
+def test_columns_of_an_item_are_read_as_collect_reads_them(shop):
+    sent = {
+        "item": "N/1 新",
+        "columns": {"title": "<script>alert(1)</script>", "price": "￥1,299.00"},
+        "pictures": [photo()],
+    }
+    shop.good("POST", "/v1/items", sent)
+    found = shop.good("GET", "/v1/items/N/1 新")
+    assert found["columns"] == {"title": "<script>alert(1)</script>", "price": 1299.0} and found["pictures"] == 1
+    told = problem(shop.ask("POST", "/v1/items", {"item": "x", "columns": {"titel": "a"}}), 422)
+    assert told["todo"] == "did you mean 'title'?"
+    assert "number" in problem(shop.ask("POST", "/v1/items", {"item": "x", "columns": {"price": "dear"}}), 422)["what"]
+    problem(shop.ask("POST", "/v1/items", {"item": "x", "pictures": ["bm90IGEgcGljdHVyZQ=="]}), 422)
+    problem(shop.ask("GET", "/v1/items/x"), 404)
+
+
+# --- People -------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_known_of_a_shopper_is_shown_and_forgotten(shop):
+    shop.good("POST", "/v1/events", {"events": [{"event": "e", "user": "u/1", "item": "SKU-0001", "kind": "click"}]})
+    shop.good("PUT", "/v1/users/u/1/consent", {"purpose": "recommend", "given": False})
+    shop.good("POST", "/v1/feedback", {"feedback": "f", "user": "u/1", "item": "SKU-0001", "rating": 4, "text": "好"})
+    assert shop.good("GET", "/v1/items/SKU-0001")["reviews"][0] == {"rating": 4.0, "text": "好"}
+    assert {k: len(v) for k, v in shop.good("GET", "/v1/users/u/1").items()} == {
+        "events": 1,
+        "feedback": 1,
+        "consent": 1,
+        "exposures": 0,
+    }
+    assert sum(shop.good("DELETE", "/v1/users/u/1").values()) == 3
+    assert not any(shop.good("GET", "/v1/users/u/1").values())
+
+
+# --- Revisions ----------------------------------------------------------------------------------------------------
+
+
+def test_another_revision_is_taken_up_and_a_broken_one_is_not(tmp_path):
+    folder = make_home(tmp_path, items=16)
+    shop = Shop(folder, tmp_path / "store.db")
+    assert shop.good("GET", "/readyz")["revision"] == 4
+    workflow.promote(tmp_path / "next", folder)
+    assert shop.live.look() and shop.good("GET", "/readyz")["revision"] == 5
+    bundle = Home(folder).part("recommend")
+    assert bundle is not None
+    workflow.promote(tmp_path / "next", folder)
+    broken = Home(folder).part("recommend")
+    assert broken is not None
+    next((broken).glob("*.npz")).write_bytes(b"broken after it was promoted")
+    assert not shop.live.look()
+    told = shop.good("GET", "/readyz")
+    assert told["revision"] == 5 and "damaged" in told["fault"] and shop.items("POST", "/v1/recommend", {"count": 3})
+    known = shop.good("GET", "/v1/operator/revisions")
+    assert known["live"] == 5 and known["revisions"][0]["number"] == 6
+    shop.good("POST", "/v1/operator/back", {"revision": 4})
+    assert shop.good("GET", "/readyz") == {**told, "revision": 7, "fault": None} | {"fault": None}
+    (folder / "incoming").mkdir()
+    (tmp_path / "index").rename(folder / "incoming" / "index")
+    assert shop.good("GET", "/v1/operator/revisions")["incoming"] == [{"name": "index", "kind": "search"}]
+    assert shop.good("POST", "/v1/operator/promote", {"folder": "index"})["number"] == 8
+    for name in ("../next", "/etc", ".hidden", "a/b", ""):
+        problem(shop.ask("POST", "/v1/operator/promote", {"folder": name}), 422)
+    shop.store.close()
+
+
+def test_an_experiment_splits_shoppers_and_tells_what_came_of_it(home, tmp_path):
+    from tuwen.apps.storefront.experiment import arm_of, lift
+
+    arms = [arm_of("test", f"u{n}", 0.3) for n in range(4000)]
+    assert 0.27 < arms.count("b") / 4000 < 0.33 and arms == [arm_of("test", f"u{n}", 0.3) for n in range(4000)]
+    exposures = [{"user": f"u{n}", "arm": "ab"[n % 2], "time": 10} for n in range(400)]
+    bought = {f"u{n}": [{"kind": "purchase", "time": 20}] * (1 + n % 2) for n in range(0, 400)}
+    told = lift(exposures, bought, "purchase")
+    assert told["difference"] == 1.0 and told["lift"] == 1.0 and told["low"] == told["high"] == 1.0
+    before = {user: [{"kind": "purchase", "time": 5}] for user in bought}
+    assert lift(exposures, before, "purchase")["arms"]["a"]["events"] == 0
+
+
+# --- Who may ask --------------------------------------------------------------------------------------------------
+
+
+def test_keys_open_what_their_role_may(home, tmp_path):
+    store = Store(tmp_path / "store.db")
+    till, boss = store.keys.make("till", "shop"), store.keys.make("boss", "operator")
+    shop = Shop(home, tmp_path / "store.db", access=Access(store, required=True))
+
+    def status(method: str, path: str, key: str | None, body: Any = None) -> int:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return shop.ask(method, path, body, headers=headers).status_code
+
+    event = {"events": [{"event": "e", "user": "u", "item": "SKU-0001", "kind": "click"}]}
+    for key, expected in ((None, 401), ("wrong", 401), (till, 200), (boss, 200)):
+        assert status("POST", "/v1/recommend", key, {"count": 1}) == expected
+        assert status("POST", "/v1/events", key, event) == expected
+    for method, path, body in (
+        ("GET", "/metrics", None),
+        ("GET", "/v1/operator/revisions", None),
+        ("POST", "/v1/items", {"item": "a"}),
+        ("DELETE", "/v1/items/a", None),
+        ("DELETE", "/v1/users/u", None),
+    ):
+        assert (status(method, path, None, body), status(method, path, till, body)) == (401, 403)
+        assert status(method, path, boss, body) == 200
+    assert status("GET", "/healthz", None) == status("GET", "/readyz", None) == status("GET", "/", None) == 200
+    told = problem(shop.ask("GET", "/v1/report"), 401)
+    assert "tuwen key" in told["todo"] and till not in json.dumps(told)
+    store.keys.end("till")
+    shop.app.middleware_stack = None  # the known keys are read again after two seconds
+    Access.__init__(access := Access(store, required=True), store, required=True)
+    assert access._found(till) is None and access._found(boss) == ("boss", "operator")
+    store.close()
+    shop.store.close()
+
+
+def test_who_asks_too_often_waits(home, tmp_path):
+    shop = Shop(home, tmp_path / "store.db", rate=Rate(0.001, 3))
+    found = [shop.ask("GET", "/v1/items/SKU-0001").status_code for _ in range(5)]
+    assert found == [200, 200, 200, 429, 429]
+    refused = shop.ask("GET", "/v1/items/SKU-0001")
+    assert "wait" in problem(refused, 429)["todo"] and refused.headers["retry-after"]
+    assert shop.good("GET", "/healthz")
+    shop.store.close()
+
+
+def test_another_site_may_ask_only_where_it_is_named(home, tmp_path):
+    shop = Shop(home, tmp_path / "store.db", origins=["https://shop.example"])
+    for origin, named in (("https://shop.example", True), ("https://evil.example", False)):
+        answer = shop.ask("GET", "/healthz", headers={"Origin": origin})
+        assert (answer.headers.get("access-control-allow-origin") == origin) is named
+        asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        assert (shop.ask("OPTIONS", "/v1/recommend", headers=asked).status_code == 204) is named
+    shop.store.close()
+
+
+def test_nothing_of_a_shopper_stands_in_the_log_or_the_measures(home, tmp_path, caplog):
+    import logging
+
+    shop = Shop(home, tmp_path / "store.db", log=True)
+    with caplog.at_level(logging.INFO):
+        shop.good("POST", "/v1/recommend", {"user": "secret-shopper"})
+        shop.good("GET", "/v1/users/secret-shopper")
+        shop.good("GET", "/v1/search", params={"words": "secret wish"})
+    lines = [json.loads(record.message) for record in caplog.records if record.name == "tuwen.requests"]
+    assert [line["route"] for line in lines] == ["/v1/recommend", "/v1/users/{user:path}", "/v1/search"]
+    text = shop.ask("GET", "/metrics").text
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("tuwen")]
+    assert "secret" not in text + "".join(told) and 'route="/v1/search",status="200"} 1.0' in text
+    shop.store.close()
+
+
+# --- Refusals -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/recommend", {"count": 0}),
+        ("POST", "/v1/recommend", {"count": 10**9}),
+        ("POST", "/v1/recommend", {"user": "a\x00b"}),
+        ("POST", "/v1/recommend", {"user": "x" * 600}),
+        ("POST", "/v1/recommend", {"usr": "a"}),
+        ("POST", "/v1/recommend", []),
+        ("POST", "/v1/goes-with", {"items": ["no such item"]}),
+        ("GET", "/v1/similar?item=SKU-0001&by=smell", None),
+        ("GET", "/v1/similar?item=SKU-0001&by=picture", None),  # of which this recommender has none
+        ("GET", "/v1/search?where=price%3C%3E5", None),
+        ("GET", "/v1/search?page=0", None),
+        ("GET", "/v1/search?like=nothing", None),
+        ("POST", "/v1/search", {"picture": "bm8="}),
+        ("POST", "/v1/events", {"events": []}),
+        ("POST", "/v1/events", {"events": [{"event": "a", "user": "u", "item": "i", "kind": "x y"}]}),
+        ("POST", "/v1/events", {"events": [{"event": "a", "user": "u", "item": "i", "kind": "a", "time": "soon"}]}),
+        ("POST", "/v1/embed", {}),
+        ("POST", "/v1/explain", {"row": {"color": 1}}),
+        ("POST", "/v1/predict", {"rows": [{"color": 1}]}),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(shop, method, path, body):
+    told = problem(shop.ask(method, path, body), 422)
+    assert told["what"] and told["request"]
+
+
+def test_what_nobody_promoted_is_told(tmp_path):
+    shop = Shop(tmp_path / "home", tmp_path / "store.db")
+    for path, body in (("/v1/recommend", {}), ("/v1/predict", {"rows": [{"a": 1}]}), ("/v1/search", {"words": "a"})):
+        assert "promote" in problem(shop.ask("POST", path, body), 404)["todo"]
+    assert shop.ask("GET", "/readyz").status_code == 503
+    problem(shop.ask("GET", "/v1/report"), 404)
+    shop.store.close()
+
+
+def test_a_store_that_is_gone_is_told_as_such(shop):
+    shop.store._engine.dispose()
+    file = Path(shop.store.name.removeprefix("sqlite:///"))
+    for one in file.parent.glob("store.db*"):
+        one.unlink()
+    file.mkdir()
+    assert shop.ask("GET", "/readyz").status_code == 503
+    event = {"events": [{"event": "e", "user": "u", "item": "SKU-0001", "kind": "click"}]}
+    assert "store" in problem(shop.ask("POST", "/v1/events", event), 503)["what"]
