@@ -84,6 +84,11 @@ class Shop(Document):
     reviews: TableSource | None = None
     events: TableSource | None = None
     media: Media = Media()
+    store: str | None = Field(
+        None,
+        description="of a running service (path below the YAML's folder, or a URL): its events, items and feedback "
+        "are collected too",
+    )
     rating_range: tuple[float, float] | None = Field(None, description="lowest and highest rating; others are rejected")
 
     @field_validator("rating_range")
@@ -96,6 +101,12 @@ class Shop(Document):
     def folder(self) -> Path:
         """The absolute folder that sources are relative to."""
         return (Path(self._path).resolve().parent / self.root).resolve()
+
+    def store_url(self) -> str | None:
+        """Where the store is; a path is relative to the YAML file."""
+        if self.store is None or "://" in self.store:
+            return self.store
+        return str(Path(self._path).resolve().parent / self.store)
 
     def tables(self) -> dict[str, TableSource]:
         named = {"items": self.items, "users": self.users, "reviews": self.reviews, "events": self.events}

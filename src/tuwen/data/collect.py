@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from typing import Any
 import polars as pl
 
 from tuwen import __version__
-from tuwen.config import Shop
+from tuwen.config import Shop, TableSource
 from tuwen.data import summary
 from tuwen.data.dataset import FORMAT, Dataset, read_manifest
 from tuwen.data.download import Limits
-from tuwen.data.gather import Sheet, gather, state_of
+from tuwen.data.gather import Sheet, gather, joined, state_of
 from tuwen.data.intake import Intake
 from tuwen.data.kinds import COLUMNS, MEDIA, Medium
 from tuwen.data.schema import TABLES, Table, with_rating_range
@@ -35,11 +36,32 @@ Media = Mapping[str, Intake]  # by column
 ORDER = ("users", "events", "reviews", "items")  # what carries media comes last: other mistakes show first
 
 
-def collect(shop: Shop, out: str | Path, *, progress: Progress | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Additions:
+    """What came to a shop beside its own files, as the store of a running service wrote it down.
+
+    Attributes:
+        folder: of the files.
+        tables: table → Parquet file, with tuwen's own names of columns.
+        gone: items that were taken out of the shop.
+    """
+
+    folder: Path
+    tables: Mapping[str, str]
+    gone: frozenset[str] = frozenset()
+
+
+def collect(
+    shop: Shop, out: str | Path, *, progress: Progress | None = None, additions: Additions | None = None
+) -> dict[str, Any]:
     """Read the shop's tables and media into the dataset folder ``out``, and only what is new there.
 
     Rows that are no good go to ``rejected.parquet`` with their reason, media to ``quarantine.parquet``; neither
     stops the rest.
+
+    Args:
+        additions: rows that join those of the shop's files. Of one key an item's addition counts, and the shop's own
+            event or review.
 
     Returns:
         The manifest, as ``manifest.json`` holds it.
@@ -52,7 +74,9 @@ def collect(shop: Shop, out: str | Path, *, progress: Progress | None = None) ->
     """
     out, begun = Path(out), time.monotonic()
     progress = progress or Silent()
-    if not shop.tables():
+    more = additions or Additions(out, {})
+    named = [name for name in TABLES if name in shop.tables() or name in more.tables]
+    if not named:
         raise ConfigError("the shop names no table", where=shop.where(), allowed=list(TABLES))
     for name, source in shop.tables().items():
         if source.duplicates == "sum" and name != "events":
@@ -65,7 +89,7 @@ def collect(shop: Shop, out: str | Path, *, progress: Progress | None = None) ->
             sweep(folder)
         old = _previous(out)
         media = {medium.column: _intake(medium, shop, store) for medium in MEDIA.values()}
-        collected = {name: _Collected(name, shop, old, media, progress) for name in ORDER if name in shop.tables()}
+        collected = {name: _Collected(name, shop, old, media, progress, more) for name in ORDER if name in named}
         collected = {name: collected[name] for name in TABLES if name in collected}
         places: dict[str, str] = {}
         for column, intake in media.items():
@@ -87,12 +111,33 @@ def collect(shop: Shop, out: str | Path, *, progress: Progress | None = None) ->
 class _Collected:
     """One table, read from its source or, where nothing about that has changed, taken from the dataset."""
 
-    def __init__(self, name: str, shop: Shop, old: Dataset | None, media: Media, progress: Progress) -> None:
-        source, table = shop.tables()[name], _table(name, shop)
-        self.files, self.state = state_of(source, table, shop.folder(), __version__)
+    def __init__(
+        self, name: str, shop: Shop, old: Dataset | None, media: Media, progress: Progress, more: Additions
+    ) -> None:
+        table = _table(name, shop)
+        sources = [(shop.tables()[name], shop.folder())] if name in shop.tables() else []
+        if name in more.tables:
+            sources.append((TableSource(source=more.tables[name]), more.folder))
+        states = [state_of(source, table, folder, __version__) for source, folder in sources]
+        self.files = [file for files, _ in states for file in files]
+        self.state = _joined_state([state for _, state in states], more.gone if name == "items" else ())
         sheet = None if old is None or self.state is None else _kept(name, self.state, old, media)
         self.reused = sheet is not None
-        self.sheet = sheet or gather(name, source, table, shop.folder(), media, progress)
+        if sheet is None:
+            sheets = [gather(name, source, table, folder, media, progress) for source, folder in sources]
+            sheet = sheets[0] if len(sheets) == 1 else joined(sheets[0], sheets[1], table.key, last=name == "items")
+            if name == "items" and more.gone:
+                sheet.frame = sheet.frame.filter(~pl.col("item").is_in(list(more.gone)))
+        self.sheet = sheet
+
+
+def _joined_state(states: Sequence[str | None], gone: Collection[str]) -> str | None:
+    """Of several sources; that of one is its own."""
+    if None in states:
+        return None
+    if len(states) == 1 and not gone:
+        return states[0]
+    return hashlib.sha256(repr((states, sorted(gone))).encode()).hexdigest()
 
 
 def _need_folders(shop: Shop) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,20 @@ def gather(
     if cut:
         notes.append(f"{name}: {cut} texts were longer than {TEXT_LIMIT:,} characters and were cut")
     return Sheet(unique.good, rejected, read, merged, list(dict.fromkeys(notes)))
+
+
+def joined(own: Sheet, more: Sheet, key: Sequence[str], *, last: bool) -> Sheet:
+    """Two sheets of one table as one. Of rows of one key one stays, without a word: what a running service tells again
+    in the shop's next export is no mistake.
+
+    Args:
+        last: whether that of ``more`` stays.
+    """
+    frame = pl.concat([own.frame, more.frame], how="diagonal_relaxed")
+    kept = frame.unique(list(key), keep="last" if last else "first", maintain_order=True)
+    rejected = pl.concat([own.rejected, more.rejected])
+    merged = own.merged + more.merged + frame.height - kept.height
+    return Sheet(kept, rejected, own.read + more.read, merged, [*own.notes, *more.notes])
 
 
 def _parts(source: TableSource, folder: Path, kind: sources.Format, notes: list[str]) -> Iterator[Part]:

@@ -39,6 +39,12 @@ class People:
         with reading(self._engine) as connection:
             return [dict(row) for row in connection.execute(asked).mappings()]
 
+    def said(self) -> list[dict[str, Any]]:
+        """All feedback, in the order of time."""
+        with reading(self._engine) as connection:
+            asked = sa.select(FEEDBACK).order_by(FEEDBACK.c.time, FEEDBACK.c.feedback)
+            return [dict(row) for row in connection.execute(asked).mappings()]
+
     def allow(self, user: str, purpose: str, given: bool) -> None:
         """Keep whether a shopper allows a use of what she does: the last word counts."""
         row = {"given": given, "time": moments.now()}

@@ -12,7 +12,6 @@ from typing import Any
 
 from tuwen import __version__
 from tuwen.config import Comparison, Evaluation, Run, Shop, load_yaml
-from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, TuwenError
 from tuwen.evaluation.comparison import Bootstrap, Cell
@@ -32,6 +31,7 @@ from tuwen.workflow.places import refuse_occupied
 from tuwen.workflow.planning import Plan, plan_of, refuse_another
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.sharing import Shared, groups_of
+from tuwen.workflow.steps import collected
 from tuwen.workflow.trainings import ANSWERS, Training, carry_out, failure, mean_cost, read
 from tuwen.workflow.variants import parse
 
@@ -150,7 +150,7 @@ def dataset_of(
             allowed="shop: PATH/TO/SHOP.yaml",
             todo="name a dataset behind RUN.yaml",
         )
-    collect(Shop.read((Path(run_yaml).parent / run.shop).resolve()), out / "dataset", progress=progress)
+    collected(Shop.read((Path(run_yaml).parent / run.shop).resolve()), out / "dataset", progress)
     return Dataset.open(out / "dataset")
 
 

@@ -24,6 +24,7 @@ from tuwen.apps.recommend.shelf import Shelf
 from tuwen.bundle.files import refuse_others, writing
 from tuwen.config import Component, PerUser, RankRun, Rolling, Shop
 from tuwen.data.collect import collect
+from tuwen.config import Component, RankRun, Shop
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, MissingExtra
 from tuwen.evaluation import origin
@@ -36,6 +37,7 @@ from tuwen.workflow.cuts import LISTS, Held, held_out, write_lists, written_day
 from tuwen.workflow.evaluation import commit
 from tuwen.workflow.history import frozen_options, history_of
 from tuwen.workflow.memory import room_in_memory
+from tuwen.workflow.steps import collected
 
 LATENCY_SHOPPERS = 30
 
@@ -51,7 +53,7 @@ def run(
     completed(spec)
     if spec.shop is None:
         raise ConfigError("the run names no shop to collect from", where=str(path), allowed="shop: PATH/TO/SHOP.yaml")
-    collect(Shop.read((path.parent / spec.shop).resolve()), out / "dataset", progress=progress)
+    collected(Shop.read((path.parent / spec.shop).resolve()), out / "dataset", progress)
     dataset, shown = Dataset.open(out / "dataset"), progress or Silent()
     learn(spec, dataset, out / "bundle", shown)
     return judge(spec, dataset, out, shown)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from tuwen.config import PhotoTask, SearchRun, Shop
-from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError
 from tuwen.progress import Progress
@@ -15,6 +14,7 @@ from tuwen.workflow.indexing import Recipe, index, items_of
 from tuwen.workflow.photo_evaluation import judge_photos
 from tuwen.workflow.search_evaluation import judge_search
 from tuwen.workflow.search_reports import Shown
+from tuwen.workflow.steps import collected
 
 
 def run(
@@ -26,7 +26,7 @@ def run(
     path, out = Path(run_yaml), Path(out)
     spec = SearchRun.read(path, list(overrides))
     completed(spec)
-    collect(Shop.read((path.parent / spec.shop).resolve()), out / "dataset", progress=progress)
+    collected(Shop.read((path.parent / spec.shop).resolve()), out / "dataset", progress)
     recipe = Recipe(**spec.index.model_dump() | {"where": tuple(spec.index.where)})
     index(out / "dataset", out / "index", recipe, progress, renew=True)
     judged = spec.evaluation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,7 @@ from tuwen.bundle.bundle import Bundle
 from tuwen.bundle.reading import qualified
 from tuwen.config import Shop
 from tuwen.data.batch import Batch
+from tuwen.data.collect import Additions
 from tuwen.data.collect import collect as collect_shop
 from tuwen.data.kinds import MEDIA
 from tuwen.data.sources import ENDINGS, format_of, open_file
@@ -31,8 +33,25 @@ CHUNK = 256
 def collect(
     shop_yaml: str | Path, out: str | Path, overrides: Iterable[str] = (), progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Read a shop's own files into the dataset ``out``; returns the manifest."""
-    return collect_shop(Shop.read(shop_yaml, list(overrides)), Path(out), progress=progress)
+    """Read a shop's own files, and what its running service kept, into the dataset ``out``; returns the manifest."""
+    return collected(Shop.read(shop_yaml, list(overrides)), Path(out), progress)
+
+
+def collected(shop: Shop, out: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """:func:`collect` of a shop that is read."""
+    url = shop.store_url()
+    if url is None:
+        return collect_shop(shop, out, progress=progress)
+    from tuwen.store import Store
+    from tuwen.store.export import export
+
+    if "://" not in url and not Path(url).is_file():
+        raise DataError(
+            "there is no such store", where=shop.where("store"), seen=url, todo="tuwen serve HOME makes one"
+        )
+    with Store(url) as store, tempfile.TemporaryDirectory(prefix="tuwen-store-") as folder:
+        tables, gone = export(store, Path(folder))
+        return collect_shop(shop, out, progress=progress, additions=Additions(Path(folder), tables, gone))
 
 
 def load(bundle: str | Path) -> Bundle:

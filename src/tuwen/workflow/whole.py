@@ -8,7 +8,6 @@ from typing import Any
 
 from tuwen.bundle.files import read_manifest
 from tuwen.config import Run, Shop
-from tuwen.data.collect import collect
 from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError, ConfigError
 from tuwen.progress import Progress, Silent, Within
@@ -16,6 +15,7 @@ from tuwen.workflow.contents import contrast_target, is_contrast
 from tuwen.workflow.evaluation import evaluate_folds
 from tuwen.workflow.kinds import own_task, part_of
 from tuwen.workflow.rules import split_of
+from tuwen.workflow.steps import collected
 from tuwen.workflow.training import train_once
 
 
@@ -63,7 +63,7 @@ def run(
     if not replace:
         for place in places:
             _refuse_another_run(spec, place)
-    collect(Shop.read((path.parent / spec.shop).resolve()), out / "dataset", progress=progress)
+    collected(Shop.read((path.parent / spec.shop).resolve()), out / "dataset", progress)
     dataset = Dataset.open(out / "dataset")
     bundles = []
     for fold, place in enumerate(places):
