@@ -74,6 +74,12 @@ class Items:
         """Items whose last change has a higher number, in that order."""
         return self._read(sa.select(ITEMS).where(ITEMS.c.change > change).order_by(ITEMS.c.change).limit(most))
 
+    def pictures(self, item: str) -> int:
+        """How many pictures an item has."""
+        asked = sa.select(sa.func.count()).select_from(PICTURES).where(PICTURES.c.item == item)
+        with reading(self._engine) as connection:
+            return int(connection.execute(asked).scalar_one())
+
     def _read(self, asked: sa.Select[Any]) -> list[StoredItem]:
         with reading(self._engine) as connection:
             rows = connection.execute(asked).mappings().all()

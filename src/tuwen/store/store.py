@@ -13,6 +13,7 @@ from tuwen.store.events import Events
 from tuwen.store.items import Items
 from tuwen.store.keys import Keys
 from tuwen.store.people import People
+from tuwen.store.version import Version
 
 
 class Store:
@@ -36,6 +37,7 @@ class Store:
         self.items = Items(self._engine)
         self.people = People(self._engine)
         self.keys = Keys(self._engine)
+        self.version = Version(self._engine)
 
     def ping(self) -> None:
         """Whether it answers.
@@ -47,6 +49,7 @@ class Store:
             connection.execute(sa.text("SELECT 1"))
 
     def close(self) -> None:
+        self.version.close()
         self._engine.dispose()
 
     def __enter__(self) -> Self:

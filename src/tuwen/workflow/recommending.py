@@ -23,8 +23,6 @@ from tuwen.apps.recommend.scores import NOTHING, Retriever, Scores
 from tuwen.apps.recommend.shelf import Shelf
 from tuwen.bundle.files import refuse_others, writing
 from tuwen.config import Component, PerUser, RankRun, Rolling, Shop
-from tuwen.data.collect import collect
-from tuwen.config import Component, RankRun, Shop
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, MissingExtra
 from tuwen.evaluation import origin

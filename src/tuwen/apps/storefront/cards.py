@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from tuwen.apps.storefront.changes import Changes
 from tuwen.apps.storefront.parts import Parts
 from tuwen.errors import DataError, did_you_mean
 from tuwen.store import Store
@@ -23,10 +24,11 @@ class Cards:
     """Args:
     parts: one revision.
     store: what came since; None for none.
+    changes: of the items of the store.
     """
 
-    def __init__(self, parts: Parts, store: Store | None) -> None:
-        self._parts, self._store = parts, store
+    def __init__(self, parts: Parts, store: Store | None, changes: Changes) -> None:
+        self._parts, self._store, self._changes = parts, store, changes
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -52,9 +54,10 @@ class Cards:
         Raises:
             NoSuchItem: it is not there, or was taken out.
         """
-        stored = None if self._store is None else self._store.items.get(item)
+        self._changes.look()
+        stored = self._changes.items.get(item)
         if stored is not None and stored.live:
-            return {"item": item, **stored.columns, "pictures": len(stored.pictures)}
+            return {"item": item, **stored.columns, "pictures": stored.pictures}
         if stored is None and item in self._rows:
             assert self._parts.dataset is not None
             row = self._parts.dataset.table("items").row(self._rows[item], named=True)

@@ -16,8 +16,10 @@ from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.shelf import Listed, Recent
 from tuwen.apps.search import Question
 from tuwen.apps.storefront.cards import Cards
+from tuwen.apps.storefront.changes import Changes
 from tuwen.apps.storefront.experiment import arm_of
 from tuwen.apps.storefront.parts import Parts, Recommending
+from tuwen.apps.storefront.remembered import Remembered
 from tuwen.bundle.reading import read_rows
 from tuwen.errors import DataError, did_you_mean
 from tuwen.store import Store
@@ -50,9 +52,9 @@ class Storefront:
 
     def __init__(self, parts: Parts, store: Store | None = None) -> None:
         self.parts, self.store = parts, store
-        self.cards = Cards(parts, store)
-        self._change = 0
-        self._gone: set[str] = set()
+        self.changes = Changes(store)
+        self.cards = Cards(parts, store, self.changes)
+        self._lists = Remembered()
 
     # --- Recommend --------------------------------------------------------------------------------------------
 
@@ -63,6 +65,14 @@ class Storefront:
         Args:
             clicked: items that she looked at just now, the latest last; those that are not known are left out.
         """
+        asked, version = (user, tuple(clicked), count), self.changes.look()
+        known = self._lists.get(asked, version)
+        if known is None:
+            known = self._recommended(user, clicked, count)
+            self._lists.put(asked, version, known)
+        return known
+
+    def _recommended(self, user: str | None, clicked: Sequence[str], count: int) -> Answer:
         found, arm = self._recommender(user)
         recent = [] if user is None else self._lately(user, found)
         recent += [Recent(item, 0.0, None) for item in clicked]
@@ -118,19 +128,10 @@ class Storefront:
         allowed[places] = False
         return replace(found.rules, allowed=allowed)
 
-    def gone(self) -> set[str]:
+    def gone(self) -> frozenset[str]:
         """Items that were taken out of the shop."""
-        if self.store is None:
-            return self._gone
-        latest = self.store.items.latest()
-        while self._change < latest:
-            changed = self.store.items.since(self._change)
-            if not changed:
-                break
-            self._gone |= {one.item for one in changed if not one.live}
-            self._gone -= {one.item for one in changed if one.live}
-            self._change = changed[-1].change
-        return self._gone
+        self.changes.look()
+        return self.changes.gone
 
     def _still_there(self, listed: Sequence[Listed]) -> list[Listed]:
         gone = self.gone()
