@@ -20,7 +20,7 @@ from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError, DataError, TuwenError
 from tuwen.store import Store
 from tuwen.workflow.asking import open_search
-from tuwen.workflow.recommending import rules_of
+from tuwen.workflow.recommendations import rules_of
 
 log = logging.getLogger("tuwen.serving")
 LOOK_SECONDS = 0.5
