@@ -197,6 +197,24 @@ def test_columns_of_an_item_are_read_as_collect_reads_them(shop):
     problem(shop.ask("GET", "/v1/items/x"), 404)
 
 
+def test_a_new_item_is_found_and_recommended_at_once_and_gone_as_soon(shop, home):
+    sent = {"item": "NEW", "columns": {"title": "Zeppelin 飞艇", "category": "Home 家居"}, "pictures": [photo()]}
+    assert shop.good("POST", "/v1/items", sent)["findable"]
+    assert shop.good("GET", "/v1/search", params={"words": "zeppelin"})["hits"][0]["item"] == "NEW"
+    found = {one["item"]: one for one in shop.good("POST", "/v1/recommend", {"user": "u", "count": 10})["items"]}
+    assert len(found) == 10 and found["NEW"]["title"] == "Zeppelin 飞艇" and found["NEW"]["reason"]["zh"] == "新上架"
+    other = Shop(home, Path(shop.store.name.removeprefix("sqlite:///")))  # another worker
+    assert "NEW" in other.items("POST", "/v1/recommend", {"count": 10})
+    assert other.good("GET", "/v1/search", params={"words": "飞艇"})["hits"][0]["item"] == "NEW"
+    assert not shop.good("DELETE", "/v1/items/NEW")["findable"]
+    other.live.storefront.catch_up()
+    for one in (shop, other):
+        assert "NEW" not in one.items("POST", "/v1/recommend", {"count": 20})
+        hits = one.good("GET", "/v1/search", params={"words": "zeppelin"})["hits"]
+        assert "NEW" not in [hit["item"] for hit in hits]
+    other.store.close()
+
+
 # --- People -------------------------------------------------------------------------------------------------------
 
 
@@ -229,7 +247,7 @@ def test_another_revision_is_taken_up_and_a_broken_one_is_not(tmp_path):
     workflow.promote(tmp_path / "next", folder)
     broken = Home(folder).part("recommend")
     assert broken is not None
-    next((broken).glob("*.npz")).write_bytes(b"broken after it was promoted")
+    next(broken.rglob("*.npy")).write_bytes(b"broken after it was promoted")
     assert not shop.live.look()
     told = shop.good("GET", "/readyz")
     assert told["revision"] == 5 and "damaged" in told["fault"] and shop.items("POST", "/v1/recommend", {"count": 3})

@@ -21,6 +21,7 @@ from tuwen.errors import BundleError, DataError, TuwenError
 from tuwen.store import Store
 from tuwen.workflow.asking import open_search
 from tuwen.workflow.recommendations import rules_of
+from tuwen.workflow.shelving import Shelver
 
 log = logging.getLogger("tuwen.serving")
 LOOK_SECONDS = 0.5
@@ -95,11 +96,13 @@ def open_parts(home: Home, revision: Revision) -> Parts:
         return None if folder is None else how(folder)
 
     other = revision.experiment.get("part")
+    searcher = opened("search", open_search)
     return Parts(
         revision=revision.number,
         predictor=opened("predict", Bundle.open),
         recommender=opened("recommend", _recommending),
-        searcher=opened("search", open_search),
+        searcher=searcher,
+        shelve=None if searcher is None else Shelver(searcher),
         dataset=opened("dataset", Dataset.open),
         report=opened("report", lambda folder: json.loads((folder / "report.json").read_text(encoding="utf-8"))),
         other=None if other is None else _recommending(home.folder / other),
@@ -130,6 +133,7 @@ class Live:
         if home is not None:
             self._stamp = home.stamp()
             self.storefront = Storefront(open_parts(home, home.live()), store)
+            self.storefront.catch_up()
 
     def look(self) -> bool:
         """Load what was promoted since, if anything was. A revision that cannot be loaded is told in :attr:`fault`,
@@ -142,7 +146,9 @@ class Live:
             revision = self.home.live()
             if revision.number == self.storefront.parts.revision:
                 return False
-            self.storefront = Storefront(open_parts(self.home, revision), self.store)
+            front = Storefront(open_parts(self.home, revision), self.store)
+            front.catch_up()  # before it answers
+            self.storefront = front
         except TuwenError as error:
             self.fault = f"revision could not be loaded: {error.what}"
             log.error("%s", self.fault)
@@ -154,9 +160,13 @@ class Live:
         """Look every half second, in a thread of its own, until :meth:`end`."""
 
         def run() -> None:
+            seen: int | None = None
             while not self._ended.wait(LOOK_SECONDS):
                 try:
                     self.look()
+                    if self.store is not None and self.store.version.now() != seen:
+                        seen = self.store.version.now()
+                        self.storefront.catch_up()
                 except Exception:
                     log.exception("looking for another revision failed")
 

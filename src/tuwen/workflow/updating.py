@@ -75,7 +75,7 @@ def _added(index: Index, add: str | Path | Rows, shop: str | Path | None, progre
         columns = ("file", "row", "item", "column", "reason")
         rejected = dataset.rejected()
         rejected = rejected.select(name for name in columns if name in rejected.columns)
-        table = _fitting(items_of(dataset), index)
+        table = fitting(items_of(dataset), index)
         conditions = [Condition.read(text) for text in index.settings["recipe"]["where"]]
         kept = table.filter(pl.Series(mask(table, conditions), dtype=pl.Boolean))
         replaced = sum(index.snapshot.row_of(item) is not None for item in kept["item"])
@@ -126,7 +126,7 @@ def _as_table(rows: Rows) -> pl.DataFrame:
         raise DataError("these rows make no table", seen=error, allowed="rows of one type a column") from None
 
 
-def _fitting(table: pl.DataFrame, index: Index) -> pl.DataFrame:
+def fitting(table: pl.DataFrame, index: Index) -> pl.DataFrame:
     """The items with the columns that the index knows, in its types; what it knows of their popularity stays.
 
     Raises:

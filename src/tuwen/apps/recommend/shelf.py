@@ -26,6 +26,7 @@ from tuwen.errors import BundleError, DataError, did_you_mean
 
 READERS = "readers"  # the folder of what new pictures and texts are read by
 TASTED = 500  # items of a shopper's own list that move the answer to a question
+TASTE_DAYS = 30.0  # in which what a shopper chose counts half
 MOST_EVENTS = 1000  # of a shopper, the latest; older ones change nothing that a list shows
 
 
@@ -174,6 +175,18 @@ class Shelf:
         """What a shopper may want next, by what is known of her (nothing, for one who is not known) and by what she
         did since, oldest first; items that are not known are left out.
         """
+        return self._answered(self._live(user, recent), count, rules, [user or ""])[0]
+
+    def taste(self, user: str | None, recent: Sequence[Recent]) -> dict[str, Array]:
+        """Kind → f32 [width], of length 1: the mean of the items that a shopper chose, the latest most; zeros where
+        nothing is known.
+        """
+        asked = self._live(user, recent)
+        weight = (0.5 ** (asked.age / TASTE_DAYS)).astype(np.float32)
+        found = {kind: weight @ vectors[asked.item] for kind, vectors in self.catalogue.vectors.items()}
+        return {kind: mean / max(float(np.linalg.norm(mean)), 1e-12) for kind, mean in found.items()}
+
+    def _live(self, user: str | None, recent: Sequence[Recent]) -> Asked:
         known = self._latest(self.history.asked([self._user[user]])) if user in self._user else self._nobody()
         told = [(place, one) for one in recent if (place := self.known(one.item)) is not None]
         places = np.array([place for place, _ in told], np.int64)
@@ -187,7 +200,7 @@ class Shelf:
             np.concatenate([known.value, values]),
             known.numbers,
         )
-        return self._answered(self._latest(asked), count, rules)[0]
+        return self._latest(asked)
 
     def _nobody(self) -> Asked:
         """A shopper of whom nothing is known."""

@@ -88,7 +88,7 @@ class Reader:
     def save(self, folder: Path) -> None:
         """The network goes beside ``folder``."""
         self.frozen.save(folder)
-        write_state(folder / "reduction.npz", vars(self.reduction) | {"use": self.use, "limits": self.limits})
+        write_state(folder / "reduction", vars(self.reduction) | {"use": self.use, "limits": self.limits})
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Kept:
 
     @cached_property
     def _reader(self) -> Reader:
-        state = read_state(self.folder / "reduction.npz")
+        state = read_state(self.folder / "reduction")
         use, limits = state.pop("use"), state.pop("limits")
         return Reader(use, Frozen.load(self.folder), Reduction(**state), limits)
 

@@ -15,6 +15,7 @@ import polars as pl
 from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.shelf import Listed, Recent
 from tuwen.apps.search import Question
+from tuwen.apps.storefront.arrivals import Arrivals
 from tuwen.apps.storefront.cards import Cards
 from tuwen.apps.storefront.changes import Changes
 from tuwen.apps.storefront.experiment import arm_of
@@ -23,8 +24,10 @@ from tuwen.apps.storefront.remembered import Remembered
 from tuwen.bundle.reading import read_rows
 from tuwen.errors import DataError, did_you_mean
 from tuwen.store import Store
+from tuwen.store.items import StoredItem
 
 DAY = 86_400_000_000  # microseconds
+NEW = {"en": "new in the shop", "zh": "新上架"}
 LIVE_EVENTS = 200  # of a shopper, the latest, that are read from the store
 SEEN_ONLY = {"impression", "search"}  # kinds of events that tell nothing of what a shopper wants
 
@@ -55,6 +58,8 @@ class Storefront:
         self.changes = Changes(store)
         self.cards = Cards(parts, store, self.changes)
         self._lists = Remembered()
+        self._arrived = 0
+        self._arrivals = None if parts.recommender is None else Arrivals(parts.recommender.shelf)
 
     # --- Recommend --------------------------------------------------------------------------------------------
 
@@ -76,10 +81,23 @@ class Storefront:
         found, arm = self._recommender(user)
         recent = [] if user is None else self._lately(user, found)
         recent += [Recent(item, 0.0, None) for item in clicked]
-        listed = found.shelf.for_live(user, recent, count, self._rules(found))
+        listed = self._shown(found.shelf.for_live(user, recent, count, self._rules(found)))
         if arm is not None and user is not None and self.store is not None:
             self.store.people.expose(self.parts.experiment["name"], user, arm)
-        return Answer(self._shown(listed), self.parts.revision, arm)
+        return Answer(self._with_arrivals(listed, found, user, recent, count), self.parts.revision, arm)
+
+    def _with_arrivals(
+        self, listed: list[dict[str, Any]], found: Recommending, user: str | None, recent: list[Recent], count: int
+    ) -> list[dict[str, Any]]:
+        """Some places for items that the recommender has not learned of yet."""
+        if not self._arrivals or found is not self.parts.recommender:
+            return listed
+        places = self._arrivals.places(count, found.rules.newcomers)
+        new = self._arrivals.best(found.shelf.taste(user, recent), len(places))
+        kept = listed[: count - len(new)]
+        for place, (item, score) in zip(places, new, strict=False):
+            kept.insert(place, {**self.cards.brief(item), "score": round(score, 6), "reason": NEW})
+        return kept
 
     def similar(self, item: str, count: int = 20, by: str | None = None) -> Answer:
         """Items that look or read like this one.
@@ -200,17 +218,41 @@ class Storefront:
         return {name: _jsonable(value) for name, value in read.items() if value is not None}
 
     def take_in(self, item: str) -> bool:
-        """Bring an item of the store into the index, or out of it; whether search finds it now."""
-        searcher = self.parts.searcher
+        """Bring an item of the store into the index and among the recommended, or out of both; whether search finds
+        it now.
+        """
         stored = None if self.store is None else self.store.items.get(item)
-        if searcher is None or stored is None:
+        if stored is None:
+            return False
+        self._arrive(stored)
+        searcher = self.parts.searcher
+        if searcher is None:
             return False
         if stored.live and self.parts.shelve is not None:
             self.parts.shelve(item, stored.columns, stored.pictures)
         elif not stored.live and searcher.index.snapshot.row_of(item) is not None:
             searcher.index.remove([item])
-        searcher.index.refresh()
-        return searcher.index.snapshot.row_of(item) is not None
+        return searcher.refresh().row_of(item) is not None
+
+    def _arrive(self, stored: StoredItem) -> None:
+        if self._arrivals is None:
+            return
+        if stored.live:
+            self._arrivals.take(stored.item, stored.columns, stored.pictures)
+        else:
+            self._arrivals.drop(stored.item)
+        self._lists = Remembered()
+
+    def catch_up(self) -> int:
+        """Take in what other workers wrote, or what was written before this revision; how many items that were."""
+        if self.store is None or self._arrivals is None:
+            return 0
+        before = self._arrived
+        while found := self.store.items.since(self._arrived, most=20):
+            for stored in found:
+                self._arrive(stored)
+            self._arrived = found[-1].change
+        return self._arrived - before
 
     # --- Explain ----------------------------------------------------------------------------------------------
 

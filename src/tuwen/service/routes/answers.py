@@ -131,7 +131,7 @@ def _add_predictions(service: FastAPI, served: Served) -> None:
         photo = served.picture(asked.picture, "picture")
         if not asked.text and photo is None:
             raise DataError("there is nothing to embed", allowed="text, picture, or both")
-        encoders = served.front.parts.need_searcher().encoders
+        encoders = served.front.parts.need_searcher().matcher.encoders
 
         def vectors() -> dict[str, list[float]]:
             found: dict[str, list[float]] = {}
