@@ -14,6 +14,8 @@ class Again:
         half_life: days.
     """
 
+    reason = ("you chose it before", "您之前选过")
+
     def __init__(self, *, half_life: Days = 60.0) -> None:
         self.half_life = half_life
 

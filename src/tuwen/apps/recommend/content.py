@@ -20,6 +20,15 @@ class Content:
     def __init__(self, *, kind: str = "picture", half_life: Days = 30.0) -> None:
         self.kind, self.half_life = kind, half_life
 
+    @property
+    def reason(self) -> tuple[str, str]:
+        """In English and Chinese."""
+        kinds = {
+            "picture": ("looks like what you chose", "与您选过的外观相似"),
+            "text": ("reads like what you chose", "与您选过的描述相似"),
+        }
+        return kinds.get(self.kind, ("is like what you chose", "与您选过的相似"))
+
     def fit(self, history: History) -> None:
         self.alike = history.catalogue.alike(self.kind)
 
@@ -36,6 +45,8 @@ class Newcomers:
         memory: days in which a shopper's own purchase loses half of its weight.
         recent: days; what was first sold in them shows how far the shop has come.
     """
+
+    reason = ("new in categories you like", "您常买类别的新品")
 
     def __init__(self, *, column: str = "items.category", memory: Days = 90.0, recent: Days = 28.0) -> None:
         self.column, self.memory, self.recent = column, memory, recent

@@ -21,6 +21,8 @@ class Popularity:
         half_life: days in which a purchase loses half of its weight; none: all count the same.
     """
 
+    reason = ("bought a lot", "热销商品")
+
     def __init__(self, *, half_life: Days | None = None) -> None:
         self.half_life = half_life
 
@@ -43,6 +45,8 @@ class Segment:
         spread: how far in bins the neighbours count (the deviation of a normal curve).
         half_life: days.
     """
+
+    reason = ("bought a lot by shoppers like you", "与您相似的顾客常买")
 
     def __init__(
         self,
@@ -85,6 +89,8 @@ class Favourites:
         half_life: days, of the demand.
         memory: days in which a shopper's own purchase loses half of its weight.
     """
+
+    reason = ("sells well in categories you like", "您常买的类别中热销")
 
     def __init__(self, *, column: str = "items.category", half_life: Days = 30.0, memory: Days = 90.0) -> None:
         self.column, self.half_life, self.memory = column, half_life, memory

@@ -57,11 +57,13 @@ class Answer:
         scores: f32 [asked, count].
         chances: f32 [asked, count], with which an item that was drawn (``Rules.explore``) stands where it stands; not a
             number elsewhere.
+        proposers: int64 [asked, count], which retriever had the item farthest in front; ``-1`` where none proposed it.
     """
 
     items: Array
     scores: Array
     chances: Array
+    proposers: Array
 
 
 @dataclass
@@ -158,13 +160,15 @@ class Recommender:
         rules = rules or Rules()
         items = np.full((len(asked), count), NOTHING, np.int64)
         values, chances = (np.full((len(asked), count), np.nan, np.float32) for _ in range(2))
+        proposers = np.full((len(asked), count), NOTHING, np.int64)
         filled: tuple[Array, ...] = (items, values, chances)
         new = ~self.stage.features.sold
         vectors = next(iter(asked.catalogue.vectors.values()), None)
         for start in range(0, len(asked), BLOCK):
             part = asked.rows(slice(start, start + BLOCK))
             scores = self.stage.scores(part)
-            row, item = candidates(scores, self.per)
+            tops = [says.top(self.per) for says in scores.values()]
+            row, item = distinct(tops)
             order = self.model.order(self.stage.features.of(part, row, item, scores)[0])
             bounds = np.searchsorted(row, np.arange(len(part) + 1))
             for one in range(len(part)):
@@ -174,7 +178,8 @@ class Recommender:
                 listed = rules.listed(item[pairs], order[pairs], count, new=new, had=had, vectors=vectors, key=key)
                 for found, told in zip(filled, listed, strict=True):
                     found[start + one, : len(told)] = told
-        return Answer(items, values, chances)
+                proposers[start + one] = proposed_by([top[one] for top in tops], items[start + one])
+        return Answer(items, values, chances, proposers)
 
 
 @dataclass(frozen=True)
@@ -190,11 +195,26 @@ class Stage:
 
 def candidates(scores: Mapping[str, Scores], per: int) -> tuple[Array, Array]:
     """What any retriever proposes, each item once a shopper: (row int64 [pairs], item int64 [pairs]), in order."""
-    proposed = np.sort(np.concatenate([says.top(per) for says in scores.values()], axis=1), axis=1)
+    return distinct([says.top(per) for says in scores.values()])
+
+
+def distinct(tops: Sequence[Array]) -> tuple[Array, Array]:
+    """:func:`candidates` of lists int64 [asked, per] that were made."""
+    proposed = np.sort(np.concatenate(tops, axis=1), axis=1)
     first = np.ones(proposed.shape, bool)
     first[:, 1:] = proposed[:, 1:] != proposed[:, :-1]
     row, place = np.nonzero(first & (proposed != NOTHING))
     return row, proposed[row, place]
+
+
+def proposed_by(tops: Sequence[Array], items: Array) -> Array:
+    """int64 [items]: which of one shopper's lists has an item farthest in front; ``-1`` for none."""
+    found, place = np.full(len(items), NOTHING), np.full(len(items), np.iinfo(np.int64).max)
+    for number, top in enumerate(tops):
+        row, at = np.nonzero((items[:, None] == top[None]) & (items[:, None] != NOTHING))
+        better = at < place[row]
+        found[row[better]], place[row[better]] = number, at[better]
+    return found
 
 
 def _drawn(row: Array, hit: Array, count: int, rng: np.random.Generator) -> Array:

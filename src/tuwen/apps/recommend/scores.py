@@ -24,6 +24,8 @@ class Scores(Protocol):
 
 
 class Retriever(Protocol):
+    """One may have a ``reason``, in English and Chinese: what a shopper reads beside an item that it proposed."""
+
     def fit(self, history: History) -> None:
         """Learn from what was known at a moment."""
         ...

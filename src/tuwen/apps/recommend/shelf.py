@@ -38,6 +38,7 @@ class Listed:
         about: what a person reads of it: its title and category, where the shop has them.
         explored: whether it was drawn by chance (``Rules.explore``).
         probability: with which it stands at this place.
+        reason: why it is proposed, in English and Chinese; empty where nothing is to be said.
     """
 
     item: str
@@ -45,6 +46,7 @@ class Listed:
     about: dict[str, str] = field(default_factory=dict)
     explored: bool = False
     probability: float = 1.0
+    reason: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -322,12 +324,23 @@ class Shelf:
             rules = self.ruled(rules)
         answer = self.recommender.recommend(asked, self._count(count), rules, keys)
         return [
-            self._named(items[items != NOTHING], scores[items != NOTHING], chances[items != NOTHING])
-            for items, scores, chances in zip(answer.items, answer.scores, answer.chances, strict=True)
+            self._named(*(values[items != NOTHING] for values in (items, scores, chances, proposers)))
+            for items, scores, chances, proposers in zip(
+                answer.items, answer.scores, answer.chances, answer.proposers, strict=True
+            )
         ]
 
-    def _named(self, items: Array, scores: Array, chances: Array | None = None) -> list[Listed]:
+    @cached_property
+    def _reasons(self) -> list[tuple[str, str]]:
+        """Of each retriever: its own, else its name in the run; the last one stands for none."""
+        retrievers = self.recommender.stage.retrievers
+        return [*(getattr(one, "reason", (name, name)) for name, one in retrievers.items()), ("", "")]
+
+    def _named(
+        self, items: Array, scores: Array, chances: Array | None = None, proposers: Array | None = None
+    ) -> list[Listed]:
         chances = np.full(len(items), np.nan) if chances is None else chances
+        proposers = np.full(len(items), NOTHING) if proposers is None else proposers
         return [
             Listed(
                 str(self.catalogue.items[item]),
@@ -335,8 +348,11 @@ class Shelf:
                 {name: str(texts[item]) for name, texts in self.about.items()},
                 not np.isnan(chance),
                 1.0 if np.isnan(chance) else chance,
+                self._reasons[proposer],
             )
-            for item, score, chance in zip(items.tolist(), scores.tolist(), chances.tolist(), strict=True)
+            for item, score, chance, proposer in zip(
+                items.tolist(), scores.tolist(), chances.tolist(), proposers.tolist(), strict=True
+            )
         ]
 
     # --- Files ------------------------------------------------------------------------------------------------

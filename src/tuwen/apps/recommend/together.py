@@ -26,6 +26,8 @@ class ItemKnn:
         half_life: days in which an event of the shopper loses half of its weight; none: all count the same.
     """
 
+    reason = ("chosen by shoppers who chose the same", "选过相同商品的顾客也选")
+
     def __init__(
         self,
         *,
@@ -64,6 +66,8 @@ class Ease:
             with their square: 1,000 take a moment, 3,000 a second, 10,000 half a minute and 2 GB.
         half_life: as for ``item-knn``.
     """
+
+    reason = ("goes with what you chose", "与您选过的商品相配")
 
     def __init__(
         self,

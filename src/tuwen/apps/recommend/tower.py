@@ -38,6 +38,8 @@ class TwoTower:
 
     needs = ("train", "torch")  # extra and library, for learning alone
 
+    reason = ("fits your taste", "符合您的喜好")
+
     def __init__(
         self,
         *,

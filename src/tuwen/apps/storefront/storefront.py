@@ -156,7 +156,14 @@ class Storefront:
         return [one for one in listed if one.item not in gone]
 
     def _shown(self, listed: Sequence[Listed]) -> list[dict[str, Any]]:
-        return [{**self.cards.brief(one.item), "score": round(one.score, 6)} for one in listed]
+        return [
+            {
+                **self.cards.brief(one.item),
+                "score": round(one.score, 6),
+                **({"reason": dict(zip(("en", "zh"), one.reason, strict=True))} if one.reason[0] else {}),
+            }
+            for one in listed
+        ]
 
     # --- Search -----------------------------------------------------------------------------------------------
 
