@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile $(i
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check run runs bench bench-peers load docs lock clean
+.PHONY: help install demo test check run runs bench bench-peers load fuzz docs lock clean
 
 help:
 	@echo "make demo [SERVE=no] [PORT=8000]  sample shop: collect, train, evaluate, serve at 127.0.0.1 until Ctrl-C"
@@ -25,6 +25,7 @@ help:
 	@echo "make bench                        speed, as ratios against a named limit"
 	@echo "make bench-peers RUN=hm OUT=DIR   other packages in the harness of a rank run, each in its own environment"
 	@echo "make load [ARGS=--seconds=600]    a served home under load, beside an empty route"
+	@echo "make fuzz                         schemathesis over the whole API of a served home"
 	@echo "make docs                         rewrite docs/options.md from the code"
 	@echo "make lock                         rewrite requirements.lock with today's versions"
 	@echo "make clean                        remove what was made here, .venv too; out/ stays"
@@ -78,6 +79,10 @@ bench: $(STAMP)
 bench-peers: $(STAMP)
 	@test -n "$(RUN)" -a -n "$(OUT)" || { echo "usage: make bench-peers RUN=hm OUT=DIR"; exit 2; }
 	@$(BIN)/python bench/peers/compare.py runs/$(RUN).yaml --out $(OUT) $(ARGS)
+
+# ARGS="--examples 100"
+fuzz: $(STAMP)
+	@$(BIN)/python scripts/fuzz.py $(ARGS)
 
 load: $(STAMP)
 	@PYTHONPATH=bench $(BIN)/python -m load $(ARGS)

@@ -23,6 +23,7 @@ T = TypeVar("T")
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": what}
     for status, what in {
+        400: "the body cannot be parsed",
         401: "no key, or one that is not known",
         403: "the key's role may not do that",
         404: "no such item, or nothing here that answers",

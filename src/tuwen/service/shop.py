@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -39,4 +41,16 @@ def shop_app(served: Served, rules: Rules) -> FastAPI:
     add_answers(service, served)
     add_shop(service, served)
     add_pages(service, served)
+    plain = service.openapi
+    service.openapi = lambda: _as_problems(plain())  # type: ignore[method-assign]
     return service
+
+
+def _as_problems(schema: dict[str, Any]) -> dict[str, Any]:
+    """Refusals under the media type that they are sent with."""
+    for path in schema["paths"].values():
+        for operation in path.values():
+            for status, told in operation["responses"].items():
+                if status >= "400" and "application/json" in told.get("content", {}):
+                    told["content"]["application/problem+json"] = told["content"].pop("application/json")
+    return schema

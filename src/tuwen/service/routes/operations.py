@@ -34,7 +34,7 @@ def add_operations(service: FastAPI, served: Served) -> None:
 
 
 def _add_health(service: FastAPI, served: Served) -> None:
-    @service.get("/healthz", summary="Is it alive?")
+    @service.get("/healthz", summary="Is it alive?", responses=PROBLEMS)
     async def healthz() -> HealthResponse:
         return HealthResponse()
 
@@ -57,7 +57,7 @@ def _add_health(service: FastAPI, served: Served) -> None:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         return ReadyResponse(ready=ready, revision=parts.revision, parts=found, fault=fault)
 
-    @service.get("/metrics", summary="For Prometheus", response_class=Response)
+    @service.get("/metrics", summary="For Prometheus", response_class=Response, responses=PROBLEMS)
     async def metrics() -> Response:
         return Response(served.measures.text(served.front.parts.revision), media_type="text/plain; version=0.0.4")
 

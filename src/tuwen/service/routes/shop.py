@@ -22,6 +22,7 @@ from tuwen.store import moments
 
 ItemKey = Annotated[Key, Path()]
 PICTURES = {"Cache-Control": "private, max-age=3600"}
+PICTURE = {**PROBLEMS, 200: {"content": {"image/jpeg": {}}, "description": "JPEG"}}
 
 
 def add_shop(service: FastAPI, served: Served) -> None:
@@ -69,7 +70,12 @@ def _add_items(service: FastAPI, served: Served) -> None:
 
         return await served.work(write)
 
-    @service.get("/v1/items/{item:path}/pictures/{place}", summary="A picture of an item", response_class=Response)
+    @service.get(
+        "/v1/items/{item:path}/pictures/{place}",
+        summary="A picture of an item",
+        response_class=Response,
+        responses=PICTURE,
+    )
     async def picture(item: ItemKey, place: Annotated[int, Path(ge=0, le=1000)]) -> Response:
         front = served.front
         data = await served.work(lambda: front.cards.picture(item, place))
