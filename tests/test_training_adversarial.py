@@ -16,7 +16,7 @@ from tuwen.training.inputs import EncodedInput
 
 ROWS, SEEN = 900, np.arange(600)
 HELD = np.arange(600, 900)
-SETTINGS = Adversarial(steps=400, batch_size=64, critic_steps=3, penalty=1.0, reconstruction=1.0, learning_rate=1e-3)
+SETTINGS = Adversarial(steps=250, batch_size=64, critic_steps=3, penalty=1.0, reconstruction=1.0, learning_rate=1e-3)
 
 
 def examples(vectors, classes=None, present=None):

@@ -276,3 +276,10 @@ def test_looking_for_settings_without_effect_tells_a_slip_as_check_does(shop, ov
     with pytest.raises(ConfigError) as looked:
         workflow.without_effect(shop / "RUN.yaml", [override])
     assert looked.value.where and str(looked.value) == str(caught.value)
+
+
+def test_a_comparison_is_told_from_a_run(tmp_path):
+    (tmp_path / "RUNS.yaml").write_text("run: RUN.yaml\nvary: [fusion=sum]\n")
+    with pytest.raises(ConfigError, match="what is compared, and is no run") as found:
+        workflow.check(tmp_path / "RUNS.yaml")
+    assert found.value.todo.startswith("tuwen compare")

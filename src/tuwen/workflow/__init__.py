@@ -18,7 +18,7 @@ _PLACES = {
     "run": "tuwen.workflow.whole",
     "compare": "tuwen.workflow.comparing",
     "compare_as_written": "tuwen.workflow.comparing",
-    "is_comparison": "tuwen.workflow.comparing",
+    "is_comparison": "tuwen.workflow.kinds",
     "tune": "tuwen.workflow.tuning",
     "recommend": "tuwen.workflow.recommendations",
     "recommend_to_everybody": "tuwen.workflow.recommendations",

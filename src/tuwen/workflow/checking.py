@@ -9,12 +9,13 @@ from typing import Any
 from tuwen.config import RankRun, Run, SearchRun, Shop
 from tuwen.data import SPLITS
 from tuwen.data.dataset import Dataset
+from tuwen.errors import ConfigError
 from tuwen.models import FUSIONS
 from tuwen.preprocess import MODALITIES
 from tuwen.workflow.contents import own_options
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.generating import generator_part
-from tuwen.workflow.kinds import own_task, part_of
+from tuwen.workflow.kinds import is_comparison, own_task, part_of
 from tuwen.workflow.preparing import encoder_options, modality_options
 from tuwen.workflow.rating import raters_options
 from tuwen.workflow.rules import check_settings, split_of, task_options
@@ -35,6 +36,12 @@ def check(
         DataError: the dataset is not one, or the run cannot be trained on it.
     """
     overrides = list(overrides)
+    if is_comparison(run_yaml):
+        raise ConfigError(
+            "this file says what is compared, and is no run",
+            where=str(run_yaml),
+            todo=f"tuwen compare {run_yaml} --out DIR checks every cell before it trains one; tuwen check its 'run'",
+        )
     if task := own_task(run_yaml, overrides):
         return _check_own(task, Path(run_yaml), overrides, dataset)
     run = Run.read(run_yaml, overrides)

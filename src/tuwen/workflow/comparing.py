@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuwen import __version__
-from tuwen.config import Comparison, Evaluation, Run, Shop, load_yaml
+from tuwen.config import Comparison, Evaluation, Run, Shop
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, TuwenError
 from tuwen.evaluation.comparison import Bootstrap, Cell
@@ -37,11 +37,6 @@ from tuwen.workflow.variants import parse
 
 FORMAT = 1
 RESULT = "compare.json"
-
-
-def is_comparison(path: str | Path) -> bool:
-    """Whether the file is a comparison, not a run."""
-    return Path(path).is_file() and bool({"run", "vary"} & load_yaml(path)[0].keys())
 
 
 def compare_as_written(

@@ -1,4 +1,6 @@
-"""Which runs train no network: recommendations and searches go their own way, and need extras that others do not."""
+"""What a YAML file asks for. Recommendations and searches train no network: they go their own way, and need extras that
+others do not.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tuwen.config import task_of, written
+from tuwen.config import load_yaml, task_of, written
 from tuwen.errors import MissingExtra, unloadable
 
 PARTS = {  # task → extra, a library it stands on (asked for only after minutes of work), module
@@ -41,3 +43,8 @@ def part_of(task: str, name: str, module: str | None = None) -> Any:
         raise MissingExtra(extra, f"the task {task}") from None
     except OSError as error:  # a library of the system that a wheel does not carry
         raise unloadable(library, error) from None
+
+
+def is_comparison(path: str | Path) -> bool:
+    """Whether the file is a comparison, not a run."""
+    return Path(path).is_file() and bool({"run", "vary"} & load_yaml(path)[0].keys())
