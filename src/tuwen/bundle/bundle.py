@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from tuwen.bundle.files import verify
+from tuwen.bundle.graph import GRAPH, load_graph
 from tuwen.bundle.reading import KINDS, Question, read_rows
 from tuwen.data.examples import joined_text
 from tuwen.data.kinds import MEDIA
@@ -67,7 +68,9 @@ class Bundle:
 
     @cached_property
     def network(self) -> Network:
-        """The network; built when first asked for."""
+        """The network, made when first asked for: its ONNX graph, or torch's where there is no graph."""
+        if GRAPH in self.manifest["files"]:
+            return load_graph(self.folder / GRAPH)
         try:
             from tuwen.bundle.network import load_network
         except ImportError:

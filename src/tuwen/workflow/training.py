@@ -11,6 +11,7 @@ from typing import Any
 
 from tuwen import __version__
 from tuwen.bundle.card import card
+from tuwen.bundle.export import write_graph
 from tuwen.bundle.files import MANIFEST, read_manifest, refuse_others, verify, write_card, writing
 from tuwen.bundle.network import save_weights
 from tuwen.config import Run
@@ -21,7 +22,9 @@ from tuwen.models import FUSIONS, TASKS
 from tuwen.models.assemble import Part
 from tuwen.models.raters.ensemble import Raters
 from tuwen.preprocess.modality import Modality
+from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Progress, Silent
+from tuwen.training.inputs import Input
 from tuwen.workflow.fitting import Fitted, Prepared, fit_network, prepare
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.kinds import own_task, part_of
@@ -169,9 +172,21 @@ def write_bundle(out: Path, run: Run, dataset: Dataset, fold: int, prepared: Pre
         if generated:
             (folder / "generator.json").write_text(json.dumps(generated.histories, indent=1), encoding="utf-8")
         save_weights(fitted.model, folder)
+        manifest["export"] = write_graph(fitted.model, _specs(prepared), _shown(prepared), folder)
         for name, modality in prepared.modalities.items():
             modality.save(folder / "modalities" / name)
     write_card(out, card(read_manifest(out)))
+
+
+def _specs(prepared: Prepared) -> dict[str, ArraySpec]:
+    return {name: modality.spec for name, modality in prepared.modalities.items()}
+
+
+def _shown(prepared: Prepared) -> dict[str, Input]:
+    """Rows that were not trained on, to compare the exported graph by; without a validation part the train part."""
+    rows = prepared.gathered.rows("validation")
+    rows = rows if len(rows) else prepared.gathered.rows("train")
+    return {name: source.take(rows) for name, source in prepared.inputs.items()}
 
 
 def _architecture(run: Run, modalities: dict[str, Modality], fitted: Fitted) -> dict[str, Any]:
