@@ -13,7 +13,7 @@ import torch
 
 from test_models_encoders import NEEDED, SPECS, arrays_of, cases
 from tuwen.bundle import export
-from tuwen.bundle.export import write_graph
+from tuwen.bundle.export import shrink, write_graph
 from tuwen.bundle.graph import GRAPH, load_graph
 from tuwen.errors import BundleError
 from tuwen.models import ENCODERS, FUSIONS, GENERATORS, TASKS, lora
@@ -217,6 +217,63 @@ def test_the_proof_looks_at_rows_as_they_are_and_without_each_modality() -> None
     assert ways == {(True, True), (True, False), (False, True), (False, False)}
     taken = np.arange(export.ROWS) % 4 == 3  # whose turn it is to have nothing
     assert not any(array[taken].any() for arrays in batch.arrays.values() for array in arrays.values())
+
+
+# --- int8 -------------------------------------------------------------------------------------------------------------
+
+
+def large(kind: str) -> tuple[Model, dict[str, ArraySpec]]:
+    """A network with parts that are worth 8 bits."""
+    torch.manual_seed(0)
+    spec = SPECS[kind]
+    if kind == "pixels":
+        encoder = ENCODERS.build("cnn", {"channels": [16, 128], "pool": "average"}, spec)
+    else:
+        encoder = Tiny(spec, frozen=False)
+        encoder.network = Bert(vocabulary=50, width=64, layers=1, heads=2, inner=256, positions=12)
+        encoder.width = 64
+    return connect({"it": encoder}, Part("sum", {"width": 4}), task_of("rate"), TARGETS["rate"]), {"it": spec}
+
+
+@pytest.mark.parametrize("kind", ["pixels", "tokens"])
+def test_int8_is_kept_where_the_score_allows_and_rows_do_not_mix(kind: str, tmp_path: Path) -> None:
+    model, specs = large(kind)
+    inputs = inputs_of(specs)
+    write_graph(model, specs, inputs, tmp_path)
+    float32, batch = (tmp_path / GRAPH).read_bytes(), export.sample(inputs)
+    scores = iter([0.9, 0.8, 0.9, 0.896])  # without and with int8, twice
+
+    def told(network: Any) -> float:
+        return next(scores)
+
+    lost = shrink(tmp_path, batch, told, 0.005, batch)
+    assert lost["kept"] is False and lost["score"] == {"float32": 0.9, "int8": 0.8}
+    assert (tmp_path / GRAPH).read_bytes() == float32
+    found = shrink(tmp_path, batch, told, 0.005, batch)
+    assert found["kept"] is True and found["margin"] == 0.005
+    size = (tmp_path / GRAPH).stat().st_size
+    assert found["bytes"] == {"float32": len(float32), "int8": size} and size < 0.6 * len(float32)
+    assert 0 < found["difference"] < 0.1
+    assert [file.name for file in tmp_path.iterdir()] == [GRAPH]
+    graph = load_graph(tmp_path / GRAPH)
+    whole = graph(batch.arrays, batch.present)
+    for row in range(4):
+        arrays = {"it": {name: array[row : row + 1] for name, array in batch.arrays["it"].items()}}
+        alone = graph(arrays, {"it": batch.present["it"][row : row + 1]})
+        np.testing.assert_allclose(alone[0], whole[row], atol=1e-5)
+
+
+def test_int8_of_a_small_network_is_left_out(tmp_path: Path) -> None:
+    model = connect(
+        {"it": ENCODERS.build("minilm", {}, BESIDE)}, Part("sum", {"width": 4}), task_of("rate"), TARGETS["rate"]
+    )
+    inputs = inputs_of({"it": BESIDE})
+    write_graph(model, {"it": BESIDE}, inputs, tmp_path)
+    told = shrink(tmp_path, export.sample(inputs), lambda network: 1.0, 0.0, export.sample(inputs))
+    assert told == {"kept": False, "why": "no part of the network is large"}
+
+
+# --- Files ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_damaged_graph_is_an_error_in_words(tmp_path: Path) -> None:

@@ -74,7 +74,9 @@ class Bundle:
         try:
             from tuwen.bundle.network import load_network
         except ImportError:
-            raise MissingExtra("train", "running this bundle's network") from None
+            why = (self.manifest.get("export") or {}).get("why")
+            what = "running this bundle's network"
+            raise MissingExtra("train", f"{what} ({why})" if why else what) from None
         return load_network(self.folder, self.architecture, self.target)
 
     @cached_property

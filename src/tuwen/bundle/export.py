@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from tuwen.bundle.graph import GRAPH, load_graph
+from tuwen.bundle.int8 import quantised
 from tuwen.models import lora
 from tuwen.models.graph import write
 from tuwen.models.model import Model
@@ -55,6 +56,46 @@ def write_graph(model: Model, specs: dict[str, ArraySpec], inputs: Mapping[str, 
         return {"file": None, "why": f"the ONNX graph answers otherwise than the network: it {told}"}
     size, seconds = file.stat().st_size, round(time.perf_counter() - began, 2)
     return {"file": GRAPH, "opset": OPSET, **found, "bytes": size, "seconds": seconds}
+
+
+def shrink(
+    folder: Path, calibration: Batch, score: Callable[[Network], float], margin: float, shown: Batch
+) -> dict[str, Any]:
+    """``network.onnx`` in 8 bits, if its score is hardly worse; else it stays as it is.
+
+    Args:
+        calibration: real rows that the score does not look at.
+        score: of a network; larger is better.
+        margin: share of the score that may be lost.
+        shown: rows whose answers are compared.
+
+    Returns:
+        ``kept``; ``score`` and ``bytes`` in float32 and in int8, ``margin``, and ``difference``, the largest between
+        their answers; or ``why`` there is no int8.
+    """
+    file, small = folder / GRAPH, folder / "int8.onnx"
+    try:
+        if not quantised(file, small, calibration):
+            return {"kept": False, "why": "no part of the network is large"}
+        plain, quick = load_graph(file), load_graph(small)
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # the quantiser's errors share no base class but this
+        small.unlink(missing_ok=True)
+        return {"kept": False, "why": _line(error)}
+    scores = {"float32": score(plain), "int8": score(quick)}
+    kept = scores["float32"] - scores["int8"] <= margin * abs(scores["float32"])
+    told = {
+        "kept": kept,
+        "score": scores,
+        "margin": margin,
+        "bytes": {"float32": file.stat().st_size, "int8": small.stat().st_size},
+        "difference": compared(plain, quick, shown)["difference"],
+    }
+    if kept:
+        small.replace(file)
+    small.unlink(missing_ok=True)
+    return told
 
 
 def sample(inputs: Mapping[str, Input]) -> Batch:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +47,17 @@ def load_graph(file: Path) -> Network:
         return answers
 
     return network
+
+
+def torch_only(manifest: Mapping[str, Any]) -> dict[str, str] | None:
+    """What to tell, English and Chinese, of a bundle whose network could not be exported; None where it was."""
+    why = (manifest.get("export") or {}).get("why")
+    if why is None:
+        return None
+    return {
+        "en": f"the bundle needs torch to be served: {why}",
+        "zh": f"此模型包需要安装 torch 才能提供服务：{why}",
+    }
 
 
 def _threads() -> int:
