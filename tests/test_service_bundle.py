@@ -163,6 +163,19 @@ def test_predict_needs_no_torch_and_says_so_where_it_does(bundle: Path, tmp_path
     assert refused.returncode == 5 and "no such word" in refused.stderr and "[train]" in refused.stderr
 
 
+def test_int8_is_judged_on_the_validation_part_and_told(shop: Path, bundle: Path) -> None:
+    encoder = "modalities.picture.encoder={use: cnn, channels: [32, 64], pool: average}"
+    quick = ["training.epochs=1", "modalities.picture.size=32", encoder, "export.int8=true"]
+    places = (shop.with_name("RUN.yaml"), shop.with_name("dataset"), shop.with_name("int8"))
+    small = workflow.load(workflow.train(*places, [*quick, "export.margin=1"]))
+    told = small.manifest["export"]
+    assert told["file"] == "network.onnx" and told["difference"] <= told["tolerance"] and told["rows_with_absent"] > 0
+    assert told["int8"]["kept"] is True and told["int8"]["rows"] == small.manifest["data"]["rows"]["validation"] > 0
+    assert told["int8"]["score"].keys() == {"float32", "int8"} and told["int8"]["difference"] > 0
+    assert told["bytes"] == (small.folder / "network.onnx").stat().st_size == told["int8"]["bytes"]["int8"]
+    assert workflow.is_trained(*places, [*quick, "export.margin=1"]) and not workflow.is_trained(*places, quick)
+
+
 def without_graph(bundle: Path, folder: Path, why: str) -> Path:
     """The bundle as it is where its network could not be exported."""
     shutil.copytree(bundle, folder)
