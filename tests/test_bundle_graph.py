@@ -222,22 +222,24 @@ def test_the_proof_looks_at_rows_as_they_are_and_without_each_modality() -> None
 # --- int8 -------------------------------------------------------------------------------------------------------------
 
 
-def large(kind: str) -> tuple[Model, dict[str, ArraySpec]]:
+def large(kinds: list[str]) -> tuple[Model, dict[str, ArraySpec]]:
     """A network with parts that are worth 8 bits."""
     torch.manual_seed(0)
-    spec = SPECS[kind]
-    if kind == "pixels":
-        encoder = ENCODERS.build("cnn", {"channels": [16, 128], "pool": "average"}, spec)
-    else:
-        encoder = Tiny(spec, frozen=False)
+    specs = {kind: SPECS[kind] for kind in kinds}
+    built: dict[str, Encoder] = {}
+    if "pixels" in kinds:
+        built["pixels"] = ENCODERS.build("cnn", {"channels": [16, 128], "pool": "average"}, specs["pixels"])
+    if "tokens" in kinds:
+        built["tokens"] = encoder = Tiny(specs["tokens"], frozen=False)
         encoder.network = Bert(vocabulary=50, width=64, layers=1, heads=2, inner=256, positions=12)
         encoder.width = 64
-    return connect({"it": encoder}, Part("sum", {"width": 4}), task_of("rate"), TARGETS["rate"]), {"it": spec}
+    return connect(built, Part("sum", {"width": 4}), task_of("rate"), TARGETS["rate"]), specs
 
 
-@pytest.mark.parametrize("kind", ["pixels", "tokens"])
-def test_int8_is_kept_where_the_score_allows_and_rows_do_not_mix(kind: str, tmp_path: Path) -> None:
-    model, specs = large(kind)
+# both: what texts add where nobody may look must get no scale beside the pictures' maps
+@pytest.mark.parametrize("kinds", [["pixels"], ["tokens"], ["pixels", "tokens"]], ids="-".join)
+def test_int8_is_kept_where_the_score_allows_and_rows_do_not_mix(kinds: list[str], tmp_path: Path) -> None:
+    model, specs = large(kinds)
     inputs = inputs_of(specs)
     write_graph(model, specs, inputs, tmp_path)
     float32, batch = (tmp_path / GRAPH).read_bytes(), export.sample(inputs)
@@ -258,8 +260,8 @@ def test_int8_is_kept_where_the_score_allows_and_rows_do_not_mix(kind: str, tmp_
     graph = load_graph(tmp_path / GRAPH)
     whole = graph(batch.arrays, batch.present)
     for row in range(4):
-        arrays = {"it": {name: array[row : row + 1] for name, array in batch.arrays["it"].items()}}
-        alone = graph(arrays, {"it": batch.present["it"][row : row + 1]})
+        arrays = {kind: {n: a[row : row + 1] for n, a in batch.arrays[kind].items()} for kind in kinds}
+        alone = graph(arrays, {kind: batch.present[kind][row : row + 1] for kind in kinds})
         np.testing.assert_allclose(alone[0], whole[row], atol=1e-5)
 
 

@@ -20,6 +20,7 @@ from tuwen.preprocess.spec import PRESENT
 from tuwen.training.batches import Batch
 
 LARGE = 16_384  # numbers of a matrix from which on 8 bits are worth it
+BETWEEN = ("Add", "Clip", "Relu")  # what stands between convolutions
 LARGE_TABLE = 262_144  # numbers of a table of words
 
 
@@ -65,7 +66,6 @@ def _folded(graph: Path, folder: Path) -> Any:
 
 def _static(model: Any, out: Path, batch: Batch) -> None:
     """Convolutions, and the additions and clips between maps of places."""
-    import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     inputs = [entry.name for entry in model.graph.input]
@@ -78,23 +78,29 @@ def _static(model: Any, out: Path, batch: Batch) -> None:
             row = next(self.left, None)
             return None if row is None else {name: _array(batch, name)[row : row + 1] for name in inputs}
 
-    inferred = onnx.shape_inference.infer_shapes(model)
-    maps = {v.name for v in inferred.graph.value_info if len(v.type.tensor_type.shape.dim) == 4}
-    chosen = [
-        node.name
-        for node in model.graph.node
-        if node.op_type == "Conv" or (node.op_type in ("Add", "Clip") and node.output[0] in maps)
-    ]
-    quantize_static(
-        model,
-        out,
-        Rows(),
-        quant_format=QuantFormat.QDQ,
-        nodes_to_quantize=chosen,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
+    with np.errstate(invalid="ignore"):  # it works out scales for other nodes too, −∞ included, and drops them
+        quantize_static(
+            model,
+            out,
+            Rows(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", *BETWEEN],
+            nodes_to_quantize=_of_maps(model),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+
+
+def _of_maps(model: Any) -> list[str]:
+    """The nodes between maps of places: those of texts add −∞ where nobody may look, which has no scale."""
+    maps: set[str] = set()
+    chosen = []
+    for node in model.graph.node:  # each behind those that it reads
+        if node.op_type == "Conv" or (node.op_type in BETWEEN and maps & set(node.input)):
+            maps.add(node.output[0])
+            chosen.append(node.name)
+    return chosen
 
 
 def _array(batch: Batch, name: str) -> np.ndarray:
