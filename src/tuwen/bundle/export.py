@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from tuwen.bundle.graph import GRAPH, load_graph
 from tuwen.bundle.int8 import quantised
 from tuwen.models import lora
 from tuwen.models.graph import write
-from tuwen.models.model import Model
 from tuwen.models.pretrained.export import OPSET
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.training.batches import Batch, Examples, Network, batch_of
@@ -27,7 +27,9 @@ ROWS = 16  # that are compared side by side
 ALONE = 4  # of these, also each by itself
 
 
-def write_graph(model: Model, specs: dict[str, ArraySpec], inputs: Mapping[str, Input], folder: Path) -> dict[str, Any]:
+def write_graph(
+    model: nn.Module, specs: dict[str, ArraySpec], inputs: Mapping[str, Input], folder: Path
+) -> dict[str, Any]:
     """``network.onnx`` in ``folder``, if the model can be written as one graph that answers alike.
 
     Args:
@@ -136,12 +138,12 @@ def compared(network: Network, graph: Network, batch: Batch) -> dict[str, Any]:
     }
 
 
-def _as_answering(model: Model) -> Model:
+def _as_answering(model: nn.Module) -> nn.Module:
     """The model on the CPU with low-rank updates merged; a copy where that changes anything."""
     here = all(parameter.device.type == "cpu" for parameter in model.parameters())
     if here and not any(isinstance(module, lora.LowRankUpdate) for module in model.modules()):
         return model.eval()
-    plain = copy.deepcopy(model).cpu().eval()
+    plain: nn.Module = copy.deepcopy(model).cpu().eval()
     lora.merge(plain)
     return plain
 

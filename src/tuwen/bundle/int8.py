@@ -110,9 +110,9 @@ def _array(batch: Batch, name: str) -> np.ndarray:
 
 def _blockwise(model: Any) -> int:
     """Matrices and tables that are large, in place; how many numbers they have."""
-    from onnx import numpy_helper
+    from onnx import TensorProto, numpy_helper
 
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT}
     shapes = {name: tuple(tensor.dims) for name, tensor in constants.items()}
     numbers, matrices, tables = 0, set(), {}
     for node in model.graph.node:

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tuwen.models.model import Model
 from tuwen.models.pretrained.export import export_to
 from tuwen.preprocess.sets import MASK
 from tuwen.preprocess.spec import PRESENT, ArraySpec
@@ -17,14 +16,15 @@ ANSWERS = "answers"
 ROWS = 2  # that the exporter sees; with one row it could take the number for a constant
 
 
-def write(model: Model, specs: dict[str, ArraySpec], path: Path) -> None:
+def write(model: nn.Module, specs: dict[str, ArraySpec], path: Path) -> None:
     """The model as the ONNX file ``path``.
 
     Inputs: ``MODALITY.ARRAY`` as the table of ``ArraySpec`` kinds in docs/architecture.md has them, and
     ``MODALITY.present`` bool [rows]. Output: ``answers`` f32 [rows, outputs]. The number of rows is free.
 
     Args:
-        model: on the CPU, low-rank updates merged; it is put into evaluation mode.
+        model: a :class:`tuwen.models.model.Model`, or what takes and gives the same; on the CPU, low-rank updates
+            merged; it is put into evaluation mode.
         specs: of each modality's arrays.
 
     Raises:
@@ -41,7 +41,7 @@ def write(model: Model, specs: dict[str, ArraySpec], path: Path) -> None:
 class Flat(nn.Module):
     """The model with its arrays side by side instead of in dictionaries."""
 
-    def __init__(self, model: Model, names: list[str]) -> None:
+    def __init__(self, model: nn.Module, names: list[str]) -> None:
         super().__init__()
         self.model, self.names = model, names
 

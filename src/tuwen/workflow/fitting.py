@@ -152,7 +152,7 @@ def fit_network(
 def _fit_raters(run: Run, prepared: Prepared, target: Target, progress: Progress) -> Fitted:
     """Raters in the place of a network: they learn from all of the train part, in no epochs."""
     raters = raters_of(run, prepared.modalities)
-    training = _examples(run, prepared.inputs, target, prepared.gathered, "train")
+    training = examples_of(run, prepared.inputs, target, prepared.gathered, "train")
     stacked = fit_raters(
         raters,
         raters.sides.ratings(training.inputs, training.targets),
