@@ -14,11 +14,12 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile $(i
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check run runs bench bench-peers load fuzz docs lock clean
+.PHONY: help install demo test test-serve check run runs bench bench-peers load fuzz docs lock clean
 
 help:
 	@echo "make demo [SERVE=no] [PORT=8000]  sample shop: collect, train, evaluate, serve at 127.0.0.1 until Ctrl-C"
 	@echo "make test                         all tests"
+	@echo "make test-serve                   a clean environment with tuwen[serve] alone answers a bundle, without torch"
 	@echo "make check                        format, lint, types, import floors"
 	@echo "make run RUN=flipkart OUT=DIR     repeat runs/flipkart.yaml: DIR/report.json, DIR/report.html"
 	@echo "make runs                         repeat all runs and rewrite docs/results.md"
@@ -56,6 +57,10 @@ endif
 
 test: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+# its own target: it installs some 50 packages
+test-serve: $(STAMP)
+	@$(BIN)/python scripts/serve_check.py || { code=$$?; test $$code -eq 77 || exit $$code; }
 
 check: $(STAMP)
 	@$(BIN)/python scripts/options.py --check || { echo "docs/options.md is stale: make docs"; exit 1; }

@@ -15,7 +15,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-WITH_DEPENDENCIES = ("train", "serve", "audio", "shape", "postgres", "search", "tune", "dev")
+WITH_DEPENDENCIES = ("collect", "train", "serve", "audio", "shape", "postgres", "search", "tune", "dev")
 NOT_NEEDED = {"sentence-transformers"}
 HEADER = """\
 # Everything that `make demo` and `make test` install, for Python 3.11. Written by `make lock`; do not edit.

@@ -15,6 +15,7 @@ from tuwen.apps.recommend import RANKERS, RETRIEVERS
 from tuwen.config import (
     Comparison,
     Evaluation,
+    Export,
     Media,
     ModalitySpec,
     RankRun,
@@ -49,6 +50,7 @@ RUN_PARTS = (
     ("training", Training),
     ("stacking", Stacking),
     ("evaluation", Evaluation),
+    ("export", Export),
 )
 RANK_PARTS = (
     ("task", RankTask),

@@ -11,7 +11,7 @@ from tuwen.models import RATERS
 from tuwen.models.raters.biases import Biases
 from tuwen.models.raters.factors import Factors
 from tuwen.models.raters.gibbs import _turned, _wishart
-from tuwen.models.raters.neighbours import Neighbours
+from tuwen.models.raters.neighbours import Neighbours, _place
 from tuwen.models.raters.rater import Asked, Facts, Ratings, restore
 from tuwen.training.stacking import answers_of
 
@@ -215,3 +215,13 @@ def test_who_rates_twice_and_who_is_nobody_is_no_fault(name):
     facts = {"user": [], "item": [facts_of(np.ones((2, 2)), absent=(1, 2))]}
     ratings = Ratings(user, item, np.array([1.0, 3, 2, 5, 4, 4]), 2, 2, facts)
     assert np.isfinite(answers_of(fitted(EVERY[name](), ratings), ratings)).all()
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 100])
+def test_places_are_found_alike_in_an_exported_graph(count):
+    rng = np.random.default_rng(count)
+    keys = torch.from_numpy(np.sort(rng.choice(300, count, replace=False)))
+    wanted = torch.from_numpy(rng.integers(-5, 305, (40, 6)))
+    exported = torch.jit.trace(lambda asked: _place(keys, asked), wanted[:2])
+    assert torch.equal(exported(wanted), torch.searchsorted(keys, wanted))

@@ -31,6 +31,17 @@ from tuwen.errors import BundleError, ConfigError, DataError, InUse
 from tuwen.service import app, check_host, serve
 
 TUWEN = [sys.executable, "-c", "from tuwen.cli import main; main()"]
+# the same where only the extra serve is installed
+SERVING = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "lightning_fabric", "scipy", "sklearn", "onnx", "pyarrow", "faiss"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from tuwen.cli import main
+main()
+"""
 TEXT = "Worth every penny, 做工真的很好。"
 
 
@@ -64,7 +75,10 @@ def photo() -> bytes:
 def served(bundle: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """``tuwen serve`` as a process of its own; the address it says."""
     process = subprocess.Popen(
-        [*TUWEN, "serve", str(bundle), "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", SERVING, "serve", str(bundle), "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout
     try:
@@ -128,6 +142,51 @@ WRITTEN = [  # the same as a person and as a program writes it
     ({"time": "2025/01/02 08:00:00+08:00"}, {"time": "2025-01-02T00:00:00"}),
     ({"city": " 上海 "}, {"city": "上海"}),
 ]
+
+
+def test_predict_needs_no_torch_and_says_so_where_it_does(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": TEXT}), encoding="utf-8")
+    expected = workflow.load(bundle).predict([{"text": TEXT}])[0]["prediction"]
+    (tmp_path / "rows.csv").write_text("text\ngood\n", encoding="utf-8")
+
+    def predicted(folder: Path, file: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", SERVING, "predict", str(folder), str(tmp_path / file), "--json"]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = predicted(bundle, "rows.jsonl")
+    assert json.loads(done.stdout)[0]["prediction"] == pytest.approx(expected, abs=1e-6), done.stderr
+    refused = predicted(bundle, "rows.csv")
+    assert refused.returncode == 5 and "reading 'rows.csv' needs the extra 'collect'" in refused.stderr
+    told = without_graph(bundle, tmp_path / "torch", "the network cannot be written as ONNX: no such word")
+    assert workflow.load(told).predict([{"text": TEXT}])[0]["prediction"] == pytest.approx(expected, abs=1e-4)
+    refused = predicted(told, "rows.jsonl")
+    assert refused.returncode == 5 and "no such word" in refused.stderr and "[train]" in refused.stderr
+
+
+def test_int8_is_judged_on_the_validation_part_and_told(shop: Path, bundle: Path) -> None:
+    encoder = "modalities.picture.encoder={use: cnn, channels: [32, 64], pool: average}"
+    quick = ["training.epochs=1", "modalities.picture.size=32", encoder, "export.int8=true"]
+    places = (shop.with_name("RUN.yaml"), shop.with_name("dataset"), shop.with_name("int8"))
+    small = workflow.load(workflow.train(*places, [*quick, "export.margin=1"]))
+    told = small.manifest["export"]
+    assert told["file"] == "network.onnx" and told["difference"] <= told["tolerance"] and told["rows_with_absent"] > 0
+    assert told["int8"]["kept"] is True and told["int8"]["rows"] == small.manifest["data"]["rows"]["validation"] > 0
+    assert told["int8"]["score"].keys() == {"float32", "int8"} and told["int8"]["difference"] > 0
+    assert told["bytes"] == (small.folder / "network.onnx").stat().st_size == told["int8"]["bytes"]["int8"]
+    assert workflow.is_trained(*places, [*quick, "export.margin=1"]) and not workflow.is_trained(*places, quick)
+
+
+def without_graph(bundle: Path, folder: Path, why: str) -> Path:
+    """The bundle as it is where its network could not be exported."""
+    shutil.copytree(bundle, folder)
+    (folder / "network.onnx").unlink()
+    manifest = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    del manifest["files"]["network.onnx"]
+    manifest["export"] = {"file": None, "why": why}
+    (folder / "bundle.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
 UNREADABLE = [{"time": "soon"}, {"time": "1525-01-01"}, {"price": "30岁"}, {"price": "1e400"}, {"price": "-1"}]
 
 

@@ -163,3 +163,9 @@ def test_compare_varies_a_run_with_raters(shop, tmp_path):
     found = workflow.compare(shop[0], tmp_path / "out", shop[1], vary=["rows.labels=0.5,1.0"], overrides=overrides)
     assert not found["failures"]
     assert json.loads((tmp_path / "out" / "compare.json").read_text())["cells"]
+
+
+def test_raters_are_served_without_torch(bundles):
+    for told in (Bundle.open(folder).manifest["export"] for folder in bundles):
+        assert told["file"] == "network.onnx", told
+        assert told["rows_with_absent"] > 0 and told["difference"] <= told["tolerance"] < 1e-3

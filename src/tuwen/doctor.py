@@ -20,7 +20,8 @@ from tuwen.preprocess.weights import WEIGHTS, find
 State = Literal["fine", "missing", "wrong"]
 NEEDED_FREE = 2_000_000_000  # bytes; a small shop's dataset, its vectors and a bundle
 PURPOSE = {
-    "train": "training and evaluating",
+    "collect": "CSV and Parquet files, in tuwen collect and tuwen predict",
+    "train": "training and evaluating (serving needs it only for a bundle without network.onnx)",
     "pretrained": "the encoders efficientnet-lite0, e5-small and minilm",
     "hub": "encoders by name: transformers, sentence-transformers, timm and open_clip",
     "serve": "tuwen serve",

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from tuwen.bundle.files import verify
+from tuwen.bundle.graph import GRAPH, load_graph
 from tuwen.bundle.reading import KINDS, Question, read_rows
 from tuwen.data.examples import joined_text
 from tuwen.data.kinds import MEDIA
@@ -67,11 +68,15 @@ class Bundle:
 
     @cached_property
     def network(self) -> Network:
-        """The network; built when first asked for."""
+        """The network, made when first asked for: its ONNX graph, or torch's where there is no graph."""
+        if GRAPH in self.manifest["files"]:
+            return load_graph(self.folder / GRAPH)
         try:
             from tuwen.bundle.network import load_network
         except ImportError:
-            raise MissingExtra("train", "running this bundle's network") from None
+            why = (self.manifest.get("export") or {}).get("why")
+            what = "running this bundle's network"
+            raise MissingExtra("train", f"{what} ({why})" if why else what) from None
         return load_network(self.folder, self.architecture, self.target)
 
     @cached_property

@@ -95,6 +95,7 @@ def _training(manifest: Mapping[str, Any]) -> str:
         "Best epoch 最佳轮次": manifest.get("best_epoch"),
         "Parameters 参数量": f"{cost['parameters']:,}" if "parameters" in cost else None,
         "Training 训练用时": f"{cost['train_seconds']:.0f} s" if "train_seconds" in cost else None,
+        "Served by 运行": _served(manifest.get("export")),
         "tuwen": manifest.get("tuwen"),
     }
     return _table(("", ""), [(name, value) for name, value in facts.items() if value not in (None, "")])
@@ -110,6 +111,16 @@ def _blend(raters: Mapping[str, Any] | None) -> str | None:
     if raters is None:
         return None
     return ", ".join(f"{name} {found['weight']:.2f}" for name, found in raters["members"].items())
+
+
+def _served(export: Mapping[str, Any] | None) -> str | None:
+    if export is None:
+        return None
+    if export["file"] is None:
+        return f"torch ({export['why']})"
+    return (
+        f"ONNX Runtime; on {export['rows']} rows within {export['difference']:.1g} of torch · 与 torch 相差不超过此值"
+    )
 
 
 def _start(init: Mapping[str, Any] | None) -> str | None:

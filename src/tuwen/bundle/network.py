@@ -1,8 +1,4 @@
-"""The network of a bundle as a function of numpy arrays.
-
-Today it runs in torch. The seam: anything that is a :data:`tuwen.training.batches.Network` can stand here, so an
-exported graph will answer through the same door without torch.
-"""
+"""The network of a bundle in torch: its weights, and what answers where there is no graph."""
 
 from __future__ import annotations
 

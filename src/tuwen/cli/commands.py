@@ -101,13 +101,14 @@ def train(
     """Train a run on a dataset and write a bundle. A training that was stopped goes on."""
     from tuwen import workflow
     from tuwen.bundle.files import read_manifest
+    from tuwen.bundle.graph import torch_only
 
     screen = Screen(as_json=json, quiet=quiet)
     screen.say(*(f"note: {text}" for text in workflow.without_effect(run_yaml, override or ())))
     done = not replace and workflow.is_trained(run_yaml, dataset, out, override or ())
     bundle = workflow.train(run_yaml, dataset, out, override or (), screen.progress(), replace=replace)
     manifest = read_manifest(bundle)
-    warnings = manifest.get("generator", manifest).get("warnings", [])
+    warnings = [*manifest.get("generator", manifest).get("warnings", []), *filter(None, [torch_only(manifest)])]
     screen.answer({"bundle": str(bundle), "already_trained": done, "warnings": warnings})
     screen.say(*(f"warning: {text['en']}" for text in warnings))
     if done:

@@ -7,7 +7,7 @@ the file is kept, so that every error names file and line.
 
 from tuwen.config.comparison import Comparison
 from tuwen.config.rank import PerUser, RandomShare, RankRun, Rolling
-from tuwen.config.run import Evaluation, ModalitySpec, Rows, Run, Stacking, Training, task_of
+from tuwen.config.run import Evaluation, Export, ModalitySpec, Rows, Run, Stacking, Training, task_of
 from tuwen.config.search import PhotoTask, SearchRun, SearchTask
 from tuwen.config.shop import Media, ShapeLimits, Shop, SoundLimits, TableSource
 from tuwen.config.strict import Component
@@ -17,6 +17,7 @@ __all__ = [
     "Comparison",
     "Component",
     "Evaluation",
+    "Export",
     "Lines",
     "Media",
     "ModalitySpec",

@@ -135,6 +135,18 @@ class Evaluation(Strict):
     )
 
 
+class Export(Strict):
+    """What the bundle's ``network.onnx`` holds; it is always written, where the network can be."""
+
+    int8: bool = Field(
+        False,
+        description="the network's large matrices in 8 bits, where the validation part allows: a third of the size",
+    )
+    margin: float = Field(
+        0.005, ge=0, le=1, description="share of its validation score that the network may lose by int8"
+    )
+
+
 class Run(Document):
     """One training, whole. ``shop`` is the SHOP.yaml that ``make run`` collects from."""
 
@@ -163,6 +175,7 @@ class Run(Document):
     split: Component = Component(use="hash")
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+    export: Export = Export()
     seed: int = Field(0, ge=0, description="of everything random in it")
 
     @field_validator("fusion", "split", mode="before")

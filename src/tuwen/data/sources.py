@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tuwen.data.batch import Part
-from tuwen.errors import DataError, did_you_mean
+from tuwen.errors import DataError, MissingExtra, did_you_mean
 
 Format = Literal["csv", "jsonl", "parquet", "sql"]
 ENDINGS: dict[str, Format] = {
@@ -73,15 +73,22 @@ def fingerprint(files: list[tuple[Path, str]]) -> list[dict[str, Any]]:
 
 
 def open_file(path: Path, name: str, kind: Format, *, encoding: str | None, separator: str | None) -> Part:
-    """One file, opened: its columns are known, its rows not read yet."""
-    from tuwen.data.delimited import DelimitedFile
-    from tuwen.data.jsonlines import JsonLinesFile
-    from tuwen.data.parquet import ParquetFile
+    """One file, opened: its columns are known, its rows not read yet.
 
+    Raises:
+        MissingExtra: pyarrow, which reads CSV and Parquet, is not installed.
+    """
+    if kind == "jsonl":
+        from tuwen.data.jsonlines import JsonLinesFile
+
+        return JsonLinesFile(path, name, encoding=encoding)
+    try:
+        from tuwen.data.delimited import DelimitedFile
+        from tuwen.data.parquet import ParquetFile
+    except ModuleNotFoundError:
+        raise MissingExtra("collect", f"reading '{name}'") from None
     if kind == "csv":
         return DelimitedFile(path, name, encoding=encoding, separator=separator)
-    if kind == "jsonl":
-        return JsonLinesFile(path, name, encoding=encoding)
     return ParquetFile(path, name)
 
 

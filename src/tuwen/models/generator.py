@@ -149,7 +149,7 @@ class Impute(Generator):
         known = self.dropped(present) if self.training and self.drop else present
         counted = self.counted(present)
         missing = {m: counted[m] & ~known[m] for m in self.widths}
-        if not any(rows.any() for rows in missing.values()):
+        if not torch.jit.is_tracing() and not any(rows.any() for rows in missing.values()):
             return vectors, counted
         made = self.filling(vectors, known)
         found = {m: torch.where(missing[m].unsqueeze(1), made[m].to(vectors[m].dtype), vectors[m]) for m in self.widths}

@@ -40,13 +40,15 @@ class Pool(Encoder):
             mask: bool [batch, set].
             arrays: what the encoder of one picture takes, [batch, set, ...] each.
         """
-        vectors = torch.zeros((*mask.shape, self.width), device=mask.device)
-        if not mask.any():
-            return vectors.sum(dim=1)
-        found = self.encoder(**{name: array[mask] for name, array in arrays.items()})  # [pictures, width]
-        vectors[mask] = found.float()
-        scores = torch.full(mask.shape, NEVER, device=mask.device)
-        scores[mask] = self._scores(found).float()
+        there = mask.flatten().nonzero().squeeze(1)  # which places of all rows hold a picture
+        if torch.jit.is_tracing():
+            there = torch.cat([there, there.new_zeros(1)])  # an exported graph has no other way where none is there
+        elif not len(there):
+            return torch.zeros((len(mask), self.width), device=mask.device)
+        found = self.encoder(**{name: array.flatten(0, 1)[there] for name, array in arrays.items()})  # [there, width]
+        place = (mask.flatten().long().cumsum(0) - 1).clamp(min=0).view_as(mask)  # of each picture among those
+        vectors = torch.where(mask.unsqueeze(2), found.float()[place], 0.0)  # [batch, set, width]
+        scores = torch.where(mask, self._scores(found).float()[place], NEVER)
         weights = scores.softmax(dim=1) * mask  # [batch, set]
         return (weights.unsqueeze(2) * vectors).sum(dim=1)
 

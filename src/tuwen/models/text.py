@@ -34,9 +34,8 @@ class Tokens(Encoder):
         """
         ids = ids.long()
         real = ids != 0
-        if not torch.jit.is_tracing():
-            longest = max(int(real.sum(dim=1).max()), 1)
-            ids, real = ids[:, :longest], real[:, :longest]
+        longest = real.sum(dim=1).max().clamp(min=1)  # a tensor, so that an exported graph has it too
+        ids, real = ids[:, :longest], real[:, :longest]
         embedded = self.dropout(self.embedding(ids))
         if self.training and self.word_dropout:
             kept = torch.rand(ids.shape, device=ids.device) >= self.word_dropout
@@ -201,4 +200,7 @@ class Ngram(Encoder):
         if self.training and self.dropout:
             weights = nn.functional.dropout(weights, self.dropout)
         with torch.autocast(ids.device.type, enabled=False):  # a weighted sum over a table wants both in one precision
+            if torch.jit.is_tracing():  # ONNX has no bags: the same sum as a product
+                each = nn.functional.embedding(ids.long(), self.embedding.weight)  # [batch, length, width]
+                return (weights.float().unsqueeze(1) @ each).squeeze(1) * self.scale
             return self.embedding(ids.long(), per_sample_weights=weights.float()) * self.scale  # [batch, width]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -145,9 +144,9 @@ class OfTexts(Pretrained):
         if vector is not None:
             return self.finished(self.network(vector))
         assert ids is not None
-        if not torch.jit.is_tracing():
-            # padding beyond the longest row is wasted work; eights, so that few shapes recur
-            ids = ids[:, : -(-max(int((ids != 0).sum(dim=1).max()), 1) // 8) * 8]
+        # padding beyond the longest row is wasted work; eights, so that few shapes recur
+        longest = (ids != 0).sum(dim=1).max().clamp(min=1)
+        ids = ids[:, : (longest + 7) // 8 * 8]
         return self.finished(self.network(ids.long()))  # [batch, width]
 
 

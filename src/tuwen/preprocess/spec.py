@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
+PRESENT = "present"  # in a graph, the name beside those of a modality's arrays that says which rows have it
+
 Kind = Literal["pixels", "tokens", "bag", "table", "spectrogram", "points", "vector"]
 
 

@@ -16,17 +16,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from tuwen.bundle.home import Home
-from tuwen.errors import ConfigError, InUse
+from tuwen.errors import ConfigError, InUse, MissingExtra
 from tuwen.service.access import Access, Rate
 from tuwen.service.application import app
 from tuwen.service.guard import LOCAL_HOSTS, Rules
 from tuwen.service.limits import Limits
 from tuwen.service.measures import Measures, share_between_processes
 from tuwen.service.predictor import Predictor
-from tuwen.service.served import Served
-from tuwen.service.shop import shop_app
 from tuwen.store import Store
-from tuwen.workflow.serving import Live
 
 GRACE_SECONDS = 5
 
@@ -116,7 +113,15 @@ def serve_home(
     Raises:
         ConfigError: an address that is not allowed, or keys are asked for and there is none.
         InUse: something else listens there.
+        MissingExtra: the extra recommend is not installed.
     """
+    try:  # once, before workers are forked; one bundle alone needs none of it
+        import tuwen.service.shop
+        import tuwen.workflow.serving  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name not in ("scipy", "pyarrow"):
+            raise
+        raise MissingExtra("recommend", "serving a home") from None
     check_host(how.host, allow_remote=how.allow_remote)
     home, limits = Home(folder), limits or Limits()
     asked = how.keys or not _is_local(how.host)
@@ -144,6 +149,10 @@ def _worker(
     listener: socket.socket,
     told: Callable[[], None],
 ) -> None:
+    from tuwen.service.served import Served
+    from tuwen.service.shop import shop_app
+    from tuwen.workflow.serving import Live
+
     with Store(store or home.store) as opened:
         live, measures = Live(home, opened), Measures()
         live.watch()

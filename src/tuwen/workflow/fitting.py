@@ -104,7 +104,7 @@ def fit_network(
     target: Target = task.fit(gathered.truth[gathered.rows("train")], gathered.options)
     if run.raters is not None:
         return _fit_raters(run, prepared, target, progress)
-    parts = {part: _examples(run, prepared.inputs, target, gathered, part) for part in ("train", "validation")}
+    parts = {part: examples_of(run, prepared.inputs, target, gathered, part) for part in ("train", "validation")}
     validation = parts["validation"] if len(parts["validation"]) else None
     augment: dict[str, Augment] = {n: m.augment for n, m in modalities.items() if not _is_vector(m)}
 
@@ -123,7 +123,7 @@ def fit_network(
             validation,
             settings,
             seed=seed,
-            score=_score(target),
+            score=score_function(target),
             augment=told,
             checkpoint=work / f"{stage or 'checkpoint'}.safetensors",
             fingerprint=fingerprint,
@@ -152,7 +152,7 @@ def fit_network(
 def _fit_raters(run: Run, prepared: Prepared, target: Target, progress: Progress) -> Fitted:
     """Raters in the place of a network: they learn from all of the train part, in no epochs."""
     raters = raters_of(run, prepared.modalities)
-    training = _examples(run, prepared.inputs, target, prepared.gathered, "train")
+    training = examples_of(run, prepared.inputs, target, prepared.gathered, "train")
     stacked = fit_raters(
         raters,
         raters.sides.ratings(training.inputs, training.targets),
@@ -195,7 +195,8 @@ def _calibrate(run: Run, model: Model, validation: Examples | None, trained: Tra
     trained.history[-1]["temperature"] = temperature
 
 
-def _examples(run: Run, inputs: dict[str, Input], target: Target, gathered: Gathered, part: str) -> Examples:
+def examples_of(run: Run, inputs: dict[str, Input], target: Target, gathered: Gathered, part: str) -> Examples:
+    """The rows of one part with their truth."""
     rows = gathered.rows(part)
     targets = target.encode(gathered.truth[rows])
     if target.task == "classify":  # a class the train part does not have cannot be scored
@@ -224,7 +225,8 @@ def _model(run: Run, modalities: dict[str, Modality], target: Target, training: 
     return model
 
 
-def _score(target: Target) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
+def score_function(target: Target) -> Callable[[np.ndarray, np.ndarray], dict[str, float]]:
+    """(outputs, encoded targets) → ``score``, of which more is better, under its own name too."""
     if isinstance(target, ContrastTarget):
         return score_of(target)
 

@@ -13,7 +13,7 @@ from tuwen import __version__
 from tuwen.bundle.card import card
 from tuwen.bundle.files import MANIFEST, read_manifest, refuse_others, verify, write_card, writing
 from tuwen.bundle.network import save_weights
-from tuwen.config import Run
+from tuwen.config import Export, Run
 from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError
 from tuwen.files import held, room_on_disk
@@ -22,6 +22,7 @@ from tuwen.models.assemble import Part
 from tuwen.models.raters.ensemble import Raters
 from tuwen.preprocess.modality import Modality
 from tuwen.progress import Progress, Silent
+from tuwen.workflow.exporting import export
 from tuwen.workflow.fitting import Fitted, Prepared, fit_network, prepare
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.kinds import own_task, part_of
@@ -133,6 +134,8 @@ def fingerprint(run: Run, dataset: Dataset, fold: int) -> str:
     """Everything that the parameters depend on: a bundle or checkpoint with the same one needs no training."""
     told = run.plain()
     told["training"].pop("checkpoint_seconds")
+    if told["export"] == Export().model_dump(mode="json"):  # what the parameters do not depend on, but the bundle does
+        told.pop("export")
     told["init"] = init_fingerprint(run)  # what it starts from, wherever that lies
     text = json.dumps([__version__, told, dataset.hash, fold], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -169,6 +172,7 @@ def write_bundle(out: Path, run: Run, dataset: Dataset, fold: int, prepared: Pre
         if generated:
             (folder / "generator.json").write_text(json.dumps(generated.histories, indent=1), encoding="utf-8")
         save_weights(fitted.model, folder)
+        manifest["export"] = export(run, prepared, fitted, folder)
         for name, modality in prepared.modalities.items():
             modality.save(folder / "modalities" / name)
     write_card(out, card(read_manifest(out)))

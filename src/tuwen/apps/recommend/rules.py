@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuwen.apps.recommend.history import Array
 from tuwen.errors import ConfigError
+
+if TYPE_CHECKING:  # a service without recommendations has no SciPy
+    from tuwen.apps.recommend.history import Array
 
 LOOKED_AT = 5  # times the length of a list: the items among which a varied one is chosen
 

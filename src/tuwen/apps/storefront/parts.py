@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuwen.apps.recommend.rules import Rules
-from tuwen.apps.recommend.shelf import Shelf
-from tuwen.apps.search import Searcher
 from tuwen.bundle.bundle import Bundle
 from tuwen.data.dataset import Dataset
 from tuwen.errors import DataError
+
+if TYPE_CHECKING:  # a service that only predicts has neither SciPy nor Arrow
+    from tuwen.apps.recommend.shelf import Shelf
+    from tuwen.apps.search import Searcher
 
 
 class NotServed(DataError):

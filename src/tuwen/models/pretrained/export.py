@@ -226,27 +226,38 @@ def _quantised_text(raw: bytes, words: np.ndarray, bits: Bits) -> bytes:
 
 
 def traced(module: nn.Module, sample: Tensor, name: str, axes: dict[str, dict[int, str]]) -> bytes:
-    """The TorchScript exporter: a second, and no package beside ``onnx``."""
-    fused = torch.backends.mha.get_fastpath_enabled()
+    """A network with one input and the output ``vector``."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "float32.onnx"
+        export_to(path, module, {name: sample}, "vector", axes)
+        return path.read_bytes()
+
+
+def export_to(
+    path: Path, module: nn.Module, samples: dict[str, Tensor], output: str, axes: dict[str, dict[int, str]]
+) -> None:
+    """Any network with one output, by the TorchScript exporter: a second, and no package beside ``onnx``.
+
+    Raises:
+        RuntimeError: the exporter has no words for something in it (its own errors are of this kind).
+    """
+    fused, log = torch.backends.mha.get_fastpath_enabled(), torch._C._jit_onnx_log
+    # where it fails, the exporter writes its whole graph to stdout, and its switch for that (torch 2.13) does nothing
+    torch._C._jit_onnx_log = lambda *_: None
     torch.backends.mha.set_fastpath_enabled(False)  # torch's fused attention has no name in ONNX
     try:
-        return _exported(module, sample, name, axes)
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module,
+                tuple(samples.values()),
+                path,
+                input_names=list(samples),
+                output_names=[output],
+                dynamic_axes=axes,
+                opset_version=OPSET,
+                dynamo=False,
+            )
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
-
-
-def _exported(module: nn.Module, sample: Tensor, name: str, axes: dict[str, dict[int, str]]) -> bytes:
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        path = Path(folder) / "float32.onnx"
-        torch.onnx.export(
-            module,
-            (sample,),
-            path,
-            input_names=[name],
-            output_names=["vector"],
-            dynamic_axes=axes,
-            opset_version=OPSET,
-            dynamo=False,
-        )
-        return path.read_bytes()
+        torch._C._jit_onnx_log = log

@@ -141,7 +141,8 @@ class Factors(Rater):
             low, high = self.get_buffer("range")
             return score.clamp(low, high).mean(dim=0)
         doubt = 1.0 + self._doubt("user", asked.user, item) + self._doubt("item", asked.item, user)
-        under = torch.special.ndtr((self.cuts.unsqueeze(1) - score.unsqueeze(2)) / doubt.sqrt().unsqueeze(2))
+        away = (self.cuts.unsqueeze(1) - score.unsqueeze(2)) / doubt.sqrt().unsqueeze(2)
+        under = (1.0 + torch.erf(away * 2**-0.5)) / 2 if torch.jit.is_tracing() else torch.special.ndtr(away)
         gaps = self.levels[1:] - self.levels[:-1]
         return (self.levels[-1] - (under * gaps).sum(dim=2)).mean(dim=0)
 

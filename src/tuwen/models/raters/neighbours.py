@@ -91,7 +91,19 @@ class Neighbours(Rater):
     def forward(self, asked: Asked) -> Tensor:
         one, other = (asked.item, asked.user) if self.of == "items" else (asked.user, asked.item)
         wanted = self.near[one] * self.get_buffer("width") + other.unsqueeze(1)  # [rows, most]
-        place = torch.searchsorted(self.keys, wanted).clamp(max=len(self.keys) - 1)
+        place = _place(self.keys, wanted).clamp(max=len(self.keys) - 1)
         alike = self.alike[one] * (self.keys[place] == wanted)
         said = (alike * self.rests[place]).sum(dim=1) / (alike.sum(dim=1) + self.doubt)
         return self.mean + self.of_user[asked.user] + self.of_item[asked.item] + said
+
+
+def _place(keys: Tensor, wanted: Tensor) -> Tensor:
+    """How many of the sorted ``keys`` are smaller: ``torch.searchsorted``, which ONNX does not have."""
+    if not torch.jit.is_tracing():
+        return torch.searchsorted(keys, wanted)
+    found = torch.zeros_like(wanted)
+    for power in reversed(range(len(keys).bit_length())):  # binary search, one power of two a step
+        further = found + 2**power
+        smaller = keys[(further - 1).clamp(max=len(keys) - 1)] < wanted
+        found = torch.where(smaller & (further <= len(keys)), further, found)
+    return found
