@@ -29,8 +29,8 @@ def outline(report: Mapping[str, Any]) -> Plain:
         ``name`` ``task`` ``rows`` ``confidence``; ``said``: sentences; ``checks``: each ``fine`` and its words;
         ``metrics``, the primary one first: ``metric`` ``name`` ``meaning`` ``percent`` ``higher`` (is better) ``value``
         ``low`` ``high`` and ``baselines`` (``name`` ``value`` ``low`` ``high`` ``outcome``: of the model against it);
-        ``knock_out`` (``what`` and ``way``) and ``slices`` (``of`` and ``part``) in the primary metric; ``calibration`` as in the report. Words are ``en`` and
-        ``zh``.
+        ``knock_out`` (``what`` and ``way``) and ``slices`` (``of`` and ``part``) in the primary metric;
+        ``calibration`` as in the report. Words are ``en`` and ``zh``.
     """
     found = dict(report)
     primary = report["primary"]

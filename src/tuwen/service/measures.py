@@ -57,8 +57,8 @@ class Measures:
         self._events.labels(kind if kind in KINDS else "other").inc()
 
     def traffic(self) -> dict[str, Any]:
-        """``requests`` ``failed`` (5xx) ``under_way`` ``p50`` ``p95`` of what shoppers and shops asked the API (seconds), and
-        ``routes``: the same by route, the busiest first. Quantiles are read off the histogram: linear inside a bucket.
+        """What shoppers and shops asked the API: ``requests`` ``failed`` (5xx) ``under_way`` ``p50`` ``p95`` (seconds),
+        and ``routes``: the same by route, the busiest first. Quantiles are read off the histogram, linear in a bucket.
         """
         requests: Counted = {}
         buckets: dict[str, dict[float, float]] = {}
@@ -72,7 +72,9 @@ class Measures:
                     buckets.setdefault(labels["route"], {})[float(labels["le"])] = value
                 elif name == "tuwen_requests_under_way":
                     under_way += value
-        asked = {route: both for route, both in requests.items() if route.startswith("/v1/") and "/operator/" not in route}
+        asked = {
+            route: both for route, both in requests.items() if route.startswith("/v1/") and "/operator/" not in route
+        }
         routes = [_row(route, *both, buckets.get(route, {})) for route, both in asked.items()]
         summed = {edge: sum(buckets.get(r, {}).get(edge, 0.0) for r in asked) for edge in (*BUCKETS, float("inf"))}
         whole = _row("", sum(t for t, _ in asked.values()), sum(f for _, f in asked.values()), summed)

@@ -78,7 +78,10 @@ def _add_model(service: FastAPI, served: Served) -> None:
         return {**await served.work(lambda: outline(report)), "page": page() is not None}
 
     @service.get(
-        "/v1/operator/report.html", summary="The whole report as a page", responses=PROBLEMS, response_class=FileResponse
+        "/v1/operator/report.html",
+        summary="The whole report as a page",
+        responses=PROBLEMS,
+        response_class=FileResponse,
     )
     async def whole() -> FileResponse:
         file = page()

@@ -30,7 +30,7 @@ export function say(key, values = {}) {
 /** A text that came in both languages. */
 export const either = (both) => (both ? both[language] ?? both.en ?? "" : "");
 export const locale = () => (language === "zh" ? "zh-CN" : "en-GB");
-export const number = (value, options = {}) => new Intl.NumberFormat(locale(), options).format(value);
+export const number = (value, options = {}) => new Intl.NumberFormat(locale(), options).format(value).replace("-", "−");
 export const moment = (text, options = { dateStyle: "medium" }) => {
   const time = new Date(text);
   return Number.isNaN(time.getTime()) ? String(text) : new Intl.DateTimeFormat(locale(), options).format(time);

@@ -91,7 +91,7 @@ export async function dataPanel() {
 function listed(title, rows, columns) {
   if (!rows.length) return null;
   const name = say(title, { count: number(rows.length) });
-  return block("", made("details", {}, made("summary", {}, name), table(name, columns.map((one) => say(one)), rows.map((row) => columns.map((one) => String(row[one] ?? "–"))))));
+  return wide(block("", made("details", {}, made("summary", {}, name), table(name, columns.map((one) => say(one)), rows.map((row) => columns.map((one) => String(row[one] ?? "–")))))));
 }
 
 
