@@ -82,7 +82,7 @@ export async function dataPanel() {
       .map(([name, value]) => made("div", {}, made("dt", {}, say(name)), made("dd", {}, number(value))))))),
     block(say("why-rejected"), reasons.length ? bars(most(reasons), (value) => number(value), say("why-rejected")) : made("p", { className: "hint" }, say("all-fine"))),
     block(say("why-quarantined"), broken.length ? bars(most(broken), (value) => number(value), say("why-quarantined")) : made("p", { className: "hint" }, say("all-fine"))),
-    data.warnings.length ? block(say("warnings"), made("ul", { className: "checks" }, data.warnings.map((text) => made("li", { className: "warn" }, icon("alert"), made("span", {}, text))))) : null,
+    data.warnings.length ? wide(block(say("warnings"), made("ul", { className: "checks" }, data.warnings.map((text) => made("li", { className: "warn" }, icon("alert"), made("span", {}, text)))))) : null,
     listed("rejected-rows", data.rejected, ["table", "file", "row", "column", "reason"]),
     listed("quarantine", data.quarantine, ["reference", "place", "reason", "seen"]),
   ].filter(Boolean);

@@ -50,7 +50,10 @@ async function draw({ y = 0, focus = true } = {}) {
   } catch (error) {
     if (mine !== drawing) return;
     const gone = error.status === 404 && at.item;
-    main.replaceChildren(made("h1", { tabIndex: -1 }, say(gone ? "gone" : "title")), problemBox(error, gone ? undefined : () => draw()));
+    main.replaceChildren(...(gone
+      ? [made("h1", { className: "unseen", tabIndex: -1 }, say("gone")), empty(say("gone"), say("gone-todo"), made("a", { className: "button main", href: href({ q: "" }) }, say("all-items")))]
+      : [made("h1", { tabIndex: -1 }, say("title")), problemBox(error, () => draw())]));
+    document.title = say(gone ? "gone" : "title");
   } finally {
     if (mine === drawing) main.removeAttribute("aria-busy");
   }

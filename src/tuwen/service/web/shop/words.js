@@ -34,5 +34,5 @@ export const WORDS = {
   "no-goes": ["Nothing is known to go with it yet.", "暂无搭配推荐。"], "no-similar": ["Nothing is known to be like it.", "暂无相似商品。"],
   "basket": ["Basket", "购物篮"], "basket-empty": ["Your basket is empty", "购物篮是空的"], "basket-empty-todo": ["Put something in it: this tab remembers it until it is closed.", "加入商品后，此标签页会保留到关闭为止。"],
   "basket-goes": ["Goes with your basket", "与购物篮搭配"], "buy-all": ["Buy all {count}", "购买全部 {count} 件"], "take-out": ["Take out {title}", "移出 {title}"], "total": ["Total {sum}", "合计 {sum}"],
-  "picture-n": ["Picture {n}", "图片 {n}"], "back": ["Back", "返回"], "gone": ["This item is not here", "此商品不在店中"], "operator": ["For the operator", "运营页面"], "made-with": ["Runs on tuwen, on this shop’s own machine.", "由 tuwen 在本店自己的机器上运行。"],
+  "picture-n": ["Picture {n}", "图片 {n}"], "back": ["Back", "返回"], "gone": ["This item is not here", "此商品不在店中"], "gone-todo": ["It may have been taken out of the shop, or its address is not whole.", "它可能已下架，或者网址不完整。"], "operator": ["For the operator", "运营页面"], "made-with": ["Runs on tuwen, on this shop’s own machine.", "由 tuwen 在本店自己的机器上运行。"],
 };
