@@ -37,13 +37,29 @@ training: {epochs: 2, batch_size: 16}
 """
 
 
-def make_home(folder: Path, items: int = 24) -> Path:
-    """FOLDER/home with a dataset, an index, a recommender and a bundle that names the category of an item."""
+LOOKS = """\
+  looks alike: {use: content, kind: picture}
+modalities:
+  picture: {use: image, columns: [items.images], encoder: efficientnet-lite0}
+"""
+
+
+def make_home(folder: Path, items: int = 24, *, pictures: bool = False) -> Path:
+    """FOLDER/home with a dataset, an index, a recommender and a bundle that names the category of an item.
+
+    Args:
+        pictures: whether search and recommender see them, by a pretrained network.
+    """
     write_sample_shop(folder / "shop", items=items, seed=0)
-    for name, text in (("NEXT.yaml", NEXT), ("STARS.yaml", STARS)):
+    for name, text in (
+        ("NEXT.yaml", NEXT.replace("per: 20\n", f"{LOOKS}per: 20\n") if pictures else NEXT),
+        ("STARS.yaml", STARS),
+    ):
         (folder / "shop" / name).write_text(text, encoding="utf-8")
     workflow.collect(folder / "shop" / "SHOP.yaml", folder / "dataset")
-    workflow.index(folder / "dataset", folder / "index", Recipe(text="none", picture="none"))
+    workflow.index(
+        folder / "dataset", folder / "index", Recipe(text="none", picture="efficientnet-lite0" if pictures else "none")
+    )
     part_of("rank", "train")(folder / "shop" / "NEXT.yaml", folder / "dataset", folder / "next")
     workflow.train(folder / "shop" / "STARS.yaml", folder / "dataset", folder / "stars")
     for name in ("dataset", "index", "next", "stars"):

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -156,8 +157,14 @@ def test_the_readme_works_from_top_to_bottom(desk: Path) -> None:
         assert process.stdout
         url = re.search(r"http://[\w.:]+", process.stdout.readline())
         assert url
+        whole = line == "tuwen serve home"
         for asked in steps("ask") if shutil.which("curl") else ():
-            assert '"predictions"' in shell(desk, asked.replace("http://127.0.0.1:8000", url.group()))
+            (path,) = re.findall(r"/v1/([a-z]+)", asked)
+            if path == "predict" or whole:
+                answer = shell(desk, asked.replace("http://127.0.0.1:8000", url.group()))
+                assert {"predict": '"predictions"', "events": '"received":1', "recommend": '"item"'}[path] in answer
+        if whole:
+            assert "<title>" in httpx.get(f"{url.group()}/operator").text
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
         assert process.returncode == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -54,10 +56,66 @@ class Measures:
     def event(self, kind: str) -> None:
         self._events.labels(kind if kind in KINDS else "other").inc()
 
+    def traffic(self) -> dict[str, Any]:
+        """What shoppers and shops asked the API: ``requests`` ``failed`` (5xx) ``under_way`` ``p50`` ``p95`` (seconds),
+        and ``routes``: the same by route, the busiest first. Quantiles are read off the histogram, linear in a bucket.
+        """
+        requests: Counted = {}
+        buckets: dict[str, dict[float, float]] = {}
+        under_way = 0.0
+        for family in self._registry.collect():
+            for name, labels, value, *_ in family.samples:
+                if name == "tuwen_requests_total":
+                    total, failed = requests.get(labels["route"], (0.0, 0.0))
+                    requests[labels["route"]] = (total + value, failed + value * (labels["status"] >= "500"))
+                elif name == "tuwen_request_seconds_bucket":
+                    buckets.setdefault(labels["route"], {})[float(labels["le"])] = value
+                elif name == "tuwen_requests_under_way":
+                    under_way += value
+        asked = {
+            route: both for route, both in requests.items() if route.startswith("/v1/") and "/operator/" not in route
+        }
+        routes = [_row(route, *both, buckets.get(route, {})) for route, both in asked.items()]
+        summed = {edge: sum(buckets.get(r, {}).get(edge, 0.0) for r in asked) for edge in (*BUCKETS, float("inf"))}
+        whole = _row("", sum(t for t, _ in asked.values()), sum(f for _, f in asked.values()), summed)
+        return {
+            **whole,
+            "under_way": int(under_way),
+            "routes": sorted(routes, key=lambda row: (-row["requests"], row["route"])),
+        }
+
     def text(self, revision: int) -> bytes:
         """In Prometheus' own format."""
         self._revision.set(revision)
         return generate_latest(self._registry)
 
 
+def _row(route: str, requests: float, failed: float, buckets: Mapping[float, float]) -> dict[str, Any]:
+    found = {"requests": int(requests), "failed": int(failed)}
+    return {"route": route, **found, "p50": quantile(buckets, 0.5), "p95": quantile(buckets, 0.95)}
+
+
+def quantile(buckets: Mapping[float, float], share: float) -> float | None:
+    """The value below which ``share`` of what was measured lies.
+
+    Args:
+        buckets: upper edge → how many lie below it, as a histogram of Prometheus holds them.
+
+    Returns:
+        None where nothing was measured; the last finite edge where it lies beyond.
+    """
+    edges = sorted(buckets)
+    if not edges or not buckets[edges[-1]]:
+        return None
+    wanted = share * buckets[edges[-1]]
+    low, below = 0.0, 0.0
+    for edge in edges:
+        if buckets[edge] >= wanted:
+            inside = buckets[edge] - below
+            return low if edge == float("inf") else low + (edge - low) * (wanted - below) / inside if inside else edge
+        low, below = edge, buckets[edge]
+    return low
+
+
+Counted = dict[str, tuple[float, float]]
 KINDS = {"view", "click", "cart", "purchase", "impression", "search"}

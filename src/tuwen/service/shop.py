@@ -15,6 +15,7 @@ from tuwen.service.pages import add_pages
 from tuwen.service.problems import on_http_error, on_invalid_request, on_tuwen_error
 from tuwen.service.routes.answers import add_answers
 from tuwen.service.routes.operations import add_operations
+from tuwen.service.routes.operator import add_operator
 from tuwen.service.routes.shop import add_shop
 from tuwen.service.served import Served
 
@@ -40,6 +41,7 @@ def shop_app(served: Served, rules: Rules) -> FastAPI:
     add_operations(service, served)
     add_answers(service, served)
     add_shop(service, served)
+    add_operator(service, served)
     add_pages(service, served)
     plain = service.openapi
     service.openapi = lambda: _as_problems(plain())  # type: ignore[method-assign]

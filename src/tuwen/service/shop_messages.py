@@ -174,6 +174,18 @@ class ReadyResponse(BaseModel):
     fault: str | None = None
 
 
+class ShopResponse(BaseModel):
+    """What a page needs to know before it asks anything else."""
+
+    name: str | None = Field(None, description="of the shop, where a dataset is served")
+    items: int = Field(description="of the dataset")
+    revision: int
+    parts: dict[str, bool]
+    keeps: bool = Field(description="whether events are kept")
+    similar_by: list[str] = Field(description="kinds of likeness that /v1/similar knows: picture, text")
+    rating_range: list[float] | None = Field(None, description="of what the bundle predicts, where it is a rating")
+
+
 class ConsentRequest(Strict):
     purpose: Name = Field(examples=["recommend"])
     given: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from tuwen.apps.storefront.changes import Changes
@@ -92,6 +93,20 @@ class Cards:
             if place < len(keys):
                 return self._parts.dataset.media.read(keys[place])
         raise NoSuchItem("there is no such picture", seen=f"{item[:100]}, picture {place + 1}")
+
+    @cached_property
+    def _users(self) -> list[str]:
+        dataset = self._parts.dataset
+        tables = ("users", "events", "reviews")
+        table = next((t for t in tables if dataset is not None and dataset.has(t)), None)
+        if dataset is None or table is None:
+            return []
+        return sorted(dataset.table(table)["user"].drop_nulls().unique().to_list())
+
+    def users(self, begins: str = "", most: int = 20) -> list[str]:
+        """Keys of shoppers of the dataset, in their order, whose beginning is ``begins`` in whatever case."""
+        wanted = begins.casefold()
+        return list(islice((key for key in self._users if key.casefold().startswith(wanted)), most))
 
     def reviews(self, item: str, most: int = 20) -> list[Mapping[str, Any]]:
         """What was said of an item, the latest first: feedback of the service, then reviews of the dataset."""

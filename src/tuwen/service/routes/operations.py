@@ -8,11 +8,12 @@ from typing import Any
 from fastapi import FastAPI, Response
 from pydantic import Field
 
+from tuwen.apps.storefront import Parts
 from tuwen.bundle.home import Home
 from tuwen.service.messages import HealthResponse
 from tuwen.service.problems import RequestError
 from tuwen.service.served import PROBLEMS, Served
-from tuwen.service.shop_messages import ReadyResponse, Strict
+from tuwen.service.shop_messages import ReadyResponse, ShopResponse, Strict
 from tuwen.store.engine import StoreUnavailable
 
 
@@ -33,6 +34,16 @@ def add_operations(service: FastAPI, served: Served) -> None:
     _add_revisions(service, served)
 
 
+def served_parts(parts: Parts) -> dict[str, bool]:
+    """Kind → whether it is there."""
+    return {
+        "predict": parts.predictor is not None,
+        "recommend": parts.recommender is not None,
+        "search": parts.searcher is not None,
+        "dataset": parts.dataset is not None,
+    }
+
+
 def _add_health(service: FastAPI, served: Served) -> None:
     @service.get("/healthz", summary="Is it alive?", responses=PROBLEMS)
     async def healthz() -> HealthResponse:
@@ -41,12 +52,7 @@ def _add_health(service: FastAPI, served: Served) -> None:
     @service.get("/readyz", summary="Does it answer, and from what?", responses=PROBLEMS)
     async def readyz(response: Response) -> ReadyResponse:
         parts, fault = served.front.parts, served.live.fault
-        found = {
-            "predict": parts.predictor is not None,
-            "recommend": parts.recommender is not None,
-            "search": parts.searcher is not None,
-            "dataset": parts.dataset is not None,
-        }
+        found = served_parts(parts)
         ready = any(found.values())
         try:
             if served.live.store is not None:
@@ -56,6 +62,22 @@ def _add_health(service: FastAPI, served: Served) -> None:
         if not ready:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         return ReadyResponse(ready=ready, revision=parts.revision, parts=found, fault=fault)
+
+    @service.get("/v1/shop", summary="Which shop is it, and what can be asked?", responses=PROBLEMS)
+    async def shop() -> ShopResponse:
+        parts = served.front.parts
+        dataset = parts.dataset
+        target = {} if parts.predictor is None else parts.predictor.manifest.get("target", {})
+        low, high = target.get("low"), target.get("high")
+        return ShopResponse(
+            name=None if dataset is None else dataset.manifest["shop"],
+            items=0 if dataset is None else dataset.table("items").height,
+            revision=parts.revision,
+            parts=served_parts(parts),
+            keeps=served.live.store is not None,
+            similar_by=[] if parts.recommender is None else list(parts.recommender.shelf.catalogue.vectors),
+            rating_range=None if low is None or high is None else [low, high],
+        )
 
     @service.get("/metrics", summary="For Prometheus", response_class=Response, responses=PROBLEMS)
     async def metrics() -> Response:

@@ -1,0 +1,87 @@
+"""What the operator's page shows of a report: its numbers beside the words for them, in both languages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tuwen.evaluation.metric_words import METRIC_MEANINGS, METRIC_NAMES
+from tuwen.evaluation.metrics import METRICS
+from tuwen.evaluation.report import best_baseline
+from tuwen.evaluation.verdict import checks, how_good, lead, outcome
+from tuwen.evaluation.words import Text, baseline_heading, label, thing
+
+WAYS: dict[str, Text] = {
+    "absent": ("missing", "缺失"),
+    "half": ("missing in half of the rows", "一半的行缺失"),
+    "swapped": ("another row's", "换成别行的"),
+}
+Plain = dict[str, Any]
+
+
+def outline(report: Mapping[str, Any]) -> Plain:
+    """The parts of a report that fit on a page.
+
+    Args:
+        report: content of report.json.
+
+    Returns:
+        ``name`` ``task`` ``rows`` ``confidence``; ``said``: sentences; ``checks``: each ``fine`` and its words;
+        ``metrics``, the primary one first: ``metric`` ``name`` ``meaning`` ``percent`` ``higher`` (is better) ``value``
+        ``low`` ``high`` and ``baselines`` (``name`` ``value`` ``low`` ``high`` ``outcome``: of the model against it);
+        ``knock_out`` (``what`` and ``way``) and ``slices`` (``of`` and ``part``) in the primary metric;
+        ``calibration`` as in the report. Words are ``en`` and ``zh``.
+    """
+    found = dict(report)
+    primary = report["primary"]
+    names = sorted(report["metrics"], key=lambda name: name != primary)
+    return {
+        **{name: report[name] for name in ("name", "task", "rows", "calibration", "warnings")},
+        "confidence": report["bootstrap"]["confidence"],
+        "best_baseline": best_baseline(report),
+        "said": [_words(text) for text in (lead(found), how_good(found)) if text[0]],
+        "checks": [{"fine": one.fine, **_words(one.text)} for one in checks(found)],
+        "metrics": [_metric(report, name) for name in names],
+        "knock_out": [
+            {"what": _words(thing(kind)), "way": _words(label(way, WAYS)), **_of(one["metrics"], primary)}
+            | {"outcome": outcome(one["comparison"][primary], primary)}
+            for kind, ways in report["knock_out"].items()
+            for way, one in ways.items()
+            if primary in one["metrics"]
+        ],
+        "slices": [
+            {"of": _words(thing(name)), "part": _words(thing(one["value"])), "rows": one["rows"]}
+            | _of(one["metrics"], primary)
+            for name, values in report["slices"].items()
+            for one in values
+            if len(values) > 1 and primary in one["metrics"]
+        ],
+        "cost": [{**_words(label(name, {})), "value": value} for name, value in report["cost"].items()],
+        "provenance": {k: report["provenance"].get(k) for k in ("time", "commit", "data_hash", "seed", "tuwen")},
+    }
+
+
+def _metric(report: Mapping[str, Any], name: str) -> Plain:
+    metric = METRICS[name]
+    return {
+        "metric": name,
+        "name": _words(METRIC_NAMES[name]),
+        "meaning": _words(METRIC_MEANINGS[name]),
+        "percent": metric.percent,
+        "higher": metric.greater_is_better,
+        **_of(report["metrics"], name),
+        "baselines": [
+            {"name": _words(baseline_heading(system)), **_of(values, name)}
+            | {"outcome": outcome(report["comparisons"][system][name], name)}
+            for system, values in report["baselines"].items()
+            if name in values and name in report["comparisons"][system]
+        ],
+    }
+
+
+def _of(metrics: Mapping[str, Any], name: str) -> Plain:
+    return {side: metrics[name].get(side) for side in ("value", "low", "high")}
+
+
+def _words(text: Text) -> Plain:
+    return {"en": text[0], "zh": text[1]}

@@ -1,0 +1,111 @@
+"""What the operator's page asks for: the health of the data, how good the model is, what goes on."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query
+from fastapi.responses import FileResponse
+
+from tuwen.data.dataset import Dataset
+from tuwen.evaluation.outline import outline
+from tuwen.service.problems import RequestError
+from tuwen.service.served import PROBLEMS, Served
+
+ROWS = 100  # of what was rejected or cannot be read, that a page shows
+COUNTED = ("rows", "read", "rejected", "merged", "reasons", "languages", "notes")
+# The report is one file with its script and styles inside. In a sandbox it is of no origin: it reads nothing of ours.
+REPORT_POLICY = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+)
+
+
+def add_operator(service: FastAPI, served: Served) -> None:
+    _add_data(service, served)
+    _add_model(service, served)
+    _add_traffic(service, served)
+
+
+def _add_data(service: FastAPI, served: Served) -> None:
+    @service.get("/v1/operator/data", summary="What collect counted and left out", responses=PROBLEMS)
+    async def data() -> dict[str, Any]:
+        dataset = served.front.parts.dataset
+        if dataset is None:
+            raise RequestError(
+                HTTPStatus.NOT_FOUND, "no dataset was promoted", todo="tuwen promote DATASET HOME, then look again"
+            )
+        return await served.work(lambda: health(dataset))
+
+
+def health(dataset: Dataset) -> dict[str, Any]:
+    """Counts of the manifest, and the first rows of what was left out (why and where, not what a shopper wrote)."""
+    manifest = dataset.manifest
+    rejected = dataset.rejected()
+    shown = [name for name in ("table", "file", "row", "column", "reason") if name in rejected.columns]
+    return {
+        "shop": manifest["shop"],
+        "hash": manifest["hash"],
+        "tables": {
+            name: {
+                key: value for key, value in table.items() if key in COUNTED or key.startswith(("without_", "columns"))
+            }
+            for name, table in manifest["tables"].items()
+        },
+        "media": {kind: manifest[kind] for kind in ("pictures", "sounds", "shapes") if kind in manifest},
+        "rejected": rejected.select(shown).head(ROWS).to_dicts(),
+        "quarantine": dataset.media.quarantine().head(ROWS).to_dicts(),
+        "warnings": manifest["warnings"],
+    }
+
+
+def _add_model(service: FastAPI, served: Served) -> None:
+    def page() -> Any:
+        home = served.live.home
+        folder = None if home is None else home.part("report")
+        file = None if folder is None else folder / "report.html"
+        return file if file is not None and file.is_file() else None
+
+    @service.get("/v1/operator/model", summary="The report in short, with its words", responses=PROBLEMS)
+    async def model() -> dict[str, Any]:
+        report = served.front.parts.report
+        if report is None:
+            raise RequestError(
+                HTTPStatus.NOT_FOUND,
+                "no report was promoted",
+                todo="tuwen evaluate BUNDLE DATASET --out REPORT; tuwen promote REPORT HOME",
+            )
+        return {**await served.work(lambda: outline(report)), "page": page() is not None}
+
+    @service.get(
+        "/v1/operator/report.html",
+        summary="The whole report as a page",
+        responses=PROBLEMS,
+        response_class=FileResponse,
+    )
+    async def whole() -> FileResponse:
+        file = page()
+        if file is None:
+            raise RequestError(HTTPStatus.NOT_FOUND, "there is no page of a report", todo="tuwen promote REPORT HOME")
+        return FileResponse(
+            file, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": REPORT_POLICY}
+        )
+
+
+def _add_traffic(service: FastAPI, served: Served) -> None:
+    @service.get("/v1/operator/traffic", summary="Requests and their time, and what is kept", responses=PROBLEMS)
+    async def traffic() -> dict[str, Any]:
+        store, measures = served.live.store, served.measures
+
+        def read() -> dict[str, Any]:
+            kinds = None if store is None else store.events.kinds()
+            return {**measures.traffic(), "events": kinds, "store": None if store is None else store.name}
+
+        return await served.work(read)
+
+    @service.get("/v1/users", summary="Keys of shoppers that the dataset knows", responses=PROBLEMS)
+    async def users(
+        begins: Annotated[str, Query(max_length=512)] = "", count: Annotated[int, Query(ge=1, le=200)] = 20
+    ) -> dict[str, list[str]]:
+        front = served.front
+        return {"users": await served.work(lambda: front.cards.users(begins, count))}

@@ -1,0 +1,423 @@
+"""The pages of a shop and of its operator in a real browser: what a person does there, and what must not happen."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from evaluation_tables import drawn_rate
+from homes import make_home
+from tuwen import workflow
+from tuwen.bundle.home import Home
+from tuwen.evaluation.baselines import trivial
+from tuwen.evaluation.report import build_report, write_report
+from tuwen.service.access import Access
+from tuwen.service.guard import Rules
+from tuwen.service.measures import Measures
+from tuwen.service.pages import WEB
+from tuwen.service.served import Served
+from tuwen.service.shop import shop_app
+from tuwen.store import Store
+from tuwen.workflow.serving import Live
+
+CHROMIUM = shutil.which("chromium")
+AXE = Path(os.environ.get("AXE", "axe.min.js"))
+browsing = pytest.mark.skipif(not CHROMIUM, reason="needs chromium, to see what a person sees")
+NASTY = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+CARDS = ".grid .card:not(.ghost)"
+
+
+# --- Without a browser --------------------------------------------------------------------------------------------
+
+
+def vocabulary(*files: str) -> set[str]:
+    text = "".join((WEB / "shop" / file).read_text(encoding="utf-8") for file in files)
+    found = re.findall(r'"([\w-]+)": \["(.*?)", "(.*?)"\]', text)
+    assert all(english and chinese for _, english, chinese in found)
+    assert all(set(re.findall(r"\{\w+\}", en)) == set(re.findall(r"\{\w+\}", zh)) for _, en, zh in found)
+    return {key for key, _, _ in found}
+
+
+@pytest.mark.parametrize(
+    ("page", "words", "modules"),
+    [
+        ("shop.html", "words.js", ("shop.js", "search.js", "item.js", "cards.js", "photo.js")),
+        ("operator.html", "operator-words.js", ("operator.js", "operator-model.js", "panels.js")),
+    ],
+)
+def test_whatever_a_page_says_it_says_in_both_languages(page: str, words: str, modules: tuple[str, ...]) -> None:
+    known = vocabulary(words, "core.js")
+    html = (WEB / page).read_text(encoding="utf-8")
+    said = set(re.findall(r'data-(?:say|placeholder|aria-label|title)="([\w-]+)"', html))
+    for module in (*modules, "core.js"):
+        said |= set(re.findall(r'\bsay\("([\w-]+)"', (WEB / "shop" / module).read_text(encoding="utf-8")))
+    assert said - known == set()
+
+
+def test_nothing_is_inline_from_elsewhere_or_put_in_as_html() -> None:
+    for file in [WEB / "shop.html", WEB / "operator.html", *(WEB / "shop").glob("*")]:
+        text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert "://" not in text and "innerHTML =" not in text and "insertAdjacentHTML" not in text, file.name
+        if file.suffix == ".html":
+            assert not re.search(r"<style|style=|\son\w+=|<script(?! src=)", text), file.name
+
+
+# --- A shop that is served -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def listening(home: Path, store: Store, *, keys: bool = False) -> Iterator[str]:
+    """The address of the service, in a thread of its own."""
+    live, measures = Live(Home(home), store), Measures()
+    rules = Rules(access=Access(store, required=keys), measures=measures)
+    config = uvicorn.Config(shop_app(Served(live, measures=measures), rules), port=0, log_level="error", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pages")
+    made = make_home(folder, items=16, pictures=True)
+    model, other = drawn_rate(120, 0.5, 1), drawn_rate(120, 0.9, 2)
+    baselines = {**trivial(model.frame["target"], model), "text_only": other}
+    knocked = {"text": {"absent": other, "swapped": other}}
+    report = build_report(model, baselines, knock_out=knocked, samples=50, cost={"train_seconds": 3.0})
+    write_report(
+        folder / "report", report, "<!doctype html><title>the whole report</title><script>document.title</script>"
+    )
+    workflow.promote(folder / "report", made)
+    shutil.copytree(folder / "next", made / "incoming" / "next-2")
+    return made
+
+
+@pytest.fixture(scope="module")
+def store(home: Path) -> Iterator[Store]:
+    with Store(home / "store.db") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def url(home: Path, store: Store) -> Iterator[str]:
+    with listening(home, store) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser: Any, url: str) -> Iterator[Any]:
+    """Opens a page in a browser that was never here; in the end nothing may have gone wrong in any."""
+    contexts, wrong = [], []
+
+    def opened(path: str = "/", width: int = 1280, at: str = url, drawn: bool = True, **more: Any) -> Any:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            base_url=at,
+            reduced_motion="reduce",
+            **{"locale": "en-GB", **more},
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda sent: None if sent.url.startswith((at, "blob:")) else wrong.append(sent.url))
+        page.goto(path)
+        if drawn:
+            settled(page)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert [one for one in wrong if not one.startswith("Failed to load resource")] == []  # refusals are in the tests
+
+
+def settled(page: Any) -> None:
+    page.wait_for_selector("h1")
+    page.wait_for_selector("[aria-busy=true]", state="detached")
+
+
+def listed(page: Any) -> list[str]:
+    settled(page)
+    found: list[str] = page.eval_on_selector_all(f"{CARDS} a", "links => links.map(link => link.dataset.item)")
+    return found
+
+
+def sideways(page: Any) -> int:
+    found: int = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    return found
+
+
+# --- The shop ------------------------------------------------------------------------------------------------------
+
+
+@browsing
+def test_words_filters_an_item_and_back_again(visit: Any) -> None:
+    page = visit()
+    page.fill("#words", "teapto")
+    page.press("#words", "Enter")
+    page.wait_for_selector(".results .note")
+    hits = listed(page)
+    assert "teapot" in page.inner_text(".results .note") and "teapot" in page.inner_text(CARDS).lower()
+    assert page.evaluate("document.activeElement.tagName") == "H1"  # a screen reader begins at the new view
+    page.locator(".choice", has_text="Clothing").or_(page.locator(".choice")).first.click()
+    page.wait_for_selector(".chip.on")
+    assert "where=category" in page.url and page.inner_text(".count")
+    page.go_back()
+    page.wait_for_selector(".chip.on", state="detached")
+    assert listed(page) == hits
+    page.click(f"{CARDS} a")
+    page.wait_for_selector(".facts")
+    assert f"item={hits[0]}" in page.url and page.inner_text(".predicted b").startswith("Predicted")
+    page.wait_for_selector(".near .card:not(.ghost)")
+    assert {"Similar items", "Bought together", "Reviews"} <= set(page.locator("h2").all_inner_texts())
+    page.go_back()
+    page.wait_for_selector(".results")
+    assert listed(page) == hits
+    page.reload()  # the address holds all of it
+    assert listed(page) == hits
+
+
+@browsing
+def test_a_photo_finds_its_item(visit: Any, home: Path, tmp_path: Path) -> None:
+    page = visit()
+    item = page.get_attribute(f"{CARDS}:has(img) a", "data-item")
+    photo = page.request.get(f"/v1/items/{item}/pictures/0").body()
+    (tmp_path / "photo.jpg").write_bytes(photo)
+    page.click("#photo")
+    assert page.get_attribute("#photo-camera", "capture") == "environment"
+    page.set_input_files("#photo-file", tmp_path / "photo.jpg")
+    page.wait_for_selector(".yours")
+    assert listed(page)[0] == item and page.locator("dialog").count() == 0
+    page.reload()  # this tab keeps the photo
+    assert listed(page)[0] == item
+    drop = """async bytes => {
+        const sent = new DataTransfer();
+        sent.items.add(new File([new Uint8Array(bytes)], "photo.jpg", { type: "image/jpeg" }));
+        const told = { dataTransfer: sent, bubbles: true };
+        for (const kind of ["dragenter", "drop"]) dispatchEvent(new DragEvent(kind, told));
+    }"""
+    page.goto("/")
+    settled(page)
+    page.evaluate(drop, list(photo))
+    page.wait_for_selector(".yours")
+    assert listed(page)[0] == item
+    (tmp_path / "not.jpg").write_text("not a picture")
+    page.click("#photo")
+    page.set_input_files("#photo-file", tmp_path / "not.jpg")
+    page.wait_for_selector("#told.seen")
+    assert page.inner_text("#told") == "That is not a picture."
+
+
+@browsing
+def test_the_home_page_follows_what_a_shopper_does(visit: Any, store: Store) -> None:
+    page = visit()
+    page.click("#shopper")
+    page.fill("#shopper-key", "U0003")
+    page.click("dialog button[type=submit]")
+    page.wait_for_selector("text=Picked for U0003")
+    before = listed(page)
+    page.click(f"{CARDS}:nth-child({len(before)}) a")
+    page.wait_for_selector(".facts")
+    page.click("text=Add to basket")
+    page.wait_for_selector("#told.seen")
+    page.click("text=Buy now")
+    page.wait_for_selector("#told.seen:has-text('Bought')")
+    page.go_back()
+    page.wait_for_selector(".lately")
+    after = listed(page)
+    assert after != before and page.inner_text(".note")
+    assert page.inner_text("#basket b") == "1"
+    kinds = [(event["item"], event["kind"]) for event in store.events.of("U0003")]
+    assert kinds == [(before[-1], kind) for kind in ("click", "cart", "purchase")]
+    page.click("#basket")
+    page.wait_for_selector(".rows .card")
+    page.click(".rows button")
+    page.wait_for_selector(".empty")
+
+
+@browsing
+def test_somebody_new_begins_without_a_past(visit: Any, store: Store) -> None:
+    page = visit()
+    assert page.inner_text("h1") == "Good to start with"
+    before = listed(page)
+    page.click(f"{CARDS}:nth-child({len(before)}) a")
+    page.wait_for_selector(".facts")
+    page.click(".brand")
+    page.wait_for_selector("text=Picked from what you looked at")
+    assert listed(page) != before
+    page.click("text=Start over")
+    page.wait_for_selector("text=Good to start with")
+    assert listed(page) == before
+
+
+@browsing
+def test_the_language_is_switched_and_remembered(visit: Any) -> None:
+    page = visit()
+    page.click("[data-language=zh]")
+    settled(page)
+    assert page.inner_text("h1") == "从这里开始" and page.get_attribute("html", "lang") == "zh-CN"
+    page.goto("/operator")
+    page.wait_for_selector("text=已保存的事件")
+    page.goto("/?q=lamp&lang=en")  # the address wins
+    settled(page)
+    assert page.inner_text("h1") == "Results for “lamp”"
+    page.click("[data-language=zh]")
+    page.wait_for_selector("text=的搜索结果")
+    assert "lang=zh" in page.url
+
+
+@browsing
+def test_a_title_that_is_html_stays_text(visit: Any) -> None:
+    page = visit()
+    item = listed(page)[-1]
+    columns = {"title": NASTY, "description": NASTY, "brand": NASTY, "category": NASTY}
+    assert page.request.post("/v1/items", data={"item": item, "columns": columns}).ok
+    page.reload()
+    link = page.locator(f".grid a[data-item='{item}']")
+    assert link.inner_text() == NASTY
+    link.click()
+    page.wait_for_selector(".facts")
+    assert page.inner_text("h1") == NASTY and page.inner_text(".description") == NASTY and NASTY in page.title()
+    assert page.locator("main script, main img[src=x]").count() == 0
+
+
+@browsing
+def test_what_goes_wrong_is_told_with_what_to_do(visit: Any) -> None:
+    page = visit()
+    page.goto("/?q=lamp&sort=nothing")  # a 422 of the service: a browser tells of it in the console
+    page.wait_for_selector(".problem")
+    assert "no column 'nothing'" in page.inner_text(".problem .what") and "price" in page.inner_html(".problem details")
+    page.route("**/v1/search", lambda route: route.abort())
+    page.click("text=Try again")
+    page.wait_for_selector("text=The service does not answer")
+    page.unroute("**/v1/search")
+
+
+@browsing
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_nothing_scrolls_sideways_on_a_phone(visit: Any, language: str) -> None:
+    page = visit(f"/?lang={language}", width=390, has_touch=True)
+    for path in ("/?", "/?q=lamp&where=price%3C%3D900&", "/?item=SKU-0001&", "/?view=basket&", "/operator?"):
+        page.goto(f"{path}lang={language}")
+        settled(page)
+        assert sideways(page) <= 0, path
+
+
+# --- The operator --------------------------------------------------------------------------------------------------
+
+
+@browsing
+def test_an_operator_promotes_and_goes_back(visit: Any, home: Path) -> None:
+    page = visit("/operator")
+    page.wait_for_selector("text=next-2")
+    before = Home(home).live()
+    page.click(".waiting button")
+    page.keyboard.press("Escape")  # asked first, and let be
+    assert Home(home).live() == before
+    page.click(".waiting button")
+    page.click("dialog .main")
+    page.wait_for_selector("#told.seen")
+    assert Home(home).live().note == "promoted next-2 (recommend)"
+    page.wait_for_selector(f"text=Revision {before.number + 1}")
+    page.click(f"[aria-label='Go back to revision {before.number}']")
+    page.click("dialog .main")
+    page.wait_for_selector(f"#told:has-text('Revision {before.number + 2} is live')")
+    assert Home(home).live().parts == before.parts
+    assert page.request.get("/readyz").json()["revision"] == before.number + 2
+
+
+@browsing
+def test_an_operator_sees_the_data_the_model_and_what_goes_on(visit: Any, url: str) -> None:
+    page = visit("/operator")
+    page.wait_for_selector("text=items: duplicate key")
+    data, model, live = (page.inner_text(f"#{name}") for name in ("data", "model", "live"))
+    assert "truncated picture" in data and "missing key" in data
+    assert "This model" in model and "Text only" in model and "text: missing" in model
+    assert "/v1/recommend" in live or "Nobody asked" in live
+    with page.context.expect_page() as opened:
+        page.click("text=Open the full report")
+    opened.value.wait_for_load_state()
+    assert opened.value.title() == "the whole report"
+    sent = page.request.get("/v1/operator/report.html").headers["content-security-policy"]
+    assert sent.startswith("sandbox") and "connect-src" not in sent
+
+
+@browsing
+def test_a_key_is_asked_for_once_and_kept_for_the_tab(visit: Any, home: Path, store: Store) -> None:
+    key = store.keys.make("till", "operator")
+    with listening(home, store, keys=True) as address:
+        page = visit(at=address, drawn=False)
+        page.fill("#key", "wrong")
+        page.click("dialog .main")
+        page.wait_for_selector("text=That key is not known")
+        page.fill("#key", key)
+        page.click("dialog .main")
+        page.wait_for_selector(CARDS)
+        page.wait_for_selector(f"{CARDS} img[src^='blob:']")
+        page.goto("/operator")
+        page.wait_for_selector("text=items: duplicate key")
+        assert page.locator("dialog").count() == 0
+        assert page.evaluate("Object.keys(localStorage).concat(document.cookie).join()").count("key") == 0
+        page.close()
+
+
+# --- For everybody -------------------------------------------------------------------------------------------------
+
+
+@browsing
+@pytest.mark.skipif(not AXE.is_file(), reason="needs axe-core: npm pack axe-core, and AXE names its axe.min.js")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(visit: Any, scheme: str) -> None:
+    page = visit(color_scheme=scheme, width=1280 if scheme == "light" else 390)
+    paths = ("/", "/?q=teapto&where=price%3C%3D900", "/?item=SKU-0001", "/?view=basket", "/operator")
+    for path in paths if scheme == "light" else ("/?q=teapto", "/?item=SKU-0001", "/operator"):
+        page.goto(path)
+        settled(page)
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
+        serious = [
+            (path, one["id"], [node["html"][:200] for node in one["nodes"]])
+            for one in found
+            if one["impact"] in ("serious", "critical")
+        ]
+        assert serious == []
+    page.goto("/")
+    settled(page)
+    for opener in ("#shopper", "#photo"):
+        page.click(opener)
+        page.wait_for_selector("dialog[open]")
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        assert [o["id"] for o in page.evaluate("axe.run('dialog')")["violations"] if o["impact"] != "minor"] == []
+        page.keyboard.press("Escape")
+        page.wait_for_selector("dialog", state="detached")
+        assert page.evaluate("`#${document.activeElement.id}`") == opener  # where one was
