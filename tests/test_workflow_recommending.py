@@ -101,6 +101,9 @@ def test_the_page_says_it_in_both_languages(report, shop) -> None:
         "去掉图片",
         "NDCG@5",
         "多个日期",
+        "What its lists are made of",
+        "商品覆盖率",
+        "demand 30",
     ):
         assert words in page
 

@@ -19,6 +19,7 @@ from tuwen.evaluation.words import COSTS, PROVENANCE, WORDS, Text, baseline_head
 Plain = Mapping[str, Any]
 
 THUMBNAILS_A_ROW = 4
+MOST_FEATURES = 20  # of a ranker that the page names
 MOST_TEXT = 2000  # characters of a text on a card
 CHARTED = {
     "rate": ("rmse", "mae", "r2", "spearman"),
@@ -66,6 +67,7 @@ def render(
         "generator": samples_page.section(report),
         "examples": examples(report, pictures or {}, texts or {}),
         "raters": _raters(report),
+        "lists": _lists(report),
         "cost": [(label(key, COSTS), quantity(key, value)) for key, value in report["cost"].items()],
         "provenance": [(label(key, PROVENANCE), spelt(value)) for key, value in report["provenance"].items()],
         "run": yaml.safe_dump(dict(report["run"]), allow_unicode=True, sort_keys=False) if report["run"] else "",
@@ -133,6 +135,25 @@ def _raters(report: Plain) -> list[tuple[str, str, str]]:
         (name, f"{found['weight']:.2f}", "–" if found["rmse"] is None else f"{found['rmse']:.4f}")
         for name, found in told.items()
     ]
+
+
+def _lists(report: Plain) -> dict[str, Any] | None:
+    """Of a run of the task rank: what share of the catalogue each system listed, and what its ranker goes by."""
+    told = report.get("ranking")
+    if not told:
+        return None
+    coverage = sorted(told["coverage"].items(), key=lambda one: one[0] != "model")
+    importance = sorted(told["importance"].items(), key=lambda one: -one[1])
+    without = WORDS["knocked_unlearned"]
+    names = {"model": WORDS["this_model"]} | {
+        kind: (without[0].format(what=thing(kind)[0]), without[1].format(what=thing(kind)[1]))
+        for kind in report["knock_out"]
+    }
+    return {
+        "coverage": [(names.get(name) or baseline_heading(name), f"{100 * share:.1f}") for name, share in coverage],
+        "importance": [(name, f"{100 * share:.1f}") for name, share in importance[:MOST_FEATURES] if share > 0],
+        "rest": max(0, sum(share > 0 for _, share in importance) - MOST_FEATURES),
+    }
 
 
 def _metrics(report: Plain) -> list[dict[str, Any]]:

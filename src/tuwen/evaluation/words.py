@@ -111,6 +111,21 @@ WORDS: dict[str, Text] = {
         "Prediction minus truth; the outermost bars gather the rest.",
         "预测减去真实值；两端的柱形包含其余部分。",
     ),
+    "lists": ("What its lists are made of", "列表由什么构成"),
+    "coverage_note": (
+        "Share of the catalogue that was listed for anybody, over all dates. A list that shows everybody the best "
+        "sellers covers little.",
+        "在所有日期上，曾出现在任何人列表中的商品占商品目录的比例。只推荐热销品的列表覆盖率很低。",
+    ),
+    "coverage": ("Share of the catalogue", "商品覆盖率"),
+    "importance_note": (
+        "What the ranker goes by: the share of each number in all that its splits gained, at the last date. It tells "
+        "what is used, not what would be lost without it.",
+        "排序模型的依据：各特征在所有分裂增益中所占的比例（最后一个日期）。它说明用到了什么，不说明缺了会损失多少。",
+    ),
+    "feature": ("Feature", "特征"),
+    "gain": ("Share", "占比"),
+    "system": ("System", "系统"),
     "raters": ("How the answer is put together", "答案如何合成"),
     "raters_note": (
         "The mean, plus each rater's deviation from it times its weight. Weights and RMSE come from ratings of the "
