@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -156,3 +157,16 @@ def test_another_machine_needs_a_key(home) -> None:
     assert told.returncode == 2 and "--allow-remote" in told.stderr
     told = subprocess.run([*command, "--allow-remote"], capture_output=True, text=True, timeout=60)
     assert told.returncode == 2 and "tuwen key" in told.stderr
+
+
+def test_the_examples_of_a_client_work(served) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "client.md").read_text(encoding="utf-8")
+    (python,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    environment = {**os.environ, "TUWEN": served.url}
+    done = subprocess.run([sys.executable, "-c", python], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and done.stdout.startswith("['"), done.stderr
+    (script,) = re.findall(r"^```js\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    if node := shutil.which("node"):
+        script = script.replace("http://127.0.0.1:8000", served.url)
+        done = subprocess.run([node, "--input-type=module", "-e", script], capture_output=True, text=True)
+        assert done.returncode == 0 and "[" in done.stdout, done.stderr
