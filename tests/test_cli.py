@@ -80,7 +80,17 @@ def test_every_command_is_in_the_help_and_has_its_own() -> None:
 def test_list_shows_every_component() -> None:
     found = json.loads(tuwen("list", "--json").stdout)
     assert found == components("all")
-    assert set(found) == {"modalities", "encoders", "fusions", "generators", "tasks", "splits", "retrievers", "rankers"}
+    assert set(found) == {
+        "modalities",
+        "encoders",
+        "fusions",
+        "generators",
+        "tasks",
+        "splits",
+        "retrievers",
+        "rankers",
+        "raters",
+    }
     for kind, entries in found.items():
         shown = tuwen("list", kind)
         assert shown.exit_code == 0
