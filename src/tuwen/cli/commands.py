@@ -215,7 +215,7 @@ def list_(
         str,
         typer.Argument(
             metavar="KIND",
-            help="encoders, fusions, generators, tasks, modalities, splits, retrievers, rankers, raters; without it all.",
+            help="encoders, fusions, generators, tasks, modalities, splits, retrievers, rankers, raters; default: all.",
         ),
     ] = "all",
     json: Json = False,
