@@ -124,11 +124,30 @@ def test_slow_and_silent_clients_keep_nobody_waiting(served) -> None:
             one.close()
 
 
-def test_an_event_from_the_future_or_long_ago_is_kept_and_lists_go_on(served) -> None:
-    for number, moment in enumerate(("2099-01-01T00:00:00Z", "1971-01-01T00:00:00+08:00", None)):
+def test_a_wrong_clock_is_told_and_an_old_event_is_kept(served) -> None:
+    for number, (moment, status) in enumerate((("2099-01-01T00:00:00Z", 422), ("1971-01-01T00:00:00+08:00", 200))):
         sent = {**event(number + 1000), "user": "clock", "time": moment}
-        assert served.client.post("/v1/events", json={"events": [sent]}).json()["new"] == 1
+        assert served.client.post("/v1/events", json={"events": [sent]}).status_code == status
     assert served.client.post("/v1/recommend", json={"user": "clock", "count": 3}).status_code == 200
+
+
+def test_the_measures_of_all_workers_are_added_up(served) -> None:
+    def counted() -> float:
+        text = served.client.get("/metrics").text
+        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("tuwen_requests_total"))
+
+    before = counted()
+    for _ in range(12):
+        with httpx.Client(base_url=served.url, timeout=30) as fresh:  # either worker
+            fresh.get("/healthz")
+    assert counted() >= before + 12
+
+
+def test_work_that_nobody_looks_at_any_more_is_done_all_the_same(tmp_path) -> None:
+    program = f"{sys.executable} -c '{SERVE}' sample {tmp_path / 'shop'} --items 8"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {program} 2>&1 | true"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "shop" / "SHOP.yaml").is_file()
 
 
 def test_probes_find_nothing(served) -> None:

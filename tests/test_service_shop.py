@@ -215,6 +215,32 @@ def test_a_new_item_is_found_and_recommended_at_once_and_gone_as_soon(shop, home
     other.store.close()
 
 
+def test_what_is_not_named_of_an_item_stays(shop):
+    before = shop.good("GET", "/v1/items/SKU-0001")
+    shop.good("POST", "/v1/items", {"item": "SKU-0001", "columns": {"price": 1, "description": None}})
+    after = shop.good("GET", "/v1/items/SKU-0001")
+    kept = {k: v for k, v in before["columns"].items() if k != "description"}
+    assert after["columns"] == {**kept, "price": 1.0} and after["pictures"] == before["pictures"] > 0
+    shop.good("POST", "/v1/items", {"item": "SKU-0001", "pictures": []})
+    assert shop.good("GET", "/v1/items/SKU-0001")["pictures"] == 0
+
+
+def test_an_index_that_is_promoted_knows_what_came_and_went_before(tmp_path):
+    folder = make_home(tmp_path, items=16)
+    shop = Shop(folder, tmp_path / "store.db")
+    shop.good("POST", "/v1/items", {"item": "NEW", "columns": {"title": "zeppelin"}})
+    shop.good("DELETE", "/v1/items/SKU-0002")
+
+    def hits(words: str) -> list[str]:
+        return [one["item"] for one in shop.good("GET", "/v1/search", params={"words": words, "size": 50})["hits"]]
+
+    for change in (lambda: workflow.promote(tmp_path / "index", folder), lambda: workflow.roll_back(folder)):
+        change()
+        assert shop.live.look()
+        assert hits("zeppelin")[0] == "NEW" and "SKU-0002" not in hits("")
+    shop.store.close()
+
+
 # --- People -------------------------------------------------------------------------------------------------------
 
 
@@ -296,7 +322,7 @@ def test_keys_open_what_their_role_may(home, tmp_path):
     for method, path, body in (
         ("GET", "/metrics", None),
         ("GET", "/v1/operator/revisions", None),
-        ("POST", "/v1/items", {"item": "a"}),
+        ("POST", "/v1/items", {"item": "a", "columns": {"title": "a"}}),
         ("DELETE", "/v1/items/a", None),
         ("DELETE", "/v1/users/u", None),
     ):
@@ -349,6 +375,8 @@ def test_nothing_of_a_shopper_stands_in_the_log_or_the_measures(home, tmp_path, 
     shop.store.close()
 
 
+EVENT = {"event": "a", "user": "u", "item": "i", "kind": "click"}
+
 # --- Refusals -----------------------------------------------------------------------------------------------------
 
 
@@ -371,6 +399,9 @@ def test_nothing_of_a_shopper_stands_in_the_log_or_the_measures(home, tmp_path, 
         ("POST", "/v1/events", {"events": []}),
         ("POST", "/v1/events", {"events": [{"event": "a", "user": "u", "item": "i", "kind": "x y"}]}),
         ("POST", "/v1/events", {"events": [{"event": "a", "user": "u", "item": "i", "kind": "a", "time": "soon"}]}),
+        ("POST", "/v1/events", {"events": [{**EVENT, "time": "0001-01-01T00:00:00+14:00"}]}),
+        ("POST", "/v1/events", {"events": [{**EVENT, "time": "3025-01-01"}]}),
+        ("POST", "/v1/items", {"item": "nothing"}),
         ("POST", "/v1/embed", {}),
         ("POST", "/v1/explain", {"row": {"color": 1}}),
         ("POST", "/v1/predict", {"rows": [{"color": 1}]}),

@@ -293,7 +293,7 @@ def _copied(source: Path, place: Path) -> None:
                 pass
         return str(shutil.copy2(begin, end))
 
-    hidden = shutil.ignore_patterns(".*", "cache", "vectors")
+    hidden = shutil.ignore_patterns(".*", "cache", "vectors", "replayed.json")
     shutil.copytree(source, place, copy_function=one, ignore=hidden)
 
 

@@ -3,9 +3,21 @@
 import io
 import os
 import sys
+from typing import Any
 
 from tuwen.cli import experiments, finding, recommending, serving
 from tuwen.cli.commands import app
+
+
+class Lasting(io.FileIO):
+    """What a person sees. Where nobody looks any more (``tuwen update … | head``) the work goes on all the same."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            return len(data)
 
 
 def main() -> None:
@@ -14,9 +26,11 @@ def main() -> None:
     # on two cores was ten times slower (54 s against 5 s). Read by OpenMP when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # A terminal in GBK or ASCII has no ᵀ and no emoji; a question mark is better than no answer.
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            lasting = io.BufferedWriter(Lasting(stream.fileno(), "w", closefd=False))
+            setattr(sys, name, io.TextIOWrapper(lasting, stream.encoding, "replace", line_buffering=True))
     app(prog_name="tuwen")
 
 

@@ -119,6 +119,8 @@ def recommend(
     _show(screen, listed, explored=bool(rules.explore) and like is None and beside is None)
     if not listed:
         nothing = "nothing was ever bought beside that" if beside and rules.allowed is None else None
+        if like is not None and not shelf.similar(like, 1, by):
+            nothing = f"{like} has no {' or '.join(by or shelf.catalogue.vectors)} to compare by; try --beside {like}"
         screen.say(nothing or "nothing that may be listed is left")
 
 

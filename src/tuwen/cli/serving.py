@@ -119,6 +119,7 @@ def key(
     screen = Screen(as_json=json, quiet=quiet)
     if role not in ROLES:
         raise ConfigError("there is no such role", seen=role, allowed=ROLES)
+    _need_home(home, store)
     with Store(store or Home(home).store) as opened:
         if name is not None:
             made = opened.keys.make(name, role)
@@ -132,6 +133,14 @@ def key(
             known = opened.keys.all()
             screen.answer({"keys": known})
             screen.table(("name", "role"), [(one["name"], one["role"]) for one in known])
+
+
+def _need_home(home: Path, store: str | None) -> None:
+    """A slip of the keys must not make a home."""
+    from tuwen.bundle.home import is_home
+
+    if store is None and not is_home(home):
+        raise ConfigError("there is no home here", where=str(home), todo=f"tuwen promote FOLDER {home} makes one")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -152,6 +161,7 @@ def ab(
     from tuwen.store import Store
 
     screen = Screen(as_json=json, quiet=quiet)
+    _need_home(home, None)
     if bundle is not None or end:
         if bundle is not None and name is None:
             raise ConfigError("an experiment has a name", allowed="--name NAME")
@@ -167,4 +177,6 @@ def ab(
     screen.answer(found)
     rows = [(arm, o["shoppers"], o["events"], o["rate"], o["active"]) for arm, o in found["arms"].items()]
     screen.table(("arm", "shoppers", f"{kind} events", "a shopper", "share active"), rows, title=found["experiment"])
+    if not any(one["events"] for one in found["arms"].values()):
+        screen.say(f"nobody of either arm had an event of the kind '{kind}' yet: the zeros say nothing")
     screen.say(f"b − a: {found['difference']:+.4f} a shopper ({found['low']:+.4f} to {found['high']:+.4f})")

@@ -21,7 +21,7 @@ from tuwen.service.access import Access, Rate
 from tuwen.service.application import app
 from tuwen.service.guard import LOCAL_HOSTS, Rules
 from tuwen.service.limits import Limits
-from tuwen.service.measures import Measures, share_between_processes
+from tuwen.service.measures import Measures, shared_between_processes
 from tuwen.service.predictor import Predictor
 from tuwen.store import Store
 
@@ -135,7 +135,10 @@ def serve_home(
     with _listen(how.host, how.port) as listener:
         address = _address(how.host, listener)
         if how.workers > 1:
-            _several(lambda told: _worker(home, store, how, limits, asked, listener, told), how.workers, address, ready)
+            with shared_between_processes():
+                _several(
+                    lambda told: _worker(home, store, how, limits, asked, listener, told), how.workers, address, ready
+                )
         else:
             _worker(home, store, how, limits, asked, listener, lambda: ready(address) if ready else None)
 
@@ -175,7 +178,6 @@ def _several(
     worker: Callable[[Callable[[], None]], None], count: int, address: str, ready: Callable[[str], None] | None
 ) -> None:
     """Fork workers that share the listening socket; one that dies is started again, and all end together."""
-    share_between_processes()
     reading, writing = os.pipe()
     running: set[int] = set()
     ended = False

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
-def share_between_processes() -> None:
-    """Before several workers start: a folder in which their numbers are added up. prometheus_client reads where it is
-    when it is imported.
+@contextmanager
+def shared_between_processes() -> Iterator[None]:
+    """Around several workers: a folder in which their numbers are added up. prometheus_client reads where it is when it
+    is imported, so nothing may have imported it before.
     """
-    os.environ.setdefault(SHARED, tempfile.mkdtemp(prefix="tuwen-metrics-"))
+    folder = tempfile.mkdtemp(prefix="tuwen-metrics-")
+    os.environ[SHARED] = folder
+    try:
+        yield
+    finally:
+        del os.environ[SHARED]
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Measures:
     """The numbers of one service."""
 
     def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+        from prometheus_client.multiprocess import MultiProcessCollector
+
         shared = SHARED in os.environ
         self._registry = CollectorRegistry()
         registry = None if shared else self._registry
@@ -86,6 +95,8 @@ class Measures:
 
     def text(self, revision: int) -> bytes:
         """In Prometheus' own format."""
+        from prometheus_client import generate_latest
+
         self._revision.set(revision)
         return generate_latest(self._registry)
 

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from tuwen.service.messages import EXAMPLE_PICTURE
 
+FIRST, AHEAD = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
 Key = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w-]+$")]
 Words = Annotated[str, AfterValidator(lambda text: text.replace("\0", ""))]  # PostgreSQL keeps no such character
 Count = Annotated[int, Field(ge=1, le=200, description="items of the list")]
+
+
+def _plausible(moment: datetime) -> datetime:
+    """One wrong clock would move what a recommender takes for today."""
+    try:
+        aware = moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range") from None
+    if not FIRST <= aware <= datetime.now(UTC) + AHEAD:
+        raise ValueError("the time is before 1970 or more than a day ahead")
+    return aware
+
+
+Moment = Annotated[datetime, AfterValidator(_plausible)]
 
 
 class Strict(BaseModel):
@@ -87,7 +102,7 @@ class Event(Strict):
     user: Key = Field(examples=["U0001"])
     item: Key = Field(examples=["SKU-0001"])
     kind: Name = Field(description="view, click, cart, purchase, impression, search, …", examples=["click"])
-    time: datetime | None = Field(None, description="default: now")
+    time: Moment | None = Field(None, description="default: now; from 1970 to a day ahead")
     quantity: float | None = Field(None, ge=-1e9, le=1e9, allow_inf_nan=False)
     value: float | None = Field(None, ge=-1e12, le=1e12, allow_inf_nan=False, description="what was paid")
     session: Key | None = None
@@ -119,13 +134,15 @@ class Feedback(Strict):
 
 
 class ItemRequest(Strict):
-    """An item, new or in place of what it was."""
+    """An item, new or changed. Of one that is there, what is not named stays; null empties a column."""
 
     item: Key = Field(examples=["NEW-0001"])
     columns: dict[Annotated[str, StringConstraints(min_length=1, max_length=200)], JsonValue] = Field(
         {}, max_length=200, examples=[{"title": "手工茶壶 hand-made teapot", "price": 199}]
     )
-    pictures: list[str] = Field([], max_length=16, description="base64 of photos", examples=[[EXAMPLE_PICTURE]])
+    pictures: list[str] | None = Field(
+        None, max_length=16, description="base64 of photos, all of them; none: they stay", examples=[[EXAMPLE_PICTURE]]
+    )
 
 
 class ItemResponse(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -73,7 +74,7 @@ class People:
         with reading(self._engine) as connection:
             return {
                 table.name: [
-                    dict(r) for r in connection.execute(sa.select(table).where(table.c.user == user)).mappings()
+                    _told(dict(r)) for r in connection.execute(sa.select(table).where(table.c.user == user)).mappings()
                 ]
                 for table in HOLD_THE_USER
             }
@@ -88,3 +89,9 @@ class People:
         with reading(self._engine) as connection:
             asked = sa.select(EXPOSURES).where(EXPOSURES.c.experiment == experiment).order_by(EXPOSURES.c.user)
             return [dict(row) for row in connection.execute(asked).mappings()]
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with its moments as people read them."""
+    moment = {"time", "received"}
+    return {name: moments.from_moment(value).isoformat() if name in moment else value for name, value in row.items()}

@@ -17,7 +17,8 @@ from tuwen.apps.storefront.parts import Recommending
 from tuwen.bundle.bundle import Bundle
 from tuwen.bundle.home import Home, Kind, Revision
 from tuwen.data.dataset import Dataset
-from tuwen.errors import BundleError, DataError, TuwenError
+from tuwen.errors import BundleError, DataError, InUse, TuwenError
+from tuwen.files import held, write_json
 from tuwen.store import Store
 from tuwen.workflow.asking import open_search
 from tuwen.workflow.recommendations import rules_of
@@ -25,6 +26,7 @@ from tuwen.workflow.shelving import Shelver
 
 log = logging.getLogger("tuwen.serving")
 LOOK_SECONDS = 0.5
+REPLAYED = "replayed.json"
 
 
 def promote(source: str | Path, home: str | Path, kind: Kind | None = None) -> Revision:
@@ -132,8 +134,16 @@ class Live:
         self.storefront = Storefront(parts or Parts(), store)
         if home is not None:
             self._stamp = home.stamp()
-            self.storefront = Storefront(open_parts(home, home.live()), store)
-            self.storefront.catch_up()
+            self.storefront = self._opened(home, home.live())
+
+    def _opened(self, home: Home, revision: Revision) -> Storefront:
+        """A revision that knows, before it answers, what came and went over HTTP."""
+        front = Storefront(open_parts(home, revision), self.store)
+        front.catch_up()
+        index = home.part("search", revision)
+        if index is not None and self.store is not None:
+            _replayed(front, index)
+        return front
 
     def look(self) -> bool:
         """Load what was promoted since, if anything was. A revision that cannot be loaded is told in :attr:`fault`,
@@ -146,9 +156,7 @@ class Live:
             revision = self.home.live()
             if revision.number == self.storefront.parts.revision:
                 return False
-            front = Storefront(open_parts(self.home, revision), self.store)
-            front.catch_up()  # before it answers
-            self.storefront = front
+            self.storefront = self._opened(self.home, revision)
         except TuwenError as error:
             self.fault = f"revision could not be loaded: {error.what}"
             log.error("%s", self.fault)
@@ -176,3 +184,16 @@ class Live:
 
     def end(self) -> None:
         self._ended.set()
+
+
+def _replayed(front: Storefront, index: Path) -> None:
+    """Bring the index up to the store, by one process at a time; ``replayed.json`` says how far it is."""
+    place = index / REPLAYED
+    try:
+        with held(index / ".replaying"):
+            done = json.loads(place.read_bytes())["change"] if place.exists() else 0
+            latest = front.replay(done)
+            if latest != done:
+                write_json(place, {"change": latest})
+    except InUse:  # another worker does it: who searches sees it when it is there
+        return

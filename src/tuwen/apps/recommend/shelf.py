@@ -251,6 +251,19 @@ class Shelf:
         found = found[found != NOTHING]
         return self._named(found, score[found] - 1.0)
 
+    def alike(self, vectors: Mapping[str, Array], count: int = 20) -> list[Listed]:
+        """Items by how like they are to vectors that stand where the catalogue's own do; nothing for none.
+
+        Args:
+            vectors: kind → f32 [width], of length 1.
+        """
+        if not vectors:
+            return []
+        like = likeness(self.catalogue, vectors)
+        found = best(like + 1.0, count)
+        found = found[found != NOTHING]
+        return self._named(found, like[found])
+
     def goes_with(self, items: Sequence[str], count: int = 20, rules: Rules | None = None) -> list[Listed]:
         """What is bought beside all of these items; nothing where they were never bought beside anything.
 

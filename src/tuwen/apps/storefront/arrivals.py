@@ -60,6 +60,10 @@ class Arrivals:
         with self._lock:
             self._vectors.pop(item, None)
 
+    def vectors_of(self, item: str) -> dict[str, Array]:
+        """Kind → f32 [width]; nothing where it has none, or is no arrival."""
+        return dict(self._vectors.get(item, {}))
+
     def best(self, taste: Mapping[str, Array], count: int) -> list[tuple[str, float]]:
         """Items and how like a shopper's taste they are, most first; among equal ones the latest first.
 

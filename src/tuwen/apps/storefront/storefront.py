@@ -16,7 +16,7 @@ from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.shelf import Listed, Recent
 from tuwen.apps.search import Question
 from tuwen.apps.storefront.arrivals import Arrivals
-from tuwen.apps.storefront.cards import Cards
+from tuwen.apps.storefront.cards import Cards, NoSuchItem
 from tuwen.apps.storefront.changes import Changes
 from tuwen.apps.storefront.experiment import arm_of
 from tuwen.apps.storefront.parts import Parts, Recommending
@@ -107,7 +107,12 @@ class Storefront:
         """
         shelf = self.parts.need_recommender().shelf
         self.cards.full(item)
-        listed = shelf.similar(item, count + len(self.gone()), None if by is None else [by])
+        most, kinds = count + len(self.gone()), None if by is None else [by]
+        if shelf.known(item) is not None:
+            listed = shelf.similar(item, most, kinds)
+        else:
+            vectors = {} if self._arrivals is None else self._arrivals.vectors_of(item)
+            listed = shelf.alike({k: v for k, v in vectors.items() if by in (None, k)}, most)
         return Answer(self._shown(self._still_there(listed)[:count]), self.parts.revision)
 
     def goes_with(self, items: Sequence[str], count: int = 20) -> Answer:
@@ -224,6 +229,15 @@ class Storefront:
         read = {name: question.columns["item"][f"items.{name}"][0] for name in columns}
         return {name: _jsonable(value) for name, value in read.items() if value is not None}
 
+    def as_it_stands(self, item: str) -> tuple[dict[str, Any], list[bytes]]:
+        """The columns and pictures of an item; nothing where it is new, or was taken out."""
+        try:
+            card = self.cards.full(item)
+        except NoSuchItem:
+            return {}, []
+        known = {name: _jsonable(value) for name, value in card.items() if name in self.columns_of_items}
+        return known, [self.cards.picture(item, place) for place in range(card["pictures"])]
+
     def take_in(self, item: str) -> bool:
         """Bring an item of the store into the index and among the recommended, or out of both; whether search finds
         it now.
@@ -232,14 +246,31 @@ class Storefront:
         if stored is None:
             return False
         self._arrive(stored)
-        searcher = self.parts.searcher
-        if searcher is None:
+        if self.parts.searcher is None:
             return False
+        self._index(stored)
+        return self.parts.searcher.refresh().row_of(item) is not None
+
+    def _index(self, stored: StoredItem) -> None:
+        searcher = self.parts.need_searcher()
         if stored.live and self.parts.shelve is not None:
-            self.parts.shelve(item, stored.columns, stored.pictures)
-        elif not stored.live and searcher.index.snapshot.row_of(item) is not None:
-            searcher.index.remove([item])
-        return searcher.refresh().row_of(item) is not None
+            self.parts.shelve(stored.item, stored.columns, stored.pictures)
+        elif not stored.live and searcher.index.snapshot.row_of(stored.item) is not None:
+            searcher.index.remove([stored.item])
+
+    def replay(self, since: int) -> int:
+        """Bring into an index what changed in the store after a number; returns the number of the last change. An index
+        that was just promoted knows nothing of what came and went over HTTP before.
+        """
+        if self.store is None or self.parts.searcher is None:
+            return since
+        self.parts.searcher.refresh()
+        while found := self.store.items.since(since, most=20):
+            for stored in found:
+                self._index(stored)
+            since = found[-1].change
+        self.parts.searcher.refresh()
+        return since
 
     def _arrive(self, stored: StoredItem) -> None:
         if self._arrivals is None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, Path, Response
 
+from tuwen.errors import DataError
 from tuwen.service.served import PROBLEMS, Served
 from tuwen.service.shop_messages import (
     ChangeResponse,
@@ -63,8 +64,12 @@ def _add_items(service: FastAPI, served: Served) -> None:
         store, front = served.store, served.front
 
         def write() -> ChangeResponse:
-            pictures = [served.normalised(text, f"pictures, {i + 1}") for i, text in enumerate(sent.pictures)]
-            columns = front.read_columns(sent.columns)
+            columns, pictures = front.as_it_stands(sent.item)
+            columns = {k: v for k, v in columns.items() if k not in sent.columns} | front.read_columns(sent.columns)
+            if sent.pictures is not None:
+                pictures = [served.normalised(text, f"pictures, {i + 1}") for i, text in enumerate(sent.pictures)]
+            if not columns.get("title") and not pictures:
+                raise DataError("an item needs a title or a picture", where=sent.item[:100], allowed="columns.title")
             change = store.items.put(sent.item, columns, pictures)
             return ChangeResponse(item=sent.item, change=change, findable=front.take_in(sent.item))
 
