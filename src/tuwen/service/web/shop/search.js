@@ -31,7 +31,10 @@ export async function searchView(at, go) {
     }
     try {
       const answer = await ask("/v1/search", question(at));
-      const found = say(answer.total === 1 ? "results-one" : "results", { count: number(answer.total) });
+      const near = answer.total - answer.holding; // facets count those that hold the words
+      const found = answer.holding && near
+        ? say("results-both", { holding: number(answer.holding), near: number(near) })
+        : say(answer.total === 1 ? "results-one" : "results", { count: number(answer.total) });
       count.textContent = `${found} · ${say("took", { ms: number(answer.milliseconds, { maximumFractionDigits: 0 }) })}`;
       tell(found);
       side.replaceChildren(...filters(answer, at, go));
