@@ -25,6 +25,8 @@ from tuwen.errors import DataError, InUse
 from web import Web
 
 COLLECT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 import os, sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
