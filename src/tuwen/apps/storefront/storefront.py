@@ -77,6 +77,13 @@ class Storefront:
             self._lists.put(asked, version, known)
         return known
 
+    def remembered(self, user: str | None, clicked: Sequence[str] = (), count: int = 20) -> Answer | None:
+        """What :meth:`recommend` would answer, where it is known already: microseconds, so no thread is needed."""
+        if self.store is not None and not self.store.version.cheap:
+            return None
+        found: Answer | None = self._lists.get((user, tuple(clicked), count), self.changes.look())
+        return found
+
     def _recommended(self, user: str | None, clicked: Sequence[str], count: int) -> Answer:
         found, arm = self._recommender(user)
         recent = [] if user is None else self._lately(user, found)

@@ -45,7 +45,10 @@ def _add_lists(service: FastAPI, served: Served) -> None:
     @service.post("/v1/recommend", summary="Items for a shopper, or for who just clicked", **options)  # type: ignore[arg-type]
     async def recommend(asked: RecommendRequest) -> ListResponse:
         front = served.front
-        return _listed(await served.work(lambda: front.recommend(asked.user, asked.clicked, asked.count)))
+        known = front.remembered(asked.user, asked.clicked, asked.count)
+        if known is None:
+            known = await served.work(lambda: front.recommend(asked.user, asked.clicked, asked.count))
+        return _listed(known)
 
     @service.get("/v1/similar", summary="Items that look or read like one", **options)  # type: ignore[arg-type]
     async def similar(item: Key, count: Count = 20, by: Literal["picture", "text"] | None = None) -> ListResponse:
