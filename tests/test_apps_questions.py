@@ -216,3 +216,9 @@ def test_chance_is_drawn_anew_for_every_shopper_and_day(shelf: Shelf) -> None:
     ]
     plain = [one.item for one in shelf.for_shopper("u0", 10)]
     assert [one.item for one in first if not one.explored] == plain[:6]
+
+
+def test_an_item_that_came_later_is_compared_by_what_it_looks_and_reads_like(shelf) -> None:
+    asked = {"text": Letters().read(TITLES[7]), "picture": Letters("image").read(PHOTOS[7])}
+    assert named(shelf.alike(asked, 3))[0] == "i7"
+    assert shelf.alike({}, 3) == []

@@ -150,7 +150,7 @@ def test_a_removed_item_is_known_as_removed_and_its_words_are_gone(store):
     store.items.remove("a")
     found = store.items.get("a")
     assert found is not None and not found.live and found.columns == {} and found.pictures == []
-    assert store.people.feedback("a") == [] and store.items.mentions("a") == 1
+    assert store.people.feedback("a") == [] and [row["item"] for row in store.events.all()] == ["a"]
 
 
 # --- People -------------------------------------------------------------------------------------------------------

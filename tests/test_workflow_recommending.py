@@ -439,3 +439,10 @@ def test_what_recommending_stands_on_is_asked_for_before_work(shop, tmp_path, mo
         workflow.run(shop / "NEXT.yaml", tmp_path / "out")
     assert said in str(caught.value.todo)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_item_without_anything_to_compare_by_is_told(shop, report) -> None:
+    items = Dataset.open(shop / "out" / "dataset").table("items")
+    (bare, *_) = items.filter(pl.col("images").list.len() == 0)["item"].to_list()
+    told = CliRunner().invoke(app, ["recommend", str(shop / "out" / "bundle"), "--like", bare])
+    assert told.exit_code == 0 and f"{bare} has no picture to compare by" in told.output

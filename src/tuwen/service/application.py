@@ -6,7 +6,6 @@ from collections.abc import Collection
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import anyio
 from fastapi import FastAPI, Request
@@ -26,22 +25,21 @@ from tuwen.service.messages import (
     request_body,
 )
 from tuwen.service.predictor import Predictor
-from tuwen.service.problems import Problem, RequestError, on_http_error, on_tuwen_error
+from tuwen.service.problems import RequestError, on_http_error, on_tuwen_error, refusals
 from tuwen.service.reading import sent_rows
 from tuwen.service.rows import to_rows
 
 WEB = Path(__file__).parent / "web"
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": what}
-    for status, what in {
+PROBLEMS = refusals(
+    {
         400: "the form cannot be read",
         408: "the body came too slowly",
         413: "the body or a file is too large",
         415: "neither JSON nor a form",
         422: "a column or a value is not what the bundle reads",
         503: "too many are waiting",
-    }.items()
-}
+    }
+)
 
 
 def app(predictor: Predictor, *, limits: Limits | None = None, hosts: Collection[str] | None = LOCAL_HOSTS) -> FastAPI:

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -104,7 +105,7 @@ class Guard:
                 await Response(status_code=204)(scope, receive, send_with_headers)
                 return
             scope["tuwen.key"] = self._asked_by(scope, request)
-            await self.app(scope, self._counted(receive), send_with_headers)
+            await self.app(scope, _again(await self._body(receive), receive), send_with_headers)
         except RequestError as error:
             await response(error, number)(scope, receive, send_with_headers)
         except Exception:
@@ -162,18 +163,24 @@ class Guard:
         if length.isdigit() and int(length) > self.limits.body_bytes:
             raise self._too_large(f"{length} bytes")
 
-    def _counted(self, receive: Receive) -> Receive:
-        read = 0
-
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self.limits.body_bytes:
-                raise self._too_large(f"more than {self.limits.body_bytes} bytes")
-            return message
-
-        return counted
+    async def _body(self, receive: Receive) -> bytes:
+        """The whole body, before any route sees it: so too much of it, or too slow, is refused alike on every route."""
+        body, more = bytearray(), True
+        try:
+            with anyio.fail_after(self.limits.read_seconds):
+                while more:
+                    message = await receive()
+                    body += message.get("body", b"")
+                    more = message.get("more_body", False)
+                    if len(body) > self.limits.body_bytes:
+                        raise self._too_large(f"more than {self.limits.body_bytes} bytes")
+        except TimeoutError:
+            raise RequestError(
+                HTTPStatus.REQUEST_TIMEOUT,
+                "the body came too slowly",
+                allowed=f"{self.limits.read_seconds:g} seconds",
+            ) from None
+        return bytes(body)
 
     def _too_large(self, seen: str) -> RequestError:
         return RequestError(
@@ -183,6 +190,20 @@ class Guard:
             allowed=f"{self.limits.body_bytes} bytes",
             todo="send fewer rows, or smaller pictures",
         )
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Gives a body that was read, and then whatever comes: that the client went away."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
 
 
 def _without_port(host: str) -> str:

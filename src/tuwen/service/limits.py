@@ -16,8 +16,6 @@ class Limits:
         read_seconds: until the whole body must have arrived.
         workers: predictions made at the same time; the network itself uses every core.
         waiting: requests that may wait for a worker before the next is told to come back later.
-        events: in one request.
-        count: items of one list.
         rate: requests a second of each who asks, on average; 0 for no limit.
         burst: of each who asks, at once.
     """
@@ -28,7 +26,5 @@ class Limits:
     read_seconds: float = 30.0
     workers: int = 1
     waiting: int = 64
-    events: int = 1000
-    count: int = 200
     rate: float = 0.0
     burst: int = 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -52,6 +53,11 @@ class Problem(BaseModel):
     allowed: str | None = None
     todo: str | None = None
     request: str | None = Field(None, description="the number of the request, as the log has it")
+
+
+def refusals(described: dict[int, str]) -> dict[int | str, dict[str, Any]]:
+    """What a route's OpenAPI tells of how it refuses: status → words."""
+    return {status: {"model": Problem, "description": what} for status, what in described.items()}
 
 
 STATUS: dict[type[TuwenError], HTTPStatus] = {

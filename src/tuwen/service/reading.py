@@ -6,7 +6,6 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-import anyio
 from fastapi import Request
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
@@ -22,16 +21,10 @@ from tuwen.service.rows import too_large
 async def sent_rows(request: Request, limits: Limits, predictor: Predictor) -> list[dict[str, Any]]:
     """The rows of a request as they were sent."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    try:
-        with anyio.fail_after(limits.read_seconds):
-            if kind == "application/json":
-                return _from_json(await request.body(), limits)
-            if kind == "multipart/form-data":
-                return [await _from_form(request, limits, predictor)]
-    except TimeoutError:
-        raise RequestError(
-            HTTPStatus.REQUEST_TIMEOUT, "the body came too slowly", allowed=f"{limits.read_seconds:g} seconds"
-        ) from None
+    if kind == "application/json":
+        return _from_json(await request.body(), limits)
+    if kind == "multipart/form-data":
+        return [await _from_form(request, limits, predictor)]
     raise RequestError(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "neither JSON nor a form",

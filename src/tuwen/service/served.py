@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -14,15 +14,14 @@ from tuwen.apps.storefront import Storefront
 from tuwen.errors import DataError
 from tuwen.service.limits import Limits
 from tuwen.service.measures import Measures
-from tuwen.service.problems import Problem, RequestError
+from tuwen.service.problems import RequestError, refusals
 from tuwen.service.rows import file_of
 from tuwen.store import Store
 from tuwen.workflow.serving import Live
 
 T = TypeVar("T")
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": what}
-    for status, what in {
+PROBLEMS = refusals(
+    {
         400: "the body cannot be parsed",
         401: "no key, or one that is not known",
         403: "the key's role may not do that",
@@ -33,8 +32,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         422: "a value is not what was expected",
         429: "too many requests",
         503: "too many are waiting, or the store does not answer",
-    }.items()
-}
+    }
+)
 
 
 @dataclass

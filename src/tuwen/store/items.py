@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tuwen.store import moments
 from tuwen.store.engine import reading, writing
 from tuwen.store.events import insert
-from tuwen.store.tables import COUNTERS, EVENTS, FEEDBACK, ITEMS, PICTURES
+from tuwen.store.tables import COUNTERS, FEEDBACK, ITEMS, PICTURES
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,6 @@ class Items:
         """Items whose last change has a higher number, in that order."""
         return self._read(sa.select(ITEMS).where(ITEMS.c.change > change).order_by(ITEMS.c.change).limit(most))
 
-    def pictures(self, item: str) -> int:
-        """How many pictures an item has."""
-        asked = sa.select(sa.func.count()).select_from(PICTURES).where(PICTURES.c.item == item)
-        with reading(self._engine) as connection:
-            return int(connection.execute(asked).scalar_one())
-
     def _read(self, asked: sa.Select[Any]) -> list[StoredItem]:
         with reading(self._engine) as connection:
             rows = connection.execute(asked).mappings().all()
@@ -92,9 +86,3 @@ class Items:
             StoredItem(row["item"], bool(row["live"]), row["columns"], pictures.get(row["item"], []), row["change"])
             for row in rows
         ]
-
-    def mentions(self, item: str) -> int:
-        """How many events name an item."""
-        asked = sa.select(sa.func.count()).select_from(EVENTS).where(EVENTS.c.item == item)
-        with reading(self._engine) as connection:
-            return int(connection.execute(asked).scalar_one())

@@ -34,9 +34,6 @@ class Arrivals:
     def __len__(self) -> int:
         return len(self._vectors)
 
-    def __contains__(self, item: str) -> bool:
-        return item in self._vectors
-
     def take(self, item: str, columns: Mapping[str, Any], pictures: Sequence[bytes]) -> None:
         """Read an item as the catalogue's own were read; one that the recommender knows is none."""
         if self._shelf.known(item) is not None:

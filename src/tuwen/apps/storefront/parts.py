@@ -70,3 +70,9 @@ class Parts:
         if self.predictor is None:
             raise NotServed("nothing here predicts", todo="tuwen promote BUNDLE HOME")
         return self.predictor
+
+    def need_report(self) -> Mapping[str, Any]:
+        if self.report is None:
+            todo = "tuwen evaluate BUNDLE DATASET --out REPORT; tuwen promote REPORT HOME"
+            raise NotServed("no report was promoted", todo=todo)
+        return self.report

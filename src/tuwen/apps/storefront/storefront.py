@@ -28,6 +28,7 @@ from tuwen.store.items import StoredItem
 
 DAY = 86_400_000_000  # microseconds
 NEW = {"en": "new in the shop", "zh": "新上架"}
+PURPOSE = "recommend"  # of the consent that a shopper gives or refuses
 LIVE_EVENTS = 200  # of a shopper, the latest, that are read from the store
 SEEN_ONLY = {"impression", "search"}  # kinds of events that tell nothing of what a shopper wants
 
@@ -85,6 +86,8 @@ class Storefront:
         return found
 
     def _recommended(self, user: str | None, clicked: Sequence[str], count: int) -> Answer:
+        if user is not None and self.store is not None and self.store.people.allows(user, PURPOSE) is False:
+            user = None  # she said no: what is known of her has no part in it
         found, arm = self._recommender(user)
         recent = [] if user is None else self._lately(user, found)
         recent += [Recent(item, 0.0, None) for item in clicked]
@@ -188,7 +191,7 @@ class Storefront:
 
     # --- Predict ----------------------------------------------------------------------------------------------
 
-    def rating_of(self, item: str, user: str | None = None) -> dict[str, Any] | None:
+    def rating_of(self, item: str) -> dict[str, Any] | None:
         """What the predictor says of an item, where its columns are columns of items; None where they are not."""
         predictor = self.parts.predictor
         if predictor is None or not all(one["column"].startswith("items.") for one in predictor.inputs):

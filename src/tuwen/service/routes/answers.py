@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-import anyio
 import numpy as np
 from fastapi import FastAPI, Query, Request
 from starlette.datastructures import UploadFile
@@ -115,8 +114,7 @@ def _add_predictions(service: FastAPI, served: Served) -> None:
     @service.post("/v1/predict", summary="Answer rows: JSON, or one row as a form", **options)  # type: ignore[arg-type]
     async def predict(request: Request) -> PredictResponse:
         predictor = served.front.parts.need_predictor()
-        with anyio.fail_after(served.limits.read_seconds):
-            raw = await sent_rows(request, served.limits, predictor)
+        raw = await sent_rows(request, served.limits, predictor)
         rows = to_rows(raw, _inputs(predictor), served.limits.picture_bytes)
         answers = await served.work(lambda: predictor.predict(rows))
         return PredictResponse(

@@ -85,14 +85,7 @@ def _add_health(service: FastAPI, served: Served) -> None:
 
     @service.get("/v1/report", summary="How good the model is: report.json of what is served", responses=PROBLEMS)
     async def report() -> dict[str, Any]:
-        found = served.front.parts.report
-        if found is None:
-            raise RequestError(
-                HTTPStatus.NOT_FOUND,
-                "no report was promoted",
-                todo="tuwen evaluate BUNDLE DATASET --out REPORT; tuwen promote REPORT HOME",
-            )
-        return dict(found)
+        return dict(served.front.parts.need_report())
 
 
 def _add_revisions(service: FastAPI, served: Served) -> None:

@@ -68,13 +68,7 @@ def _add_model(service: FastAPI, served: Served) -> None:
 
     @service.get("/v1/operator/model", summary="The report in short, with its words", responses=PROBLEMS)
     async def model() -> dict[str, Any]:
-        report = served.front.parts.report
-        if report is None:
-            raise RequestError(
-                HTTPStatus.NOT_FOUND,
-                "no report was promoted",
-                todo="tuwen evaluate BUNDLE DATASET --out REPORT; tuwen promote REPORT HOME",
-            )
+        report = served.front.parts.need_report()
         return {**await served.work(lambda: outline(report)), "page": page() is not None}
 
     @service.get(
