@@ -15,7 +15,8 @@ SECONDS = 60.0  # how long an event may stay as recent as it was
 class Remembered:
     """Answers by what was asked and the version of the store: whoever wrote anything in between is asked for anew.
 
-    A page asks for the same list again and again; measured by ``make load``, an answer from here costs a tenth.
+    A page asks for the same list again and again. ``make load`` tells what that is worth: nothing is written in its
+    first part, and all the time in its mixed one.
     """
 
     def __init__(self) -> None:
