@@ -462,6 +462,20 @@ def test_what_cannot_be_is_refused_in_words(shop, method, path, body):
     assert told["what"] and told["request"]
 
 
+@pytest.mark.parametrize(("limits", "status"), [(Limits(read_seconds=0.05), 408), (Limits(body_bytes=50), 413)])
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/search", "/v1/search/photo", "/v1/predict"])
+def test_a_body_too_slow_or_too_large_is_refused_on_every_route(home, tmp_path, path, limits, status):
+    async def slowly():  # no length is told before
+        for _ in range(8):
+            yield b'{"events": '
+            await asyncio.sleep(0.02)
+
+    shop = Shop(home, tmp_path / "store.db", limits=limits)
+    sent = {"content": slowly(), "headers": {"content-type": "application/json"}}
+    problem(shop.ask("POST", path, **sent), status)
+    shop.store.close()
+
+
 def test_what_nobody_promoted_is_told(tmp_path):
     shop = Shop(tmp_path / "home", tmp_path / "store.db")
     for path, body in (("/v1/recommend", {}), ("/v1/predict", {"rows": [{"a": 1}]}), ("/v1/search", {"words": "a"})):
