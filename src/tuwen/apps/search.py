@@ -25,6 +25,8 @@ from tuwen.preprocess.colours import CHINESE, colour_of_word
 
 Array = npt.NDArray[Any]
 LARGEST_PAGE = 1000
+PHOTOS = {"picture", "joint"}  # spaces
+FIELDS = {"title": "标题", "description": "描述", "category": "类别", "brand": "品牌"}
 COLOUR = "colour"  # the column that an index made itself, where settings["derived"] names it
 
 
@@ -172,6 +174,11 @@ class Searcher:
             "milliseconds": round(1000 * (time.perf_counter() - began), 2),
         }
 
+    @property
+    def sees_photos(self) -> bool:
+        """Whether the index has a space that photos have a place in."""
+        return not PHOTOS.isdisjoint(self.matcher.encoders)
+
     # --- Conditions -----------------------------------------------------------------------------------------------
 
     def _visible(self, now: Snapshot) -> pl.DataFrame:
@@ -282,7 +289,7 @@ def _reasons(held: Mapping[str, Sequence[str]], near: Mapping[str, float]) -> li
             "field": name,
             "words": list(words),
             "en": f"{name} has {', '.join(words)}",
-            "zh": f"{name} 包含 {'、'.join(words)}",
+            "zh": f"{FIELDS.get(name, name)}包含{'、'.join(words)}",
         }
         for name, words in held.items()
     ]

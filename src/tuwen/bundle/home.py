@@ -2,23 +2,24 @@
 
 ``live.json`` is a list of revisions, the last of which counts; it is replaced whole, so a reader sees one revision or
 the next. A part that was promoted stands in ``parts/`` and never changes again, but for an index, which takes in items
-while it is served.
+while it is served. Of each kind there is one part; of reports and comparisons there are as many as have names.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tuwen.bundle.files import MANIFEST, read_manifest
-from tuwen.errors import BundleError, DataError, TuwenError
+from tuwen.errors import BundleError, DataError, TuwenError, did_you_mean
 from tuwen.files import held, room_on_disk, write_json
 
 Kind = Literal["predict", "recommend", "search", "dataset", "report"]
@@ -27,6 +28,9 @@ LIVE, PARTS, INCOMING, STORE = "live.json", "parts", "incoming", "store.db"
 FORMAT = 1
 KEPT = 10  # revisions whose parts stay, so that they can come back
 LINKED = {".shard"}  # of a media store: large, and never changed but at the end
+REPORT, COMPARISON = "report.json", "compare.json"
+TOLD = {REPORT, "report.html", COMPARISON, "compare.html"}  # what is copied of a report's folder: no table, no training
+NAME = r"\w[\w.-]{0,99}"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Revision:
         number: from 1.
         time: when, ISO 8601.
         note: what was done, in a few words.
-        parts: kind → folder, relative to the home.
+        parts: kind → folder, relative to the home; ``report/NAME`` for each report and comparison.
         experiment: of two recommenders, ``name``, ``share`` and ``part`` (the folder of the other); empty for none.
     """
 
@@ -123,6 +127,11 @@ class Home:
         name = (revision or self.live()).parts.get(kind)
         return None if name is None else self.folder / name
 
+    def reports(self, revision: Revision | None = None) -> dict[str, Path]:
+        """Name → folder of each report and comparison of a revision (default: the one that counts)."""
+        parts = (revision or self.live()).parts
+        return {key.partition("/")[2]: self.folder / parts[key] for key in sorted(parts) if key.startswith("report/")}
+
     # --- Changing it ------------------------------------------------------------------------------------------
 
     def promote(
@@ -133,18 +142,42 @@ class Home:
         Args:
             test: raises where the copy cannot answer; what is live stays then.
             kind: of the folder; default: told from what it holds.
-            name: how the note calls it; default: the folder's.
+            name: under which a report is kept, in the place of another of that name; default: that of its run, with
+                ``-compared`` for a comparison, else that of the folder.
 
         Raises:
             BundleError: the copy failed its test.
+            DataError: the name is none, or nothing but a report has one.
             InUse: another process promotes.
         """
         source = Path(source)
         kind = kind or kind_of(source)
+        if name is not None and (kind != "report" or not re.fullmatch(NAME, name)):
+            allowed = "letters, digits, _ . and -, for a report or a comparison"
+            raise DataError("it cannot be promoted under that name", where=str(source), seen=name, allowed=allowed)
         with held(self.folder / ".promoting"), room_on_disk(self.folder):
             part = self._tested(source, test, kind)
             live = self.live()
-            return self._add(f"promoted {name or source.name} ({kind})", {**live.parts, kind: part}, live.experiment)
+            key = f"report/{name or _name_of(self.folder / part, source)}" if kind == "report" else kind
+            told = f"{source.name} as {key}" if kind == "report" else f"{source.name} ({kind})"
+            return self._add(f"promoted {told}", {**live.parts, key: part}, live.experiment)
+
+    def drop(self, name: str) -> Revision:
+        """Let a report or a comparison go; a step back brings it again.
+
+        Raises:
+            DataError: there is none of that name.
+        """
+        with held(self.folder / ".promoting"):
+            live, known = self.live(), self.reports()
+            if name not in known:
+                todo = did_you_mean(name, list(known))
+                allowed = ", ".join(known) or "nothing: no report was promoted"
+                raise DataError(
+                    "there is no such report", where=str(self.folder), seen=name, allowed=allowed, todo=todo
+                )
+            parts = {key: part for key, part in live.parts.items() if key != f"report/{name}"}
+            return self._add(f"dropped report/{name}", parts, live.experiment)
 
     def begin_experiment(
         self, source: str | Path, test: Callable[[Kind, Path], None], name: str, share: float
@@ -183,7 +216,7 @@ class Home:
         part = f"{PARTS}/{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         place = self.folder / part
         try:
-            _copied(source, place)
+            _copied(source, place, TOLD if kind == "report" else None)
             test(kind, place)
         except TuwenError as error:
             shutil.rmtree(place, ignore_errors=True)
@@ -270,19 +303,42 @@ def kind_of(folder: Path) -> Kind:
         return "search"
     if (folder / "manifest.json").is_file() and (folder / "media").is_dir():
         return "dataset"
-    if (folder / "report.json").is_file():
+    if (folder / REPORT).is_file() or (folder / COMPARISON).is_file():
         return "report"
     raise DataError(
         "there is nothing here that can be served",
         where=str(folder),
         seen="no such folder" if not folder.exists() else None,
-        allowed="a bundle, an index, a dataset or the folder of a report",
-        todo="tuwen train, tuwen index, tuwen collect and tuwen evaluate write them",
+        allowed="a bundle, an index, a dataset, or the folder of a report or a comparison",
+        todo="tuwen train, tuwen index, tuwen collect, tuwen evaluate and tuwen compare write them",
     )
 
 
-def _copied(source: Path, place: Path) -> None:
-    """Copy a folder; shards are linked where the disk allows it."""
+def told_in(folder: Path) -> tuple[Mapping[str, Any], Path]:
+    """Content of the report or the comparison in a folder, and its page, which need not be there.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    file = folder / REPORT if (folder / REPORT).is_file() else folder / COMPARISON
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise DataError("the report cannot be read", where=str(file), todo="make it anew, and promote it") from None
+    if not isinstance(told, dict):
+        raise DataError("the report cannot be read", where=str(file), seen=type(told).__name__)
+    return told, file.with_suffix(".html")
+
+
+def _name_of(folder: Path, source: Path) -> str:
+    """How a report is called that nobody named: two of one run and of one kind are the same one, made anew."""
+    told, page = told_in(folder)
+    own = str(told.get("name") or re.sub(r"[^\w.-]+", "-", source.resolve().name).lstrip(".-") or "report")
+    return f"{own}-compared" if page.stem == Path(COMPARISON).stem else own
+
+
+def _copied(source: Path, place: Path, wanted: Collection[str] | None = None) -> None:
+    """Copy a folder, or the ``wanted`` files of it; shards are linked where the disk allows it."""
 
     def one(begin: str, end: str) -> str:
         if Path(begin).suffix in LINKED:
@@ -294,7 +350,11 @@ def _copied(source: Path, place: Path) -> None:
         return str(shutil.copy2(begin, end))
 
     hidden = shutil.ignore_patterns(".*", "cache", "vectors", "replayed.json")
-    shutil.copytree(source, place, copy_function=one, ignore=hidden)
+
+    def left(folder: str, names: list[str]) -> set[str]:
+        return hidden(folder, names) if wanted is None else set(names) - set(wanted)
+
+    shutil.copytree(source, place, copy_function=one, ignore=left)
 
 
 def _others(folder: Path) -> bool:

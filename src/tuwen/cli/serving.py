@@ -13,6 +13,7 @@ from tuwen.errors import ConfigError
 
 HomeFolder = Annotated[Path, typer.Argument(metavar="HOME", show_default=False)]
 PANEL = "Serve"
+WAYS = "tuwen promote FOLDER HOME, tuwen promote --back HOME, tuwen promote --drop NAME HOME"
 StoreUrl = Annotated[
     str | None, typer.Option("--store", metavar="URL", help="Where events are kept; default: HOME/store.db.")
 ]
@@ -80,11 +81,19 @@ def promote(
     home: Annotated[Path | None, typer.Argument(metavar="HOME", show_default=False)] = None,
     back: Annotated[bool, typer.Option("--back", help="Make what was live before live again: --back HOME.")] = False,
     revision: Annotated[int | None, typer.Option(min=1, help="With --back: which revision.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of a report or a comparison; default: its run's. One of that name goes."),
+    ] = None,
+    drop: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Let a report or a comparison go: --drop NAME HOME.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a bundle, an index, a dataset or a report live in HOME, once its copy there has answered; a service that
-    runs takes it up without dropping a request. Whatever fails its self-test changes nothing.
+    """Make a bundle, an index, a dataset, a report or a comparison live in HOME, once its copy there has answered; a
+    service that runs takes it up without dropping a request. Whatever fails its self-test changes nothing. Of reports
+    a home holds as many as have names, of all else one.
     """
     from tuwen import workflow
 
@@ -93,10 +102,15 @@ def promote(
         if source is None or home is not None:
             raise ConfigError("--back takes the home alone", allowed="tuwen promote --back HOME")
         done = workflow.roll_back(source, revision)
+    elif drop is not None:
+        if source is None or home is not None:
+            raise ConfigError("--drop takes the home alone", allowed="tuwen promote --drop NAME HOME")
+        _need_home(source, None)
+        done = workflow.drop_report(source, drop)
     elif source is None or home is None:
-        raise ConfigError("what to promote, and where", allowed="tuwen promote FOLDER HOME, tuwen promote --back HOME")
+        raise ConfigError("what to promote, and where", allowed=WAYS)
     else:
-        done = workflow.promote(source, home)
+        done = workflow.promote(source, home, name=name)
     screen.answer(vars(done))
     screen.say(f"revision {done.number}: {done.note}")
 

@@ -15,7 +15,7 @@ from tuwen.evaluation.comparison_words import checks, decided, kind_phrase, lead
 from tuwen.evaluation.figures import Figure
 from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
-from tuwen.evaluation.page import both, chart, page, quantity, spelt
+from tuwen.evaluation.page import both, chart, page, spelt
 from tuwen.evaluation.render import CHARTED
 from tuwen.evaluation.words import COSTS, PROVENANCE, Text, label
 
@@ -169,7 +169,7 @@ def _cost(result: Plain, charts: dict[str, Figure]) -> dict[str, Any]:
         (
             i + 1,
             cell["name"],
-            [quantity(key, cell["cost"][key]) if key in cell["cost"] else ("–", "–") for key in columns],
+            [verdict.quantity(key, cell["cost"][key]) if key in cell["cost"] else ("–", "–") for key in columns],
         )
         for i, cell in enumerate(result["cells"])
     ]

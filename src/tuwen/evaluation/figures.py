@@ -13,10 +13,11 @@ from itertools import pairwise
 from typing import Any
 
 from tuwen.evaluation.chart_names import names, width
+from tuwen.evaluation.curves import curves
 from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.report import best_baseline
-from tuwen.evaluation.words import BASELINES, WORDS, Text, baseline_heading, label, thing
+from tuwen.evaluation.words import BASELINES, WORDS, Text, baseline_heading, thing
 
 Plain = Mapping[str, Any]
 Figure = dict[str, Any]
@@ -288,44 +289,22 @@ def residuals(regression: Plain) -> Figure:
     return figure_of([bars], 380, axis(WORDS["residual"]), axis(WORDS["rows"]), bargap=0.06, shapes=[line])
 
 
-def curves(history: Sequence[Plain]) -> list[tuple[Text, Figure]]:
-    """Learning curves, one chart for each measure, the loss first.
-
-    A measure is ``train_NAME`` and ``validation_NAME``; a bare metric is the validation part's.
-    """
-    epochs = [_flat(epoch) for epoch in history]
-    measures: dict[str, dict[str, str]] = {}
-    for key in dict.fromkeys(key for epoch in epochs for key in epoch):
-        part, _, measure = ("validation", "", key) if key in METRICS else key.partition("_")
-        if part in ("train", "validation") and measure and measure not in ("seconds", "rows"):
-            measures.setdefault(measure, {})[part] = key
-    if len(epochs) < 2:
-        return []
+def learning(history: Sequence[Plain]) -> list[tuple[Text, Figure]]:
+    """Learning curves, one chart for each measure of :func:`tuwen.evaluation.curves.curves`."""
     charts = []
-    for measure, parts in sorted(measures.items(), key=lambda item: item[0] != "loss"):
+    for curve in curves(history):
         data = []
         for part, colour in (("train", GREY), ("validation", BLUE)):
-            if part in parts:
-                y = [short(epoch.get(parts[part])) for epoch in epochs]
+            if part in curve.parts:
+                y = [short(value) for value in curve.parts[part]]
                 line = {"type": "scatter", "mode": "lines+markers", "name": words(WORDS[part]), "y": y}
-                line |= {"x": [epoch.get("epoch", i + 1) for i, epoch in enumerate(epochs)]}
+                line |= {"x": curve.epochs}
                 line |= {"line": {"color": colour, "width": 2}, "marker": {"size": 5, "color": colour}}
                 data.append(line)
-        whole = {"tickformat": "d", "nticks": min(10, len(epochs) + 1)}
+        whole = {"tickformat": "d", "nticks": min(10, len(curve.epochs) + 1)}
         figure = figure_of(data, 300, axis(WORDS["epoch"], **whole), axis(), showlegend=True, legend=LEGEND)
-        charts.append((label(measure, {**METRIC_NAMES, "loss": WORDS["loss"]}), figure))
+        charts.append((curve.name, figure))
     return charts
-
-
-def _flat(epoch: Plain) -> dict[str, float]:
-    """Numbers only; ``{"train": {"loss": 1}}`` becomes ``train_loss``."""
-    flat: dict[str, float] = {}
-    for key, value in epoch.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{key}_{inner}": number for inner, number in _flat(value).items()}
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[key] = value
-    return flat
 
 
 def _diagonal(low: float, high: float) -> dict[str, Any]:

@@ -5,37 +5,78 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tuwen.errors import DataError
+from tuwen.evaluation.comparison_outline import comparison_outline
+from tuwen.evaluation.curves import curves
 from tuwen.evaluation.metric_words import METRIC_MEANINGS, METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.report import best_baseline
-from tuwen.evaluation.verdict import checks, how_good, lead, outcome
-from tuwen.evaluation.words import Text, baseline_heading, label, thing
+from tuwen.evaluation.verdict import checks, how_good, lead, outcome, quantity
+from tuwen.evaluation.words import COSTS, Text, baseline_heading, label, thing
 
 WAYS: dict[str, Text] = {
     "absent": ("missing", "缺失"),
     "half": ("missing in half of the rows", "一半的行缺失"),
     "swapped": ("another row's", "换成别行的"),
+    "unlearned": ("learned without it", "训练时去掉"),
 }
 Plain = dict[str, Any]
+
+
+def brief(told: Mapping[str, Any]) -> Plain:
+    """A line of a list of reports: ``kind`` (``report`` or ``comparison``), ``task``, ``rows``, ``primary``, ``time``,
+    ``metric`` (words), ``percent``, and ``value`` ``low`` ``high`` of the model, of a comparison of its reference.
+
+    Args:
+        told: content of report.json or of compare.json.
+
+    Raises:
+        DataError: neither.
+    """
+    try:
+        primary, compared = told["primary"], is_comparison(told)
+        cells = [cell["metrics"] for cell in told["cells"] if cell["name"] == told["reference"]] if compared else []
+        found = next(iter(cells), {}) if compared else told["metrics"]
+        return {
+            "kind": "comparison" if compared else "report",
+            **{name: told[name] for name in ("task", "rows", "primary")},
+            "metric": _words(METRIC_NAMES[primary]),
+            "percent": METRICS[primary].percent,
+            **(_of(found, primary) if found else {"value": None, "low": None, "high": None}),
+            "time": told["provenance"].get("time"),
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError("this is neither a report nor a comparison", seen=f"{type(error).__name__}: {error}") from None
+
+
+def is_comparison(told: Mapping[str, Any]) -> bool:
+    """Whether it is the content of compare.json."""
+    return "cells" in told
 
 
 def outline(report: Mapping[str, Any]) -> Plain:
     """The parts of a report that fit on a page.
 
     Args:
-        report: content of report.json.
+        report: content of report.json; of compare.json: see
+            :func:`~tuwen.evaluation.comparison_outline.comparison_outline`.
 
     Returns:
-        ``name`` ``task`` ``rows`` ``confidence``; ``said``: sentences; ``checks``: each ``fine`` and its words;
+        ``kind``: ``report``; ``name`` ``task`` ``rows`` ``confidence``; ``said``: sentences; ``checks``: each ``fine``
+        and its words;
         ``metrics``, the primary one first: ``metric`` ``name`` ``meaning`` ``percent`` ``higher`` (is better) ``value``
         ``low`` ``high`` and ``baselines`` (``name`` ``value`` ``low`` ``high`` ``outcome``: of the model against it);
-        ``knock_out`` (``what`` and ``way``) and ``slices`` (``of`` and ``part``) in the primary metric;
-        ``calibration`` as in the report. Words are ``en`` and ``zh``.
+        ``knock_out`` (``what`` and ``way``) and ``slices`` (``of`` and ``part``) in the primary metric; ``costs``:
+        words, and the words of a ``value``; ``calibration`` as in the report; ``curves``: each ``name`` ``epochs`` and
+        ``parts`` (``train``, ``validation``). Words are ``en`` and ``zh``.
     """
+    if is_comparison(report):
+        return comparison_outline(report)
     found = dict(report)
     primary = report["primary"]
     names = sorted(report["metrics"], key=lambda name: name != primary)
     return {
+        "kind": "report",
         **{name: report[name] for name in ("name", "task", "rows", "calibration", "warnings")},
         "confidence": report["bootstrap"]["confidence"],
         "best_baseline": best_baseline(report),
@@ -56,7 +97,14 @@ def outline(report: Mapping[str, Any]) -> Plain:
             for one in values
             if len(values) > 1 and primary in one["metrics"]
         ],
-        "cost": [{**_words(label(name, {})), "value": value} for name, value in report["cost"].items()],
+        "curves": [
+            {"name": _words(one.name), "epochs": one.epochs, "parts": one.parts} for one in curves(report["history"])
+        ],
+        "costs": [
+            {**_words(label(name, COSTS)), "value": _words(quantity(name, value))}
+            for name, value in report["cost"].items()
+            if value is not None
+        ],
         "provenance": {k: report["provenance"].get(k) for k in ("time", "commit", "data_hash", "seed", "tuwen")},
     }
 

@@ -9,7 +9,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from tuwen.evaluation import verdict
 from tuwen.evaluation.figures import Figure
 from tuwen.evaluation.words import WORDS, Text
 
@@ -65,23 +64,3 @@ def spelt(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(spelt, value))
     return "–" if value is None else str(value)
-
-
-def quantity(key: str, value: Any) -> Text:
-    """A cost with the unit that its name ends in."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return (str(value), str(value))
-    if key.endswith("_seconds"):
-        minutes, seconds = divmod(round(value), 60)
-        hours, minutes = divmod(minutes, 60)
-        if hours:
-            return (f"{hours} h {minutes} min", f"{hours} 小时 {minutes} 分")
-        if minutes:
-            return (f"{minutes} min {seconds} s", f"{minutes} 分 {seconds} 秒")
-        return (f"{value:.3g} s", f"{value:.3g} 秒")
-    for ending, unit in (("_ms", "ms"), ("_mb", "MB"), ("_gb", "GB")):
-        if key.endswith(ending):
-            text = f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
-            return (text, text)
-    text = f"{value:,}" if isinstance(value, int) else verdict.number(value)
-    return (text, text)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from tuwen.evaluation import figures, samples_page, verdict
 from tuwen.evaluation.metric_words import METRIC_MEANINGS, METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
-from tuwen.evaluation.page import chart, page, quantity, spelt, words_of
+from tuwen.evaluation.page import chart, page, spelt, words_of
 from tuwen.evaluation.shown import examples, thumbnail
 from tuwen.evaluation.words import COSTS, PROVENANCE, WORDS, Text, baseline_heading, label, thing
 
@@ -61,14 +61,14 @@ def render(
         "regression": _regression(report, charts),
         "curves": [
             (title, chart(charts, f"curve-{i}", figure))
-            for i, (title, figure) in enumerate(figures.curves(report["history"]))
+            for i, (title, figure) in enumerate(figures.learning(report["history"]))
         ],
         "worst": _worst(report, pictures or {}, texts or {}) if report["task"] in CHARTED else None,
         "generator": samples_page.section(report),
         "examples": examples(report, pictures or {}, texts or {}),
         "raters": _raters(report),
         "lists": _lists(report),
-        "cost": [(label(key, COSTS), quantity(key, value)) for key, value in report["cost"].items()],
+        "cost": [(label(key, COSTS), verdict.quantity(key, value)) for key, value in report["cost"].items()],
         "provenance": [(label(key, PROVENANCE), spelt(value)) for key, value in report["provenance"].items()],
         "run": yaml.safe_dump(dict(report["run"]), allow_unicode=True, sort_keys=False) if report["run"] else "",
         "bootstrap": _bootstrap(report),

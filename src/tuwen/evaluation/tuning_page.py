@@ -14,7 +14,7 @@ from tuwen.evaluation.chart_names import name
 from tuwen.evaluation.figures import BLUE, GREY, ORANGE, Figure, axis, figure_of, short
 from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
-from tuwen.evaluation.page import both, chart, page, quantity, spelt
+from tuwen.evaluation.page import both, chart, page, spelt
 from tuwen.evaluation.words import PROVENANCE, WORDS, Text, label
 
 Plain = Mapping[str, Any]
@@ -163,7 +163,7 @@ def _row(trial: Plain, result: Plain) -> dict[str, Any]:
         "state": trial["state"],
         "values": [trial["values"].get(key, "–") for key in result["search"]],
         "epochs": "–" if trial["epochs"] is None else trial["epochs"],
-        "seconds": ("–", "–") if trial["seconds"] is None else quantity("train_seconds", trial["seconds"]),
+        "seconds": ("–", "–") if trial["seconds"] is None else verdict.quantity("train_seconds", trial["seconds"]),
         "as_written": trial["as_written"],
         "failure": trial["failure"],
     }

@@ -74,6 +74,26 @@ def span(low: float | None, high: float | None, percent: bool = False, digits: i
     return (f"{left} to {right}", f"{left} 至 {right}") if low < 0 else (f"{left}–{right}", f"{left}–{right}")
 
 
+def quantity(key: str, value: Any) -> Text:
+    """A cost with the unit that its name ends in."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return (str(value), str(value))
+    if key.endswith("_seconds"):
+        minutes, seconds = divmod(round(value), 60)
+        hours, minutes = divmod(minutes, 60)
+        if hours:
+            return (f"{hours} h {minutes} min", f"{hours} 小时 {minutes} 分")
+        if minutes:
+            return (f"{minutes} min {seconds} s", f"{minutes} 分 {seconds} 秒")
+        return (f"{value:.3g} s", f"{value:.3g} 秒")
+    for ending, unit in (("_ms", "ms"), ("_mb", "MB"), ("_gb", "GB")):
+        if key.endswith(ending):
+            text = f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+            return (text, text)
+    text = f"{value:,}" if isinstance(value, int) else number(value)
+    return (text, text)
+
+
 def _amount(value: float, percent: bool, digits: int) -> Text:
     text = number(value, percent, digits)
     return (f"{text} point{'' if text == '1.0' else 's'}", f" {text} 个百分点") if percent else (text, f" {text}")

@@ -142,6 +142,7 @@ def _folded(column: pl.Expr) -> pl.Expr:
 MOST_VALUES = 500  # different ones: a column with more is no choice for a person
 LONGEST = 40  # characters of such a value, on average: sentences are no choice either
 SHOWN = 10
+PRICE = "price"
 STEPS = 5
 
 
@@ -167,12 +168,12 @@ def facet(column: pl.Series) -> list[dict[str, Any]]:
     """What there is to choose from, with how many rows each: the most frequent values, or ranges of a number.
 
     Ranges are from ``low`` to below ``high``, at round numbers that part the rows into about equal shares; a whole
-    number stays one.
+    number stays one. Nobody looks for one price, so prices are always told in ranges, but where there is one alone.
     """
     values = column.drop_nulls()
     if not len(values):
         return []
-    if values.dtype.is_numeric() and values.n_unique() > SHOWN:
+    if values.dtype.is_numeric() and values.n_unique() > (1 if column.name == PRICE else SHOWN):
         return _ranges(values.to_numpy().astype(np.float64))
     if values.dtype.is_float() and bool((values == values.round()).all()):
         values = values.cast(pl.Int64, strict=False).drop_nulls()

@@ -199,6 +199,7 @@ class ShopResponse(BaseModel):
     revision: int
     parts: dict[str, bool]
     keeps: bool = Field(description="whether events are kept")
+    photos: bool = Field(description="whether the index can be searched with a photo")
     similar_by: list[str] = Field(description="kinds of likeness that /v1/similar knows: picture, text")
     rating_range: list[float] | None = Field(None, description="of what the bundle predicts, where it is a rating")
 

@@ -27,6 +27,7 @@ _PLACES = {
     "search": "tuwen.workflow.asking",
     "open_search": "tuwen.workflow.asking",
     "promote": "tuwen.workflow.serving",
+    "drop_report": "tuwen.workflow.serving",
     "roll_back": "tuwen.workflow.serving",
     "begin_experiment": "tuwen.workflow.serving",
     "end_experiment": "tuwen.workflow.serving",

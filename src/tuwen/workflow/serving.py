@@ -13,11 +13,12 @@ from tuwen.apps.recommend.shelf import Shelf
 from tuwen.apps.search import Question
 from tuwen.apps.storefront import Parts, Storefront
 from tuwen.apps.storefront.experiment import lift
-from tuwen.apps.storefront.parts import Recommending
+from tuwen.apps.storefront.parts import Recommending, Report
 from tuwen.bundle.bundle import Bundle
-from tuwen.bundle.home import Home, Kind, Revision
+from tuwen.bundle.home import Home, Kind, Revision, told_in
 from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError, DataError, InUse, TuwenError
+from tuwen.evaluation.outline import outline
 from tuwen.files import held, write_json
 from tuwen.store import Store
 from tuwen.workflow.asking import open_search
@@ -29,13 +30,21 @@ LOOK_SECONDS = 0.5
 REPLAYED = "replayed.json"
 
 
-def promote(source: str | Path, home: str | Path, kind: Kind | None = None) -> Revision:
-    """Make a bundle, a recommender, an index, a dataset or a report live, once it has answered a question.
+def promote(source: str | Path, home: str | Path, kind: Kind | None = None, *, name: str | None = None) -> Revision:
+    """Make a bundle, a recommender, an index, a dataset, a report or a comparison live, once it has answered.
+
+    Args:
+        name: of a report or a comparison, see :meth:`tuwen.bundle.home.Home.promote`.
 
     Raises:
         BundleError: it could not; what is live stays.
     """
-    return Home(home).promote(source, self_test, kind)
+    return Home(home).promote(source, self_test, kind, name)
+
+
+def drop_report(home: str | Path, name: str) -> Revision:
+    """Let a report or a comparison go."""
+    return Home(home).drop(name)
 
 
 def roll_back(home: str | Path, number: int | None = None) -> Revision:
@@ -87,7 +96,12 @@ def self_test(kind: Kind, folder: Path) -> None:
     elif kind == "dataset":
         Dataset.open(folder).table("items")
     else:
-        json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        told, _ = told_in(folder)
+        try:
+            outline(told)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            seen = f"{type(error).__name__}: {error}"
+            raise BundleError("the report is not one of this tuwen", seen=seen, todo="make it anew") from None
 
 
 def open_parts(home: Home, revision: Revision) -> Parts:
@@ -106,7 +120,7 @@ def open_parts(home: Home, revision: Revision) -> Parts:
         searcher=searcher,
         shelve=None if searcher is None else Shelver(searcher),
         dataset=opened("dataset", Dataset.open),
-        report=opened("report", lambda folder: json.loads((folder / "report.json").read_text(encoding="utf-8"))),
+        reports={name: Report(*told_in(folder)) for name, folder in home.reports(revision).items()},
         other=None if other is None else _recommending(home.folder / other),
         experiment=revision.experiment,
     )

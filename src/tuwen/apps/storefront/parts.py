@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuwen.apps.recommend.rules import Rules
 from tuwen.bundle.bundle import Bundle
 from tuwen.data.dataset import Dataset
-from tuwen.errors import DataError
+from tuwen.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:  # a service that only predicts has neither SciPy nor Arrow
     from tuwen.apps.recommend.shelf import Shelf
@@ -31,6 +32,17 @@ class Recommending:
 
 
 @dataclass(frozen=True)
+class Report:
+    """Args:
+    told: content of ``report.json`` or ``compare.json``.
+    page: the file of the same as a page; it need not be there.
+    """
+
+    told: Mapping[str, Any]
+    page: Path
+
+
+@dataclass(frozen=True)
 class Parts:
     """One revision, opened. What was not promoted is None.
 
@@ -40,7 +52,7 @@ class Parts:
         recommender: recommends.
         searcher: answers the search box.
         dataset: what a person reads of an item, and its pictures.
-        report: content of ``report.json``.
+        reports: name → report or comparison.
         shelve: brings an item into the index: (its key, columns, pictures as JPEG bytes).
         other: the second recommender of an experiment.
         experiment: ``name``, ``share`` of shoppers that the other one answers; empty for none.
@@ -51,7 +63,7 @@ class Parts:
     recommender: Recommending | None = None
     searcher: Searcher | None = None
     dataset: Dataset | None = None
-    report: Mapping[str, Any] | None = None
+    reports: Mapping[str, Report] = field(default_factory=dict)
     shelve: Callable[[str, Mapping[str, Any], Sequence[bytes]], None] | None = None
     other: Recommending | None = None
     experiment: Mapping[str, Any] = field(default_factory=dict)
@@ -71,8 +83,14 @@ class Parts:
             raise NotServed("nothing here predicts", todo="tuwen promote BUNDLE HOME")
         return self.predictor
 
-    def need_report(self) -> Mapping[str, Any]:
-        if self.report is None:
-            todo = "tuwen evaluate BUNDLE DATASET --out REPORT; tuwen promote REPORT HOME"
-            raise NotServed("no report was promoted", todo=todo)
-        return self.report
+    def need_report(self, name: str) -> Report:
+        found = self.reports.get(name)
+        if found is None:
+            todo = did_you_mean(name, list(self.reports)) or (
+                "GET /v1/report lists them"
+                if self.reports
+                else "tuwen evaluate BUNDLE DATASET --out REPORT; tuwen promote REPORT HOME"
+            )
+            what = "there is no such report" if self.reports else "no report was promoted"
+            raise NotServed(what, seen=name[:100], todo=todo)
+        return found

@@ -75,6 +75,7 @@ def _add_health(service: FastAPI, served: Served) -> None:
             revision=parts.revision,
             parts=served_parts(parts),
             keeps=served.live.store is not None,
+            photos=parts.searcher is not None and parts.searcher.sees_photos,
             similar_by=[] if parts.recommender is None else list(parts.recommender.shelf.catalogue.vectors),
             rating_range=None if low is None or high is None else [low, high],
         )
@@ -82,10 +83,6 @@ def _add_health(service: FastAPI, served: Served) -> None:
     @service.get("/metrics", summary="For Prometheus", response_class=Response, responses=PROBLEMS)
     async def metrics() -> Response:
         return Response(served.measures.text(served.front.parts.revision), media_type="text/plain; version=0.0.4")
-
-    @service.get("/v1/report", summary="How good the model is: report.json of what is served", responses=PROBLEMS)
-    async def report() -> dict[str, Any]:
-        return dict(served.front.parts.need_report())
 
 
 def _add_revisions(service: FastAPI, served: Served) -> None:

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Query
 from fastapi.responses import FileResponse
 
 from tuwen.data.dataset import Dataset
-from tuwen.evaluation.outline import outline
+from tuwen.evaluation.outline import brief, outline
 from tuwen.service.problems import RequestError
 from tuwen.service.served import PROBLEMS, Served
 
@@ -23,7 +23,7 @@ REPORT_POLICY = (
 
 def add_operator(service: FastAPI, served: Served) -> None:
     _add_data(service, served)
-    _add_model(service, served)
+    _add_reports(service, served)
     _add_traffic(service, served)
 
 
@@ -59,28 +59,36 @@ def health(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _add_model(service: FastAPI, served: Served) -> None:
-    def page() -> Any:
-        home = served.live.home
-        folder = None if home is None else home.part("report")
-        file = None if folder is None else folder / "report.html"
-        return file if file is not None and file.is_file() else None
+def _add_reports(service: FastAPI, served: Served) -> None:
+    def listed() -> list[dict[str, Any]]:
+        return [{"name": name, **brief(one.told)} for name, one in served.front.parts.reports.items()]
 
-    @service.get("/v1/operator/model", summary="The report in short, with its words", responses=PROBLEMS)
-    async def model() -> dict[str, Any]:
-        report = served.front.parts.need_report()
-        return {**await served.work(lambda: outline(report)), "page": page() is not None}
+    # the operator's page asks under its own path, so that it does not count as traffic of the shop
+    @service.get("/v1/operator/report", summary="The same for the operator's page", responses=PROBLEMS)
+    @service.get("/v1/report", summary="Every report and comparison, in a line each", responses=PROBLEMS)
+    async def reports() -> dict[str, list[dict[str, Any]]]:
+        return {"reports": await served.work(listed)}
+
+    @service.get("/v1/report/{name}", summary="One of them: report.json or compare.json", responses=PROBLEMS)
+    async def report(name: str) -> dict[str, Any]:
+        return dict(served.front.parts.need_report(name).told)
+
+    @service.get("/v1/operator/report/{name}", summary="One in short, with its words", responses=PROBLEMS)
+    async def short(name: str) -> dict[str, Any]:
+        found = served.front.parts.need_report(name)
+        return {**await served.work(lambda: outline(found.told)), "page": found.page.is_file()}
 
     @service.get(
-        "/v1/operator/report.html",
-        summary="The whole report as a page",
+        "/v1/operator/report/{name}/page",
+        summary="One as a page",
         responses=PROBLEMS,
         response_class=FileResponse,
     )
-    async def whole() -> FileResponse:
-        file = page()
-        if file is None:
-            raise RequestError(HTTPStatus.NOT_FOUND, "there is no page of a report", todo="tuwen promote REPORT HOME")
+    async def whole(name: str) -> FileResponse:
+        file = served.front.parts.need_report(name).page
+        if not file.is_file():
+            what, todo = "there is no page of this report", "tuwen evaluate writes it; promote the report again"
+            raise RequestError(HTTPStatus.NOT_FOUND, what, seen=name, todo=todo)
         return FileResponse(
             file, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": REPORT_POLICY}
         )

@@ -1,15 +1,14 @@
 // An item in a list, and lists.
-import { either, icon, made, number, picture, say, spoken } from "./core.js";
+import { either, icon, made, number, picture, say, sentence, spoken } from "./core.js";
 import { href } from "./address.js";
 
 export const priced = (value) => number(value, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-export const titled = (item) => item.title || item.item;
+export const titled = (item) => spoken(item.title) || item.item;
 
 /** Why it is shown, as far as the API says. */
 function why(item) {
-  if (item.reason) return either(item.reason);
-  const found = (item.reasons ?? []).map(either).filter(Boolean);
-  return found.slice(0, 2).join(" · ");
+  const found = (item.reason ? [item.reason] : item.reasons ?? []).map(either).filter(Boolean);
+  return sentence(found.slice(0, 2).join(" · "));
 }
 
 export function card(item, { position, query, fresh = false, eager = false, level = 3 } = {}) {
@@ -41,5 +40,5 @@ export function ghosts(count, strip = false) {
 }
 
 export function empty(title, todo, ...more) {
-  return made("div", { className: "empty" }, icon("search"), made("h2", {}, title), made("p", {}, todo), ...more);
+  return made("div", { className: "empty" }, icon("search"), made("h2", {}, title), todo ? made("p", {}, todo) : null, ...more);
 }

@@ -2,6 +2,7 @@
 import { drawn, made } from "./core.js";
 
 const W = 320;
+const short = (value) => String(Number(value.toPrecision(2)));
 
 /** Values with their intervals on one scale: `rows` of {name, value, low, high, kind}; `form` writes a number. */
 export function intervals(rows, form, label) {
@@ -35,7 +36,6 @@ export function reliability(bins, label, [below, beside]) {
   const least = Math.min(...values), most = Math.max(...values), span = most - least || 1, side = 260, pad = 40;
   const x = (value) => pad + ((value - least) / span) * (side - pad - 10);
   const y = (value) => side - pad - ((value - least) / span) * (side - pad - 10);
-  const short = (value) => String(Number(value.toPrecision(2)));
   const svg = drawn("svg", { viewBox: `0 0 ${side} ${side}`, class: "square", role: "img", "aria-label": label },
     drawn("line", { x1: x(least), y1: y(least), x2: x(most), y2: y(most), class: "ideal" }),
     ...bins.flatMap((one) => [
@@ -47,6 +47,34 @@ export function reliability(bins, label, [below, beside]) {
     svg.append(across, up);
   }
   return made("figure", { className: "chart" }, made("figcaption", {}, beside), svg, made("p", { className: "hint" }, below));
+}
+
+/** One measure over the epochs of a training: `parts` of train and validation, each a value an epoch. */
+export function curve({ epochs, parts }, name, words) {
+  const values = Object.values(parts).flat().filter((value) => value !== null);
+  const least = Math.min(...values), most = Math.max(...values), span = most - least || 1, high = 190, left = 44, foot = 26;
+  const first = Math.min(...epochs), last = Math.max(...epochs);
+  const x = (epoch) => left + ((epoch - first) / (last - first || 1)) * (W - left - 12);
+  const y = (value) => high - foot - ((value - least) / span) * (high - foot - 12);
+  const lines = Object.entries(parts).flatMap(([part, found]) => {
+    const points = found.flatMap((value, i) => (value === null ? [] : [`${x(epochs[i]).toFixed(1)},${y(value).toFixed(1)}`]));
+    return [drawn("polyline", { points: points.join(" "), class: part }), ...points.map((point) => drawn("circle", { cx: point.split(",")[0], cy: point.split(",")[1], r: epochs.length > 30 ? 0 : 2.5, class: part }))];
+  });
+  const said = Object.entries(parts).map(([part, found]) => `${words[part]}: ${short(found[0] ?? NaN)} → ${short(found.at(-1) ?? NaN)}`).join("; ");
+  const svg = drawn("svg", { viewBox: `0 0 ${W} ${high}`, class: "lines", role: "img", "aria-label": `${name}. ${said}` });
+  for (const value of [least, (least + most) / 2, most]) {
+    const text = drawn("text", { x: left - 8, y: y(value) + 4, "text-anchor": "end" });
+    text.textContent = short(value);
+    svg.append(drawn("line", { x1: left, x2: W - 12, y1: y(value), y2: y(value), class: "rail" }), text);
+  }
+  for (const epoch of first === last ? [first] : [first, last]) {
+    const text = drawn("text", { x: x(epoch), y: high - 6, "text-anchor": epoch === first ? "start" : "end" });
+    text.textContent = `${words.epoch} ${epoch}`;
+    svg.append(text);
+  }
+  svg.append(...lines);
+  return made("figure", { className: "chart" },
+    made("figcaption", {}, made("b", {}, name), Object.keys(parts).map((part) => made("span", { className: `legend ${part}` }, words[part]))), svg);
 }
 
 /** The last minutes as a line; one number each time it was asked. */

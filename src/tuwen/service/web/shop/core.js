@@ -35,10 +35,22 @@ export const moment = (text, options = { dateStyle: "medium" }) => {
   const time = new Date(text);
   return Number.isNaN(time.getTime()) ? String(text) : new Intl.DateTimeFormat(locale(), options).format(time);
 };
-/** The two words of a shop that writes both in one cell, "Home 家居": the one of the chosen language. */
+const BOTH = /^([\x20-\x7e]*[A-Za-z][\x20-\x7e]*?)(?:\s*\/\s*|\s+)([\u3400-\u9fff][\u3400-\u9fff\s·（）、，]*)$/u;
+/** The two words of a shop that writes both in one cell, "Home 家居" or "teapot / 茶壶": the one of the chosen language. */
 export function spoken(text) {
-  const found = /^([\x20-\x7e]*[A-Za-z][\x20-\x7e]*?)\s+([\u3400-\u9fff][\u3400-\u9fff\s·]*)$/u.exec(text ?? "");
+  const found = BOTH.exec(text ?? "");
   return found ? found[language === "zh" ? 2 : 1] : text;
+}
+/** The same of several that stand in one list: what would look like another of them stays whole. */
+export function apart(texts) {
+  const cut = texts.map(spoken);
+  return texts.map((text, i) => (cut.filter((one) => one === cut[i]).length > 1 ? text : cut[i]));
+}
+/** With a capital letter where it begins. */
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+/** A name in the words of a table or a file, "my-shop" or "shoe_size", as a heading. */
+export function headed(name) {
+  return /^[\x20-\x7e]+$/.test(name) && name === name.toLowerCase() ? sentence(name.replace(/[-_]+/g, " ")) : name;
 }
 
 function speak() {

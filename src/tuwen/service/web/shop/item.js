@@ -1,5 +1,5 @@
 // One item: pictures, what is known, what the model expects, what shoppers said, and what is near it. And the basket.
-import { ask, icon, made, moment, number, picture, problemBox, say, spoken, tell } from "./core.js";
+import { ask, headed, icon, made, moment, number, picture, problemBox, say, spoken, tell } from "./core.js";
 import { href } from "./address.js";
 import { card, empty, ghosts, grid, priced, titled } from "./cards.js";
 import { visit } from "./visit.js";
@@ -18,7 +18,7 @@ async function act(kind, item, done) {
 
 export async function itemView(at) {
   const found = await ask(`/v1/items/${encodeURIComponent(at.item)}`);
-  const title = found.columns.title || found.item;
+  const title = titled({ item: found.item, ...found.columns });
   const about = { item: found.item, ...found.columns };
   const page = made("div", { className: "item" },
     made("nav", { className: "crumbs", "aria-label": say("category") },
@@ -56,7 +56,7 @@ function facts(found, about, title) {
     predicted(found.prediction),
     description ? made("p", { className: "description" }, description) : null,
     made("dl", { className: "columns" },
-      others.flatMap(([name, value]) => [made("dt", {}, name), made("dd", {}, typeof value === "number" ? number(value) : String(value))]),
+      others.flatMap(([name, value]) => [made("dt", {}, headed(name)), made("dd", {}, typeof value === "number" ? number(value) : spoken(String(value)))]),
       made("dt", {}, "№"), made("dd", {}, about.item)));
 }
 

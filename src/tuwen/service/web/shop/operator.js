@@ -1,7 +1,8 @@
 // The operator: what goes on, how good the model is, what the data is made of, what is live and what was before.
-import { ask, begin, by, COMMON, dialog, icon, made, moment, number, problemBox, say, tell } from "./core.js";
+import { ask, begin, by, COMMON, dialog, headed, icon, made, moment, number, problemBox, say, tell } from "./core.js";
 import { bars, spark } from "./charts.js";
-import { dataPanel, modelPanel } from "./operator-model.js";
+import { dataPanel } from "./operator-data.js";
+import { modelPanel } from "./operator-reports.js";
 import { WORDS } from "./operator-words.js";
 import { block, nothing, table, wide } from "./panels.js";
 
@@ -29,8 +30,8 @@ async function status() {
   // a service that is not ready says so with 503, and its words are wanted all the same
   const ready = await ask("/readyz").catch((error) => (error.fields.parts ? error.fields : Promise.reject(error)));
   const shop = await ask("/v1/shop");
-  by("name").textContent = shop.name ?? "tuwen 图文";
-  document.title = `${say("title")} · ${shop.name ?? "tuwen 图文"}`;
+  by("name").textContent = headed(shop.name ?? "tuwen 图文");
+  document.title = `${say("title")} · ${headed(shop.name ?? "tuwen 图文")}`;
   return [
     made("span", { className: `badge ${ready.ready ? "good" : "bad"}` }, icon(ready.ready ? "check" : "alert"), say(ready.ready ? "ready" : "not-ready")),
     made("span", { className: "badge" }, ready.revision ? say("revision", { number: ready.revision }) : say("none-yet")),
@@ -78,19 +79,30 @@ async function revisions() {
     known = await ask("/v1/operator/revisions");
   } catch (error) {
     if (error.status !== 404) throw error;
-    return [nothing(say("no-home"), error.fields.todo)];
+    return [nothing(say("no-home"), say("no-home-todo"), ["tuwen promote BUNDLE HOME", "tuwen serve HOME"])];
   }
   const kind = (name) => say(`kind-${name}`);
   const waiting = known.incoming.map((one) => made("li", {}, made("div", {}, made("b", {}, one.name), made("small", {}, kind(one.kind))),
     made("button", { type: "button", className: "button main", onclick: () => promote(one) }, say("promote"))));
   const rows = known.revisions.map((one) => made("li", { className: one.number === known.live ? "now" : "" }, made("b", {}, number(one.number)),
-    made("div", {}, made("span", {}, one.note), made("small", {}, moment(one.time, { dateStyle: "medium", timeStyle: "short" }))),
+    made("div", {}, made("span", {}, noted(one.note)), made("small", {}, moment(one.time, { dateStyle: "medium", timeStyle: "short" }))),
     one.number === known.live ? made("span", { className: "badge good" }, icon("check"), say("is-live"))
       : made("button", { type: "button", className: "button", "aria-label": say("go-back-to", { number: one.number }), onclick: () => back(one) }, say("go-back"))));
   return [
     wide(block(say("incoming"), waiting.length ? made("ul", { className: "waiting" }, waiting) : made("p", { className: "hint" }, say("no-incoming", { folder: "incoming/" })))),
     wide(block(say("history"), rows.length ? made("ul", { className: "history" }, rows) : made("p", { className: "hint" }, say("none-yet")))),
   ];
+}
+
+/** What a revision did, in the language of the page; the home writes it in English. */
+function noted(note) {
+  const ways = [[/^promoted (.+) \((\w+)\)$/, "note-promoted"], [/^promoted (.+) as report\/(.+)$/, "note-report"], [/^dropped report\/(.+)$/, "note-dropped"],
+    [/^back to revision (\d+)$/, "note-back"], [/^experiment (.+) begins$/, "note-begins"], [/^experiment (.+) ends$/, "note-ends"]];
+  for (const [form, name] of ways) {
+    const found = form.exec(note);
+    if (found) return say(name, { what: found[1], as: name === "note-promoted" ? say(`kind-${found[2]}`) : found[2] });
+  }
+  return note;
 }
 
 const promote = (one) => change(say("promote-what", { name: one.name }), say("promote-why"), say("promote"), say("promoting", { name: one.name }),
@@ -115,7 +127,7 @@ async function change(title, why, verb, meanwhile, path, body) {
     return [made("p", {}, why), place, made("div", { className: "row" }, made("button", { type: "button", className: "button", onclick: () => end(null) }, say("cancel")), go)];
   });
   if (!done) return;
-  tell(say("done", { number: done.number, note: done.note }), true);
+  tell(say("done", { number: done.number, note: noted(done.note) }), true);
   all();
 }
 

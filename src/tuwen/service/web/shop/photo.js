@@ -3,6 +3,7 @@ import { by, dialog, icon, keep, kept, made, say, tell } from "./core.js";
 
 const SIDE = 640;
 let go = () => {};
+let wanted = () => true;
 
 /** base64 of the photo that an address names; null where this tab does not have it. */
 export const photoOf = (name) => (kept(sessionStorage, "photo-name") === name ? kept(sessionStorage, "photo") : null);
@@ -32,6 +33,10 @@ async function small(file) {
 }
 
 async function take(file) {
+  if (!wanted()) {
+    tell(say("no-photos"), true);
+    return false;
+  }
   let blob;
   try {
     blob = await small(file);
@@ -58,13 +63,13 @@ function chooser() {
   });
 }
 
-/** Buttons and the whole page as a place to drop on. `found(name)` opens the results. */
-export function watchPhotos(found) {
-  go = found;
+/** Buttons and the whole page as a place to drop on. `found(name)` opens the results; `can()` says whether there are any. */
+export function watchPhotos(found, can) {
+  [go, wanted] = [found, can];
   by("photo").addEventListener("click", chooser);
   const files = (event) => [...(event.dataTransfer ?? event.clipboardData)?.items ?? []].some((one) => one.kind === "file");
   let depth = 0;
-  const over = (on) => { depth = on ? depth : 0; document.body.classList.toggle("dropping", on); };
+  const over = (on) => { depth = on ? depth : 0; document.body.classList.toggle("dropping", on && wanted()); };
   addEventListener("dragenter", (event) => { if (files(event)) { depth += 1; over(true); } });
   addEventListener("dragleave", (event) => { if (files(event) && --depth <= 0) over(false); });
   addEventListener("dragover", (event) => { if (files(event)) event.preventDefault(); });

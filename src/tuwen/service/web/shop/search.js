@@ -1,5 +1,5 @@
 // The results of words, a photo or filters: what was done to the question, filters, order, pages.
-import { ask, either, icon, made, number, problemBox, say, spoken, tell } from "./core.js";
+import { apart, ask, either, headed, icon, language, made, number, problemBox, say, sentence, spoken, tell } from "./core.js";
 import { href } from "./address.js";
 import { empty, ghosts, grid } from "./cards.js";
 import { photoOf, shown } from "./photo.js";
@@ -63,7 +63,7 @@ function sorting(at, go) {
 
 const CONDITION = /^\s*([^=!<>]+?)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*$/s;
 const columnOf = (condition) => CONDITION.exec(condition)?.[1] ?? condition;
-const known = (column) => (["category", "brand", "price"].includes(column) ? say(column) : column);
+const known = (column) => (["category", "brand", "price", "colour"].includes(column) ? say(column) : headed(column));
 const short = (value) => number(value, { maximumFractionDigits: 2 });
 
 function ranged({ low, high }) {
@@ -73,12 +73,14 @@ function ranged({ low, high }) {
 const conditionOf = (column, { low, high }) =>
   low === null ? `${column}<${high}` : high === null ? `${column}>=${low}` : `${column}=${low}..${high}`;
 
-/** A condition as a person reads it. */
-function readable(condition) {
+/** A condition as a person reads it; a value as the facets of the answer call it. */
+function readable(condition, facets) {
   const [, column, sign, value] = CONDITION.exec(condition) ?? [null, condition, "", ""];
   const range = /^(\S*)\.\.(\S*)$/.exec(value);
   if (range) return `${known(column)}: ${ranged({ low: range[1] === "" ? null : Number(range[1]), high: range[2] === "" ? null : Number(range[2]) })}`;
-  if (sign === "=") return `${known(column)}: ${value.split("|").map(spoken).join(", ")}`;
+  const values = facets[column] ?? [], names = labels(column, values);
+  const named = (text) => names[values.findIndex((one) => String(one.value) === text)] ?? spoken(text);
+  if (sign === "=") return `${known(column)}: ${value.split("|").map(named).join(", ")}`;
   if (sign === "<") return `${known(column)}: ${say("under", { high: value })}`;
   if (sign === ">=") return `${known(column)}: ${say("over", { low: value })}`;
   return condition;
@@ -89,8 +91,9 @@ function filters(answer, at, go) {
     const mine = at.where.filter((one) => columnOf(one) === column);
     const others = at.where.filter((one) => columnOf(one) !== column);
     const chosen = mine.flatMap((one) => (CONDITION.exec(one)?.[3] ?? "").split("|"));
-    return made("fieldset", {}, made("legend", {}, known(column)),
-      values.map((one) => choice(column, one, mine, chosen, (conditions) => go({ ...at, where: [...others, ...conditions], page: 1 }))));
+    const names = labels(column, values);
+    const set = (conditions) => go({ ...at, where: [...others, ...conditions], page: 1 });
+    return made("fieldset", {}, made("legend", {}, known(column)), values.map((one, i) => choice(column, one, names[i], mine, chosen, set)));
   });
   if (!groups.length) return [];
   const wide = matchMedia("(min-width: 900px)").matches;
@@ -98,7 +101,14 @@ function filters(answer, at, go) {
   return [made("details", { open: wide }, made("summary", {}, icon("filter"), `${say("filters")}${count}`), groups)];
 }
 
-function choice(column, one, mine, chosen, set) {
+/** What a person reads of the values of a facet, each told from the others. */
+function labels(column, values) {
+  const text = (one) => (column === "colour" ? (language === "zh" ? one.zh : null) ?? headed(one.value) : String(one.value));
+  const words = apart(values.map((one) => (typeof one.value === "string" ? text(one) : "")));
+  return values.map((one, i) => (!("value" in one) ? ranged(one) : typeof one.value === "number" ? short(one.value) : words[i]));
+}
+
+function choice(column, one, name, mine, chosen, set) {
   const isRange = !("value" in one);
   const isNumber = isRange || typeof one.value === "number";
   const condition = isRange ? conditionOf(column, one) : `${column}=${one.value}`;
@@ -108,8 +118,8 @@ function choice(column, one, mine, chosen, set) {
     const values = box.checked ? [...chosen, String(one.value)] : chosen.filter((value) => value !== String(one.value));
     set(values.length ? [`${column}=${values.join("|")}`] : []);
   } });
-  const name = isRange ? ranged(one) : typeof one.value === "number" ? short(one.value) : spoken(String(one.value));
-  return made("label", { className: "choice" }, box, made("span", {}, name), made("small", {}, number(one.count)));
+  const swatch = column === "colour" && "zh" in one ? made("i", { className: `swatch ${one.value}` }) : null;
+  return made("label", { className: "choice" }, box, swatch, made("span", {}, name), made("small", {}, number(one.count)));
 }
 
 // --- What was found ---------------------------------------------------------------------------------------------
@@ -121,16 +131,21 @@ function told(answer, at, go) {
     parts.push(made("ul", { className: "chips", "aria-label": say("filters") },
       at.where.map((one) => made("li", {}, made("a", {
         className: left.includes(one) ? "chip out" : "chip on", href: href({ ...at, where: at.where.filter((other) => other !== one), page: 1 }),
-        "aria-label": say("remove-filter", { name: readable(one) }),
-      }, readable(one), left.includes(one) ? ` (${say("left-out")})` : "", icon("close")))),
+        "aria-label": say("remove-filter", { name: readable(one, answer.facets) }),
+      }, readable(one, answer.facets), left.includes(one) ? ` (${say("left-out")})` : "", icon("close")))),
       made("li", {}, made("a", { className: "chip", href: href({ ...at, where: [], page: 1 }) }, say("clear")))));
   }
-  for (const note of answer.notes) parts.push(made("p", { className: "note" }, icon("spark"), either(note)));
+  for (const note of answer.notes) parts.push(made("p", { className: "note" }, icon("spark"), sentence(either(note))));
   const noted = answer.notes.map(either).join(" "); // a note may say it already
   const better = answer.suggestions.filter((words) => words !== at.q && !noted.includes(words));
   if (better.length) {
     parts.push(made("p", { className: "note" }, `${say("did-you-mean")} `, better.flatMap((words, i) =>
       [i ? ", " : "", made("a", { href: href({ ...at, q: words, page: 1 }) }, words)])));
+  }
+  if (!answer.hits.length && answer.total) {
+    const last = made("a", { className: "button main", href: href({ ...at, page: answer.pages }) }, say("last-page", { pages: number(answer.pages) }));
+    return [empty(say("no-page", { page: number(answer.page) }), say(answer.pages === 1 ? "one-page" : "no-page-todo", { pages: number(answer.pages) }),
+      made("p", { className: "row" }, last, made("a", { className: "button", href: href({ ...at, page: 1 }) }, say("first-page"))))];
   }
   if (!answer.hits.length) {
     parts.push(empty(say("none"), say("none-todo"), made("a", { className: "button main", href: href({ q: "" }) }, say("all-items"))));

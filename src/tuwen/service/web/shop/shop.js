@@ -1,5 +1,5 @@
 // The shop: which view an address names, the home page, the search box, who is shopping.
-import { ask, begin, by, COMMON, dialog, icon, made, number, picture, problemBox, say, spoken, tell } from "./core.js";
+import { ask, begin, by, COMMON, dialog, headed, icon, made, number, picture, problemBox, say, spoken, tell } from "./core.js";
 import { asked, href } from "./address.js";
 import { empty, ghosts, grid } from "./cards.js";
 import { basketView, itemView } from "./item.js";
@@ -40,7 +40,7 @@ async function draw({ y = 0, focus = true } = {}) {
     const view = await viewOf(at).finally(() => clearTimeout(waiting));
     if (mine !== drawing) return;
     main.replaceChildren(view.page);
-    document.title = `${view.title} · ${visit.shop.name ?? "tuwen 图文"}`;
+    document.title = `${view.title} · ${headed(visit.shop.name ?? "tuwen 图文")}`;
     scrollTo(0, y);
     if (focus) main.querySelector("h1")?.focus({ preventScroll: true });
     if (view.ready) {
@@ -180,7 +180,10 @@ async function choose() {
 // --- Begin ------------------------------------------------------------------------------------------------------
 
 function words() {
-  by("name").textContent = visit.shop.name ?? "tuwen 图文";
+  by("name").textContent = headed(visit.shop.name ?? "tuwen 图文");
+  by("photo").hidden = !visit.shop.photos; // an index without pictures has no answer to one
+  by("words").dataset.placeholder = visit.shop.photos ? "search-hint" : "search-words-hint";
+  by("words").placeholder = say(by("words").dataset.placeholder);
   shopper();
   const count = visit.basket.length;
   by("basket").href = href({ view: "basket" });
@@ -199,7 +202,7 @@ by("search").addEventListener("submit", (event) => {
   go({ q: by("words").value.trim(), photo: photo && photoOf(photo) ? photo : null });
 });
 by("shopper").addEventListener("click", choose);
-watchPhotos((photo) => go({ photo, q: by("words").value.trim() || null }));
+watchPhotos((photo) => go({ photo, q: by("words").value.trim() || null }), () => visit.shop.photos);
 document.addEventListener("click", follow);
 document.addEventListener("basket", words);
 addEventListener("popstate", (event) => draw({ y: event.state?.y ?? 0 }));
