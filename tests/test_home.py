@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tuwen.bundle.files import writing
-from tuwen.bundle.home import KEPT, Home, kind_of
+from tuwen.bundle.home import KEPT, Home, kind_of, told_in
 from tuwen.errors import BundleError, DataError, InUse
+from tuwen.workflow.serving import promote
 
 
 def bundle(folder: Path, text: str = "words", task: str = "rate") -> Path:
@@ -159,3 +160,43 @@ def test_a_promoter_that_is_killed_leaves_what_is_live(tmp_path):
     home.promote(bundle(tmp_path / "three"), good)  # and what it left is swept away
     assert len(list((home.folder / "parts").iterdir())) == 2
     assert json.loads((home.folder / "live.json").read_text())["revisions"][-1]["number"] == 2
+
+
+def report(folder: Path, name: str = "stars", file: str = "report.json") -> Path:
+    (folder / "baselines").mkdir(parents=True)
+    (folder / file).write_text(json.dumps({"name": name}), encoding="utf-8")
+    (folder / file).with_suffix(".html").write_text("page")
+    return folder
+
+
+def test_a_home_holds_as_many_reports_as_have_names(tmp_path):
+    home, quiet = Home(tmp_path / "home"), lambda kind, folder: None
+    first = home.promote(report(tmp_path / "a"), quiet)
+    home.promote(report(tmp_path / "b", file="compare.json"), quiet)
+    home.promote(report(tmp_path / "judged", ""), quiet)  # nobody named it: as its folder
+    home.promote(report(tmp_path / "c", "../x y"), quiet, name="third")
+    home.promote(report(tmp_path / "d", "../x y"), quiet)
+    assert list(home.reports()) == ["judged", "stars", "stars-compared", "third", "x-y"] and first.parts
+    assert told_in(home.reports()["stars-compared"])[1].read_text() == "page"
+    assert {file.name for file in home.reports()["stars"].iterdir()} == {"report.json", "report.html"}
+    before = home.reports()["stars"]
+    home.promote(report(tmp_path / "e"), quiet)  # of the same run, made anew
+    assert home.reports()["stars"] != before and len(home.reports()) == 5
+    home.drop("stars")
+    assert "stars" not in home.reports() and home.live().note == "dropped report/stars"
+    home.back()
+    assert "stars" in home.reports()
+    with pytest.raises(DataError, match="there is no such report") as found:
+        home.drop("star")
+    assert found.value.todo == "did you mean 'stars'?"
+    for name, source in (("a/b", tmp_path / "a"), ("x", bundle(tmp_path / "one"))):
+        with pytest.raises(DataError, match="cannot be promoted under that name"):
+            home.promote(source, quiet, name=name)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"name": "a"}', '{"cells": [], "primary": "rmse"}'])
+def test_a_report_that_is_none_is_not_promoted(tmp_path, content):
+    (report(tmp_path / "a") / "report.json").write_text(content)
+    with pytest.raises(BundleError, match="it failed its self-test"):
+        promote(tmp_path / "a", tmp_path / "home")
+    assert Home(tmp_path / "home").reports() == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,11 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 
 from evaluation_tables import drawn_rate
 from homes import make_home
+from test_evaluation_comparison_page import result_of
 from tuwen import workflow
 from tuwen.bundle.home import Home
 from tuwen.evaluation.baselines import trivial
@@ -34,6 +37,7 @@ CHROMIUM = shutil.which("chromium")
 AXE = Path(os.environ.get("AXE", "axe.min.js"))
 browsing = pytest.mark.skipif(not CHROMIUM, reason="needs chromium, to see what a person sees")
 NASTY = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+OPERATOR = ("operator.js", "operator-reports.js", "operator-comparison.js", "operator-data.js", "panels.js")
 CARDS = ".grid .card:not(.ghost)"
 
 
@@ -52,7 +56,7 @@ def vocabulary(*files: str) -> set[str]:
     ("page", "words", "modules"),
     [
         ("shop.html", "words.js", ("shop.js", "search.js", "item.js", "cards.js", "photo.js")),
-        ("operator.html", "operator-words.js", ("operator.js", "operator-model.js", "panels.js")),
+        ("operator.html", "operator-words.js", OPERATOR),
     ],
 )
 def test_whatever_a_page_says_it_says_in_both_languages(page: str, words: str, modules: tuple[str, ...]) -> None:
@@ -65,7 +69,7 @@ def test_whatever_a_page_says_it_says_in_both_languages(page: str, words: str, m
 
 
 def test_nothing_is_inline_from_elsewhere_or_put_in_as_html() -> None:
-    for file in [WEB / "shop.html", WEB / "operator.html", *(WEB / "shop").glob("*")]:
+    for file in [*(WEB / f"{name}.html" for name in ("shop", "operator", "missing")), *(WEB / "shop").glob("*")]:
         text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert "://" not in text and "innerHTML =" not in text and "insertAdjacentHTML" not in text, file.name
         if file.suffix == ".html":
@@ -76,10 +80,10 @@ def test_nothing_is_inline_from_elsewhere_or_put_in_as_html() -> None:
 
 
 @contextmanager
-def listening(home: Path, store: Store, *, keys: bool = False) -> Iterator[str]:
+def listening(home: Path | None, store: Store | None, *, keys: bool = False) -> Iterator[str]:
     """The address of the service, in a thread of its own."""
-    live, measures = Live(Home(home), store), Measures()
-    rules = Rules(access=Access(store, required=keys), measures=measures)
+    live, measures = Live(None if home is None else Home(home), store), Measures()
+    rules = Rules(access=None if store is None else Access(store, required=keys), measures=measures)
     config = uvicorn.Config(shop_app(Served(live, measures=measures), rules), port=0, log_level="error", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -100,11 +104,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model, other = drawn_rate(120, 0.5, 1), drawn_rate(120, 0.9, 2)
     baselines = {**trivial(model.frame["target"], model), "text_only": other}
     knocked = {"text": {"absent": other, "swapped": other}}
-    report = build_report(model, baselines, knock_out=knocked, samples=50, cost={"train_seconds": 3.0})
+    history = [{"epoch": i, "train_loss": 1 / i, "validation_loss": 1.1 / i, "rmse": 1 / i} for i in (1, 2, 3)]
+    report = build_report(
+        model, baselines, knock_out=knocked, history=history, samples=50, cost={"train_seconds": 3.0}, name="stars"
+    )
     write_report(
         folder / "report", report, "<!doctype html><title>the whole report</title><script>document.title</script>"
     )
     workflow.promote(folder / "report", made)
+    (folder / "compared").mkdir()
+    (folder / "compared" / "compare.json").write_text(json.dumps(result_of("rate", seeds=1)), encoding="utf-8")
+    workflow.promote(folder / "compared", made)
     shutil.copytree(folder / "next", made / "incoming" / "next-2")
     return made
 
@@ -189,6 +199,8 @@ def test_words_filters_an_item_and_back_again(visit: Any) -> None:
     hits = listed(page)
     assert "teapot" in page.inner_text(".results .note") and "teapot" in page.inner_text(CARDS).lower()
     assert page.evaluate("document.activeElement.tagName") == "H1"  # a screen reader begins at the new view
+    names = page.locator("legend").all_inner_texts()
+    assert {"Brand", "Price", "Colour"} <= set(names)
     page.locator(".choice", has_text="Clothing").or_(page.locator(".choice")).first.click()
     page.wait_for_selector(".chip.on")
     assert "where=category" in page.url and page.inner_text(".count")
@@ -203,12 +215,17 @@ def test_words_filters_an_item_and_back_again(visit: Any) -> None:
     page.go_back()
     page.wait_for_selector(".results")
     assert listed(page) == hits
-    page.reload()  # the address holds all of it
-    assert listed(page) == hits
+    page.goto("/?q=&page=99")
+    settled(page)
+    assert "There is no page 99" in page.inner_text(".found")
+    page.click(".found .main")
+    page.wait_for_selector(CARDS)
+    brands = page.locator("fieldset:has(legend:text-is('Brand')) .choice span").all_inner_texts()
+    assert len(set(brands)) == len(brands) > 5  # two that are cut alike would look like one
 
 
 @browsing
-def test_a_photo_finds_its_item(visit: Any, home: Path, tmp_path: Path) -> None:
+def test_a_photo_finds_its_item(visit: Any, tmp_path: Path) -> None:
     page = visit()
     item = page.get_attribute(f"{CARDS}:has(img) a", "data-item")
     photo = page.request.get(f"/v1/items/{item}/pictures/0").body()
@@ -226,8 +243,8 @@ def test_a_photo_finds_its_item(visit: Any, home: Path, tmp_path: Path) -> None:
         const told = { dataTransfer: sent, bubbles: true };
         for (const kind of ["dragenter", "drop"]) dispatchEvent(new DragEvent(kind, told));
     }"""
-    page.goto("/")
-    settled(page)
+    page.click(".yours a")
+    page.wait_for_selector(".yours", state="detached")
     page.evaluate(drop, list(photo))
     page.wait_for_selector(".yours")
     assert listed(page)[0] == item
@@ -241,6 +258,16 @@ def test_a_photo_finds_its_item(visit: Any, home: Path, tmp_path: Path) -> None:
 @browsing
 def test_the_home_page_follows_what_a_shopper_does(visit: Any, store: Store) -> None:
     page = visit()
+    assert page.inner_text("h1") == "Good to start with"  # somebody new begins without a past
+    begun = listed(page)
+    page.click(f"{CARDS}:nth-child({len(begun)}) a")
+    page.wait_for_selector(".facts")
+    page.click(".brand")
+    page.wait_for_selector("text=Picked from what you looked at")
+    assert listed(page) != begun
+    page.click("text=Start over")
+    page.wait_for_selector("text=Good to start with")
+    assert listed(page) == begun
     page.click("#shopper")
     page.fill("#shopper-key", "U0003")
     page.click("dialog button[type=submit]")
@@ -266,44 +293,38 @@ def test_the_home_page_follows_what_a_shopper_does(visit: Any, store: Store) -> 
 
 
 @browsing
-def test_somebody_new_begins_without_a_past(visit: Any, store: Store) -> None:
-    page = visit()
-    assert page.inner_text("h1") == "Good to start with"
-    before = listed(page)
-    page.click(f"{CARDS}:nth-child({len(before)}) a")
-    page.wait_for_selector(".facts")
-    page.click(".brand")
-    page.wait_for_selector("text=Picked from what you looked at")
-    assert listed(page) != before
-    page.click("text=Start over")
-    page.wait_for_selector("text=Good to start with")
-    assert listed(page) == before
-
-
-@browsing
-def test_the_language_is_switched_and_remembered(visit: Any) -> None:
-    page = visit()
-    page.click("[data-language=zh]")
-    settled(page)
+def test_both_languages_fit_a_phone(visit: Any) -> None:
+    """Each view at 390 pixels, in English, and then in Chinese by the switch."""
+    said = {
+        "/?q=lamp&where=price%3C%3D900": ("Results for “lamp”", "“lamp”的搜索结果"),
+        "/?item=SKU-0001": ("Similar items", "相似商品"),
+        "/?view=basket": ("Your basket is empty", "购物篮是空的"),
+        "/operator": ("Events kept", "已保存的事件"),
+        "/nowhere": ("Nothing is at this address", "此地址没有内容"),
+    }
+    page = visit(width=390, has_touch=True, locale="zh-CN")
     assert page.inner_text("h1") == "从这里开始" and page.get_attribute("html", "lang") == "zh-CN"
-    page.goto("/operator")
-    page.wait_for_selector("text=已保存的事件")
-    page.goto("/?q=lamp&lang=en")  # the address wins
+    assert sideways(page) <= 0
+    for path, (english, chinese) in said.items():
+        page.goto(path)
+        for language, words in (("en", english), ("zh", chinese)):
+            page.click(f"[data-language={language}]")
+            page.wait_for_selector(f":is(h1, h2, h3):text-is('{words}')")
+            settled(page)
+            assert sideways(page) <= 0, (path, language)
+    page.goto("/?view=basket&lang=en")  # the address wins over what was chosen, and follows the switch
     settled(page)
-    assert page.inner_text("h1") == "Results for “lamp”"
+    assert page.inner_text("h1") == "Basket"
     page.click("[data-language=zh]")
-    page.wait_for_selector("text=的搜索结果")
     assert "lang=zh" in page.url
 
 
 @browsing
-def test_a_title_that_is_html_stays_text(visit: Any) -> None:
-    page = visit()
-    item = listed(page)[-1]
+def test_a_title_that_is_html_stays_text(visit: Any, url: str) -> None:
     columns = {"title": NASTY, "description": NASTY, "brand": NASTY, "category": NASTY}
-    assert page.request.post("/v1/items", data={"item": item, "columns": columns}).ok
-    page.reload()
-    link = page.locator(f".grid a[data-item='{item}']")
+    assert httpx.post(f"{url}/v1/items", json={"item": "SKU-0002", "columns": columns}).is_success
+    page = visit("/?q=script alert onerror")
+    link = page.locator(".grid a[data-item='SKU-0002']")
     assert link.inner_text() == NASTY
     link.click()
     page.wait_for_selector(".facts")
@@ -312,34 +333,55 @@ def test_a_title_that_is_html_stays_text(visit: Any) -> None:
 
 
 @browsing
-def test_what_goes_wrong_is_told_with_what_to_do(visit: Any) -> None:
-    page = visit()
-    page.goto("/?q=lamp&sort=nothing")  # a 422 of the service: a browser tells of it in the console
+def test_what_goes_wrong_is_told_with_what_to_do(visit: Any, url: str) -> None:
+    page = visit("/?q=lamp&sort=nothing")  # a 422 of the service: a browser tells of it in the console
     page.wait_for_selector(".problem")
     assert "no column 'nothing'" in page.inner_text(".problem .what") and "price" in page.inner_html(".problem details")
     page.route("**/v1/search", lambda route: route.abort())
     page.click("text=Try again")
     page.wait_for_selector("text=The service does not answer")
     page.unroute("**/v1/search")
+    told = httpx.get(f"{url}/nowhere")  # a program gets a problem where a person gets a page
+    assert (told.status_code, told.json()["status"]) == (404, 404)
 
 
 @browsing
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_nothing_scrolls_sideways_on_a_phone(visit: Any, language: str) -> None:
-    page = visit(f"/?lang={language}", width=390, has_touch=True)
-    for path in ("/?", "/?q=lamp&where=price%3C%3D900&", "/?item=SKU-0001&", "/?view=basket&", "/operator?"):
-        page.goto(f"{path}lang={language}")
+def test_where_nothing_was_promoted_the_pages_say_what_to_do(visit: Any) -> None:
+    with listening(None, None) as address:
+        page = visit(at=address)
+        assert "This shop is not open yet" in page.inner_text("main") and not page.is_visible("#photo")
+        page.goto("/operator")
+        page.wait_for_selector("#revisions .empty")
         settled(page)
-        assert sideways(page) <= 0, path
+        for section, command in (("model", "tuwen evaluate"), ("data", "tuwen collect"), ("revisions", "tuwen serve")):
+            assert command in page.inner_text(f"#{section} .empty code")
+        page.close()
 
 
 # --- The operator --------------------------------------------------------------------------------------------------
 
 
 @browsing
-def test_an_operator_promotes_and_goes_back(visit: Any, home: Path) -> None:
+def test_an_operator_sees_everything_promotes_and_goes_back(visit: Any, home: Path) -> None:
     page = visit("/operator")
-    page.wait_for_selector("text=next-2")
+    page.wait_for_selector("text=items: duplicate key")
+    page.wait_for_selector(".curves svg")
+    data, model, live = (page.inner_text(f"#{name}") for name in ("data", "model", "live"))
+    assert "truncated picture" in data and "missing key" in data
+    for words in ("This model", "Text only", "Text: missing", "Learning curves", "Does it come true?", "tuwen judge"):
+        assert words in model
+    assert "/v1/" in live or "Nobody asked" in live
+    with page.context.expect_page() as opened:
+        page.click("text=Open the full report")
+    opened.value.wait_for_load_state()
+    assert opened.value.title() == "the whole report"
+    sent = page.request.get("/v1/operator/report/stars/page").headers["content-security-policy"]
+    assert sent.startswith("sandbox") and "connect-src" not in sent
+    page.click("[data-name$=compared] button")
+    page.wait_for_selector("text=Against the reference")
+    compared = page.inner_text("#model")
+    assert "sum" in compared and NASTY[:20] in compared and "Half without text" in compared
+
     before = Home(home).live()
     page.click(".waiting button")
     page.keyboard.press("Escape")  # asked first, and let be
@@ -354,22 +396,6 @@ def test_an_operator_promotes_and_goes_back(visit: Any, home: Path) -> None:
     page.wait_for_selector(f"#told:has-text('Revision {before.number + 2} is live')")
     assert Home(home).live().parts == before.parts
     assert page.request.get("/readyz").json()["revision"] == before.number + 2
-
-
-@browsing
-def test_an_operator_sees_the_data_the_model_and_what_goes_on(visit: Any, url: str) -> None:
-    page = visit("/operator")
-    page.wait_for_selector("text=items: duplicate key")
-    data, model, live = (page.inner_text(f"#{name}") for name in ("data", "model", "live"))
-    assert "truncated picture" in data and "missing key" in data
-    assert "This model" in model and "Text only" in model and "text: missing" in model
-    assert "/v1/recommend" in live or "Nobody asked" in live
-    with page.context.expect_page() as opened:
-        page.click("text=Open the full report")
-    opened.value.wait_for_load_state()
-    assert opened.value.title() == "the whole report"
-    sent = page.request.get("/v1/operator/report.html").headers["content-security-policy"]
-    assert sent.startswith("sandbox") and "connect-src" not in sent
 
 
 @browsing

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation_tables import drawn_classes, drawn_rate
+from test_evaluation_comparison_page import result_of
 from tuwen.evaluation.baselines import trivial
-from tuwen.evaluation.outline import outline
+from tuwen.evaluation.curves import curves
+from tuwen.evaluation.outline import brief, outline
 from tuwen.evaluation.report import build_report
 from tuwen.service.guard import needed
 from tuwen.service.measures import BUCKETS, Measures, quantile
@@ -77,10 +79,39 @@ def test_a_report_in_short_says_everything_in_both_languages(task: str) -> None:
         *(one["way"] for one in told["knock_out"]),
     ]
     assert all(one["en"] and one["zh"] for one in words)
+    short = brief(report)
+    assert (short["kind"], short["value"], short["low"]) == ("report", first["value"], first["low"])
 
 
-@pytest.mark.parametrize("path", ["data", "model", "traffic", "report.html", "revisions"])
+def test_a_comparison_in_short_says_each_cell_beside_the_reference() -> None:
+    result = result_of("classify")
+    told, short = outline(result), brief(result)
+    first = told["metrics"][0]
+    assert told["kind"] == short["kind"] == "comparison" and first["metric"] == result["primary"] == short["primary"]
+    assert [one["reference"] for one in first["cells"]] == [True, False, False]
+    assert "difference" not in first["cells"][0] and first["cells"][2]["outcome"] == "worse"
+    for one, cell in zip(first["cells"], result["cells"], strict=True):
+        assert one["value"] == cell["metrics"][result["primary"]]["value"]
+    assert short["value"] == first["cells"][0]["value"] and told["failed"] == ["late"]
+    assert [one["what"]["en"] for one in told["missing"]] == ["half without text", "all without text"]
+    assert told["costs"][0]["values"][0] == {"en": "1.5 s", "zh": "1.5 秒"}
+
+
+def test_learning_curves_know_both_parts_and_the_loss_comes_first() -> None:
+    history = [
+        {"epoch": i, "rmse": 1 / i, "train": {"loss": i, "seconds": 1}, "validation_loss": 2 * i} for i in (1, 2)
+    ]
+    loss, rmse = curves(history)
+    assert (loss.name[0], loss.parts) == ("Loss", {"train": [1, 2], "validation": [2, 4]})
+    assert rmse.parts == {"validation": [1, 0.5]} and rmse.epochs == [1, 2]
+    assert curves(history[:1]) == curves([]) == []
+
+
+@pytest.mark.parametrize("path", ["data", "report", "report/stars/page", "traffic", "revisions"])
 def test_only_operators_see_it(path: str) -> None:
     assert needed("GET", f"/v1/operator/{path}") == "operator"
-    assert needed("GET", "/v1/users") == "operator" and needed("GET", "/v1/shop") == "shop"
+    assert (
+        needed("GET", "/v1/users") == needed("GET", "/v1/report/stars") == "operator"
+        and needed("GET", "/v1/shop") == "shop"
+    )
     assert needed("GET", "/operator") == "nobody"  # the page itself tells nothing

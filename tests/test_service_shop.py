@@ -481,7 +481,8 @@ def test_what_nobody_promoted_is_told(tmp_path):
     for path, body in (("/v1/recommend", {}), ("/v1/predict", {"rows": [{"a": 1}]}), ("/v1/search", {"words": "a"})):
         assert "promote" in problem(shop.ask("POST", path, body), 404)["todo"]
     assert shop.ask("GET", "/readyz").status_code == 503
-    problem(shop.ask("GET", "/v1/report"), 404)
+    assert shop.good("GET", "/v1/report") == {"reports": []}
+    assert "promote" in problem(shop.ask("GET", "/v1/report/stars"), 404)["todo"]
     shop.store.close()
 
 

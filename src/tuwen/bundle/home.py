@@ -333,7 +333,10 @@ def told_in(folder: Path) -> tuple[Mapping[str, Any], Path]:
 def _name_of(folder: Path, source: Path) -> str:
     """How a report is called that nobody named: two of one run and of one kind are the same one, made anew."""
     told, page = told_in(folder)
-    own = str(told.get("name") or re.sub(r"[^\w.-]+", "-", source.resolve().name).lstrip(".-") or "report")
+    names = (
+        re.sub(r"[^\w.-]+", "-", name).strip(".-") for name in (str(told.get("name") or ""), source.resolve().name)
+    )
+    own = next((name[:80] for name in names if name), "report")
     return f"{own}-compared" if page.stem == Path(COMPARISON).stem else own
 
 

@@ -168,13 +168,15 @@ def facet(column: pl.Series) -> list[dict[str, Any]]:
     """What there is to choose from, with how many rows each: the most frequent values, or ranges of a number.
 
     Ranges are from ``low`` to below ``high``, at round numbers that part the rows into about equal shares; a whole
-    number stays one. Nobody looks for one price, so prices are always told in ranges, but where there is one alone.
+    number stays one. Nobody looks for one price, so prices are told in ranges however few they are, unless they lie too close together.
     """
     values = column.drop_nulls()
     if not len(values):
         return []
     if values.dtype.is_numeric() and values.n_unique() > (1 if column.name == PRICE else SHOWN):
-        return _ranges(values.to_numpy().astype(np.float64))
+        ranges = _ranges(values.to_numpy().astype(np.float64))
+        if len(ranges) > 1:
+            return ranges
     if values.dtype.is_float() and bool((values == values.round()).all()):
         values = values.cast(pl.Int64, strict=False).drop_nulls()
     counts = values.alias("value").value_counts(name="count").sort(["count", "value"], descending=[True, False])
