@@ -39,6 +39,7 @@ export function ghosts(count, strip = false) {
     made("ul", { className: strip ? "strip" : "grid", "aria-hidden": "true" }, Array.from({ length: count }, one)));
 }
 
-export function empty(title, todo, ...more) {
-  return made("div", { className: "empty" }, icon("search"), made("h2", {}, title), todo ? made("p", {}, todo) : null, ...more);
+/** Nothing to show: what, what to do, and a way on; a picture of another kind as the last. */
+export function empty(title, todo, way, sign = "search") {
+  return made("div", { className: "empty" }, icon(sign), made("h2", {}, title), todo ? made("p", {}, todo) : null, way ?? null);
 }

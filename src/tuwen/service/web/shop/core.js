@@ -149,8 +149,8 @@ export function problemBox(error, retry) {
   return made("div", { className: "problem", role: "alert" },
     icon("alert"),
     made("div", {},
-      made("p", { className: "what" }, what),
-      todo ? made("p", { className: "todo" }, todo) : null,
+      made("p", { className: "what" }, sentence(what)),
+      todo ? made("p", { className: "todo" }, sentence(todo)) : null,
       more.length ? made("details", {}, made("summary", {}, say("details")),
         made("dl", {}, more.flatMap(([name, value]) => [made("dt", {}, say(`problem-${name}`)), made("dd", {}, String(value))]))) : null,
       retry ? made("button", { type: "button", className: "button", onclick: retry }, say("again")) : null));

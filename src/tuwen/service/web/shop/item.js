@@ -144,7 +144,7 @@ export async function basketView(go) {
   const title = say("basket");
   const heading = made("h1", { tabIndex: -1 }, title);
   const keys = visit.basket;
-  if (!keys.length) return { title, page: made("div", {}, heading, empty(say("basket-empty"), say("basket-empty-todo"), made("a", { className: "button main", href: href({}) }, say("home")))) };
+  if (!keys.length) return { title, page: made("div", {}, heading, empty(say("basket-empty"), say("basket-empty-todo"), made("a", { className: "button main", href: href({}) }, say("home")), "basket")) };
   const read = async (item) => {
     const found = await ask(`/v1/items/${encodeURIComponent(item)}`).catch(() => null);
     return found ? { item, pictures: found.pictures, ...found.columns } : null;

@@ -20,12 +20,13 @@ export async function searchView(at, go) {
   const heading = made("h1", { tabIndex: -1 }, title);
   const count = made("p", { className: "count" }, say(photo ? "photo-looking" : "loading"));
   const place = made("div", { className: "found" }, ghosts(8));
-  const side = made("aside", { className: "filters", "aria-label": say("filters") });
+  const side = made("aside", { className: "filters", "aria-label": say("filters") }, made("div", { className: "ghost line" }));
   const page = made("div", { className: "results" },
     made("div", { className: "heading" }, photo ? yours(photo, at, go) : null, made("div", {}, heading, count), sorting(at, go)), side, place);
   const load = async () => {
     if (at.photo && !photo) {
       count.textContent = "";
+      side.replaceChildren();
       place.replaceChildren(empty(say("photo-gone"), say("none-todo")));
       return;
     }
@@ -41,6 +42,7 @@ export async function searchView(at, go) {
       place.replaceChildren(...told(answer, at, go));
     } catch (error) {
       count.textContent = "";
+      side.replaceChildren();
       place.replaceChildren(problemBox(error, load));
     }
   };
@@ -136,8 +138,9 @@ function told(answer, at, go) {
       made("li", {}, made("a", { className: "chip", href: href({ ...at, where: [], page: 1 }) }, say("clear")))));
   }
   for (const note of answer.notes) parts.push(made("p", { className: "note" }, icon("spark"), sentence(either(note))));
-  const noted = answer.notes.map(either).join(" "); // a note may say it already
-  const better = answer.suggestions.filter((words) => words !== at.q && !noted.includes(words));
+  const noted = answer.notes.map(either).join(" "); // a note may say it already, of the one word that is another
+  const told = (words) => words.split(/\s+/).some((word) => !at.q.includes(word) && noted.includes(word));
+  const better = answer.suggestions.filter((words) => words !== at.q && !told(words));
   if (better.length) {
     parts.push(made("p", { className: "note" }, `${say("did-you-mean")} `, better.flatMap((words, i) =>
       [i ? ", " : "", made("a", { href: href({ ...at, q: words, page: 1 }) }, words)])));

@@ -116,6 +116,7 @@ async function instead(heading, hint, place) {
   heading.textContent = search ? say("all-items") : say("nothing-served");
   hint.textContent = search ? say("browse-instead") : "";
   if (!search) {
+    heading.className = "unseen"; // the box below says it
     place.replaceChildren(empty(say("nothing-served"), say("nothing-served-todo"), made("a", { className: "button", href: "/operator" }, say("operator"))));
     return;
   }
