@@ -6,9 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from test_evaluation_comparison_page import result_of
 from tuwen.bundle.files import writing
 from tuwen.bundle.home import KEPT, Home, kind_of, told_in
+from tuwen.cli import app
 from tuwen.errors import BundleError, DataError, InUse
 from tuwen.workflow.serving import promote
 
@@ -200,3 +203,20 @@ def test_a_report_that_is_none_is_not_promoted(tmp_path, content):
     with pytest.raises(BundleError, match="it failed its self-test"):
         promote(tmp_path / "a", tmp_path / "home")
     assert Home(tmp_path / "home").reports() == {}
+
+
+def test_the_command_line_names_a_comparison_and_lets_it_go(tmp_path):
+    def typed(*words: object) -> Result:
+        return CliRunner().invoke(app, ["promote", *map(str, words)])
+
+    home = tmp_path / "home"
+    (tmp_path / "compared").mkdir()
+    (tmp_path / "compared" / "compare.json").write_text(json.dumps(result_of("rate", seeds=1)), encoding="utf-8")
+    assert typed(tmp_path / "compared", home, "--name", "fusions", "--quiet").exit_code == 0
+    assert list(Home(home).reports()) == ["fusions"]
+    told = typed("--drop", "fusion", home)
+    assert told.exit_code != 0 and "did you mean 'fusions'?" in told.stderr
+    assert typed("--drop", "fusions", home, tmp_path).exit_code != 0  # and a folder to promote: which of the two?
+    assert typed("--drop", "fusions", tmp_path / "hom").exit_code != 0 and not (tmp_path / "hom").exists()
+    assert json.loads(typed("--drop", "fusions", home, "--json").stdout)["note"] == "dropped report/fusions"
+    assert Home(home).reports() == {}

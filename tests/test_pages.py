@@ -425,10 +425,13 @@ def test_a_key_is_asked_for_once_and_kept_for_the_tab(visit: Any, home: Path, st
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(visit: Any, scheme: str) -> None:
     page = visit(color_scheme=scheme, width=1280 if scheme == "light" else 390)
-    paths = ("/", "/?q=teapto&where=price%3C%3D900", "/?item=SKU-0001", "/?view=basket", "/operator")
+    paths = ("/", "/?q=teapto&where=price%3C%3D900", "/?item=SKU-0001", "/?view=basket", "/operator", "/nowhere")
     for path in paths if scheme == "light" else ("/?q=teapto", "/?item=SKU-0001", "/operator"):
         page.goto(path)
         settled(page)
+        if path == "/operator" and scheme == "dark":
+            page.click("[data-name$=compared] button")
+            page.wait_for_selector("text=Against the reference")
         page.evaluate(AXE.read_text(encoding="utf-8"))
         found = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
         serious = [

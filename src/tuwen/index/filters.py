@@ -168,7 +168,8 @@ def facet(column: pl.Series) -> list[dict[str, Any]]:
     """What there is to choose from, with how many rows each: the most frequent values, or ranges of a number.
 
     Ranges are from ``low`` to below ``high``, at round numbers that part the rows into about equal shares; a whole
-    number stays one. Nobody looks for one price, so prices are told in ranges however few they are, unless they lie too close together.
+    number stays one. Nobody looks for one price, so prices are told in ranges however few they are, unless they lie
+    too close together.
     """
     values = column.drop_nulls()
     if not len(values):

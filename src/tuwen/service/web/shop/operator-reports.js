@@ -1,5 +1,5 @@
 // How good it is: every report and comparison of the home, one of them at length.
-import { ask, either, icon, keep, kept, made, moment, number, say, sentence } from "./core.js";
+import { ask, either, icon, keep, kept, made, moment, number, problemBox, say, sentence } from "./core.js";
 import { curve, intervals, reliability } from "./charts.js";
 import { comparison } from "./operator-comparison.js";
 import { block, formOf, nothing, origin, span, table, verdict, whole, wide } from "./panels.js";
@@ -29,6 +29,8 @@ export async function modelPanel() {
     try {
       const found = await ask(`/v1/operator/report/${encodeURIComponent(name)}`);
       place.replaceChildren(...(found.kind === "comparison" ? comparison(found, name) : detail(found, name)));
+    } catch (error) {
+      place.replaceChildren(problemBox(error, () => show(name)));
     } finally {
       place.removeAttribute("aria-busy");
     }
