@@ -123,7 +123,9 @@ def quantile(buckets: Mapping[float, float], share: float) -> float | None:
     for edge in edges:
         if buckets[edge] >= wanted:
             inside = buckets[edge] - below
-            return low if edge == float("inf") else low + (edge - low) * (wanted - below) / inside if inside else edge
+            if edge == float("inf") or not inside:
+                return low if edge == float("inf") else edge
+            return min(edge, low + (edge - low) * (wanted - below) / inside)  # rounding must not leave the bucket
         low, below = edge, buckets[edge]
     return low
 
