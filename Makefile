@@ -14,12 +14,13 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile $(i
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-serve check run runs bench bench-peers load fuzz docs lock clean
+.PHONY: help install demo test test-serve test-hub check run runs bench bench-peers load fuzz docs lock clean
 
 help:
 	@echo "make demo [SERVE=no] [PORT=8000]  sample shop: collect, train, evaluate, serve at 127.0.0.1 until Ctrl-C"
 	@echo "make test                         all tests"
 	@echo "make test-serve                   a clean environment with tuwen[serve] alone answers a bundle, without torch"
+	@echo "make test-hub                     encoders by name, with the libraries they come from (some 190 MB)"
 	@echo "make check                        format, lint, types, import floors"
 	@echo "make run RUN=flipkart OUT=DIR     repeat runs/flipkart.yaml: DIR/report.json, DIR/report.html"
 	@echo "make runs                         repeat all runs and rewrite docs/results.md"
@@ -61,6 +62,11 @@ test: $(STAMP)
 # its own target: it installs some 50 packages
 test-serve: $(STAMP)
 	@$(BIN)/python scripts/serve_check.py || { code=$$?; test $$code -eq 77 || exit $$code; }
+
+# beside the environment, not in it: what nobody needs who names no model. torch is the one that is there
+test-hub: $(STAMP) requirements-hub.lock
+	@$(PIP) --no-deps --upgrade --target out/hub -r requirements-hub.lock
+	@OMP_NUM_THREADS=1 PYTHONPATH=out/hub $(BIN)/python -m pytest tests/test_models_hub.py $(ARGS)
 
 check: $(STAMP)
 	@$(BIN)/python scripts/options.py --check || { echo "docs/options.md is stale: make docs"; exit 1; }

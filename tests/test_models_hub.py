@@ -1,5 +1,6 @@
 """Encoders by name: tiny models saved to a folder, the libraries' own answers, and what must not be opened or run."""
 
+import importlib
 import importlib.util
 import json
 import shutil
@@ -23,11 +24,14 @@ from tuwen.preprocess.modality import load as load_modality
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.preprocess.text import Text
 
+pretrained_hub.admit_torchvision()  # before any of the libraries, as tuwen does
+
 needs_transformers = pytest.mark.skipif(
-    importlib.util.find_spec("transformers") is None, reason="needs transformers (extra hub)"
+    importlib.util.find_spec("transformers") is None, reason="needs transformers (extra hub; make test-hub)"
 )
 needs_sentences = pytest.mark.skipif(
-    importlib.util.find_spec("sentence_transformers") is None, reason="needs sentence-transformers (extra hub)"
+    importlib.util.find_spec("sentence_transformers") is None,
+    reason="needs sentence-transformers (extra hub; make test-hub)",
 )
 needs_onnx = pytest.mark.skipif(importlib.util.find_spec("onnx") is None, reason="needs onnx (extra train)")
 
@@ -49,7 +53,7 @@ def words(folder):
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory):
-    transformers = pytest.importorskip("transformers", reason="needs transformers (extra hub)")
+    transformers = pytest.importorskip("transformers", reason="needs transformers (extra hub; make test-hub)")
     transformers.utils.logging.disable_progress_bar()
     folder = tmp_path_factory.mktemp("bert")
     torch.manual_seed(0)
@@ -65,7 +69,9 @@ def bert(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sentences(bert, tmp_path_factory):
-    library = pytest.importorskip("sentence_transformers", reason="needs sentence-transformers (extra hub)")
+    library = pytest.importorskip(
+        "sentence_transformers", reason="needs sentence-transformers (extra hub; make test-hub)"
+    )
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 
     folder = tmp_path_factory.mktemp("sentences")
@@ -77,7 +83,7 @@ def sentences(bert, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def vit(tmp_path_factory):
-    transformers = pytest.importorskip("transformers", reason="needs transformers (extra hub)")
+    transformers = pytest.importorskip("transformers", reason="needs transformers (extra hub; make test-hub)")
     transformers.utils.logging.disable_progress_bar()
     folder = tmp_path_factory.mktemp("vit")
     torch.manual_seed(2)
@@ -156,6 +162,71 @@ def test_pictures_of_transformers_give_what_the_library_gives_trained_or_frozen(
     frozen = frozen_of("transformers-picture", vit, Image(size=32), tmp_path)
     for row in range(3):
         np.testing.assert_allclose(frozen._vector({"pixels": pixels[row]}), expected[row], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory):
+    timm = pytest.importorskip("timm", reason="needs timm (extra hub; make test-hub)")
+    folder = tmp_path_factory.mktemp("timm")
+    torch.manual_seed(3)
+    timm.models.save_for_hf(
+        timm.create_model("test_resnet", pretrained=False, num_classes=5), folder, safe_serialization="both"
+    )
+    (folder / "pytorch_model.bin").unlink()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    open_clip = pytest.importorskip("open_clip", reason="needs open_clip (extra hub; make test-hub)")
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("clip")
+    torch.manual_seed(4)
+    sizes = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
+        "text_cfg": {"context_length": 8, "vocab_size": 100, "width": 16, "heads": 2, "layers": 1},
+    }
+    told = {
+        "model_cfg": sizes,
+        "preprocess_cfg": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.3], "size": 32},
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps(told), encoding="utf-8")
+    weights = {name: tensor.contiguous() for name, tensor in open_clip.model.CLIP(**sizes).state_dict().items()}
+    save_file(weights, folder / "open_clip_model.safetensors")
+    return folder
+
+
+def own_answers_of_timm(folder, pixels):
+    timm = importlib.import_module("timm")
+    network = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0).eval()
+    found = timm.data.resolve_model_data_config(network)
+    return network((pixels - torch.tensor(found["mean"]).view(3, 1, 1)) / torch.tensor(found["std"]).view(3, 1, 1))
+
+
+def own_answers_of_open_clip(folder, pixels):
+    open_clip = importlib.import_module("open_clip")
+    network = open_clip.create_model(f"local-dir:{folder}").eval()
+    scale = torch.tensor([[0.5, 0.4, 0.3], [0.2, 0.25, 0.3]])
+    return network.encode_image((pixels - scale[0].view(3, 1, 1)) / scale[1].view(3, 1, 1))
+
+
+@needs_onnx
+@pytest.mark.parametrize(
+    ("name", "made", "size", "own"),
+    [("timm", "resnet", 64, own_answers_of_timm), ("open-clip", "clip", 32, own_answers_of_open_clip)],
+)
+def test_timm_and_open_clip_give_what_the_library_gives_trained_or_frozen(name, made, size, own, request, tmp_path):
+    folder = request.getfixturevalue(made)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
+    with torch.no_grad():
+        expected = own(folder, torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255).numpy()
+        encoder = encoder_of(name, folder, ArraySpec("pixels", (size, size, 3)))
+        np.testing.assert_allclose(encoder(pixels=torch.from_numpy(pixels)), expected, atol=1e-5)
+    frozen = frozen_of(name, folder, Image(size=size), tmp_path)
+    for row in range(3):
+        np.testing.assert_allclose(frozen._vector({"pixels": pixels[row]}), expected[row], atol=1e-4)
 
 
 def test_padding_and_neighbours_do_not_change_a_vector(bert):

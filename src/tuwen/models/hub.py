@@ -155,7 +155,7 @@ class TransformersPicture(HubPictures):
 
 
 class Timm(HubPictures):
-    """Any model of ``timm``, without its classes. The library needs a torchvision that fits this torch.
+    """Any model of ``timm``, without its classes. The library needs a torchvision of this torch's generation.
 
     Args:
         model: a folder with ``config.json`` and ``model.safetensors``, or ``owner/name`` on the hub
@@ -166,7 +166,7 @@ class Timm(HubPictures):
 
 
 class OpenClip(HubPictures):
-    """The picture half of any model of ``open_clip``. The library needs a torchvision that fits this torch.
+    """The picture half of any model of ``open_clip``. The library needs a torchvision of this torch's generation.
 
     Args:
         model: a folder with ``open_clip_config.json`` and ``open_clip_model.safetensors``, or ``owner/name`` on the hub

@@ -20,7 +20,10 @@ from tuwen.preprocess.spec import ArraySpec
 
 Pool = Literal["mean", "first"]
 VERSION = 1  # change it when the same weights would give other files
-TORCHVISION = "timm and open_clip need the torchvision that was built for this very torch, and it must import"
+TORCHVISION = "timm and open_clip need a torchvision of this torch's generation, and it must import"
+# what torchvision's Python half speaks of, and only its compiled half declares
+OPERATORS = ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",)
+OPERATORS += tuple(line.replace("nms", "qnms", 1) for line in OPERATORS)
 # what the libraries raise for a folder that is not theirs
 LOADING = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError)
 
@@ -238,6 +241,7 @@ def _transformers(model: str) -> nn.Module:
 def _imported(module: str, encoder: str) -> Any:
     of_pictures = module in ("timm", "open_clip")
     try:
+        admit_torchvision()
         return import_module(module)
     except Exception as error:  # a torchvision built for another torch raises what it likes
         if find_spec(module) is None:
@@ -245,6 +249,29 @@ def _imported(module: str, encoder: str) -> Any:
             raise MissingExtra("hub", f"the encoder '{encoder}'{also}") from None
         todo = f"{TORCHVISION}; the encoder 'transformers-picture' does without" if of_pictures else None
         raise TuwenError(f"{module} is installed but does not import", seen=_line(error), todo=todo) from None
+
+
+def admit_torchvision() -> None:
+    """Let torchvision, where it is, be imported though its compiled half was built for another torch, or a GPU.
+
+    The libraries import it for what prepares pictures, which tuwen does itself, and ask none of its operators. An
+    operator that is declared here and asked all the same is an error of torch that names it.
+    """
+    if find_spec("torchvision") is None:
+        return
+    try:
+        import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        declared = torch.library.Library("torchvision", "FRAGMENT")
+        for line in OPERATORS:
+            declared.define(line)
+        _DECLARED.append(declared)
+        import_module("torchvision")
+
+
+_DECLARED: list[torch.library.Library] = []  # what torch forgets as soon as nobody holds it
 
 
 @contextmanager
