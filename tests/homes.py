@@ -56,11 +56,12 @@ modalities:
 """
 
 
-def make_home(folder: Path, items: int = 24, *, pictures: bool = False) -> Path:
+def make_home(folder: Path, items: int = 24, *, pictures: bool = False, predicts: bool = True) -> Path:
     """FOLDER/home with a dataset, an index, a recommender and a bundle that names the category of an item.
 
     Args:
         pictures: whether search and recommender see them, by a pretrained network.
+        predicts: whether it has that bundle, which half of the time goes into.
     """
     write_sample_shop(folder / "shop", items=items, seed=0)
     for name, text in (
@@ -73,8 +74,9 @@ def make_home(folder: Path, items: int = 24, *, pictures: bool = False) -> Path:
         folder / "dataset", folder / "index", Recipe(text="none", picture="efficientnet-lite0" if pictures else "none")
     )
     part_of("rank", "train")(folder / "shop" / "NEXT.yaml", folder / "dataset", folder / "next")
-    workflow.train(folder / "shop" / "STARS.yaml", folder / "dataset", folder / "stars")
-    for name in ("dataset", "index", "next", "stars"):
+    if predicts:
+        workflow.train(folder / "shop" / "STARS.yaml", folder / "dataset", folder / "stars")
+    for name in ("dataset", "index", "next", *(["stars"] if predicts else [])):
         workflow.promote(folder / name, folder / "home")
     return folder / "home"
 

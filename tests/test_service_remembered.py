@@ -21,7 +21,7 @@ ITEMS = [f"SKU-{number:04d}" for number in range(1, 7)]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    return make_home(tmp_path_factory.mktemp("home"), items=16)
+    return make_home(tmp_path_factory.mktemp("home"), items=16, predicts=False)
 
 
 @pytest.fixture
@@ -61,7 +61,9 @@ def test_whatever_is_written_a_remembered_list_is_the_one_that_would_be_made(hom
         for user in USERS:
             told = shop.items("POST", "/v1/recommend", {"user": user, "count": 6})
             assert told == [one["item"] for one in front._recommended(user, (), 6).items]
-            titles = [one.get("title") for one in shop.good("POST", "/v1/recommend", {"user": user, "count": 6})["items"]]
+            titles = [
+                one.get("title") for one in shop.good("POST", "/v1/recommend", {"user": user, "count": 6})["items"]
+            ]
             assert titles == [front.cards.full(item).get("title") for item in told]
     shop.store.close()
 

@@ -190,15 +190,18 @@ def _measure(home: Path, other: Path | None, how: argparse.Namespace) -> None:
 
 
 def _beside_empty(port: int, empty: int, users: list[str], items: list[str], how: argparse.Namespace) -> None:
-    """In turns, so that both meet the same neighbours on this machine."""
+    """In turns, so that both meet the same neighbours on this machine; the first one, in which lists are made that are
+    then remembered, is not told.
+    """
     asked = {
         "empty": (empty, lambda: Request.of("empty", "POST", "/empty")),
         "recommend": (port, drawing(users, items, False)),
     }
     found: dict[str, list[dict[str, Any]]] = {"empty": [], "recommend": []}
-    for _ in range(TURNS):
+    for _ in range(TURNS + 1):
         for kind, (where, draw) in asked.items():
             found[kind].append(load(where, draw, connections=how.connections, seconds=how.seconds / TURNS)[kind])
+    found = {kind: rows[1:] for kind, rows in found.items()}
     pairs = zip(found["recommend"], found["empty"], strict=True)
     ratios = sorted(one["per_second"] / max(other["per_second"], 1e-9) for one, other in pairs)
     ratio = statistics.median(ratios)

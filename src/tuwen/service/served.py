@@ -98,11 +98,15 @@ class Served:
         Raises:
             DataError: it cannot be read.
         """
-        from tuwen.data import media
-
         data = self.picture(text, where)
         if data is None:
             raise DataError("the picture is empty", where=where)
+        return self.shrunk(data)
+
+    def shrunk(self, data: bytes) -> bytes:
+        """The same of one that came as a file."""
+        from tuwen.data import media
+
         return media.normalise(
             data, max_bytes=self.limits.picture_bytes, max_pixels=50_000_000, max_side=512, min_side=2
         )

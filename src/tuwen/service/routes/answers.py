@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -86,9 +86,9 @@ def _bytes(answer: Answer) -> bytes:
 
 
 def _add_search(service: FastAPI, served: Served) -> None:
-    async def answered(question: Question) -> SearchResponse:
+    async def answered(question: Callable[[], Question]) -> SearchResponse:
         front = served.front
-        return SearchResponse.model_validate(await served.work(lambda: front.search(question)))
+        return SearchResponse.model_validate(await served.work(lambda: front.search(question())))
 
     @service.get("/v1/search", summary="The search box", responses=PROBLEMS)
     async def search(
@@ -99,24 +99,25 @@ def _add_search(service: FastAPI, served: Served) -> None:
         size: Annotated[int, Query(ge=1, le=200)] = 20,
         like: Key | None = None,
     ) -> SearchResponse:
-        return await answered(Question(words, None, like, where or (), sort, page, size))
+        return await answered(lambda: Question(words, None, like, where or (), sort, page, size))
 
     @service.post("/v1/search", summary="Words, a photo, or both", responses=PROBLEMS)
     async def search_more(asked: SearchRequest) -> SearchResponse:
-        photo = None if asked.picture is None else served.normalised(asked.picture, "picture")
-        return await answered(
-            Question(asked.words, photo, asked.like, asked.where, asked.sort, asked.page, asked.size, asked.mode)
-        )
+        def question() -> Question:
+            photo = None if asked.picture is None else served.normalised(asked.picture, "picture")
+            return Question(asked.words, photo, asked.like, asked.where, asked.sort, asked.page, asked.size, asked.mode)
+
+        return await answered(question)
 
     @service.post("/v1/search/photo", summary="A photo as a file of a form, with words beside it", responses=PROBLEMS)
     async def search_photo(request: Request) -> SearchResponse:
         async with request.form(max_files=2, max_fields=8, max_part_size=served.limits.body_bytes) as form:
             photo, words = form.get("photo"), form.get("words")
-            if not isinstance(photo, UploadFile):
+            data = await content(photo, "photo", served.limits) if isinstance(photo, UploadFile) else b""
+            if not data:
                 raise DataError("there is no photo in the form", where="photo", allowed="a file named 'photo'")
-            data = await content(photo, "photo", served.limits)
-        text = words if isinstance(words, str) else None
-        return await answered(Question(text, data, size=hits_asked(form.get("size"))))
+        text, size = words if isinstance(words, str) else None, hits_asked(form.get("size"))
+        return await answered(lambda: Question(text, served.shrunk(data), size=size))
 
 
 def hits_asked(sent: object) -> int:
