@@ -32,6 +32,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--examples", type=int, default=30, help="of each operation")
     asked.add_argument("--seed", type=int, default=0)
+    asked.add_argument("--phases", default="examples,coverage,fuzzing,stateful", help="of schemathesis")
     how = asked.parse_args()
     program = schemathesis(Path("out/fuzz").absolute())
     with tempfile.TemporaryDirectory(prefix="tuwen-fuzz-") as folder:
@@ -42,7 +43,7 @@ def main() -> None:
                 [
                     *(program, "run", f"http://127.0.0.1:{port}/openapi.json", "--checks", CHECKS),
                     *("--max-examples", str(how.examples), "--seed", str(how.seed), "--continue-on-failure"),
-                    *("--phases", "examples,coverage,fuzzing", "--suppress-health-check", "all"),
+                    *("--phases", how.phases, "--suppress-health-check", "all"),
                 ],
                 check=False,
                 cwd=folder,

@@ -290,9 +290,8 @@ def test_a_picture_that_was_damaged_on_the_disk_is_told_and_hides_nothing_else(h
     for shard in folder.rglob("*.shard"):
         shard.write_bytes(shard.read_bytes()[:100])
     shop = Shop(folder, tmp_path / "store.db")
-    shown = next(
-        item for item in shop.live.storefront.cards.keys() if shop.good("GET", f"/v1/items/{item}")["pictures"]
-    )
+    known = shop.live.storefront.cards.keys()
+    shown = next(item for item in known if shop.good("GET", f"/v1/items/{item}")["pictures"])
     answer = shop.ask("GET", f"/v1/items/{shown}/pictures/0")
     assert "cut short" in problem(answer, 422)["what"]
     assert shop.good("GET", f"/v1/items/{shown}")["columns"]["title"]

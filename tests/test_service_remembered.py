@@ -103,3 +103,13 @@ def test_no_more_is_remembered_than_has_room_and_the_oldest_goes_first(monkeypat
     assert lists.get("a") is None and lists.get("b") and lists.get("c")
     monkeypatch.setattr(remembered, "SECONDS", -1.0)
     assert lists.get("c") is None
+
+
+def test_every_link_leads_to_an_operation_and_names_its_own_parameters(shop):
+    schema = shop.good("GET", "/openapi.json")
+    operations = [one for path in schema["paths"].values() for one in path.values()]
+    known = {one["operationId"]: {p["name"] for p in one.get("parameters", ())} for one in operations}
+    links = [link for one in operations for link in one["responses"].get("200", {}).get("links", {}).values()]
+    assert len(links) > 10
+    for link in links:
+        assert set(link.get("parameters", {})) <= known[link["operationId"]]

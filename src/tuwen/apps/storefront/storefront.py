@@ -77,11 +77,11 @@ class Storefront:
         known = self.remembered(user, clicked, count)
         if known is not None:
             return known
+        lists = self._lists  # others take its place when an item comes while the list is made
         version, change, trace = self.changes.look(), self.changes.change, self._trace(user)
         made = self._recommended(user, clicked, count)
         if self.store is None or self.store.version.cheap:
-            known = Known(made, version, change, trace, time.monotonic())
-            self._lists.put((user, tuple(clicked), count), known)
+            lists.put((user, tuple(clicked), count), Known(made, version, change, trace, time.monotonic()))
         return made
 
     def remembered(self, user: str | None, clicked: Sequence[str] = (), count: int = 20) -> Answer | None:
@@ -162,8 +162,10 @@ class Storefront:
     def _lately(self, store: Store, user: str, found: Recommending) -> list[Recent] | None:
         """What she did since the bundle was learned, oldest first; None where she refused."""
         events = store.people.lately(user, PURPOSE, _after(found.last_day), LIVE_EVENTS)
+        if events is None:
+            return None
         now = time.time_ns() // 1000
-        return events and [
+        return [
             Recent(event["item"], max(0.0, (now - event["time"]) / DAY), event["value"])
             for event in events
             if event["kind"] not in SEEN_ONLY
