@@ -15,6 +15,7 @@ from tuwen.apps.storefront import remembered
 from tuwen.apps.storefront.remembered import Known, Remembered
 from tuwen.apps.storefront.storefront import Answer
 
+ALL = 20  # items: the whole catalogue, so that whatever moves one of them is seen
 USERS = ["new", "other", "U0003"]
 ITEMS = [f"SKU-{number:04d}" for number in range(1, 7)]
 
@@ -47,7 +48,7 @@ def test_whatever_is_written_a_remembered_list_is_the_one_that_would_be_made(hom
     shop = Shop(home, tmp_path_factory.mktemp("store") / "store.db")
     for number, (kind, key, value) in enumerate(said):
         if kind == "event":
-            event = {"event": f"e{number}", "user": key, "item": value, "kind": "click"}
+            event = {"event": f"e{number}", "user": key, "item": value, "kind": "purchase"}
             shop.good("POST", "/v1/events", {"events": [event]})
         elif kind == "refuse":
             shop.good("PUT", f"/v1/users/{key}/consent", {"purpose": "recommend", "given": not value})
@@ -59,10 +60,10 @@ def test_whatever_is_written_a_remembered_list_is_the_one_that_would_be_made(hom
             shop.good("POST", "/v1/items", {"item": key, "columns": {"title": value}})
         front = shop.live.storefront
         for user in USERS:
-            told = shop.items("POST", "/v1/recommend", {"user": user, "count": 6})
-            assert told == [one["item"] for one in front._recommended(user, (), 6).items]
+            told = shop.items("POST", "/v1/recommend", {"user": user, "count": ALL})
+            assert told == [one["item"] for one in front._recommended(user, (), ALL).items]
             titles = [
-                one.get("title") for one in shop.good("POST", "/v1/recommend", {"user": user, "count": 6})["items"]
+                one.get("title") for one in shop.good("POST", "/v1/recommend", {"user": user, "count": ALL})["items"]
             ]
             assert titles == [front.cards.full(item).get("title") for item in told]
     shop.store.close()
