@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
+
+import httpx
 
 from tuwen import workflow
+from tuwen.bundle.home import Home
 from tuwen.data.sample import write_sample_shop
+from tuwen.service.guard import Rules
+from tuwen.service.limits import Limits
+from tuwen.service.measures import Measures
+from tuwen.service.served import Served
+from tuwen.service.shop import shop_app
+from tuwen.store import Store
 from tuwen.workflow.indexing import Recipe
 from tuwen.workflow.kinds import part_of
+from tuwen.workflow.serving import Live
 
 NEXT = """\
 name: next
@@ -44,11 +56,12 @@ modalities:
 """
 
 
-def make_home(folder: Path, items: int = 24, *, pictures: bool = False) -> Path:
+def make_home(folder: Path, items: int = 24, *, pictures: bool = False, predicts: bool = True) -> Path:
     """FOLDER/home with a dataset, an index, a recommender and a bundle that names the category of an item.
 
     Args:
         pictures: whether search and recommender see them, by a pretrained network.
+        predicts: whether it has that bundle, which half of the time goes into.
     """
     write_sample_shop(folder / "shop", items=items, seed=0)
     for name, text in (
@@ -61,7 +74,45 @@ def make_home(folder: Path, items: int = 24, *, pictures: bool = False) -> Path:
         folder / "dataset", folder / "index", Recipe(text="none", picture="efficientnet-lite0" if pictures else "none")
     )
     part_of("rank", "train")(folder / "shop" / "NEXT.yaml", folder / "dataset", folder / "next")
-    workflow.train(folder / "shop" / "STARS.yaml", folder / "dataset", folder / "stars")
-    for name in ("dataset", "index", "next", "stars"):
+    if predicts:
+        workflow.train(folder / "shop" / "STARS.yaml", folder / "dataset", folder / "stars")
+    for name in ("dataset", "index", "next", *(["stars"] if predicts else [])):
         workflow.promote(folder / name, folder / "home")
     return folder / "home"
+
+
+class Shop:
+    """The service in this process."""
+
+    def __init__(self, folder: Path, store: Path | str, **rules: Any) -> None:
+        self.store = Store(store)
+        self.live = Live(Home(folder), self.store)
+        self.measures = Measures()
+        limits = rules.pop("limits", Limits())
+        self.app = shop_app(
+            Served(self.live, limits, self.measures), Rules(measures=self.measures, limits=limits, **rules)
+        )
+
+    def ask(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+                return await client.request(method, path, **({} if body is None else {"json": body}), **more)
+
+        return asyncio.run(send())
+
+    def good(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        answer = self.ask(method, path, body, **more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def items(self, method: str, path: str, body: Any = None) -> list[str]:
+        return [one["item"] for one in self.good(method, path, body)["items"]]
+
+
+def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "Traceback" not in answer.text and ".py" not in answer.text
+    found: dict[str, Any] = answer.json()
+    return found

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
+import random
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -16,17 +20,26 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
-from homes import make_home
+from databases import MISSING, REASON, postgresql
+from homes import Shop, make_home, problem
 from tuwen import workflow
+from tuwen.bundle.home import Home
+from tuwen.errors import TuwenError
+from tuwen.service.access import Rate
 from tuwen.store import Store
 
+CLIENTS = 1000
+DAYS = 86_400  # seconds
+FILES = 256  # that the shell lets the service open: it asks for more itself
 SERVE = "from tuwen.cli import main; main()"
 
 
 class Served:
     def __init__(self, home: Path, *more: str) -> None:
-        command = [sys.executable, "-c", SERVE, "serve", str(home), "--port", "0", *more]
+        shell = ["bash", "-c", f'ulimit -Sn {FILES}; exec "$@"', "serve"]
+        command = [*shell, sys.executable, "-c", SERVE, "serve", str(home), "--port", "0", *more]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout
         line = self.process.stdout.readline()
@@ -106,22 +119,50 @@ def test_what_is_promoted_is_taken_up_without_a_failed_request(served, home) -> 
     assert failed == 0 and revision + 1 in seen
 
 
-def test_slow_and_silent_clients_keep_nobody_waiting(served) -> None:
+def test_with_a_full_disk_events_are_refused_and_lists_go_on(served) -> None:
+    pids = served.workers()
+    sent = {"events": [{**event(5000), "query": "x" * 10_000}]}
+    before = [resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in pids]
+    try:
+        for pid, (_, hard) in zip(pids, before, strict=True):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))
+        answer = served.client.post("/v1/events", json=sent)
+        assert answer.status_code == 503 and "disk" in answer.json()["todo"], answer.text
+        assert served.client.post("/v1/recommend", json={"user": "full", "count": 3}).status_code == 200
+    finally:
+        for pid, limit in zip(pids, before, strict=True):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+    assert served.client.post("/v1/events", json=sent).json() == {"received": 1, "new": 1}
+
+
+def test_a_thousand_slow_and_silent_clients_keep_nobody_waiting(served) -> None:
+    begun = b"POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    said = (b"", b"POST", begun, begun + b"Content-Length: 1000\r\n\r\n{")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < CLIENTS + 200:
+        pytest.skip(f"this machine allows {hard} open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, CLIENTS + 200), hard))
     slow = []
     try:
-        for number in range(300):
+        for number in range(CLIENTS):
             one = socket.create_connection(("127.0.0.1", served.port), timeout=10)
-            if number % 2:
-                one.sendall(b"POST /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n{")
+            one.sendall(said[number % len(said)])
             slow.append(one)
         began = time.monotonic()
-        with httpx.Client(base_url=served.url, timeout=30) as fresh:
-            assert fresh.get("/healthz").status_code == 200
-            assert fresh.post("/v1/recommend", json={"count": 3}).status_code == 200
+        for number in range(5):
+            with httpx.Client(base_url=served.url, timeout=30) as fresh:  # either worker
+                assert fresh.get("/healthz").status_code == 200
+                assert fresh.post("/v1/events", json={"events": [event(6000 + number)]}).json()["new"] == 1
+                assert fresh.post("/v1/recommend", json={"user": "u", "count": 3}).status_code == 200
         assert time.monotonic() - began < 10
+        for one in slow:  # none of them was turned away
+            one.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                one.recv(1)
     finally:
         for one in slow:
             one.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_wrong_clock_is_told_and_an_old_event_is_kept(served) -> None:
@@ -189,3 +230,107 @@ def test_the_examples_of_a_client_work(served) -> None:
         script = script.replace("http://127.0.0.1:8000", served.url)
         done = subprocess.run([node, "--input-type=module", "-e", script], capture_output=True, text=True)
         assert done.returncode == 0 and "[" in done.stdout, done.stderr
+
+
+# --- In this process ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jump", [-400 * DAYS, 400 * DAYS])
+def test_a_clock_that_jumps_loses_no_event_and_no_list(home, tmp_path, monkeypatch, jump) -> None:
+    shop = Shop(home, tmp_path / "store.db", access=None, rate=Rate(1000.0, 1000))
+    lists = [shop.items("POST", "/v1/recommend", {"user": "u", "count": 5})]
+    true = time.time_ns
+    for number, late in enumerate((0, jump, 0)):
+        monkeypatch.setattr(time, "time_ns", lambda late=late: true() + int(late * 1e9))
+        sent = {"event": f"e{number}", "user": "u", "item": f"SKU-000{number + 1}", "kind": "purchase"}
+        assert shop.good("POST", "/v1/events", {"events": [sent]}) == {"received": 1, "new": 1}
+        front = shop.live.storefront
+        assert front.remembered("u", (), 5) is None  # what she did is seen, whatever the clock says
+        lists.append(shop.items("POST", "/v1/recommend", {"user": "u", "count": 5}))
+        assert lists[-1] == [one["item"] for one in front._recommended("u", (), 5).items]
+    assert lists[-1] != lists[0] and all(len(one) == 5 for one in lists)
+    assert {one["event"] for one in shop.store.events.all()} == {"e0", "e1", "e2"}
+    shop.store.close()
+
+
+@pytest.mark.parametrize("kind", ["recommend", "search", "predict", "dataset"])
+def test_a_part_that_is_damaged_is_not_taken_up_and_the_one_before_goes_on(home, tmp_path, kind) -> None:
+    folder = tmp_path / "home"
+    shutil.copytree(home, folder)
+    shop = Shop(folder, tmp_path / "store.db")
+    part = Home(folder).part(kind)
+    assert part is not None
+    copy = tmp_path / "copy"
+    shutil.copytree(part, copy)
+    damage(copy)
+    with pytest.raises(TuwenError):  # what does not answer is not made live
+        workflow.promote(copy, folder)
+    before = shop.good("GET", "/readyz")["revision"]
+    assert not shop.live.look() and shop.good("GET", "/readyz")["revision"] == before
+    workflow.promote(part, folder)
+    damage(Home(folder).part(kind))
+    assert not shop.live.look()
+    told = shop.good("GET", "/readyz")
+    assert told["revision"] == before and "could not be loaded" in told["fault"]
+    assert shop.items("POST", "/v1/recommend", {"count": 3}) and shop.good("GET", "/v1/search?words=lamp")
+    shop.store.close()
+
+
+def damage(folder: Path) -> None:
+    """Half of the largest file that is read when it is opened is gone."""
+    seen = ("items.parquet", "reviews.parquet") if (folder / "media").is_dir() else ("*",)
+    files = [file for name in seen for file in folder.rglob(name) if file.is_file() and file.parent.name != "media"]
+    largest = max(files, key=lambda file: file.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+
+
+def test_a_picture_that_was_damaged_on_the_disk_is_told_and_hides_nothing_else(home, tmp_path) -> None:
+    folder = tmp_path / "home"
+    shutil.copytree(home, folder)
+    for shard in folder.rglob("*.shard"):
+        shard.write_bytes(shard.read_bytes()[:100])
+    shop = Shop(folder, tmp_path / "store.db")
+    known = shop.live.storefront.cards.keys()
+    shown = next(item for item in known if shop.good("GET", f"/v1/items/{item}")["pictures"])
+    answer = shop.ask("GET", f"/v1/items/{shown}/pictures/0")
+    assert "cut short" in problem(answer, 422)["what"]
+    assert shop.good("GET", f"/v1/items/{shown}")["columns"]["title"]
+    assert shop.items("POST", "/v1/recommend", {"count": 3})
+    shop.store.close()
+
+
+def test_damaged_pictures_are_refused_in_words(home, tmp_path) -> None:
+    shop, out = Shop(home, tmp_path / "store.db"), io.BytesIO()
+    Image.effect_noise((60, 40), 80).save(out, "JPEG")
+    whole, rng = out.getvalue(), random.Random(0)
+    cuts = [whole[:size] for size in (0, 2, 20, len(whole) // 2, len(whole) - 2)]
+    flipped = [bytes(b ^ (rng.random() < 0.02) * rng.randrange(256) for b in whole) for _ in range(6)]
+    for number, data in enumerate([*cuts, *flipped, b"GIF89a" + whole, b"<svg/>"]):
+        sent = {"item": f"P{number}", "pictures": [base64.b64encode(data).decode()]}
+        answers = [
+            shop.ask("POST", "/v1/items", sent),
+            shop.ask("POST", "/v1/search", {"picture": sent["pictures"][0]}),
+            *([shop.ask("POST", "/v1/search/photo", files={"photo": ("a.jpg", data)})] if data else []),
+        ]
+        assert {one.status_code for one in answers} <= {200, 422}, (number, [one.text for one in answers])
+        if number in (0, 1, 2, 12):
+            assert all(problem(one, 422)["what"] for one in answers)
+    shop.store.close()
+
+
+def test_a_database_that_goes_and_comes_back_is_told_and_found_again(home) -> None:
+    if MISSING:
+        pytest.skip(REASON)
+    with postgresql() as server:
+        shop = Shop(home, server.url)
+        assert shop.good("POST", "/v1/events", {"events": [event(1)]})["new"] == 1
+        server.stop()
+        try:
+            for path, body in (("events", {"events": [event(2)]}), ("recommend", {"user": "u", "count": 3})):
+                assert "store" in problem(shop.ask("POST", f"/v1/{path}", body), 503)["what"]
+            assert shop.ask("GET", "/readyz").status_code == 503
+        finally:
+            server.start()
+        assert shop.good("POST", "/v1/events", {"events": [event(1), event(2)]}) == {"received": 2, "new": 1}
+        assert len(shop.items("POST", "/v1/recommend", {"user": "u", "count": 3})) == 3
+        shop.store.close()

@@ -10,52 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from homes import make_home
+from homes import Shop, make_home, problem
 from tuwen import workflow
 from tuwen.bundle.home import Home
 from tuwen.cli import app
 from tuwen.service.access import Access, Rate
-from tuwen.service.guard import Rules
 from tuwen.service.limits import Limits
-from tuwen.service.measures import Measures
-from tuwen.service.served import Served
-from tuwen.service.shop import shop_app
 from tuwen.store import Store
-from tuwen.workflow.serving import Live
-
-
-class Shop:
-    """The service in this process."""
-
-    def __init__(self, folder: Path, store: Path, **rules: Any) -> None:
-        self.store = Store(store)
-        self.live = Live(Home(folder), self.store)
-        self.measures = Measures()
-        limits = rules.pop("limits", Limits())
-        self.app = shop_app(
-            Served(self.live, limits, self.measures), Rules(measures=self.measures, limits=limits, **rules)
-        )
-
-    def ask(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
-        async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
-                return await client.request(method, path, **({} if body is None else {"json": body}), **more)
-
-        return asyncio.run(send())
-
-    def good(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        answer = self.ask(method, path, body, **more)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def items(self, method: str, path: str, body: Any = None) -> list[str]:
-        return [one["item"] for one in self.good(method, path, body)["items"]]
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +33,6 @@ def shop(home, tmp_path) -> Iterator[Shop]:
     found = Shop(home, tmp_path / "store.db")
     yield found
     found.store.close()
-
-
-def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert "Traceback" not in answer.text and ".py" not in answer.text
-    found: dict[str, Any] = answer.json()
-    return found
 
 
 def photo() -> str:

@@ -70,6 +70,44 @@ def test_of_a_shopper_the_latest_are_given_oldest_first(store):
     assert store.events.kinds() == {"click": 10}
 
 
+def test_a_trace_changes_with_what_moves_a_list_and_with_nothing_else(tmp_path):
+    with Store(tmp_path / "store.db") as store:
+        seen = [store.version.of("u", 3)]
+
+        def changed() -> bool:
+            seen.append(store.version.of("u", 3))
+            return seen[-1] != seen[-2]
+
+        assert not changed()
+        store.events.add([event("other", user="v", time=10)])
+        store.items.put("i", {"title": "茶壶"})
+        store.people.say("f", user="u", rating=3.0)
+        store.people.allow("v", "recommend", False)
+        assert not changed()
+        for number in range(3):
+            store.events.add([event(f"{number}", time=10)])
+            assert changed()
+        store.events.add([event("of the same moment as the last that counts", time=10)])
+        assert changed()
+        store.events.add([event("older than those that count", time=9), event("0", time=99)])
+        assert not changed()
+        store.people.allow("u", "recommend", False)
+        assert changed()
+        store.people.allow("u", "recommend", True)
+        assert changed()
+        store.people.expose("test", "u", "a")
+        assert changed()
+
+
+def test_a_shopper_who_was_forgotten_leaves_no_trace(tmp_path):
+    with Store(tmp_path / "store.db") as store:  # the last row's number is given again
+        store.events.add([event("a", time=10)])
+        before = store.version.of("u", 3)
+        store.people.forget("u")
+        store.events.add([event("a", time=10)])
+        assert store.version.of("u", 3)[:2] == before[:2] and store.version.of("u", 3) != before
+
+
 def test_more_events_than_one_statement_takes(store):
     assert store.events.add([event(f"e{n}") for n in range(1234)]) == 1234 == store.events.count()
 

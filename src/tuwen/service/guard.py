@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-import secrets
+import random
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-import anyio
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,7 +34,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-
+_RAW = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 OPEN = ("/healthz", "/readyz")  # asked by what starts and stops services
 OPERATORS = ("/metrics", "/v1/report", "/v1/operator")
@@ -84,7 +84,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        number = scope["tuwen.request"] = secrets.token_hex(6)
+        number = scope["tuwen.request"] = f"{random.getrandbits(48):012x}"
         request, began, status = Headers(scope=scope), time.perf_counter(), 500
         started = False
 
@@ -92,9 +92,11 @@ class Guard:
             nonlocal started, status
             if message["type"] == "http.response.start":
                 started, status = True, message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in {**HEADERS, **self._cors(request), "X-Request-Id": number}.items():
-                    headers.setdefault(name, value)
+                headers = message["headers"] = list(message.get("headers", ()))
+                told = {name for name, _ in headers}
+                headers += [one for one in _RAW if one[0] not in told]
+                headers += [(k.lower().encode(), v.encode()) for k, v in self._cors(request).items()]
+                headers.append((b"x-request-id", number.encode()))
             await send(message)
 
         if self.rules.measures is not None:
@@ -167,7 +169,7 @@ class Guard:
         """The whole body, before any route sees it: so too much of it, or too slow, is refused alike on every route."""
         body, more = bytearray(), True
         try:
-            with anyio.fail_after(self.limits.read_seconds):
+            async with asyncio.timeout(self.limits.read_seconds):
                 while more:
                     message = await receive()
                     body += message.get("body", b"")

@@ -52,6 +52,7 @@ class Measures:
             "tuwen_requests_under_way", "requests not answered yet", registry=registry, multiprocess_mode="livesum"
         )
         self._revision = Gauge("tuwen_revision", "of the home that is live", registry=registry, multiprocess_mode="max")
+        self._of_route: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._events = Counter("tuwen_events", "events kept", ["kind"], registry=registry)
 
     def begin(self) -> None:
@@ -59,8 +60,12 @@ class Measures:
 
     def end(self, method: str, route: str, status: int, seconds: float) -> None:
         self._under_way.dec()
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        found = self._of_route.get((method, route, status))
+        if found is None:
+            found = self._requests.labels(method, route, str(status)), self._seconds.labels(route)
+            self._of_route[method, route, status] = found
+        found[0].inc()
+        found[1].observe(seconds)
 
     def event(self, kind: str) -> None:
         self._events.labels(kind if kind in KINDS else "other").inc()

@@ -38,8 +38,8 @@ def shop_app(served: Served, rules: Rules) -> FastAPI:
     service.add_exception_handler(TuwenError, on_tuwen_error)
     service.add_exception_handler(HTTPException, on_http_error)
     service.add_exception_handler(RequestValidationError, on_invalid_request)
+    add_answers(service, served)  # asked most, so first: a request is held against the routes in their order
     add_operations(service, served)
-    add_answers(service, served)
     add_shop(service, served)
     add_operator(service, served)
     add_pages(service, served)

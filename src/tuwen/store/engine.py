@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -131,6 +132,10 @@ def name_of(engine: sa.Engine) -> str:
     return engine.url.render_as_string(hide_password=True)
 
 
+# SQLite's own errors too: the version is asked past SQLAlchemy
+GONE = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, sqlite3.OperationalError)
+
+
 class StoreUnavailable(DataError):
     """The database does not answer, is full, or is locked: the same request may succeed later."""
 
@@ -144,7 +149,7 @@ def told(engine: sa.Engine) -> Iterator[None]:
     """
     try:
         yield
-    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+    except GONE as error:
         cause = getattr(error, "orig", None) or error
         raise StoreUnavailable(
             "the store does not answer",
@@ -152,7 +157,7 @@ def told(engine: sa.Engine) -> Iterator[None]:
             seen=str(cause).strip().split("\n")[0],
             todo="try again; if it stays so, look whether the database runs, and whether its disk is full",
         ) from None
-    except sa.exc.DatabaseError as error:
+    except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
         raise DataError(
             "the store cannot be read or written",
             where=name_of(engine),

@@ -17,6 +17,15 @@ AT_ONCE = 500  # rows of one statement: SQLite takes at most 32,766 values
 COLUMNS = [column.name for column in EVENTS.columns]
 
 
+def latest_of(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """Of the latest ``most`` events of ``user`` from the moment ``since`` on, latest first."""
+    asked = sa.select(*columns).where(EVENTS.c.user == sa.bindparam("user"), EVENTS.c.time >= sa.bindparam("since"))
+    return asked.order_by(EVENTS.c.time.desc(), EVENTS.c.event.desc()).limit(sa.bindparam("most", type_=sa.Integer))
+
+
+LATEST = latest_of(*EVENTS.columns)  # made once: SQLAlchemy takes as long to make a question as to ask it
+
+
 def insert(connection: sa.Connection, table: sa.Table) -> Any:
     """INSERT with ON CONFLICT, in the words of the database."""
     return INSERT[connection.dialect.name](table)
@@ -42,17 +51,16 @@ class Events:
         new = 0
         with writing(self._engine) as connection:
             for start in range(0, len(rows), AT_ONCE):
-                words = insert(connection, EVENTS).values(rows[start : start + AT_ONCE])
-                kept = connection.execute(words.on_conflict_do_nothing().returning(EVENTS.c.event))
+                words = insert(connection, EVENTS).on_conflict_do_nothing().returning(EVENTS.c.event)
+                kept = connection.execute(words, rows[start : start + AT_ONCE])
                 new += len(kept.all())
         return new
 
     def of(self, user: str, since: int = 0, most: int = 1000) -> list[dict[str, Any]]:
         """The latest ``most`` events of a shopper from the moment ``since`` on, oldest first."""
-        asked = sa.select(EVENTS).where(EVENTS.c.user == user, EVENTS.c.time >= since)
-        latest = asked.order_by(EVENTS.c.time.desc(), EVENTS.c.event.desc()).limit(most)
         with reading(self._engine) as connection:
-            found = [dict(row) for row in connection.execute(latest).mappings()]
+            asked = {"user": user, "since": since, "most": most}
+            found = [dict(row) for row in connection.execute(LATEST, asked).mappings()]
         return found[::-1]
 
     def count(self) -> int:

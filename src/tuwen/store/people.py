@@ -9,9 +9,13 @@ import sqlalchemy as sa
 
 from tuwen.store import moments
 from tuwen.store.engine import reading, writing
-from tuwen.store.events import insert
+from tuwen.store.events import insert, latest_of
 from tuwen.store.tables import CONSENT, EVENTS, EXPOSURES, FEEDBACK
 
+LATELY = latest_of(EVENTS.c.item, EVENTS.c.time, EVENTS.c.kind, EVENTS.c.value)
+GIVEN = sa.select(CONSENT.c.given).where(
+    CONSENT.c.user == sa.bindparam("user"), CONSENT.c.purpose == sa.bindparam("purpose")
+)
 HOLD_THE_USER = (EVENTS, FEEDBACK, CONSENT, EXPOSURES)
 
 
@@ -56,10 +60,18 @@ class People:
 
     def allows(self, user: str, purpose: str) -> bool | None:
         """None where she was not asked."""
-        asked = sa.select(CONSENT.c.given).where(CONSENT.c.user == user, CONSENT.c.purpose == purpose)
         with reading(self._engine) as connection:
-            found = connection.execute(asked).scalar()
-        return None if found is None else bool(found)
+            return _given(connection, user, purpose)
+
+    def lately(self, user: str, purpose: str, since: int, most: int) -> list[dict[str, Any]] | None:
+        """``item``, ``time``, ``kind`` and ``value`` of the latest ``most`` events of a shopper from a moment on, the
+        oldest first; None where she refused this use of what she does. One moment of the store says both.
+        """
+        with reading(self._engine) as connection:
+            if _given(connection, user, purpose) is False:
+                return None
+            found = connection.execute(LATELY, {"user": user, "since": since, "most": most}).mappings()
+            return [dict(row) for row in found][::-1]
 
     def forget(self, user: str) -> dict[str, int]:
         """Delete everything that names a shopper; table → rows that are gone."""
@@ -89,6 +101,11 @@ class People:
         with reading(self._engine) as connection:
             asked = sa.select(EXPOSURES).where(EXPOSURES.c.experiment == experiment).order_by(EXPOSURES.c.user)
             return [dict(row) for row in connection.execute(asked).mappings()]
+
+
+def _given(connection: sa.Connection, user: str, purpose: str) -> bool | None:
+    found = connection.execute(GIVEN, {"user": user, "purpose": purpose}).scalar()
+    return None if found is None else bool(found)
 
 
 def _told(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def self_test(kind: Kind, folder: Path) -> None:
     elif kind == "search":
         open_search(folder).search(Question(words="a"))
     elif kind == "dataset":
-        Dataset.open(folder).table("items")
+        _dataset(folder)
     else:
         told, _ = told_in(folder)
         try:
@@ -119,11 +119,20 @@ def open_parts(home: Home, revision: Revision) -> Parts:
         recommender=opened("recommend", _recommending),
         searcher=searcher,
         shelve=None if searcher is None else Shelver(searcher),
-        dataset=opened("dataset", Dataset.open),
+        dataset=opened("dataset", _dataset),
         reports={name: Report(*told_in(folder)) for name, folder in home.reports(revision).items()},
         other=None if other is None else _recommending(home.folder / other),
         experiment=revision.experiment,
     )
+
+
+def _dataset(folder: Path) -> Dataset:
+    """Its tables that are answered from are read at once: one that is damaged is found before anybody asks."""
+    found = Dataset.open(folder)
+    for name in ("items", "reviews"):
+        if name == "items" or found.has(name):
+            found.table(name)
+    return found
 
 
 def _recommending(folder: Path) -> Recommending:

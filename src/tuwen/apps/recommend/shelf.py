@@ -323,6 +323,8 @@ class Shelf:
         return self._item[item]
 
     def _latest(self, asked: Asked) -> Asked:
+        if len(asked.item) <= MOST_EVENTS:
+            return asked
         kept = np.arange(len(asked.item)) >= asked.begins[1:][asked.row] - MOST_EVENTS
         begins = np.concatenate([[0], np.cumsum(np.bincount(asked.row[kept], minlength=len(asked)))])
         return Asked(asked.catalogue, begins, asked.item[kept], asked.age[kept], asked.value[kept], asked.numbers)
@@ -354,19 +356,18 @@ class Shelf:
     ) -> list[Listed]:
         chances = np.full(len(items), np.nan) if chances is None else chances
         proposers = np.full(len(items), NOTHING) if proposers is None else proposers
-        return [
-            Listed(
-                str(self.catalogue.items[item]),
-                float(score),
-                {name: str(texts[item]) for name, texts in self.about.items()},
-                not np.isnan(chance),
-                1.0 if np.isnan(chance) else chance,
-                self._reasons[proposer],
-            )
-            for item, score, chance, proposer in zip(
-                items.tolist(), scores.tolist(), chances.tolist(), proposers.tolist(), strict=True
-            )
-        ]
+        told = [texts[items].tolist() for texts in self.about.values()]  # all at once: one by one took 8 times as long
+        abouts = [dict(zip(self.about, row, strict=True)) for row in zip(*told, strict=True)] or [{} for _ in items]
+        rows = zip(
+            self.catalogue.items[items].tolist(),
+            scores.tolist(),
+            abouts,
+            (~np.isnan(chances)).tolist(),
+            np.where(np.isnan(chances), 1.0, chances).tolist(),
+            [self._reasons[proposer] for proposer in proposers.tolist()],
+            strict=True,
+        )
+        return [Listed(*row) for row in rows]
 
     # --- Files ------------------------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ class Changes:
         if version == self._seen:
             return version
         with self._lock:
-            if self._store.items.latest() > self.change:
+            if self._store.version.items() > self.change:
                 while found := self._store.items.since(self.change):
                     for one in found:
                         self.items[one.item] = Changed(one.live, one.columns, len(one.pictures))

@@ -6,34 +6,65 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import dataclass, replace
 from typing import Any
 
-MOST = 10_000
+from tuwen.store.version import Trace
+
+MOST = 100_000  # items of all lists that are kept: some 150 MB
 SECONDS = 60.0  # how long an event may stay as recent as it was
 
 
-class Remembered:
-    """Answers by what was asked and the version of the store: whoever wrote anything in between is asked for anew.
+@dataclass(frozen=True)
+class Known:
+    """A list, and what it was made of.
 
-    A page asks for the same list again and again. ``make load`` tells what that is worth: nothing is written in its
-    first part, and all the time in its mixed one.
+    Attributes:
+        version: of the store, when nothing of what the list is made of had changed yet.
+        change: the number of the last change of any item then.
+        trace: of the shopper then.
+        made: when, in seconds.
+    """
+
+    answer: Any
+    version: int
+    change: int
+    trace: Trace
+    made: float
+
+
+class Remembered:
+    """Answers by what was asked, as long as nothing was written that has a part in them: another shopper's event moves
+    no list but her own. ``make load``, in whose mix 15 % are events of a hundred shoppers, on busy cores, in turns: 167
+    and 111 lists a second with half of them in 6 ms, where every event made all lists anew 61 and 46, in 94 ms.
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Hashable, tuple[int, float, Any]] = OrderedDict()
+        self._known: OrderedDict[Hashable, Known] = OrderedDict()
+        self._items = 0
         self._lock = threading.Lock()
 
-    def get(self, asked: Hashable, version: int) -> Any:
-        """None where it is not known, or not any more."""
-        with self._lock:
-            found = self._known.get(asked)
-        if found is None or found[0] != version or time.monotonic() - found[1] > SECONDS:
-            return None
-        return found[2]
+    def get(self, asked: Hashable) -> Known | None:
+        """None where it is not known, or was made too long ago."""
+        found = self._known.get(asked)
+        return None if found is None or time.monotonic() - found.made > SECONDS else found
 
-    def put(self, asked: Hashable, version: int, answer: Any) -> None:
-        """``version``: of the store before the answer was made."""
+    def still(self, asked: Hashable, known: Known, version: int) -> None:
+        """It was seen that at this version of the store the list was what it would be."""
         with self._lock:
-            self._known[asked] = (version, time.monotonic(), answer)
-            if len(self._known) > MOST:
-                self._known.popitem(last=False)
+            if self._known.get(asked) is known:
+                self._known[asked] = replace(known, version=version)
+
+    def put(self, asked: Hashable, known: Known) -> None:
+        """Everything in ``known`` but the answer: from before the answer was made."""
+        with self._lock:
+            self._forget(asked)
+            self._known[asked] = known
+            self._items += len(known.answer.items)
+            old = time.monotonic() - SECONDS
+            while self._items > MOST or next(iter(self._known.values())).made < old:
+                self._forget(next(iter(self._known)))
+
+    def _forget(self, asked: Hashable) -> None:
+        gone = self._known.pop(asked, None)
+        self._items -= 0 if gone is None else len(gone.answer.items)

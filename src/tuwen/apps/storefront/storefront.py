@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -20,11 +20,12 @@ from tuwen.apps.storefront.cards import Cards, NoSuchItem
 from tuwen.apps.storefront.changes import Changes
 from tuwen.apps.storefront.experiment import arm_of
 from tuwen.apps.storefront.parts import Parts, Recommending
-from tuwen.apps.storefront.remembered import Remembered
+from tuwen.apps.storefront.remembered import Known, Remembered
 from tuwen.bundle.reading import read_rows
 from tuwen.errors import DataError, did_you_mean
 from tuwen.store import Store
 from tuwen.store.items import StoredItem
+from tuwen.store.version import Trace
 
 DAY = 86_400_000_000  # microseconds
 NEW = {"en": "new in the shop", "zh": "新上架"}
@@ -39,11 +40,13 @@ class Answer:
     items: best first: ``item``, ``score``, ``reason`` where there is one, and what a list shows of it.
     revision: of the parts that answered.
     arm: of the experiment, where one runs.
+    sent: what a door made of it, by the kind of door, kept as long as the answer is.
     """
 
     items: list[dict[str, Any]]
     revision: int
     arm: str | None = None
+    sent: dict[str, bytes] = field(default_factory=dict, compare=False)
 
 
 class Storefront:
@@ -71,25 +74,44 @@ class Storefront:
         Args:
             clicked: items that she looked at just now, the latest last; those that are not known are left out.
         """
-        asked, version = (user, tuple(clicked), count), self.changes.look()
-        known = self._lists.get(asked, version)
-        if known is None:
-            known = self._recommended(user, clicked, count)
-            self._lists.put(asked, version, known)
-        return known
+        known = self.remembered(user, clicked, count)
+        if known is not None:
+            return known
+        lists = self._lists  # others take its place when an item comes while the list is made
+        version, change, trace = self.changes.look(), self.changes.change, self._trace(user)
+        made = self._recommended(user, clicked, count)
+        if self.store is None or self.store.version.cheap:
+            lists.put((user, tuple(clicked), count), Known(made, version, change, trace, time.monotonic()))
+        return made
 
     def remembered(self, user: str | None, clicked: Sequence[str] = (), count: int = 20) -> Answer | None:
         """What :meth:`recommend` would answer, where it is known already: microseconds, so no thread is needed."""
         if self.store is not None and not self.store.version.cheap:
             return None
-        found: Answer | None = self._lists.get((user, tuple(clicked), count), self.changes.look())
+        asked, version = (user, tuple(clicked), count), self.changes.look()
+        lists = self._lists
+        known = lists.get(asked)
+        if known is None or known.change != self.changes.change:
+            return None
+        if known.version != version:
+            if known.trace != self._trace(user):
+                return None
+            lists.still(asked, known, version)
+        found: Answer = known.answer
         return found
 
+    def _trace(self, user: str | None) -> Trace:
+        return () if user is None or self.store is None else self.store.version.of(user, LIVE_EVENTS)
+
     def _recommended(self, user: str | None, clicked: Sequence[str], count: int) -> Answer:
-        if user is not None and self.store is not None and self.store.people.allows(user, PURPOSE) is False:
-            user = None  # she said no: what is known of her has no part in it
         found, arm = self._recommender(user)
-        recent = [] if user is None else self._lately(user, found)
+        recent: list[Recent] = []
+        if user is not None and self.store is not None:
+            lately = self._lately(self.store, user, found)
+            if lately is None:  # she said no: what is known of her has no part in it
+                user, (found, arm) = None, self._recommender(None)
+            else:
+                recent = lately
         recent += [Recent(item, 0.0, None) for item in clicked]
         listed = self._shown(found.shelf.for_live(user, recent, count, self._rules(found)))
         if arm is not None and user is not None and self.store is not None:
@@ -106,7 +128,7 @@ class Storefront:
         new = self._arrivals.best(found.shelf.taste(user, recent), len(places))
         kept = listed[: count - len(new)]
         for place, (item, score) in zip(places, new, strict=False):
-            kept.insert(place, {**self.cards.brief(item), "score": round(score, 6), "reason": NEW})
+            kept.insert(place, {**self.cards.briefs([item])[0], "score": round(score, 6), "reason": NEW})
         return kept
 
     def similar(self, item: str, count: int = 20, by: str | None = None) -> Answer:
@@ -137,11 +159,11 @@ class Storefront:
         arm = arm_of(self.parts.experiment["name"], user, float(self.parts.experiment["share"]))
         return (other if arm == "b" else found), arm
 
-    def _lately(self, user: str, found: Recommending) -> list[Recent]:
-        """What she did since the bundle was learned, oldest first."""
-        if self.store is None:
-            return []
-        events = self.store.events.of(user, since=_after(found.last_day), most=LIVE_EVENTS)
+    def _lately(self, store: Store, user: str, found: Recommending) -> list[Recent] | None:
+        """What she did since the bundle was learned, oldest first; None where she refused."""
+        events = store.people.lately(user, PURPOSE, _after(found.last_day), LIVE_EVENTS)
+        if events is None:
+            return None
         now = time.time_ns() // 1000
         return [
             Recent(event["item"], max(0.0, (now - event["time"]) / DAY), event["value"])
@@ -171,22 +193,20 @@ class Storefront:
         return [one for one in listed if one.item not in gone]
 
     def _shown(self, listed: Sequence[Listed]) -> list[dict[str, Any]]:
-        return [
-            {
-                **self.cards.brief(one.item),
-                "score": round(one.score, 6),
-                **({"reason": dict(zip(("en", "zh"), one.reason, strict=True))} if one.reason[0] else {}),
-            }
-            for one in listed
-        ]
+        shown = self.cards.briefs([one.item for one in listed])
+        for card, one in zip(shown, listed, strict=True):
+            card["score"] = round(one.score, 6)
+            if one.reason[0]:
+                card["reason"] = {"en": one.reason[0], "zh": one.reason[1]}
+        return shown
 
     # --- Search -----------------------------------------------------------------------------------------------
 
     def search(self, question: Question) -> dict[str, Any]:
         """See :meth:`tuwen.apps.search.Searcher.search`; every hit says how many pictures it has."""
         found = self.parts.need_searcher().search(question)
-        for hit in found["hits"]:
-            hit["pictures"] = self.cards.brief(hit["item"])["pictures"]
+        for hit, card in zip(found["hits"], self.cards.briefs([hit["item"] for hit in found["hits"]]), strict=True):
+            hit["pictures"] = card["pictures"]
         return {**found, "revision": self.parts.revision}
 
     # --- Predict ----------------------------------------------------------------------------------------------

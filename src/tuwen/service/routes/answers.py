@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request, Response
 from starlette.datastructures import UploadFile
 
 from tuwen.apps.search import Question
-from tuwen.apps.storefront.storefront import Answer
+from tuwen.apps.storefront.storefront import Answer, Storefront
 from tuwen.errors import DataError
+from tuwen.service.links import LISTED
 from tuwen.service.messages import Prediction, PredictResponse
 from tuwen.service.predictor import Predictor
 from tuwen.service.reading import content, sent_rows
@@ -41,13 +42,18 @@ def add_answers(service: FastAPI, served: Served) -> None:
 def _add_lists(service: FastAPI, served: Served) -> None:
     options = {"responses": PROBLEMS, "response_model_exclude_none": True}
 
-    @service.post("/v1/recommend", summary="Items for a shopper, or for who just clicked", **options)  # type: ignore[arg-type]
-    async def recommend(asked: RecommendRequest) -> ListResponse:
+    @service.post(
+        "/v1/recommend",
+        summary="Items for a shopper, or for who just clicked",
+        response_model=ListResponse,
+        responses=PROBLEMS | LISTED,
+    )
+    async def recommend(asked: RecommendRequest) -> Response:
         front = served.front
         known = front.remembered(asked.user, asked.clicked, asked.count)
         if known is None:
-            known = await served.work(lambda: front.recommend(asked.user, asked.clicked, asked.count))
-        return _listed(known)
+            known = await served.work(lambda: _made(front, asked))
+        return Response(_bytes(known), media_type="application/json")
 
     @service.get("/v1/similar", summary="Items that look or read like one", **options)  # type: ignore[arg-type]
     async def similar(item: Key, count: Count = 20, by: Literal["picture", "text"] | None = None) -> ListResponse:
@@ -61,13 +67,27 @@ def _add_lists(service: FastAPI, served: Served) -> None:
 
 
 def _listed(answer: Answer) -> ListResponse:
-    return ListResponse.model_validate(vars(answer))
+    return ListResponse(items=answer.items, revision=answer.revision, arm=answer.arm)
+
+
+def _made(front: Storefront, asked: RecommendRequest) -> Answer:
+    answer = front.recommend(asked.user, asked.clicked, asked.count)
+    _bytes(answer)
+    return answer
+
+
+def _bytes(answer: Answer) -> bytes:
+    """The list as JSON, made once: checking and writing a remembered list anew took 110 of 236 µs of a request."""
+    found = answer.sent.get("json")
+    if found is None:
+        found = answer.sent["json"] = _listed(answer).model_dump_json(exclude_none=True).encode()
+    return found
 
 
 def _add_search(service: FastAPI, served: Served) -> None:
-    async def answered(question: Question) -> SearchResponse:
+    async def answered(question: Callable[[], Question]) -> SearchResponse:
         front = served.front
-        return SearchResponse.model_validate(await served.work(lambda: front.search(question)))
+        return SearchResponse.model_validate(await served.work(lambda: front.search(question())))
 
     @service.get("/v1/search", summary="The search box", responses=PROBLEMS)
     async def search(
@@ -78,24 +98,25 @@ def _add_search(service: FastAPI, served: Served) -> None:
         size: Annotated[int, Query(ge=1, le=200)] = 20,
         like: Key | None = None,
     ) -> SearchResponse:
-        return await answered(Question(words, None, like, where or (), sort, page, size))
+        return await answered(lambda: Question(words, None, like, where or (), sort, page, size))
 
     @service.post("/v1/search", summary="Words, a photo, or both", responses=PROBLEMS)
     async def search_more(asked: SearchRequest) -> SearchResponse:
-        photo = None if asked.picture is None else served.normalised(asked.picture, "picture")
-        return await answered(
-            Question(asked.words, photo, asked.like, asked.where, asked.sort, asked.page, asked.size, asked.mode)
-        )
+        def question() -> Question:
+            photo = None if asked.picture is None else served.normalised(asked.picture, "picture")
+            return Question(asked.words, photo, asked.like, asked.where, asked.sort, asked.page, asked.size, asked.mode)
+
+        return await answered(question)
 
     @service.post("/v1/search/photo", summary="A photo as a file of a form, with words beside it", responses=PROBLEMS)
     async def search_photo(request: Request) -> SearchResponse:
         async with request.form(max_files=2, max_fields=8, max_part_size=served.limits.body_bytes) as form:
             photo, words = form.get("photo"), form.get("words")
-            if not isinstance(photo, UploadFile):
+            data = await content(photo, "photo", served.limits) if isinstance(photo, UploadFile) else b""
+            if not data:
                 raise DataError("there is no photo in the form", where="photo", allowed="a file named 'photo'")
-            data = await content(photo, "photo", served.limits)
-        text = words if isinstance(words, str) else None
-        return await answered(Question(text, data, size=hits_asked(form.get("size"))))
+        text, size = words if isinstance(words, str) else None, hits_asked(form.get("size"))
+        return await answered(lambda: Question(text, served.shrunk(data), size=size))
 
 
 def hits_asked(sent: object) -> int:

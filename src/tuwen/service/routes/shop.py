@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import FastAPI, Path, Response
 
 from tuwen.errors import DataError
+from tuwen.service.links import CHANGED, KEPT, SAID
 from tuwen.service.served import PROBLEMS, Served
 from tuwen.service.shop_messages import (
     ChangeResponse,
@@ -33,11 +34,13 @@ def add_shop(service: FastAPI, served: Served) -> None:
 
 
 def _add_events(service: FastAPI, served: Served) -> None:
-    @service.post("/v1/events", summary="What shoppers did; the next recommendation knows it", responses=PROBLEMS)
+    @service.post(
+        "/v1/events", summary="What shoppers did; the next recommendation knows it", responses=PROBLEMS | KEPT
+    )
     async def events(sent: EventsRequest) -> EventsResponse:
         rows = [_row(event) for event in sent.events]
         store = served.store
-        new = await served.work(lambda: store.events.add(rows))
+        new = await served.write(lambda: store.events.add(rows))
         for event in sent.events:
             served.measures.event(event.kind)
         return EventsResponse(received=len(rows), new=new)
@@ -45,7 +48,7 @@ def _add_events(service: FastAPI, served: Served) -> None:
     @service.post("/v1/feedback", summary="What a shopper says of an item", responses=PROBLEMS)
     async def feedback(sent: Feedback) -> EventsResponse:
         store = served.store
-        kept = await served.work(
+        kept = await served.write(
             lambda: store.people.say(sent.feedback, user=sent.user, item=sent.item, rating=sent.rating, text=sent.text)
         )
         return EventsResponse(received=1, new=int(kept))
@@ -59,7 +62,7 @@ def _row(event: Event) -> dict[str, object]:
 
 def _add_items(service: FastAPI, served: Served) -> None:
 
-    @service.post("/v1/items", summary="A new item, or another text of one", responses=PROBLEMS)
+    @service.post("/v1/items", summary="A new item, or another text of one", responses=PROBLEMS | CHANGED)
     async def put(sent: ItemRequest) -> ChangeResponse:
         store, front = served.store, served.front
 
@@ -111,7 +114,7 @@ def _add_items(service: FastAPI, served: Served) -> None:
     @service.delete(
         "/v1/items/{item:path}",
         summary="Take an item out of the shop",
-        responses=PROBLEMS,
+        responses=PROBLEMS | CHANGED,
     )
     async def remove(item: ItemKey) -> ChangeResponse:
         store, front = served.store, served.front
@@ -125,10 +128,10 @@ def _add_items(service: FastAPI, served: Served) -> None:
 
 
 def _add_people(service: FastAPI, served: Served) -> None:
-    @service.put("/v1/users/{user:path}/consent", summary="What a shopper allows", responses=PROBLEMS)
+    @service.put("/v1/users/{user:path}/consent", summary="What a shopper allows", responses=PROBLEMS | SAID)
     async def consent(user: ItemKey, sent: ConsentRequest) -> ConsentRequest:
         store = served.store
-        await served.work(lambda: store.people.allow(user, sent.purpose, sent.given))
+        await served.write(lambda: store.people.allow(user, sent.purpose, sent.given))
         return sent
 
     @service.get("/v1/users/{user:path}", summary="Everything the store has of a shopper", responses=PROBLEMS)
@@ -139,7 +142,7 @@ def _add_people(service: FastAPI, served: Served) -> None:
     @service.delete("/v1/users/{user:path}", summary="Forget a shopper; rows that are gone", responses=PROBLEMS)
     async def forget(user: ItemKey) -> dict[str, int]:
         store = served.store
-        return await served.work(lambda: store.people.forget(user))
+        return await served.write(lambda: store.people.forget(user))
 
 
 def _plain(value: object) -> object:
