@@ -22,8 +22,7 @@ Pool = Literal["mean", "first"]
 VERSION = 1  # change it when the same weights would give other files
 TORCHVISION = "timm and open_clip need a torchvision of this torch's generation, and it must import"
 # what torchvision's Python half speaks of, and only its compiled half declares
-OPERATORS = ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",)
-OPERATORS += tuple(line.replace("nms", "qnms", 1) for line in OPERATORS)
+OPERATORS = tuple(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor" for name in ("nms", "qnms"))
 # what the libraries raise for a folder that is not theirs
 LOADING = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError)
 
