@@ -108,6 +108,10 @@ class Searcher:
         self._settings = index.settings
         self.matcher = Matcher(encoders, (synonyms or Synonyms()).with_colours(), self._blend())
 
+    def take(self, synonyms: Synonyms) -> None:
+        """Other synonyms, from the next question on."""
+        self.matcher.synonyms = synonyms.with_colours()
+
     def _blend(self) -> Blend:
         kept = self.index.settings.get("blend")
         return self.blend or (Blend(**kept["blend"]) if kept else Blend())
