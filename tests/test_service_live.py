@@ -1,4 +1,4 @@
-"""What is wrong with what is promoted or served is told by its own name: file, line, and the path that a person gave."""
+"""What is wrong with what is promoted or served is told by its name: file, line, and the path that was given."""
 
 from __future__ import annotations
 

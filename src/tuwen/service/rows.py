@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -13,6 +14,8 @@ from tuwen.data.kinds import MEDIA
 from tuwen.errors import DataError
 from tuwen.service.predictor import Input
 from tuwen.service.problems import RequestError
+
+SHOWN = 80  # characters of what was sent
 
 
 def to_rows(rows: Sequence[Mapping[str, Any]], inputs: Sequence[Input], picture_bytes: int) -> list[dict[str, Any]]:
@@ -58,19 +61,24 @@ def file_of(value: Any, word: str, where: str, most: int) -> bytes | None:
             value = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             raise DataError(
-                f"a {word} must be the base64 text of a file", where=where, seen=f"{text[:24]!r}…"
+                f"a {word} must be the base64 text of a file", where=where, seen=as_sent(text[:24])
             ) from None
     if not isinstance(value, bytes):
-        shown = repr(value)
         raise DataError(
             f"the value is not a {word}",
             where=where,
-            seen=shown if len(shown) <= 80 else f"{shown[:80]}…",
+            seen=as_sent(value),
             allowed="base64 text or a list of such, or files in a form",
         )
     if len(value) > most:
         raise too_large(word, where, len(value), most)
     return value
+
+
+def as_sent(value: object) -> str:
+    """A value of a request as JSON, and no more of it than a person reads."""
+    shown = json.dumps(value, ensure_ascii=False, default=str)
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
 
 
 def too_large(word: str, where: str, seen: int, most: int) -> RequestError:
