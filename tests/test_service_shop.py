@@ -79,8 +79,9 @@ def test_what_a_shopper_does_changes_her_next_list_and_nobody_elses(shop):
     other = shop.good("POST", "/v1/recommend", {"user": "other", "count": 10})
     item = before["items"][-1]["item"]
     event = {"event": "e1", "user": "new", "item": item, "kind": "purchase", "value": 12.5}
-    assert shop.good("POST", "/v1/events", {"events": [event, event]}) == {"received": 2, "new": 1}
-    assert shop.good("POST", "/v1/events", {"events": [event]}) == {"received": 1, "new": 0}
+    told = {"received": 2, "new": 1, "known": 1, "unknown_items": [], "unknown_kinds": []}
+    assert shop.good("POST", "/v1/events", {"events": [event, event]}) == told
+    assert shop.good("POST", "/v1/events", {"events": [event]}) == {**told, "received": 1, "new": 0}
     assert shop.good("POST", "/v1/recommend", {"user": "new", "count": 10}) != before
     assert shop.good("POST", "/v1/recommend", {"user": "other", "count": 10}) == other
     clicked = shop.good("POST", "/v1/recommend", {"clicked": [item, "no such item"], "count": 10})
@@ -92,6 +93,39 @@ def test_an_impression_is_no_wish(shop):
     event = {"event": "i", "user": "new", "item": before["items"][-1]["item"], "kind": "impression"}
     shop.good("POST", "/v1/events", {"events": [event]})
     assert shop.good("POST", "/v1/recommend", {"user": "new", "count": 10}) == before
+
+
+def test_events_that_may_be_slips_are_kept_and_named(shop):
+    def event(key: str, item: str, kind: str = "click") -> dict[str, str]:
+        return {"event": key, "user": "u", "item": item, "kind": kind}
+
+    shop.good("POST", "/v1/items", {"item": "CAME", "columns": {"title": "飞艇"}})
+    shop.good("DELETE", "/v1/items/SKU-0003")
+    sent = [event("1", "SKU-0001"), event("2", "SKU-1"), event("3", "CAME", "buy"), event("4", "SKU-0003", "view")]
+    told = shop.good("POST", "/v1/events", {"events": [*sent, event("1", "SKU-1", "buy")]})
+    assert told == {
+        "received": 5,
+        "new": 4,
+        "known": 1,
+        "unknown_items": ["SKU-1", "SKU-0003"],
+        "unknown_kinds": ["buy"],
+    }
+    assert shop.store.events.kinds() == {"click": 2, "buy": 1, "view": 1}
+    many = [event(f"m{n}", f"no item {n}") for n in range(300)]
+    assert len(shop.good("POST", "/v1/events", {"events": many})["unknown_items"]) == 100
+    said = shop.good("POST", "/v1/feedback", {"feedback": "f", "item": "SKU-1", "rating": 4})
+    assert (said["new"], said["known"], said["unknown_items"]) == (1, 0, ["SKU-1"])
+
+
+def test_a_page_past_the_end_tells_the_total_and_the_last_page(shop):
+    asked = {"words": "", "size": 10}
+    whole = shop.good("GET", "/v1/search", params=asked)
+    past = shop.good("GET", "/v1/search", params={**asked, "page": 99})
+    assert past["hits"] == [] and (past["total"], past["pages"]) == (whole["total"], 3)
+    assert past["notes"][-1]["en"] == f"there is no page 99: {whole['total']} items were found, the last page is 3"
+    assert "最后一页是第 3 页" in past["notes"][-1]["zh"]
+    last = shop.good("GET", "/v1/search", params={**asked, "page": past["pages"]})
+    assert last["hits"] and not any("no page" in note["en"] for note in last["notes"])
 
 
 def test_search_by_words_conditions_and_likeness(shop):

@@ -161,7 +161,13 @@ class Searcher:
             rows = ordered(self._visible(now), chosen, question.sort)
         begin, pages = (question.page - 1) * question.size, -(-len(rows) // question.size)
         if len(rows) and begin >= len(rows):
-            notes.append({"en": f"the last page is {pages:,}", "zh": f"最后一页是第 {pages:,} 页"})
+            notes.append(
+                {
+                    "en": f"there is no page {question.page:,}: {len(rows):,} items were found, "
+                    f"the last page is {pages:,}",
+                    "zh": f"没有第 {question.page:,} 页：共找到 {len(rows):,} 件商品，最后一页是第 {pages:,} 页",
+                }
+            )
         return {
             "query": question.words,
             "total": len(rows),
