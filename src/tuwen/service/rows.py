@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -13,9 +12,7 @@ from tuwen.bundle.reading import named
 from tuwen.data.kinds import MEDIA
 from tuwen.errors import DataError
 from tuwen.service.predictor import Input
-from tuwen.service.problems import RequestError
-
-SHOWN = 80  # characters of what was sent
+from tuwen.service.problems import RequestError, as_sent
 
 
 def to_rows(rows: Sequence[Mapping[str, Any]], inputs: Sequence[Input], picture_bytes: int) -> list[dict[str, Any]]:
@@ -73,12 +70,6 @@ def file_of(value: Any, word: str, where: str, most: int) -> bytes | None:
     if len(value) > most:
         raise too_large(word, where, len(value), most)
     return value
-
-
-def as_sent(value: object) -> str:
-    """A value of a request as JSON, and no more of it than a person reads."""
-    shown = json.dumps(value, ensure_ascii=False, default=str)
-    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
 
 
 def too_large(word: str, where: str, seen: int, most: int) -> RequestError:

@@ -63,8 +63,7 @@ def _add_events(service: FastAPI, served: Served) -> None:
         store, front = served.store, served.front
 
         def keep() -> EventsResponse:
-            told = {"user": sent.user, "item": sent.item, "rating": sent.rating, "text": sent.text}
-            new = store.people.say(sent.feedback, **told)
+            new = store.people.say(sent.feedback, user=sent.user, item=sent.item, rating=sent.rating, text=sent.text)
             unknown = front.cards.unknown([sent.item])
             return EventsResponse(received=1, new=int(new), known=int(not new), unknown_items=unknown)
 
@@ -89,7 +88,9 @@ def _add_items(service: FastAPI, served: Served) -> None:
             if sent.pictures is not None:
                 pictures = [served.normalised(text, f"pictures, {i + 1}") for i, text in enumerate(sent.pictures)]
             if not columns.get("title") and not pictures:
-                raise DataError("an item needs a title or a picture", where=sent.item[:100], allowed="columns.title")
+                raise DataError(
+                    "an item needs a title or a picture", where="columns", allowed="columns.title, pictures"
+                )
             change = store.items.put(sent.item, columns, pictures)
             return ChangeResponse(item=sent.item, change=change, findable=front.take_in(sent.item))
 
