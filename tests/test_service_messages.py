@@ -266,8 +266,8 @@ REFUSED: tuple[tuple[str, str, Any, int, str], ...] = (
     ("POST", "/v1/items", {"item": "x", "pictures": ["bm90IGEgcGljdHVyZQ=="]}, 422, "不是图片"),
     ("POST", "/v1/items", {"item": "/etc/passwd"}, 422, "商品需要标题或图片"),
     ("POST", "/v1/predict", {"rows": [{"items.price": "dear"}]}, 422, "该值不是数字"),
-    ("POST", "/v1/operator/promote", {"folder": "nothing"}, 422, "这里没有可以发布的内容"),
-    ("GET", "/v1/report", None, 404, "尚未发布报告"),
+    ("POST", "/v1/operator/promote", {"folder": "nothing"}, 422, "这里没有可以上线的内容"),
+    ("GET", "/v1/report", None, 404, "尚未上线报告"),
 )
 
 
