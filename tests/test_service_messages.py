@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import json
 import logging
 import re
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
+from starlette import formparsers
 from starlette.datastructures import Headers
 
 import tuwen
@@ -158,6 +160,13 @@ def test_everything_that_the_service_may_say_has_a_chinese_text() -> None:
     assert [text for text in sorted(unknown) if places(text) or not in_chinese(said(text, "zh"))] == []
 
 
+def test_what_is_wrong_with_a_form_is_said_in_chinese() -> None:
+    calls = [node for node in ast.walk(ast.parse(inspect.getsource(formparsers))) if isinstance(node, ast.Call)]
+    raised = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "MultiPartException"]
+    found = {text for call in raised for text in templates(call.args[0], formparsers)}
+    assert len(found) >= 6 and sorted(found - chinese.TEXTS.keys()) == []
+
+
 def test_a_chinese_text_has_the_same_places_and_is_chinese() -> None:
     for template, told in chinese.TEXTS.items():
         english, zh = (template, told) if isinstance(told, str) else told
@@ -267,6 +276,9 @@ REFUSED: tuple[tuple[str, str, Any, int, str], ...] = (
     ("POST", "/v1/items", {"item": "/etc/passwd"}, 422, "商品需要标题或图片"),
     ("POST", "/v1/predict", {"rows": [{"items.price": "dear"}]}, 422, "该值不是数字"),
     ("POST", "/v1/operator/promote", {"folder": "nothing"}, 422, "这里没有可以上线的内容"),
+    ("POST", "/v1/search/photo", None, 422, "表单中没有照片"),
+    ("POST", "/v1/predict", None, 415, "既不是 JSON 也不是表单"),
+    ("POST", "/v1/embed", {}, 422, "没有可生成向量的内容"),
     ("GET", "/v1/report", None, 404, "尚未上线报告"),
 )
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from tuwen.cli import app
 from tuwen.service.access import Access, Rate
 from tuwen.service.limits import Limits
 from tuwen.store import Store
+from tuwen.store.engine import writing
+from tuwen.store.tables import EVENTS
 
 
 @pytest.fixture(scope="module")
@@ -452,6 +455,63 @@ EVENT = {"event": "a", "user": "u", "item": "i", "kind": "click"}
 def test_what_cannot_be_is_refused_in_words(shop, method, path, body):
     told = problem(shop.ask(method, path, body), 422)
     assert told["what"] and told["request"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"words": "the of and"}, "nothing about an item"),
+        ({"words": "的"}, "nothing about an item"),
+        ({"words": "x" * 10_000}, "only the beginning"),
+        ({"words": "\u0007\u202e\u001b[2J"}, "no item has"),
+        ({"words": "lamp", "where": ["price<0", "category=nothing"]}, "left out price<0"),
+        ({"where": ["price>=1e300"]}, "left out price>=1e300"),
+    ],
+)
+def test_search_is_never_empty_handed_and_says_what_it_did(shop, asked, told):
+    found = shop.good("POST", "/v1/search", asked)
+    assert found["hits"] and any(told in note["en"] and note["zh"] for note in found["notes"])
+    assert found["left_out"] == asked.get("where", [])
+
+
+def test_the_order_in_which_events_arrive_does_not_matter(shop):
+    items = shop.items("POST", "/v1/recommend", {"count": 6})
+    sent = [
+        {"item": item, "kind": "purchase", "time": f"2026-01-0{day}T12:00:00Z", "value": 10.0}
+        for day, item in enumerate(items, 1)
+    ]
+    for user, events in (("in order", sent), ("late first", sent[::-1])):
+        for event in events:
+            shop.good("POST", "/v1/events", {"events": [{**event, "event": user + event["time"], "user": user}]})
+    one, other = (
+        shop.good("POST", "/v1/recommend", {"user": user, "count": 10})["items"] for user in ("in order", "late first")
+    )
+    assert one == other != shop.good("POST", "/v1/recommend", {"count": 10})["items"]
+
+
+def test_a_shopper_of_a_hundred_thousand_events_is_answered(shop):
+    plain = {"user": "bot", "kind": "click", "item": "SKU-0001", "received": 0}
+    rows = [{**plain, "event": str(n), "time": 1_700_000_000_000_000 + n % 1000} for n in range(100_000)]
+    with writing(shop.store._engine) as connection:
+        connection.execute(EVENTS.insert(), rows)
+    assert len(shop.items("POST", "/v1/recommend", {"user": "bot", "count": 5})) == 5
+    assert len(shop.items("POST", "/v1/recommend", {"clicked": ["SKU-0001"] * 1000, "count": 5})) == 5
+    assert problem(shop.ask("POST", "/v1/recommend", {"clicked": ["SKU-0001"] * 1001}), 422)["where"] == "body.clicked"
+
+
+def test_a_shop_whose_items_were_all_taken_out_has_nothing_to_list(home, tmp_path):
+    shutil.copytree(home, tmp_path / "home")
+    shop = Shop(tmp_path / "home", tmp_path / "store.db")
+    for item in shop.items("POST", "/v1/recommend", {"count": 200}):
+        shop.ask("DELETE", f"/v1/items/{item}")
+    known = shop.live.storefront.parts.recommender.shelf.users[0]
+    for asked in ({"count": 5}, {"user": known}, {"clicked": ["SKU-0001"]}):
+        assert shop.items("POST", "/v1/recommend", asked) == []
+    assert shop.items("POST", "/v1/goes-with", {"items": ["SKU-0001"]}) == []
+    found = shop.good("GET", "/v1/search", params={"words": "lamp"})
+    assert (found["total"], found["pages"], found["hits"]) == (0, 0, [])
+    problem(shop.ask("GET", "/v1/similar?item=SKU-0001"), 404)
+    shop.store.close()
 
 
 @pytest.mark.parametrize(("limits", "status"), [(Limits(read_seconds=0.05), 408), (Limits(body_bytes=50), 413)])

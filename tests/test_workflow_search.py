@@ -320,6 +320,21 @@ def test_words_need_no_quotes_and_the_last_page_is_named(standing: Path) -> None
     assert code == 0 and beyond["hits"] == [] and f"page is {beyond['pages']}" in beyond["notes"][-1]["en"]
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["x" * 10_000], "only the beginning"),
+        (["\x1b[31mred\x07\x00"], "SKU-"),
+        (["the", "of", "and"], "nothing about an item"),
+        (["mug", "--where", "price<0", "--where", "price>1e300"], "NOT ALL CONDITIONS ARE MET"),
+        (["--page", "999"], "there is no page 999"),
+    ],
+)
+def test_whatever_is_typed_the_terminal_has_an_answer(standing: Path, given: list[str], told: str) -> None:
+    code, text, _ = said("search", standing, *given)
+    assert code == 0 and told in text and "\x1b[31m" not in text and "\x07" not in text
+
+
 def test_colours_are_a_facet_where_the_shop_has_none(standing: Path, dataset: Path) -> None:
     facets = said("search", standing, "--json")[1]["facets"]
     assert "description" not in facets and {"value", "zh", "count"} == facets["colour"][0].keys()

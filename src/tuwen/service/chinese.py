@@ -6,7 +6,7 @@ A test reads the templates off the code and finds each of them here.
 
 from __future__ import annotations
 
-Told = str | tuple[str, str]
+from tuwen.service.chinese_machine import MACHINE, Told
 
 PHRASES = {
     400: "请求有误",
@@ -118,8 +118,14 @@ REQUEST: dict[str, Told] = {
     "an item needs a title or a picture": "商品需要标题或图片",
     "not found: {0}": "未找到：{0}",
     "method not allowed: {0}": "方法不允许：{0}",
-    "bad request: {0}": "请求有误：{0}",
-    "there was an error parsing the body": "请求正文无法解析",
+    "There was an error parsing the body": "请求正文无法解析",
+    "Field exceeded maximum size of {0}KB.": "字段超过 {0}KB。",
+    "Part exceeded maximum size of {0}KB.": "表单的一部分超过 {0}KB。",
+    "Too many fields. Maximum number of fields is {0}.": "字段过多，最多 {0} 个。",
+    "Too many files. Maximum number of files is {0}.": "文件过多，最多 {0} 个。",
+    'The Content-Disposition header field "name" must be provided.': "Content-Disposition 头缺少“name”。",
+    "Missing boundary in multipart.": "表单缺少 boundary。",
+    "Invalid multipart data.": "表单数据有误。",
 }
 
 # --- Questions --------------------------------------------------------------------------------------------------------
@@ -275,7 +281,6 @@ VALUES: dict[str, Told] = {
     "input should be a valid dictionary or instance of {0}": "应为对象",
     "input should be a valid dictionary or object to extract fields from": "应为对象",
     "input should be a valid dictionary": "应为对象",
-    "input should be an object": "应为对象",
     "input should be a valid array": "应为列表",
     "input should be a valid list": "应为列表",
     "input should be a valid string": "应为文本",
@@ -310,97 +315,6 @@ VALUES: dict[str, Told] = {
     "value error, {0}": "{0}",
     "the time is out of range": "时间超出范围",
     "the time is before 1970 or more than a day ahead": "时间早于 1970 年，或比现在晚一天以上",
-}
-
-# --- What is wrong with the machine: its places and what the system says stay in the log ------------------------------
-
-ASK = "tell who runs this service: its log has more under the number of the request"
-MACHINE: dict[str, Told] = {
-    ASK: "请告知服务的管理者：其日志中该请求编号下有详细说明",
-    "try again; if it stays so, tell who runs this service": "请重试；如仍如此，请告知服务的管理者",
-    "the store does not answer": "存储没有应答",
-    "the store cannot be read or written": "存储无法读写",
-    "the store was written by a newer tuwen": "存储由较新的 tuwen 写入",
-    "the disk is full": "磁盘已满",
-    "the file or folder cannot be used": "文件或文件夹无法使用",
-    "the folder cannot be made": "无法创建文件夹",
-    "a file stands where a folder is to be written": "应为文件夹之处是一个文件",
-    "another run is writing to this folder": "另一进程正在写入",
-    "the index was rebuilt by another process meanwhile": "索引同时被另一进程重建",
-    "{0} needs the extra '{1}', which is not installed": "{0}需要附加组件“{1}”，但它没有安装",
-    "reading sounds": "读取声音",
-    "reading shapes": "读取三维形状",
-    "spelling": "拼写建议",
-    "{0} cannot be loaded": "{0} 无法加载",
-    "it failed its self-test, and what is live stays: {0}": "自检未通过，线上内容保持不变：{0}",
-    "there is nothing here that can be served": "这里没有可以上线的内容",
-    "no such folder": "没有这个文件夹",
-    "a bundle, an index, a dataset or the folder of a report": "模型包、索引、数据集，或报告的文件夹",
-    "tuwen train, tuwen index, tuwen collect and tuwen evaluate write them": (
-        "put it into the folder 'incoming' of the home",
-        "请把它放进服务目录的 incoming 文件夹",
-    ),
-    "something that is not a home is in the way": "那里已有别的内容，不是服务目录",
-    "the home was written by a newer tuwen": "服务目录由较新的 tuwen 写入",
-    "the list of what is live is damaged": "线上版本的列表已损坏",
-    "there is no recommender to compare with": "没有可比较的推荐模型",
-    "the share of the other recommender": "另一推荐模型的份额有误",
-    "no experiment runs": "没有正在进行的实验",
-    "there is no such revision to go back to": "没有可以恢复的这个版本",
-    "parts of that revision are gone": "该版本的部分内容已不在",
-    "a bundle of the task contrast has embeddings and no answers": "contrast 任务的模型包只有向量，没有答案",
-    "it recommends nothing to somebody new": "它对新顾客没有任何推荐",
-    "nobody took part in such an experiment": "没有人参加过这个实验",
-    "nobody was answered by an arm yet": "还没有人由其中一方应答",
-    "this bundle gives embeddings, and the service gives answers": "此模型包给出向量，而服务给出答案",
-    "the synonyms cannot be read": "同义词无法读取",
-    "this line names no synonyms": "这一行没有写出同义词",
-    "tv, television, 电视   or   ps4 => playstation 4": "tv, television, 电视   或   ps4 => playstation 4",
-    "UTF-8 text": "UTF-8 文本",
-    "the bundle does not recommend": "此模型包不做推荐",
-    "the bundle recommends, and answers no rows": "此模型包做推荐，不回答行",
-    "this bundle answers rows and has no embeddings": "此模型包回答行，没有向量",
-    "bundle.json lacks something": "bundle.json 不完整",
-    "the bundle does not say what a column holds in words that this tuwen knows": "模型包中某列的类型，此 tuwen 不认识",
-    "the network cannot be read": "网络无法读取",
-    "not a bundle": "不是模型包",
-    "the manifest is damaged": "清单已损坏",
-    "the manifest cannot be read": "清单无法读取",
-    "made by a newer tuwen: format {0}, this one reads {1}": "由较新的 tuwen 写成：格式 {0}，此版本读取 {1}",
-    "made by an older tuwen: format {0}, this one reads {1}": "由较旧的 tuwen 写成：格式 {0}，此版本读取 {1}",
-    "something that is not a bundle is in the way": "那里已有别的内容，不是模型包",
-    "the bundle would be empty": "模型包将是空的",
-    "a bundle holds files, not links": "模型包只能有文件，不能有链接",
-    "a file of the bundle is missing": "模型包缺少一个文件",
-    "a file of the bundle is damaged": "模型包的一个文件已损坏",
-    "a file of the bundle cannot be read": "模型包的一个文件无法读取",
-    "the bundle that the index keeps cannot be used": "索引所带的模型包无法使用",
-    "a file of the index is missing": "索引缺少一个文件",
-    "a file of the index is damaged": "索引的一个文件已损坏",
-    "a file of the index cannot be read": "索引的一个文件无法读取",
-    "the index cannot be read": "索引无法读取",
-    "the index was written by another tuwen": "索引由另一版本的 tuwen 写入",
-    "there is no index in this folder": "此文件夹中没有索引",
-    "an item stands twice, or has no key": "有商品重复出现，或没有编号",
-    "the items to be indexed are of different numbers": "要编入索引的商品数目不一致",
-    "the vectors of the items are not those of the index": "商品的向量与索引不符",
-    "the vectors of an index are of other rows": "索引的向量属于别的行",
-    "the vectors of an index cannot be read": "索引的向量无法读取",
-    "a vector holds a number that is not finite": "向量中有非有限的数字",
-    "this is not a manifest of a dataset": "这不是数据集的清单",
-    "the dataset was written by a newer tuwen": "数据集由较新的 tuwen 写入",
-    "there is no such dataset folder": "没有这个数据集文件夹",
-    "the folder holds no dataset": "此文件夹中没有数据集",
-    "the dataset has no table '{0}'": "数据集没有“{0}”表",
-    "a table cannot be read": "有一个表无法读取",
-    "the table is not the one the manifest speaks of: it is damaged, or a collect was killed at its end": (
-        "表与清单所说的不符：它已损坏，或收集在最后被中断"
-    ),
-    "a picture of the dataset is not in its media store": "数据集的一张图片不在其媒体库中",
-    "a picture cannot be read": "有一张图片无法读取",
-    "the picture cannot be read": "图片无法读取",
-    "a shard of the media store is cut short": "媒体库的一个分片不完整",
-    "the index of the media store cannot be read": "媒体库的索引无法读取",
 }
 
 TEXTS: dict[str, Told] = WORDS | REQUEST | QUESTIONS | FILES | VALUES | MACHINE

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from tuwen.apps.storefront.cards import NoSuchItem
 from tuwen.apps.storefront.parts import NotServed
 from tuwen.errors import BundleError, ConfigError, DataError, InUse, MissingExtra, TuwenError
-from tuwen.service.chinese import ASK
+from tuwen.service.chinese_machine import ASK
 from tuwen.service.language import asked_for, phrase, said
 from tuwen.store.engine import StoreUnavailable
 
