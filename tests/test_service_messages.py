@@ -1,4 +1,4 @@
-"""What the service refuses with: in English and Chinese, in the words of a request, and nothing of the machine."""
+"""What the service refuses with, in two languages and in the words of a request; what is broken is told by its name."""
 
 from __future__ import annotations
 
@@ -20,15 +20,21 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from starlette import formparsers
 from starlette.datastructures import Headers
+from typer.testing import CliRunner
 
 import tuwen
 from homes import make_home
 from test_service_shop import Shop, problem
+from tuwen import workflow
+from tuwen.apps.search import Question
 from tuwen.bundle import reading
+from tuwen.bundle.home import Home
+from tuwen.cli import app
 from tuwen.data import looks
-from tuwen.errors import did_you_mean
+from tuwen.errors import BundleError, did_you_mean
 from tuwen.service import Limits, chinese, messages, shop_messages
 from tuwen.service.language import _PLACE, asked_for, said
+from tuwen.workflow.serving import Live
 
 ROOT = Path(tuwen.__file__).parent
 ERRORS = {
@@ -237,9 +243,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.fixture
-def shop(folder: Path, tmp_path: Path) -> Iterator[Shop]:
-    found = Shop(folder / "home", tmp_path / "store.db")
+@pytest.fixture(scope="module")
+def shop(folder: Path) -> Iterator[Shop]:
+    found = Shop(folder / "home", folder / "store.db")
     yield found
     found.store.close()
 
@@ -307,8 +313,6 @@ def test_what_no_picture_is_looks_like_something(shop: Shop) -> None:
     assert problem(shop.ask("POST", "/v1/items", sent), 422)["seen"] == "a PDF"
     read = problem(shop.ask("POST", "/v1/items", sent, headers={"Accept-Language": "zh"}), 422)
     assert (read["what"], read["seen"]) == ("不是图片", "PDF 文件")
-    row = {"rows": [{"items.title": ["a", None, {"b": True}]}]}
-    assert "True" not in shop.ask("POST", "/v1/predict", row).text
 
 
 def test_the_wall_speaks_chinese_too(folder: Path, tmp_path: Path) -> None:
@@ -370,3 +374,49 @@ def test_an_operator_is_told_the_line_by_the_name_that_she_sent(folder: Path, tm
         assert told["where"] == "index/synonyms.txt:1" and str(tmp_path) not in json.dumps(told)
     assert shop.good("GET", "/readyz")["revision"] == before
     shop.store.close()
+
+
+# --- What is wrong with what is promoted or live ------------------------------------------------------------------
+
+
+def test_a_part_that_fails_its_self_test_is_named_by_the_path_that_was_given(folder: Path, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    shutil.copytree(folder / "index", index)
+    (index / "synonyms.txt").write_text("tv, television\nonly one\n", encoding="utf-8")
+    with pytest.raises(BundleError, match="this line names no synonyms") as told:
+        workflow.promote(index, folder / "home")
+    assert told.value.where == f"{index}/synonyms.txt:2" and told.value.seen == "only one"
+
+    stars = str(folder / "stars")  # predicts, and recommends nothing
+    given = ["ab", str(folder / "home"), "--against", stars, "--name", "other"]
+    done = CliRunner().invoke(app, given)
+    assert done.exit_code == BundleError.exit_code
+    assert f"tuwen predict {stars} FILE" in done.output and "/parts/" not in done.output
+
+
+def test_synonyms_of_a_live_index_are_read_when_written_and_told_when_broken(folder: Path, caplog) -> None:
+    live = Live(Home(folder / "home"), None)
+    index = live.storefront.parts.need_searcher().index
+    file = index.folder / "synonyms.txt"
+    (title,) = live.storefront.cards.full(live.storefront.cards.keys()[0])["title"].split()[-1:]
+
+    def held(words: str) -> int:
+        return int(live.storefront.search(Question(words=words))["holding"])
+
+    def write(text: str) -> None:
+        file.write_text(text, encoding="utf-8")
+        live.look()
+
+    assert live.fault is None and held("zzqx") == 0
+    write(f"zzqx, {title}\n")
+    assert live.fault is None and (found := held("zzqx")) > 0
+    with caplog.at_level(logging.ERROR):
+        write(f"zzqx, {title}\nnothing =>\n")
+    assert live.fault is not None and "synonyms.txt:2: this line names no synonyms" in live.fault
+    assert str(folder) not in live.fault and f"{file}:2" in caplog.text  # the path is for who reads the log
+    assert held("zzqx") == found  # those before count
+    again = Live(Home(folder / "home"), None)  # after a restart: nothing before, and the service answers
+    assert again.fault is not None and again.storefront.search(Question(words="zzqx"))["holding"] == 0
+    file.unlink()
+    live.look()
+    assert live.fault is None and held("zzqx") == 0

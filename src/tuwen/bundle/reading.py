@@ -6,7 +6,6 @@ what the bundle takes it for. Each value is read by itself, whatever stands besi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -287,7 +286,7 @@ def _error(reason: str, value: Any, known: Column | None) -> DataError:
     allowed = _ALLOWED.get(reason)
     if reason == "number out of range" and known is not None:
         allowed = f"{known.low:g} to {known.high:g}"
-    shown = json.dumps(value, ensure_ascii=False, default=str)
+    shown = repr(value)
     seen = shown if len(shown) <= SEEN_LIMIT else f"{shown[:SEEN_LIMIT]}…"
     return DataError(_SAID.get(reason, f"the value is {reason}"), seen=seen, allowed=allowed)
 
