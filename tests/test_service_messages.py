@@ -110,6 +110,7 @@ ALIKE = {  # names of HTTP and of fields: the same in every language
     "--where",
     "--like",
     "{0}…",
+    "{0} to {1}",
     '[{"items.title": "…"}, …]',
 }
 
@@ -129,6 +130,9 @@ def templates(node: ast.expr, module: Any) -> Iterator[str]:
     elif isinstance(node, ast.IfExp):
         yield from templates(node.body, module)
         yield from templates(node.orelse, module)
+    elif isinstance(node, ast.BoolOp):
+        for value in node.values:
+            yield from templates(value, module)
     elif isinstance(node, ast.Name) and isinstance(named := getattr(module, node.id, None), str):
         yield named
 
@@ -142,6 +146,10 @@ def spoken() -> Iterator[tuple[str, str]]:
                 continue
             module = importlib.import_module("tuwen." + name.removesuffix(".py").replace("/", "."))
             for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(call, ast.Assign) and isinstance(call.targets[0], ast.Name):
+                    if call.targets[0].id in ({"what"} | fields) - {"where", "seen"}:
+                        yield from ((name, text) for text in templates(call.value, module))
+                    continue
                 if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ERRORS):
                     continue
                 told = call.args[1:2] if call.func.id == "RequestError" else call.args[:1]
@@ -285,7 +293,7 @@ REFUSED: tuple[tuple[str, str, Any, int, str], ...] = (
     ("POST", "/v1/search/photo", None, 422, "表单中没有照片"),
     ("POST", "/v1/predict", None, 415, "既不是 JSON 也不是表单"),
     ("POST", "/v1/embed", {}, 422, "没有可生成向量的内容"),
-    ("GET", "/v1/report", None, 404, "尚未上线报告"),
+    ("GET", "/v1/report/none", None, 404, "尚未上线报告"),
 )
 
 

@@ -150,6 +150,8 @@ QUESTIONS: dict[str, Told] = {
         "请先上线一个模型包，或请服务的管理者上线",
     ),
     "no report was promoted": "尚未上线报告",
+    "there is no such report": "没有这份报告",
+    "GET /v1/report lists them": "GET /v1/report 会列出它们",
     "tuwen evaluate BUNDLE DATASET --out REPORT; tuwen promote REPORT HOME": (
         "promote the folder of a report first, or ask who runs this service to",
         "请先上线一份报告的文件夹，或请服务的管理者上线",
