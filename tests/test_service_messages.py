@@ -23,8 +23,7 @@ from starlette.datastructures import Headers
 from typer.testing import CliRunner
 
 import tuwen
-from homes import make_home
-from test_service_shop import Shop, problem
+from homes import Shop, make_home, problem
 from tuwen import workflow
 from tuwen.apps.search import Question
 from tuwen.bundle import reading

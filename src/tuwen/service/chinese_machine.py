@@ -28,7 +28,9 @@ MACHINE: dict[str, Told] = {
     "it failed its self-test, and what is live stays: {0}": "自检未通过，线上内容保持不变：{0}",
     "there is nothing here that can be served": "这里没有可以上线的内容",
     "no such folder": "没有这个文件夹",
-    "a bundle, an index, a dataset, or the folder of a report or a comparison": "模型包、索引、数据集，或报告、对比实验的文件夹",
+    "a bundle, an index, a dataset, or the folder of a report or a comparison": (
+        "模型包、索引、数据集，或报告、对比实验的文件夹"
+    ),
     "tuwen train, tuwen index, tuwen collect, tuwen evaluate and tuwen compare write them": (
         "put it into the folder 'incoming' of the home",
         "请把它放进服务目录的 incoming 文件夹",
