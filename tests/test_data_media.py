@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from tuwen.data.jpeg import plain
+from tuwen.data.looks import looks_like
 from tuwen.data.media import normalise
 from tuwen.errors import DataError
 
@@ -232,6 +233,32 @@ def test_other_reasons() -> None:
     assert reason(saved(photo(60, 40)), max_bytes=100) == "too many bytes"
     assert reason(saved(Image.new("RGB", (1, 1)), "PNG")) == "too small"
     assert reason(saved(Image.new("RGB", (3000, 3)), "PNG")) == "too narrow"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"%PDF-1.4 \xff", "a PDF"),
+        (b"PK\x03\x04\0\0", "a ZIP archive, as DOCX and XLSX are"),
+        (b"\0\0\0\x18ftypheic", "a HEIC picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        (b"\xef\xbb\xbfnot a\npicture", "text beginning 'not a picture'"),
+        (("图片" * 400).encode(), "text beginning '" + "图片" * 12 + "…'"),
+        (bytes(range(30)), "bytes 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f 10 11 12 13 14 15 16 17…"),
+        (b"\xfe\xed", "bytes fe ed"),
+    ],
+)
+def test_what_is_no_picture_is_told_in_words(data: bytes, words: str) -> None:
+    with pytest.raises(DataError) as told:
+        normalise(data, max_bytes=10**6, max_pixels=10**6, max_side=512, min_side=2)
+    assert told.value.seen == words
+
+
+@given(st.binary(min_size=1, max_size=600))
+@settings(deadline=None)
+def test_whatever_bytes_are_sent_what_they_look_like_can_be_read(data: bytes) -> None:
+    words = looks_like(data)
+    assert words and len(words) < 120 and words.isprintable()
 
 
 def test_a_jpeg_without_its_end_is_truncated_and_one_with_filling_is_not() -> None:

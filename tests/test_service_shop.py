@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from tuwen.cli import app
 from tuwen.service.access import Access, Rate
 from tuwen.service.limits import Limits
 from tuwen.store import Store
+from tuwen.store.engine import writing
+from tuwen.store.tables import EVENTS
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +82,9 @@ def test_what_a_shopper_does_changes_her_next_list_and_nobody_elses(shop):
     other = shop.good("POST", "/v1/recommend", {"user": "other", "count": 10})
     item = before["items"][-1]["item"]
     event = {"event": "e1", "user": "new", "item": item, "kind": "purchase", "value": 12.5}
-    assert shop.good("POST", "/v1/events", {"events": [event, event]}) == {"received": 2, "new": 1}
-    assert shop.good("POST", "/v1/events", {"events": [event]}) == {"received": 1, "new": 0}
+    told = {"received": 2, "new": 1, "known": 1, "unknown_items": [], "unknown_kinds": []}
+    assert shop.good("POST", "/v1/events", {"events": [event, event]}) == told
+    assert shop.good("POST", "/v1/events", {"events": [event]}) == {**told, "received": 1, "new": 0}
     assert shop.good("POST", "/v1/recommend", {"user": "new", "count": 10}) != before
     assert shop.good("POST", "/v1/recommend", {"user": "other", "count": 10}) == other
     clicked = shop.good("POST", "/v1/recommend", {"clicked": [item, "no such item"], "count": 10})
@@ -92,6 +96,40 @@ def test_an_impression_is_no_wish(shop):
     event = {"event": "i", "user": "new", "item": before["items"][-1]["item"], "kind": "impression"}
     shop.good("POST", "/v1/events", {"events": [event]})
     assert shop.good("POST", "/v1/recommend", {"user": "new", "count": 10}) == before
+
+
+def test_events_that_may_be_slips_are_kept_and_named(shop):
+    def event(key: str, item: str, kind: str = "click") -> dict[str, str]:
+        return {"event": key, "user": "u", "item": item, "kind": kind}
+
+    shop.good("POST", "/v1/items", {"item": "CAME", "columns": {"title": "balloon"}})
+    shop.good("DELETE", "/v1/items/SKU-0003")
+    sent = [event("1", "SKU-0001"), event("2", "SKU-1"), event("3", "CAME", "buy"), event("4", "SKU-0003", "view")]
+    told = shop.good("POST", "/v1/events", {"events": [*sent, event("1", "SKU-1", "buy")]})
+    assert told == {
+        "received": 5,
+        "new": 4,
+        "known": 1,
+        "unknown_items": ["SKU-1", "SKU-0003"],
+        "unknown_kinds": ["buy"],
+    }
+    assert shop.store.events.kinds() == {"click": 2, "buy": 1, "view": 1}
+    many = [event(f"m{n}", f"no item {n}") for n in range(300)]
+    assert len(shop.good("POST", "/v1/events", {"events": many})["unknown_items"]) == 100
+    said = shop.good("POST", "/v1/feedback", {"feedback": "f", "item": "SKU-1", "rating": 4})
+    assert (said["new"], said["known"], said["unknown_items"]) == (1, 0, ["SKU-1"])
+    shop.good("DELETE", "/v1/items/CAME")  # the index is shared by these tests
+
+
+def test_a_page_past_the_end_tells_the_total_and_the_last_page(shop):
+    asked = {"words": "", "size": 10}
+    whole = shop.good("GET", "/v1/search", params=asked)
+    past = shop.good("GET", "/v1/search", params={**asked, "page": 99})
+    assert past["hits"] == [] and (past["total"], past["pages"]) == (whole["total"], 3)
+    assert past["notes"][-1]["en"] == f"there is no page 99: {whole['total']} items were found, the last page is 3"
+    assert "最后一页是第 3 页" in past["notes"][-1]["zh"]
+    last = shop.good("GET", "/v1/search", params={**asked, "page": past["pages"]})
+    assert last["hits"] and not any("no page" in note["en"] for note in last["notes"])
 
 
 def test_search_by_words_conditions_and_likeness(shop):
@@ -338,7 +376,7 @@ def test_keys_open_what_their_role_may(home, tmp_path):
         assert status(method, path, boss, body) == 200
     assert status("GET", "/healthz", None) == status("GET", "/readyz", None) == status("GET", "/", None) == 200
     told = problem(shop.ask("GET", "/v1/report"), 401)
-    assert "tuwen key" in told["todo"] and till not in json.dumps(told)
+    assert "ask who runs this service" in told["todo"] and till not in json.dumps(told)
     store.keys.end("till")
     renewed = Access(store, required=True)  # a running one reads the keys again after two seconds
     assert renewed._found(till) is None and renewed._found(boss) == ("boss", "operator")
@@ -417,6 +455,65 @@ EVENT = {"event": "a", "user": "u", "item": "i", "kind": "click"}
 def test_what_cannot_be_is_refused_in_words(shop, method, path, body):
     told = problem(shop.ask(method, path, body), 422)
     assert told["what"] and told["request"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"words": "the of and"}, "nothing about an item"),
+        ({"words": "的"}, "nothing about an item"),
+        ({"words": "x" * 10_000}, "only the beginning"),
+        ({"words": "\u0007\u202e\u001b[2J"}, "no item has"),
+        ({"words": "lamp", "where": ["price<0", "category=nothing"]}, "left out price<0"),
+        ({"where": ["price>=1e300"]}, "left out price>=1e300"),
+    ],
+)
+def test_search_is_never_empty_handed_and_says_what_it_did(shop, asked, told):
+    found = shop.good("POST", "/v1/search", asked)
+    assert found["hits"] and any(told in note["en"] and note["zh"] for note in found["notes"])
+    assert found["left_out"] == asked.get("where", [])
+
+
+def test_the_order_in_which_events_arrive_does_not_matter(shop):
+    items = shop.items("POST", "/v1/recommend", {"count": 6})
+    sent = [
+        {"item": item, "kind": "purchase", "time": f"2026-01-0{day}T12:00:00Z", "value": 10.0}
+        for day, item in enumerate(items, 1)
+    ]
+    for user, events in (("in order", sent), ("late first", sent[::-1])):
+        for event in events:
+            shop.good("POST", "/v1/events", {"events": [{**event, "event": user + event["time"], "user": user}]})
+    one, other = (
+        shop.good("POST", "/v1/recommend", {"user": user, "count": 10})["items"] for user in ("in order", "late first")
+    )
+    assert one == other != shop.good("POST", "/v1/recommend", {"count": 10})["items"]
+
+
+def test_a_shopper_of_a_hundred_thousand_events_is_answered(shop):
+    plain = {"user": "bot", "kind": "click", "item": "SKU-0001", "received": 0}
+    rows = [{**plain, "event": str(n), "time": 1_700_000_000_000_000 + n % 1000} for n in range(100_000)]
+    with writing(shop.store._engine) as connection:
+        connection.execute(EVENTS.insert(), rows)
+    assert len(shop.items("POST", "/v1/recommend", {"user": "bot", "count": 5})) == 5
+    assert len(shop.items("POST", "/v1/recommend", {"clicked": ["SKU-0001"] * 1000, "count": 5})) == 5
+    assert problem(shop.ask("POST", "/v1/recommend", {"clicked": ["SKU-0001"] * 1001}), 422)["where"] == "body.clicked"
+
+
+def test_a_shop_whose_items_were_all_taken_out_has_nothing_to_list(home, tmp_path):
+    shutil.copytree(home, tmp_path / "home")
+    shop = Shop(tmp_path / "home", tmp_path / "store.db")
+    parts = shop.live.storefront.parts
+    left = parts.searcher.index.snapshot.table["item"]  # of tests before this one, whose index it is too
+    for item in {*parts.dataset.table("items")["item"], *left}:
+        shop.ask("DELETE", f"/v1/items/{item}")
+    known = parts.recommender.shelf.users[0]
+    for asked in ({"count": 5}, {"user": known}, {"clicked": ["SKU-0001"]}):
+        assert shop.items("POST", "/v1/recommend", asked) == []
+    assert shop.items("POST", "/v1/goes-with", {"items": ["SKU-0001"]}) == []
+    found = shop.good("GET", "/v1/search", params={"words": "lamp"})
+    assert (found["total"], found["pages"], found["hits"]) == (0, 0, [])
+    problem(shop.ask("GET", "/v1/similar?item=SKU-0001"), 404)
+    shop.store.close()
 
 
 @pytest.mark.parametrize(("limits", "status"), [(Limits(read_seconds=0.05), 408), (Limits(body_bytes=50), 413)])

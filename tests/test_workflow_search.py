@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -145,12 +147,55 @@ def test_judge_tells_words_and_both_with_intervals(dataset: Path, tmp_path: Path
     assert report["provenance"]["time"] and "search-electronics" in report["search"]["notes"]["defaults"]["en"]
     assert "内置权重" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "blend" not in Index(out).settings
-    learned = said("judge", out, tmp_path / "judgments.csv", "--out", tmp_path / "report", "--learn", "--json")[1]
+    assert any("only 12 different queries" in one["en"] and "12" in one["zh"] for one in report["warnings"])
+    again = ["judge", out, tmp_path / "judgments.csv", "--out", tmp_path / "report", "--learn", "--json"]
+    code, _, error = said(*again)
+    assert code == 3 and "--replace" in json.loads(error)["error"]["todo"] and "blend" not in Index(out).settings
+    learned = said(*again, "--replace")[1]
     kept = learned["search"]["learned"]["blend"]
     assert workflow.open_search(out).matcher.blend == Blend(**kept) and learned["metrics"] == report["metrics"]
     assert workflow.index(dataset, out, PLAIN)["added"] == 0 and "blend" in Index(out).settings
     (tmp_path / "bad.csv").write_text("query,thing\na,b\n")
-    assert said("judge", out, tmp_path / "bad.csv", "--out", tmp_path / "report")[0] == 3
+    assert said("judge", out, tmp_path / "bad.csv", "--out", tmp_path / "other")[0] == 3
+
+
+class Counted:
+    """Progress that remembers how many of how many were done."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, list[int | None]] = {}
+
+    @contextmanager
+    def task(self, name: str, total: int | None = None) -> Iterator[Counted]:
+        self._now = self.tasks[name] = [0, total]
+        yield self
+
+    def advance(self, n: int = 1) -> None:
+        self._now[0] += n
+
+
+def test_judgments_are_read_with_care_and_each_query_counts_once(standing: Path, tmp_path: Path) -> None:
+    items = Index(standing).snapshot.table
+    item, title = items["item"][0], '"' + items["title"][0].replace('"', '""') + '"'
+    file = tmp_path / "judgments.csv"
+
+    def judged(*rows: str, progress: Counted | None = None) -> dict[str, Any]:
+        file.write_text("query,item,rating\n" + "\n".join(rows) + "\n", encoding="utf-8")
+        return workflow.judge_search(standing, file, tmp_path / "report", progress, replace=True)
+
+    good = f"{title},{item},3"
+    for wrong, seen in ((f"a,{item},-1", "-1"), (f"a,{item},nan", "nan"), (f"a,{item},inf", "inf")):
+        with pytest.raises(DataError, match="a grade is a number from 0 on") as told:
+            judged(good, wrong, wrong)
+        assert told.value.where == f"{file}, row 2, column 'rating'"
+        assert told.value.seen == f"{seen}, and 1 more rows of the kind"
+    counted = Counted()
+    report = judged(good, good, f"{title},{item},2", f"{title},,2", f"{title},{item},", progress=counted)
+    assert counted.tasks["queries"] == [1, 1]
+    told = " ".join(one["en"] for one in report["warnings"])
+    assert (
+        "only 1 different queries" in told and "2 rows of the judgments lack" in told and "1 judgments contra" in told
+    )
 
 
 def test_cells_as_words() -> None:
@@ -273,6 +318,21 @@ def test_words_need_no_quotes_and_the_last_page_is_named(standing: Path) -> None
     assert apart["hits"] == together["hits"] and together["hits"]
     code, beyond, _ = said("search", standing, "lamp", "--page", 999, "--json")
     assert code == 0 and beyond["hits"] == [] and f"page is {beyond['pages']}" in beyond["notes"][-1]["en"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["x" * 10_000], "only the beginning"),
+        (["\x1b[31mred\x07\x00"], "SKU-"),
+        (["the", "of", "and"], "nothing about an item"),
+        (["mug", "--where", "price<0", "--where", "price>1e300"], "NOT ALL CONDITIONS ARE MET"),
+        (["--page", "999"], "there is no page 999"),
+    ],
+)
+def test_whatever_is_typed_the_terminal_has_an_answer(standing: Path, given: list[str], told: str) -> None:
+    code, text, _ = said("search", standing, *given)
+    assert code == 0 and told in text and "\x1b[31m" not in text and "\x07" not in text
 
 
 def test_colours_are_a_facet_where_the_shop_has_none(standing: Path, dataset: Path) -> None:

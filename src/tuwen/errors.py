@@ -43,6 +43,11 @@ class TuwenError(Exception):
         parts = {"what": self.what, "where": self.where, "seen": self.seen, "allowed": self.allowed, "todo": self.todo}
         return {name: text for name, text in parts.items() if text is not None}
 
+    def rename(self, old: str, new: str) -> None:
+        """Call a place by another name: of a copy that is gone when this is read, the name of what was copied."""
+        for field, text in self.fields().items():
+            setattr(self, field, text.replace(old, new))
+
     def __str__(self) -> str:
         lines = [self.what if self.where is None else f"{self.where}: {self.what}"]
         lines += [f"  {name}: {text}" for name, text in self.fields().items() if name not in ("what", "where")]

@@ -108,6 +108,10 @@ class Searcher:
         self._settings = index.settings
         self.matcher = Matcher(encoders, (synonyms or Synonyms()).with_colours(), self._blend())
 
+    def take(self, synonyms: Synonyms) -> None:
+        """Other synonyms, from the next question on."""
+        self.matcher.synonyms = synonyms.with_colours()
+
     def _blend(self) -> Blend:
         kept = self.index.settings.get("blend")
         return self.blend or (Blend(**kept["blend"]) if kept else Blend())
@@ -157,7 +161,13 @@ class Searcher:
             rows = ordered(self._visible(now), chosen, question.sort)
         begin, pages = (question.page - 1) * question.size, -(-len(rows) // question.size)
         if len(rows) and begin >= len(rows):
-            notes.append({"en": f"the last page is {pages:,}", "zh": f"最后一页是第 {pages:,} 页"})
+            notes.append(
+                {
+                    "en": f"there is no page {question.page:,}: {len(rows):,} items were found, "
+                    f"the last page is {pages:,}",
+                    "zh": f"没有第 {question.page:,} 页：共找到 {len(rows):,} 件商品，最后一页是第 {pages:,} 页",
+                }
+            )
         return {
             "query": question.words,
             "total": len(rows),

@@ -220,9 +220,10 @@ class Home:
             test(kind, place)
         except TuwenError as error:
             shutil.rmtree(place, ignore_errors=True)
+            error.rename(str(place), str(source))  # nobody finds the copy any more
             raise BundleError(
                 f"it failed its self-test, and what is live stays: {error.what}",
-                where=str(source),
+                where=error.where or str(source),
                 seen=error.seen,
                 allowed=error.allowed,
                 todo=error.todo,

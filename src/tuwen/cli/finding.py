@@ -161,6 +161,7 @@ def judge(
     learn: Annotated[
         bool, typer.Option("--learn", help="Keep the weights that did best on all queries in the index.")
     ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Also over a report that is in DIR.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -168,7 +169,7 @@ def judge(
     from tuwen import workflow
 
     screen = Screen(as_json=json, quiet=quiet)
-    report = workflow.judge_search(index, judgments, out, screen.progress(), learn=learn)
+    report = workflow.judge_search(index, judgments, out, screen.progress(), learn=learn, replace=replace)
     screen.answer(report)
     names = [name for name in report["metrics"] if not name.startswith("burges")]
     systems = {"hybrid": report["metrics"], **report["baselines"]}

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tuwen.data.kinds import need_file
+from tuwen.data.looks import looks_like
 from tuwen.errors import DataError, MissingExtra
 
 FORMATS = "WAV, FLAC, Ogg"
@@ -98,7 +99,7 @@ def _soundfile() -> Any:
 def _need_sound(data: bytes) -> None:
     """Only the formats that are tested reach the decoder, which knows many more."""
     if not ((data[:4] == b"RIFF" and data[8:12] == b"WAVE") or data[:4] in (b"fLaC", b"OggS")):
-        raise DataError("not a sound that is read", seen=repr(data[:24]), allowed=FORMATS)
+        raise DataError("not a sound that is read", seen=looks_like(data), allowed=FORMATS)
 
 
 def _check(file: Any, max_seconds: float, max_channels: int) -> None:

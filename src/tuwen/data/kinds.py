@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from tuwen.data.looks import looks_like
 from tuwen.errors import DataError
 
 
@@ -82,4 +83,4 @@ def need_file(data: bytes, word: str, allowed: str, max_bytes: int) -> None:
         raise DataError("empty file", allowed=allowed)
     head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith((b"<!doctype html", b"<html")) or b"<head" in head or b"<body" in head:
-        raise DataError(f"a web page, not a {word}", seen=repr(data[:40]), allowed=allowed)
+        raise DataError(f"a web page, not a {word}", seen=looks_like(data), allowed=allowed)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tuwen.data.jpeg import plain
+from tuwen.data.looks import looks_like
 from tuwen.errors import DataError
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def _kind(data: bytes) -> str:
         raise DataError("empty file", allowed=KINDS)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype html", b"<html")) or b"<head" in text or b"<body" in text:
-        raise DataError("a web page, not a picture", seen=repr(head[:40]), allowed=KINDS)
-    raise DataError("not a picture", seen=repr(head[:24]), allowed=KINDS)
+        raise DataError("a web page, not a picture", seen=looks_like(head), allowed=KINDS)
+    raise DataError("not a picture", seen=looks_like(head), allowed=KINDS)
 
 
 def _open(data: bytes, kind: str) -> Image:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tuwen.data.kinds import need_file
+from tuwen.data.looks import looks_like
 from tuwen.errors import DataError, MissingExtra
 
 FORMATS = "OBJ, STL, PLY"
@@ -88,7 +89,7 @@ def _kind(data: bytes) -> str:
         return "stl"
     if re.search(rb"^v[ \t]", data, re.MULTILINE) and b"\0" not in data:
         return "obj"
-    raise DataError("not a shape that is read", seen=repr(data[:24]), allowed=FORMATS)
+    raise DataError("not a shape that is read", seen=looks_like(data), allowed=FORMATS)
 
 
 def _counted(data: bytes, kind: str) -> tuple[int, int]:

@@ -20,6 +20,7 @@ def search_report(
     found: Mapping[str, Any],
     groups: Sequence[object] | None = None,
     also: Sequence[tuple[str, str]] = (),
+    warnings: Sequence[Mapping[str, str]] = (),
     name: str = "",
     cost: Mapping[str, Any] | None = None,
     run: Mapping[str, Any] | None = None,
@@ -36,6 +37,7 @@ def search_report(
         found: what else is told, under ``search``.
         groups: one value a query: near-equal queries are drawn together.
         also: further pairs that are compared, under ``search``: ``A minus B``.
+        warnings: what a reader must know, in ``en`` and ``zh``.
     """
     drawn = resampled(systems, samples=samples, seed=seed, groups=groups)
     told = {system: {m: i.plain() for m, i in intervals(r, confidence).items()} for system, r in drawn.items()}
@@ -68,6 +70,6 @@ def search_report(
         "cost": dict(cost or {}),
         "run": dict(run or {}),
         "provenance": {"seed": seed, **(provenance or {})},
-        "warnings": [],
+        "warnings": list(warnings),
     }
     return dict(plain(report))

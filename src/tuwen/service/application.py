@@ -37,6 +37,7 @@ PROBLEMS = refusals(
         413: "the body or a file is too large",
         415: "neither JSON nor a form",
         422: "a column or a value is not what the bundle reads",
+        500: "the bundle is damaged, or the service has a fault of its own",
         503: "too many are waiting",
     }
 )

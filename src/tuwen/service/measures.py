@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tuwen.store.events import KINDS
+
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -136,4 +138,3 @@ def quantile(buckets: Mapping[float, float], share: float) -> float | None:
 
 
 Counted = dict[str, tuple[float, float]]
-KINDS = {"view", "click", "cart", "purchase", "impression", "search"}

@@ -1,20 +1,30 @@
-"""Errors as ``application/problem+json`` (RFC 9457): the same fields that the command line prints."""
+"""Errors as ``application/problem+json`` (RFC 9457): the fields that the command line prints, in words for a client."""
 
 from __future__ import annotations
 
+import json
+import logging
+import re
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from tuwen.apps.storefront.cards import NoSuchItem
 from tuwen.apps.storefront.parts import NotServed
 from tuwen.errors import BundleError, ConfigError, DataError, InUse, MissingExtra, TuwenError
+from tuwen.service.chinese_machine import ASK
+from tuwen.service.language import asked_for, phrase, said
 from tuwen.store.engine import StoreUnavailable
+
+log = logging.getLogger("tuwen.service")
 
 
 class RequestError(DataError):
@@ -70,26 +80,72 @@ STATUS: dict[type[TuwenError], HTTPStatus] = {
     NotServed: HTTPStatus.NOT_FOUND,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+SHOWN = 80  # characters of what was sent
+SPOKEN = ("what", "where", "seen", "allowed", "todo")
+_ON_THIS_MACHINE = re.compile(r"/|~|[A-Za-z]:[\\/]|[a-z+]+://")
 WAIT = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 
 
-def response(error: TuwenError, request_number: str | None = None) -> JSONResponse:
-    """The answer that tells ``error``."""
-    status = error.status if isinstance(error, RequestError) else STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
-    problem = Problem(title=status.phrase, status=status, request=request_number, **error.fields())
+# of these a client learns what is wrong; where, and what the system said, is for who reads the log
+MACHINE = (BundleError, MissingExtra, InUse, StoreUnavailable)
+AGAIN = "try again; if it stays so, tell who runs this service"
+
+
+class ProblemResponse(Response):
+    """A problem, sent in the language that the request asks for (``Accept-Language``)."""
+
+    def __init__(self, problem: Problem, headers: Mapping[str, str]) -> None:
+        super().__init__(status_code=problem.status, headers=headers)
+        self.problem = problem
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        language = asked_for(Headers(scope=scope))
+        told = self.problem.model_dump(exclude_none=True)
+        told |= {name: said(told[name], language) for name in SPOKEN if name in told}
+        told["title"] = phrase(self.problem.status, self.problem.title, language)
+        headers = {name: value for name, value in self.headers.items() if name != "content-length"}
+        headers |= {"content-language": language, "vary": "Accept-Language, Origin"}
+        answer = JSONResponse(told, self.status_code, headers, media_type="application/problem+json")
+        await answer(scope, receive, send)
+
+
+def response(error: TuwenError, request_number: str | None = None) -> ProblemResponse:
+    """The answer that tells ``error``: without what is nobody's business outside, places on this machine and commands
+    for it. What is kept back stands in the log under the number of the request.
+    """
+    fields, status = error.fields(), _status(error)
+    if _is_of_the_machine(error):
+        log.warning("request %s: %s", request_number, error)
+        waits = isinstance(error, InUse | StoreUnavailable)
+        fields = {"what": error.what, "todo": AGAIN if waits else ASK}
+    elif fields.get("where", "").startswith("--"):  # an option of the command line is a field of the request
+        fields["where"] = fields["where"].removeprefix("--")
+    problem = Problem(title=status.phrase, status=status, request=request_number, **fields)
     headers = {"Retry-After": "1"} if status in WAIT else {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    content = problem.model_dump(exclude_none=True)
-    return JSONResponse(content, status, headers, media_type="application/problem+json")
+    return ProblemResponse(problem, headers)
 
 
-async def on_tuwen_error(request: Request, error: Exception) -> JSONResponse:
+def _status(error: TuwenError) -> HTTPStatus:
+    if isinstance(error, RequestError):
+        return error.status
+    status = STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
+    asked_wrongly = status == HTTPStatus.UNPROCESSABLE_ENTITY
+    return HTTPStatus.INTERNAL_SERVER_ERROR if asked_wrongly and _is_of_the_machine(error) else status
+
+
+def _is_of_the_machine(error: TuwenError) -> bool:
+    """Whether something is wrong here, and not with the request."""
+    return isinstance(error, MACHINE) or _ON_THIS_MACHINE.match(error.where or "") is not None
+
+
+async def on_tuwen_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TuwenError)
     return response(error, request.scope.get("tuwen.request"))
 
 
-async def on_http_error(request: Request, error: Exception) -> JSONResponse:
+async def on_http_error(request: Request, error: Exception) -> Response:
     """No such path, wrong method, a form that cannot be read."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
@@ -99,7 +155,7 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
     return answer
 
 
-async def on_invalid_request(request: Request, error: Exception) -> JSONResponse:
+async def on_invalid_request(request: Request, error: Exception) -> Response:
     """A body, a query or a path that is not what the route takes."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
@@ -113,5 +169,10 @@ async def on_invalid_request(request: Request, error: Exception) -> JSONResponse
 
 
 def _shown(value: object) -> str | None:
-    text = repr(value)
-    return None if isinstance(value, dict | list | bytes) else text if len(text) <= 80 else f"{text[:80]}…"
+    return None if isinstance(value, dict | list | bytes) else as_sent(value)
+
+
+def as_sent(value: object) -> str:
+    """A value of a request as JSON, and no more of it than a person reads."""
+    shown = json.dumps(value, ensure_ascii=False, default=str)
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"

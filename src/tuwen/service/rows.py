@@ -12,7 +12,7 @@ from tuwen.bundle.reading import named
 from tuwen.data.kinds import MEDIA
 from tuwen.errors import DataError
 from tuwen.service.predictor import Input
-from tuwen.service.problems import RequestError
+from tuwen.service.problems import RequestError, as_sent
 
 
 def to_rows(rows: Sequence[Mapping[str, Any]], inputs: Sequence[Input], picture_bytes: int) -> list[dict[str, Any]]:
@@ -58,14 +58,13 @@ def file_of(value: Any, word: str, where: str, most: int) -> bytes | None:
             value = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             raise DataError(
-                f"a {word} must be the base64 text of a file", where=where, seen=f"{text[:24]!r}…"
+                f"a {word} must be the base64 text of a file", where=where, seen=as_sent(text[:24])
             ) from None
     if not isinstance(value, bytes):
-        shown = repr(value)
         raise DataError(
             f"the value is not a {word}",
             where=where,
-            seen=shown if len(shown) <= 80 else f"{shown[:80]}…",
+            seen=as_sent(value),
             allowed="base64 text or a list of such, or files in a form",
         )
     if len(value) > most:

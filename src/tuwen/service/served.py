@@ -31,6 +31,7 @@ PROBLEMS = refusals(
         415: "neither JSON nor a form",
         422: "a value is not what was expected",
         429: "too many requests",
+        500: "what is served is damaged, or the service has a fault of its own",
         503: "too many are waiting, or the store does not answer",
     }
 )

@@ -32,7 +32,8 @@ def shop_app(served: Served, rules: Rules) -> FastAPI:
         version=__version__,
         docs_url=None,
         redoc_url=None,
-        description="Recommendations, search and predictions from a shop's own pictures, words and clicks.",
+        description="Recommendations, search and predictions from a shop's own pictures, words and clicks. "
+        "Refusals are in English; with `Accept-Language: zh` in Chinese.",
     )
     service.add_middleware(Guard, rules=rules)
     service.add_exception_handler(TuwenError, on_tuwen_error)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from tuwen.service.messages import EXAMPLE_PICTURE
+from tuwen.store.events import KINDS
 
 FIRST, AHEAD = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
 Key = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -85,9 +86,9 @@ class SearchResponse(BaseModel):
     """Hits of one page, facets, and what was done to the question."""
 
     model_config = ConfigDict(extra="allow")
-    total: int
-    page: int
-    pages: int
+    total: int = Field(description="items that were found, on all pages together")
+    page: int = Field(description="that was asked for")
+    pages: int = Field(description="the number of the last page: beyond it there are no hits, and a note says so")
     hits: list[dict[str, JsonValue]]
     facets: dict[str, list[dict[str, JsonValue]]]
     suggestions: list[str]
@@ -101,7 +102,7 @@ class Event(Strict):
     event: Key = Field(description="your own key: sent again, the event is kept once", examples=["0d9c1f"])
     user: Key = Field(examples=["U0001"])
     item: Key = Field(examples=["SKU-0001"])
-    kind: Name = Field(description="view, click, cart, purchase, impression, search, …", examples=["click"])
+    kind: Name = Field(description=f"{', '.join(KINDS)}, …", examples=["click"])
     time: Moment | None = Field(None, description="default: now; from 1970 to a day ahead")
     quantity: float | None = Field(None, ge=-1e9, le=1e9, allow_inf_nan=False)
     value: float | None = Field(None, ge=-1e12, le=1e12, allow_inf_nan=False, description="what was paid")
@@ -117,10 +118,17 @@ class EventsRequest(Strict):
 
 
 class EventsResponse(BaseModel):
-    """They are on the disk."""
+    """They are on the disk, all that were received: whoever sends them again does no harm."""
 
     received: int
-    new: int = Field(description="the others were there already")
+    new: int = Field(description="kept by this request")
+    known: int = Field(description="were there already, or stood twice in this request: left as they were")
+    unknown_items: list[str] = Field(
+        [], description="not in the shop (the first 100): kept, and of use only once such an item comes"
+    )
+    unknown_kinds: list[str] = Field(
+        [], description=f"none of {', '.join(KINDS)}: kept, and counted as what a shopper wants; slips of the keys?"
+    )
 
 
 class Feedback(Strict):

@@ -13,6 +13,8 @@ from tuwen.store.engine import reading, writing
 from tuwen.store.tables import EVENTS
 
 INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+# kinds that tuwen knows; another is kept alike, and counts as a wish
+KINDS = ("view", "click", "cart", "purchase", "impression", "search")
 AT_ONCE = 500  # rows of one statement: SQLite takes at most 32,766 values
 COLUMNS = [column.name for column in EVENTS.columns]
 

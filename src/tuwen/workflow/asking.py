@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from tuwen.apps.matching import Blend, Encoder
 from tuwen.apps.query import Synonyms
 from tuwen.apps.search import Question, Searcher
 from tuwen.bundle.bundle import Bundle
-from tuwen.errors import BundleError, DataError
+from tuwen.errors import BundleError, ConfigError, DataError
 from tuwen.index.segments import AGAIN
 from tuwen.index.store import Index
 from tuwen.workflow.indexing import KEPT, encoders_of
 from tuwen.workflow.spaces import JOINT, BundleEncoder
+
+log = logging.getLogger("tuwen.serving")
 
 
 def open_search(folder: str | Path, *, synonyms: str | Path | None = None, blend: Blend | None = None) -> Searcher:
@@ -26,10 +29,48 @@ def open_search(folder: str | Path, *, synonyms: str | Path | None = None, blend
     Raises:
         DataError: there is no index, or it is damaged. ConfigError: a line of the synonyms is none.
     """
+    searcher = open_index(folder, blend=blend)
+    file = Path(synonyms) if synonyms is not None else searcher.index.folder / KEPT
+    if synonyms is not None or file.exists():
+        searcher.take(Synonyms.read(file))
+    return searcher
+
+
+def open_index(folder: str | Path, *, blend: Blend | None = None) -> Searcher:
+    """The index in ``folder`` without its synonyms: see :class:`LiveSynonyms` for those of a service."""
     index = Index(folder)
-    file = Path(synonyms) if synonyms is not None else index.folder / KEPT
-    known = Synonyms.read(file) if synonyms is not None or file.exists() else None
-    return Searcher(index, encoders_for(index), synonyms=known, blend=blend, reopen=encoders_for)
+    return Searcher(index, encoders_for(index), blend=blend, reopen=encoders_for)
+
+
+class LiveSynonyms:
+    """The synonyms of an index that is served: read again whenever their file was written. A file with a line that is
+    none changes nothing, and is told.
+    """
+
+    def __init__(self) -> None:
+        self._seen: tuple[Searcher, int] | None = None
+        self._file, self._known = Path(), Synonyms()
+        self.fault: str | None = None
+
+    def look(self, searcher: Searcher | None) -> None:
+        """Give a searcher what the file says now, where it is another searcher or the file was written since."""
+        if searcher is None:
+            self._seen = self.fault = None
+            return
+        file = searcher.index.folder / KEPT
+        written = file.stat().st_mtime_ns if file.exists() else 0
+        if self._seen is not None and self._seen[0] is searcher and self._seen[1] == written:
+            return
+        if file != self._file:
+            self._file, self._known = file, Synonyms()
+        self._seen, self.fault = (searcher, written), None
+        try:
+            self._known = Synonyms.read(file) if written else Synonyms()
+        except ConfigError as error:
+            log.error("the synonyms of the index cannot be used, those before count: %s", error)
+            error.rename(f"{file.parent}/", "")
+            self.fault = f"the synonyms of the index cannot be used, those before count: {error.where}: {error.what}"
+        searcher.take(self._known)
 
 
 def encoders_for(index: Index) -> dict[str, Encoder]:

@@ -55,6 +55,9 @@ RECIPROCAL = Blend({WORDS: 1.0, "text": 1.0}, feedback=0.0, reciprocal=True)
 NO_FEEDBACK = Blend(feedback=0.0)
 
 
+FEW = 50  # queries; below, the 95 % interval of a mean NDCG is some 0.15 wide or more
+
+
 @dataclass(frozen=True)
 class Judgments:
     """Queries and what people said of items.
@@ -64,12 +67,16 @@ class Judgments:
         grades: row of the index → grade, of each query.
         without: queries that have none, which no list can answer.
         unknown: judgments of items that are not in the index.
+        incomplete: rows without a query, an item or a rating, which are left out.
+        contradicted: rows that grade an item of a query otherwise than a row before; the last one counts.
     """
 
     queries: list[str]
     grades: list[dict[int, float]]
     without: list[str]
     unknown: int
+    incomplete: int = 0
+    contradicted: int = 0
 
     @property
     def groups(self) -> list[str]:
@@ -84,6 +91,7 @@ def judge_search(
     progress: Progress | None = None,
     *,
     learn: bool = False,
+    replace: bool = False,
     shown: Shown | None = None,
 ) -> dict[str, Any]:
     """Ask an index every judged query in several ways and write ``out/report.json`` and ``out/report.html``.
@@ -92,6 +100,7 @@ def judge_search(
         judgments: a Parquet or CSV file with ``query``, ``item`` and ``rating`` (0 is not relevant).
         learn: keep the blend that did best on all queries in the index, which then answers by it. How good learned
             weights are is told by ``hybrid``, where each query is answered with what the others chose.
+        replace: also over a report that is in ``out``.
         shown: how the report is drawn.
 
     Returns:
@@ -99,28 +108,31 @@ def judge_search(
         weights that the other queries chose.
 
     Raises:
-        DataError: the file lacks a column, or no query has a relevant item in the index.
+        DataError: the file lacks a column, a grade is none, no query has a relevant item in the index, or another
+            report would be lost.
     """
+    refuse_to_overwrite(Path(out), replace)
     progress, searcher = progress or Silent(), open_search(folder)
     remembering = {space: _Remembering(one) for space, one in searcher.matcher.encoders.items()}
     searcher.matcher.encoders = remembering
     read = read_judgments(Path(judgments), searcher)
     judged = Judged.of(read.grades)
     began = time.perf_counter()
-    with progress.task("judged queries", len(read.queries) * (len(GRID) + 4)) as bar:
-
-        def figures(blend: Blend, mode: Any = "hybrid") -> dict[str, np.ndarray]:
-            lists = np.stack([_list(searcher, query, blend, mode) for query in read.queries])
-            bar.advance(len(read.queries))
-            return graded_figures(lists, judged, DEPTH)
-
-        systems = {
-            "words": figures(GRID[0], "words"),
-            "vectors": figures(NO_FEEDBACK, "vectors"),
-            "reciprocal rank": figures(RECIPROCAL),
-            "defaults": figures(Blend()),
-        }
-        grid = [figures(blend) for blend in GRID]
+    ways: dict[str, tuple[Blend, Any]] = {
+        "words": (GRID[0], "words"),
+        "vectors": (NO_FEEDBACK, "vectors"),
+        "reciprocal rank": (RECIPROCAL, "hybrid"),
+        "defaults": (Blend(), "hybrid"),
+    }
+    asked_in = [*ways.values(), *((blend, "hybrid") for blend in GRID)]
+    lists = np.empty((len(asked_in), len(read.queries), LISTED), np.int64)
+    with progress.task("queries", len(read.queries)) as bar:
+        for at, query in enumerate(read.queries):
+            for way, (blend, mode) in enumerate(asked_in):
+                lists[way, at] = _list(searcher, query, blend, mode)
+            bar.advance()
+    figures = [graded_figures(one, judged, DEPTH) for one in lists]
+    systems, grid = dict(zip(ways, figures, strict=False)), figures[len(ways) :]
     chosen, hybrid = _cross_validated(read, grid)
     account = _account(read, chosen)
     if learn:
@@ -136,6 +148,7 @@ def judge_search(
         primary=f"ndcg@{DEPTH}",
         found=account,
         groups=read.groups,
+        warnings=_warnings(read),
         also=[("defaults", "words")],
         provenance={
             "judgments": hashlib.sha256(Path(judgments).read_bytes()).hexdigest(),
@@ -151,6 +164,8 @@ def _account(read: Judgments, chosen: list[dict[str, Any]]) -> dict[str, Any]:
             "answerable": len(read.queries),
             "without_a_relevant_item": read.without,
             "judgments_of_unknown_items": read.unknown,
+            "incomplete_rows": read.incomplete,
+            "contradicted_rows": read.contradicted,
         },
         "chosen": chosen,
         "notes": NOTES,
@@ -177,27 +192,88 @@ def read_judgments(file: Path, searcher: Searcher) -> Judgments:
     Raises:
         DataError: see :func:`judge_search`.
     """
-    try:
-        table = pl.read_csv(file, infer_schema=False) if file.suffix == ".csv" else pl.read_parquet(file)
-        table = table.select(
-            pl.col("query").cast(pl.String), pl.col("item").cast(pl.String), pl.col("rating").cast(pl.Float64)
-        ).drop_nulls()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        allowed = "a Parquet or CSV file with query, item and rating"
-        raise DataError("the judgments cannot be read", where=str(file), seen=error, allowed=allowed) from None
+    table = _table(file)
+    whole = table.drop_nulls(["query", "item", "rating"])
     grades: dict[str, dict[int, float]] = {}
-    unknown = 0
-    for query, item, rating in table.rows():
+    unknown = contradicted = 0
+    for query, item, rating in whole.select("query", "item", "rating").rows():
         row = searcher.index.snapshot.row_of(item)
         unknown += row is None
         known = grades.setdefault(query, {})
         if row is not None:
+            contradicted += known.get(row, rating) != rating
             known[row] = rating
     answerable = sorted(query for query, of in grades.items() if any(grade > 0 for grade in of.values()))
     if not answerable:
         raise DataError("no query has a relevant item in the index", where=str(file), seen=f"{len(grades)} queries")
     without = sorted(grades.keys() - set(answerable))
-    return Judgments(answerable, [grades[query] for query in answerable], without, unknown)
+    each = [grades[query] for query in answerable]
+    return Judgments(answerable, each, without, unknown, len(table) - len(whole), contradicted)
+
+
+def _table(file: Path) -> pl.DataFrame:
+    """``query``, ``item``, ``rating`` and the number of the ``row``, from 1."""
+    try:
+        table = pl.read_csv(file, infer_schema=False) if file.suffix == ".csv" else pl.read_parquet(file)
+        columns = [pl.col(name).cast(pl.String) for name in ("query", "item")]
+        table = table.select(*columns, pl.col("rating").cast(pl.Float64)).with_row_index("row", offset=1)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        allowed = "a Parquet or CSV file with query, item and rating"
+        raise DataError("the judgments cannot be read", where=str(file), seen=error, allowed=allowed) from None
+    wrong = table.filter((pl.col("rating") < 0) | ~pl.col("rating").is_finite())
+    if len(wrong):
+        row, seen = wrong.select("row", "rating").row(0)
+        raise DataError(
+            "a grade is a number from 0 on",
+            where=f"{file}, row {row}, column 'rating'",
+            seen=f"{seen:g}" + (f", and {len(wrong) - 1:,} more rows of the kind" if len(wrong) > 1 else ""),
+            allowed="0 for what is not relevant, more for what is better",
+        )
+    return table
+
+
+def refuse_to_overwrite(out: Path, replace: bool) -> None:
+    """A report that is there already stays, unless it is to be replaced.
+
+    Raises:
+        DataError: there is one.
+    """
+    if not replace and (out / "report.json").exists():
+        raise DataError(
+            "there is a report already",
+            where=str(out / "report.json"),
+            todo="name another folder, or add --replace",
+        )
+
+
+def _warnings(read: Judgments) -> list[dict[str, str]]:
+    """What a reader of the figures must know, in ``en`` and ``zh``."""
+    told, groups = [], len(set(read.groups))
+    if groups < FEW:
+        told.append(
+            {
+                "en": f"only {groups} different queries were judged: intervals are wide, and weights chosen on so few "
+                f"say little; {FEW} or more are better",
+                "zh": f"只评判了 {groups} 个不同的查询：区间很宽，在这么少的查询上选出的权重说明不了多少；"
+                f"最好有 {FEW} 个以上",
+            }
+        )
+    if read.incomplete:
+        told.append(
+            {
+                "en": f"{read.incomplete:,} rows of the judgments lack a query, an item or a rating and are left out",
+                "zh": f"评判文件中有 {read.incomplete:,} 行缺少查询、商品或评分，未计入",
+            }
+        )
+    if read.contradicted:
+        told.append(
+            {
+                "en": f"{read.contradicted:,} judgments contradict an earlier one of their query and item; "
+                "the last counts",
+                "zh": f"有 {read.contradicted:,} 条评判与同一查询、同一商品的先前评判不一致；以最后一条为准",
+            }
+        )
+    return told
 
 
 def _list(searcher: Searcher, query: str, blend: Blend, mode: Any) -> np.ndarray:
@@ -219,7 +295,8 @@ def _cross_validated(
     chosen = []
     for fold in range(FOLDS):
         here = folds == fold
-        best = int(np.argmax([one[f"ndcg@{DEPTH}"][~here].mean() for one in grid]))
+        # with no query left to choose by: words alone
+        best = 0 if here.all() else int(np.argmax([one[f"ndcg@{DEPTH}"][~here].mean() for one in grid]))
         chosen.append({"queries": int(here.sum()), **asdict(GRID[best])})
         for name in found:
             found[name][here] = grid[best][name][here]

@@ -35,7 +35,7 @@ def run(
     if isinstance(task, PhotoTask):
         given: dict[str, Any] = {"label": task.label, "where": task.asked, "depth": task.depth}
         return judge_photos(out / "index", out / "dataset", out, progress, **given, shown=shown)
-    return judge_search(out / "index", task.judgments, out, progress, shown=shown)
+    return judge_search(out / "index", task.judgments, out, progress, replace=True, shown=shown)
 
 
 def completed(spec: SearchRun) -> dict[str, Any]:

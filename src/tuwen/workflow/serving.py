@@ -21,7 +21,7 @@ from tuwen.errors import BundleError, DataError, InUse, TuwenError
 from tuwen.evaluation.outline import outline
 from tuwen.files import held, write_json
 from tuwen.store import Store
-from tuwen.workflow.asking import open_search
+from tuwen.workflow.asking import LiveSynonyms, open_index, open_search
 from tuwen.workflow.recommendations import rules_of
 from tuwen.workflow.shelving import Shelver
 
@@ -112,7 +112,7 @@ def open_parts(home: Home, revision: Revision) -> Parts:
         return None if folder is None else how(folder)
 
     other = revision.experiment.get("part")
-    searcher = opened("search", open_search)
+    searcher = opened("search", open_index)
     return Parts(
         revision=revision.number,
         predictor=opened("predict", Bundle.open),
@@ -151,13 +151,19 @@ class Live:
 
     def __init__(self, home: Home | None, store: Store | None, parts: Parts | None = None) -> None:
         self.home, self.store = home, store
-        self.fault: str | None = None
+        self._fault: str | None = None
+        self._synonyms = LiveSynonyms()
         self._stamp = 0
         self._ended = threading.Event()
         self.storefront = Storefront(parts or Parts(), store)
         if home is not None:
             self._stamp = home.stamp()
             self.storefront = self._opened(home, home.live())
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with what was promoted, though the service answers; None where nothing is."""
+        return "; ".join(one for one in (self._fault, self._synonyms.fault) if one) or None
 
     def _opened(self, home: Home, revision: Revision) -> Storefront:
         """A revision that knows, before it answers, what came and went over HTTP."""
@@ -166,13 +172,17 @@ class Live:
         index = home.part("search", revision)
         if index is not None and self.store is not None:
             _replayed(front, index)
+        self._synonyms.look(front.parts.searcher)
         return front
 
     def look(self) -> bool:
-        """Load what was promoted since, if anything was. A revision that cannot be loaded is told in :attr:`fault`,
-        and the one before goes on answering.
+        """Load what was promoted since, if anything was, and synonyms that were written. A revision that cannot be
+        loaded is told in :attr:`fault`, and the one before goes on answering.
         """
-        if self.home is None or (stamp := self.home.stamp()) == self._stamp:
+        if self.home is None:
+            return False
+        self._synonyms.look(self.storefront.parts.searcher)
+        if (stamp := self.home.stamp()) == self._stamp:
             return False
         self._stamp = stamp
         try:
@@ -181,10 +191,10 @@ class Live:
                 return False
             self.storefront = self._opened(self.home, revision)
         except TuwenError as error:
-            self.fault = f"revision could not be loaded: {error.what}"
-            log.error("%s", self.fault)
+            self._fault = f"revision could not be loaded: {error.what}"
+            log.error("revision could not be loaded: %s", error)
             return False
-        self.fault = None
+        self._fault = None
         return True
 
     def watch(self) -> threading.Thread:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any
@@ -42,6 +42,23 @@ class Cards:
     def keys(self) -> list[str]:
         """Items of the dataset, in its order."""
         return list(self._rows)
+
+    def unknown(self, items: Iterable[str]) -> list[str]:
+        """Those that are not in the shop: never were, as far as anything that was promoted or told knows, or were taken
+        out. Each once, in order of their first place.
+        """
+        self._changes.look()
+        return [item for item in dict.fromkeys(items) if not self._known(item)]
+
+    def _known(self, item: str) -> bool:
+        stored, parts = self._changes.items.get(item), self._parts
+        if stored is not None:
+            return stored.live
+        return (
+            item in self._rows
+            or (parts.recommender is not None and parts.recommender.shelf.known(item) is not None)
+            or (parts.searcher is not None and parts.searcher.index.snapshot.row_of(item) is not None)
+        )
 
     def briefs(self, items: Sequence[str]) -> list[dict[str, Any]]:
         """Of each ``item``, what a list shows of it, and how many ``pictures`` it has; the key alone where nothing is

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from tuwen.apps.storefront import Parts
 from tuwen.bundle.home import Home
+from tuwen.errors import BundleError, DataError
 from tuwen.service.messages import HealthResponse
 from tuwen.service.problems import RequestError
 from tuwen.service.served import PROBLEMS, Served
@@ -108,7 +109,11 @@ def _add_revisions(service: FastAPI, served: Served) -> None:
 
         home = home_of()
         folder = home.incoming / asked.folder
-        added = await served.work(lambda: serving.promote(folder, home.folder))
+        try:
+            added = await served.work(lambda: serving.promote(folder, home.folder))
+        except (BundleError, DataError) as error:  # who asks knows the folder by its name in ``incoming``
+            error.rename(f"{home.incoming}/", "")
+            raise RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, **error.fields()) from None
         await served.work(served.live.look)
         return vars(added)
 

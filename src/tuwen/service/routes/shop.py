@@ -21,8 +21,10 @@ from tuwen.service.shop_messages import (
     Key,
 )
 from tuwen.store import moments
+from tuwen.store.events import KINDS
 
 ItemKey = Annotated[Key, Path()]
+NAMED = 100  # unknown items of one request that its answer names
 PICTURES = {"Cache-Control": "private, max-age=3600"}
 PICTURE = {**PROBLEMS, 200: {"content": {"image/jpeg": {}}, "description": "JPEG"}}
 
@@ -39,19 +41,33 @@ def _add_events(service: FastAPI, served: Served) -> None:
     )
     async def events(sent: EventsRequest) -> EventsResponse:
         rows = [_row(event) for event in sent.events]
-        store = served.store
-        new = await served.write(lambda: store.events.add(rows))
+        store, front = served.store, served.front
+
+        def keep() -> EventsResponse:
+            new = store.events.add(rows)
+            return EventsResponse(
+                received=len(rows),
+                new=new,
+                known=len(rows) - new,
+                unknown_items=front.cards.unknown(event.item for event in sent.events)[:NAMED],
+                unknown_kinds=sorted({event.kind for event in sent.events} - set(KINDS)),
+            )
+
+        kept = await served.write(keep)
         for event in sent.events:
             served.measures.event(event.kind)
-        return EventsResponse(received=len(rows), new=new)
+        return kept
 
     @service.post("/v1/feedback", summary="What a shopper says of an item", responses=PROBLEMS)
     async def feedback(sent: Feedback) -> EventsResponse:
-        store = served.store
-        kept = await served.write(
-            lambda: store.people.say(sent.feedback, user=sent.user, item=sent.item, rating=sent.rating, text=sent.text)
-        )
-        return EventsResponse(received=1, new=int(kept))
+        store, front = served.store, served.front
+
+        def keep() -> EventsResponse:
+            new = store.people.say(sent.feedback, user=sent.user, item=sent.item, rating=sent.rating, text=sent.text)
+            unknown = front.cards.unknown([sent.item])
+            return EventsResponse(received=1, new=int(new), known=int(not new), unknown_items=unknown)
+
+        return await served.write(keep)
 
 
 def _row(event: Event) -> dict[str, object]:
@@ -72,7 +88,9 @@ def _add_items(service: FastAPI, served: Served) -> None:
             if sent.pictures is not None:
                 pictures = [served.normalised(text, f"pictures, {i + 1}") for i, text in enumerate(sent.pictures)]
             if not columns.get("title") and not pictures:
-                raise DataError("an item needs a title or a picture", where=sent.item[:100], allowed="columns.title")
+                raise DataError(
+                    "an item needs a title or a picture", where="columns", allowed="columns.title, pictures"
+                )
             change = store.items.put(sent.item, columns, pictures)
             return ChangeResponse(item=sent.item, change=change, findable=front.take_in(sent.item))
 
