@@ -337,6 +337,9 @@ def test_what_goes_wrong_is_told_with_what_to_do(visit: Any, url: str) -> None:
     page = visit("/?q=lamp&sort=nothing")  # a 422 of the service: a browser tells of it in the console
     page.wait_for_selector(".problem")
     assert "no column 'nothing'" in page.inner_text(".problem .what") and "price" in page.inner_html(".problem details")
+    page.click("[data-language=zh]")  # as chosen on the page, not as the browser asks by itself
+    page.wait_for_selector(".problem .what:text('没有“nothing”列')")
+    page.click("[data-language=en]")
     page.route("**/v1/search", lambda route: route.abort())
     page.click("text=Try again")
     page.wait_for_selector("text=The service does not answer")

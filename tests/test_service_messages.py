@@ -202,6 +202,7 @@ def test_reasons_and_kinds_of_files_are_known_too() -> None:
         assert in_chinese(said(f"the value is {reason}", "zh"))
         assert not re.search("[a-z]", said(f"the value is {reason}", "zh"))
     assert said(str(did_you_mean("titel", ["title"])), "zh") == "您是否要找“title”？"
+    assert said("items have no column 'nothing'", "zh") == "商品没有“nothing”列"  # "nothing" is a text of its own, too
 
 
 @given(st.sampled_from(sorted(chinese.TEXTS)), st.lists(st.text("ab1{}'，é", min_size=1), min_size=3, max_size=3))

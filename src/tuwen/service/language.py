@@ -45,8 +45,15 @@ def said(text: str, language: Language) -> str:
         return _of(text, language)
     for pattern, template in _patterns():
         if found := pattern.fullmatch(text):
-            return _filled(_of(template, language), [said(part, language) for part in found.groups()])
+            return _filled(
+                _of(template, language), [_part(i, part, template, language) for i, part in enumerate(found.groups())]
+            )
     return text
+
+
+def _part(place: int, part: str, template: str, language: Language) -> str:
+    """What stands in a place. In quotes it is what the client wrote, a column called 'nothing' too, and stays."""
+    return part if f"'{{{place}}}'" in template else said(part, language)
 
 
 def _filled(template: str, parts: Sequence[str]) -> str:

@@ -95,7 +95,7 @@ async function ask(event) {
   }
   button.disabled = true;
   try {
-    const response = await fetch("/v1/predict", { method: "POST", body });
+    const response = await fetch("/v1/predict", { method: "POST", body, headers: { "Accept-Language": language } });
     const answer = await response.json();
     response.ok ? show(answer.predictions[0]) : complain(answer);
   } catch {

@@ -122,7 +122,8 @@ let asking = null; // one dialog at a time, however many requests are refused
 
 /** JSON of the API. Where it asks for a key, so does the page, once, and then asks again. */
 export async function ask(path, body, { method, raw = false, patient = true } = {}) {
-  const headers = key() ? { Authorization: `Bearer ${key()}` } : {};
+  const headers = { "Accept-Language": language === "zh" ? "zh-CN" : "en" }; // as chosen here, which the browser's need not be
+  if (key()) headers.Authorization = `Bearer ${key()}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
   try {
