@@ -346,6 +346,7 @@ def test_a_comparison_of_classes_tells_the_rare_ones_too() -> None:
         "folds": 1,
         "cells": [cell("gan=off", 0.5, 0.25), cell("gan=augment", 0.75, 0.625)],
         "failures": [],
+        "notes": [],
         "provenance": {"commit": "abc", "data_hash": "0123456789abcdef"},
     }
     page = results_page(Path("runs"), {}, {"rare": result})

@@ -28,21 +28,26 @@ QUICK = ("--set", "training.epochs=1", "--set", "evaluation.samples=100", "--see
 
 
 def test_compare_prints_one_json_document_and_then_a_table(shop, tmp_path) -> None:
-    command = ["compare", *shop, "--vary", "fusion=sum,concat,summ", "--out", tmp_path / "out", *QUICK]
+    idle = ["--set", "training.unfreeze=gradual"]
+    command = ["compare", *shop, "--vary", "fusion=sum,concat,summ", "--out", tmp_path / "out", *QUICK, *idle]
     found = tuwen(*command, "--json")
     assert found.exit_code == 0, found.output
     told = json.loads(found.stdout)
     assert [cell["name"] for cell in told["cells"]] == ["sum", "concat"] and told["reference"] == "sum"
     assert told["failures"][0]["cell"] == "summ"
+    assert [one["cells"] for one in told["notes"]] == [["sum", "concat"]]
     table = tuwen(*command)
     assert table.exit_code == 0
     for words in (
         "when an input is missing",
         "reference",
+        "training.unfreeze has no effect: no pretrained weights are trained on here (encoder: {…, frozen: false}, "
+        "or init) (in every cell)",
         "failed: summ: there is no fusion called 'summ'",
         "compare.html",
     ):
         assert words in " ".join(table.stdout.split())
+    assert table.stdout.count("note: ") == 1
     assert tuwen(*command, "-q").stdout == ""
 
 

@@ -68,6 +68,7 @@ def result_of(task: str, names: tuple[str, ...] = ("concat", "sum", NASTY), seed
             for n in names
         ],
         "failures": [{"cell": "late", "seed": 0, "fold": 0, "what": NASTY, "where": "RUN.yaml:3"}],
+        "notes": [],
         "provenance": {"commit": "0a8678e", "time": "2025-06-02T14:03:00+00:00"},
         "run": {"name": "演示"},
         **more,

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tuwen.errors import ConfigError
+from tuwen.models.assemble import Part, encoder_of
 from tuwen.models.encoder import Encoder
 from tuwen.models.fusion import Concat
+from tuwen.models.late import Late
 from tuwen.models.model import Model
+from tuwen.models.table import Table
 from tuwen.models.tasks import Binary, Classify, Rate
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.preprocess.target import BinaryTarget, ClassifyTarget, RateTarget
@@ -93,6 +96,80 @@ def test_each_layer_learns_slower_than_the_one_above():
         assert [rate[id(layer.weight)] for layer in tower.layers] == pytest.approx([0.025, 0.05, 0.1])
     assert rate[id(model.fusion.dense.weight)] == rate[id(model.task.dense.bias)] == 1.0
     assert len(rate) == len(list(model.parameters()))
+
+
+def test_what_init_brought_is_held_still_and_slowed_like_what_came_with_weights():
+    model = plain_and_brought()
+    layers = model.pretrained_layers()
+    assert [id(p) for layer in layers for p in layer] == [
+        id(p) for part in (model.encoders["b"].dense, model.encoders["b"].hidden) for p in part.parameters()
+    ]
+    rates = rates_of(model, learning_rate=1.0, layer_decay=0.5)
+    assert [rates[id(p.weight)] for p in (model.encoders["b"].dense, model.encoders["b"].hidden[0])] == [1.0, 0.5]
+    assert rates[id(model.encoders["a"].dense.weight)] == 1.0
+    rates = rates_of(model, learning_rate=1.0, layer_decay=0.5, encoder_learning_rate=0.1)
+    assert [rates[id(p.weight)] for p in (model.encoders["b"].dense, model.encoders["b"].hidden[0])] == [0.1, 0.05]
+    train(model, problem(), None, replace(SETTINGS, epochs=2, unfreeze_epoch=2), seed=1)
+    before = plain_and_brought().encoders
+    assert torch.equal(model.encoders["b"].dense.weight, before["b"].dense.weight)
+    assert not torch.equal(model.encoders["a"].dense.weight, before["a"].dense.weight)
+    model = plain_and_brought()
+    train(model, problem(), None, replace(SETTINGS, epochs=1, unfreeze="gradual"), seed=1)
+    assert not torch.equal(model.encoders["b"].dense.weight, before["b"].dense.weight)
+    assert torch.equal(model.encoders["b"].hidden[0].weight, before["b"].hidden[0].weight)
+
+
+def plain_and_brought():
+    torch.manual_seed(0)
+    encoders = {m: Table(ArraySpec("table", (4, 0)), width=4, hidden=5) for m in "ab"}
+    encoders["b"].brought = True
+    target = RateTarget(-9, 9, 0.0)
+    return Model(encoders, Concat({"a": 4, "b": 4}, width=8), Rate(8, target, target="y"))
+
+
+def rates_of(model, **asked):
+    made = optimiser(model, model.pretrained_layers(), brought=model.brought_parameters(), **asked)
+    return {id(p): group["lr"] for group in made.param_groups for p in group["params"]}
+
+
+PIXELS, TOKENS, TABLE = (
+    ArraySpec("pixels", (32, 32, 3)),
+    ArraySpec("tokens", (12,), (30,)),
+    ArraySpec("table", (2, 1), (5,)),
+)
+SOUND, POINTS, BAG = ArraySpec("spectrogram", (32, 16)), ArraySpec("points", (20, 3)), ArraySpec("bag", (8,), (50,))
+
+
+@pytest.mark.parametrize(
+    ("use", "options", "spec", "top", "layers"),
+    [
+        ("cnn", {"channels": [4, 8], "norm": True}, PIXELS, "layers.4.", 2),
+        ("resnet", {"channels": [8, 16], "blocks": 2}, PIXELS, "layers.6.", 5),
+        ("vit", {"layers": 3, "width": 8}, PIXELS, "transformer.blocks.2.", 4),
+        ("cnn", {"channels": [4, 8]}, replace(PIXELS, set_size=2), "content.", 3),
+        ("lstm", {"bidirectional": True}, TOKENS, "directions.1.", 2),
+        ("gru", {}, TOKENS, "directions.0.", 2),
+        ("textcnn", {}, TOKENS, "convolutions.", 2),
+        ("transformer", {"layers": 2}, TOKENS, "attention.norm.", 3),
+        ("ngram", {}, BAG, "embedding.", 1),
+        ("table", {}, TABLE, "dense.", 2),
+        ("table", {"hidden": 4}, TABLE, "dense.", 3),
+        ("ft-transformer", {"layers": 1, "width": 8}, TABLE, "transformer.blocks.0.", 2),
+        ("audio-cnn", {"channels": [4, 8]}, SOUND, "dense.", 3),
+        ("pointnet", {"hidden": [4, 8]}, POINTS, "dense.", 3),
+        ("efficientnet-lite0", {"adapter": 4}, ArraySpec("vector", (16,)), "adapter.", 1),
+        ("colour", {}, ArraySpec("vector", (16,)), "", 0),
+    ],
+)
+def test_the_layers_of_an_encoder_hold_all_that_learns_once_and_begin_at_the_top(use, options, spec, top, layers):
+    encoder = encoder_of(Part(use, options), spec)
+    assert encoder.pretrained_layers() == []  # nothing came with weights
+    encoder.brought = True
+    found = encoder.pretrained_layers()
+    names = {id(p): name for name, p in encoder.named_parameters()}
+    assert sorted(names[id(p)] for layer in found for p in layer) == sorted(names.values())
+    assert len(found) == layers
+    assert not found or any(names[id(p)].startswith(top) for p in found[0])
 
 
 def test_the_mean_of_the_last_epochs_is_the_mean_of_the_last_epochs():
@@ -195,6 +272,34 @@ def test_a_binary_task_is_calibrated_too():
     task = Binary(1, BinaryTarget(1.0, None, 0.5), target="y")
     assert task.calibrate(torch.from_numpy(3 * scores).float().unsqueeze(1), truth) == pytest.approx(3, rel=0.06)
     assert not Rate.probabilistic
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"label_smoothing": 0.1}, {"class_weights": "balanced"}, {"label_smoothing": 0.2, "class_weights": "balanced"}],
+)
+def test_probabilities_that_are_right_stay_whatever_the_network_learned_on(options):
+    rng = np.random.default_rng(2)
+    rows = np.array([5000, 100, 100, 100, 100])
+    scores = rng.normal(0, 1, (20_000, 5)) + np.log(rows)
+    chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    truth = torch.from_numpy((chances.cumsum(axis=1) > rng.random((20_000, 1))).argmax(axis=1))
+    outputs = torch.from_numpy(scores).float()
+    task = Classify(3, ClassifyTarget(tuple("abcde"), tuple(rows.tolist())), target="y", **options)
+    assert task.calibrate(outputs, truth) == pytest.approx(1, abs=0.03)
+    fusion = Late({"a": 3, "b": 3}, lambda width: task)
+    here = torch.ones(len(truth), dtype=torch.bool)
+    fusion.fit_combination(torch.stack([outputs, 3 * outputs], dim=1), {"a": here, "b": here}, truth, task)
+    assert fusion.temperature.tolist() == pytest.approx([1, 3], rel=0.03)
+    assert fusion.sharpness.tolist() == pytest.approx([1, 1], rel=0.03)  # twice the same is no surer than once
+
+
+def test_a_weighted_yes_or_no_is_calibrated_by_the_plain_log_loss():
+    rng = np.random.default_rng(3)
+    scores = rng.normal(-3, 1, 20_000)
+    truth = torch.from_numpy(rng.random(20_000) < 1 / (1 + np.exp(-scores))).float()
+    task = Binary(1, BinaryTarget(1.0, None, float(truth.mean())), target="y", class_weights="balanced")
+    assert task.calibrate(torch.from_numpy(scores).float().unsqueeze(1), truth) == pytest.approx(1, abs=0.03)
 
 
 def test_settings_that_exclude_each_other_are_refused(tmp_path):

@@ -149,6 +149,49 @@ def test_check_with_a_dataset_and_train_tell_the_same_before_anything_is_trained
     assert what == caught.value.what and (line or "") in at
 
 
+NEEDY = [
+    "task={use: binary, target: reviews.rating, at_least: 4}; training.calibrate=true",
+    "fusion={use: late, folds: 0}",
+]
+
+
+@pytest.mark.parametrize("needy", NEEDY)
+@pytest.mark.parametrize(
+    ("split", "alone"),
+    [
+        ("{use: hash, validation: 0}", True),
+        ("{use: folds, folds: 3, validation: 0}", True),
+        ("{use: time, validation: 0}", True),
+        ("{use: column, column: users.city, test: [Porto], validation_share: 0}", True),
+        ("{use: hash, validation: 1.0e-9}", False),  # some rows are meant, and none falls into it
+    ],
+)
+def test_a_run_that_needs_a_validation_part_is_refused_before_anything_is_trained(
+    shop, tmp_path, monkeypatch, needy, split, alone
+):
+    overrides = [f"split={split}", *needy.split("; ")]
+    if alone:
+        with pytest.raises(ConfigError, match="needs a validation part, and there is none"):
+            workflow.check(shop / "RUN.yaml", overrides)
+    else:
+        workflow.check(shop / "RUN.yaml", overrides)
+    with pytest.raises(ConfigError, match="needs a validation part, and there is none") as caught:
+        workflow.check(shop / "RUN.yaml", overrides, shop / "dataset")
+    assert caught.value.where.endswith(f"--set {overrides[-1]}") and "split: {…, validation" in caught.value.todo
+    monkeypatch.setattr("tuwen.workflow.training.prepare", None)  # nothing is encoded, nothing trained
+    with pytest.raises(ConfigError) as trained:
+        workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", overrides)
+    assert str(trained.value) == str(caught.value)
+
+
+def test_what_needs_no_validation_part_goes_without(shop):
+    for overrides in (["fusion=late"], ["training.epochs=3"]):
+        workflow.check(shop / "RUN.yaml", [NO_VALIDATION, *overrides], shop / "dataset")
+    for needy in NEEDY:
+        workflow.check(shop / "RUN.yaml", needy.split("; "), shop / "dataset")
+    workflow.check(Path(__file__).parents[1] / "runs/flipkart.yaml")
+
+
 def test_what_is_wrong_beside_an_override_stands_where_it_is_written(shop):
     with pytest.raises(ConfigError, match="an item has many reviews") as caught:
         workflow.check(shop / "RUN.yaml", ["rows.table=items"])
@@ -232,6 +275,8 @@ def test_a_network_too_large_for_the_machine_is_checked_without_its_memory(shop)
     workflow.check(shop / "RUN.yaml", ["modalities.text.encoder={use: lstm, width: 200000}"])  # 640 GB
 
 
+NO_VALIDATION = "split={use: hash, validation: 0}"
+PATIENT = "training.patience=2"
 FROZEN = "modalities.picture.encoder=efficientnet-lite0"
 TUNED = "modalities.picture.encoder={use: efficientnet-lite0, frozen: false}"
 
@@ -248,6 +293,19 @@ TUNED = "modalities.picture.encoder={use: efficientnet-lite0, frozen: false}"
         ([f"modalities={{text: {TEXT_ONLY}}}", "training.modality_dropout=0.3"], ["one kind of input"]),
         (["training.modality_dropout=0.3", "modalities.picture.flip=true"], []),
         ([FROZEN, "modalities.picture.flip=true"], ["modalities.picture.flip"]),
+        ([f"{FROZEN[:-18]}{{use: efficientnet-lite0, size: 0.2}}", "fusion={use: late, width: 8, fused: sum}"], []),
+        ([TUNED.replace("}", ", size: 5, precision: int8}")], ["picture.encoder.size", "picture.encoder.precision"]),
+        (["fusion={use: late, width: 8}"], ["fusion.width has no effect"]),
+        (["training.patience=2", "training.monitor=score"], []),
+        ([NO_VALIDATION, "training.patience=2", "training.monitor=score"], ["training.patience", "training.monitor"]),
+        (["split={use: column, column: users.city, test: [x], validation: [y], validation_share: 0}", PATIENT], []),
+        ([NO_VALIDATION, "export.int8=true"], ["export.int8 has no effect: the split leaves no validation part"]),
+        (["export.margin=0.1"], ["export.margin"]),
+        (["export.margin=0.1", "export.int8=true"], []),
+        (["gan={use: impute, drop: 0.4}"], []),
+        (["gan={use: impute, drop: 0.4}", "training.modality_dropout=0.3"], ["gan.drop has no effect"]),
+        (["gan=impute", "fusion={use: sum, absent: learned}"], ["fusion.absent counts only before gan: impute"]),
+        (["fusion={use: sum, absent: learned}"], []),
     ],
 )
 def test_settings_without_effect_are_named_with_their_place(shop, overrides, told):

@@ -22,12 +22,15 @@ from tuwen.cli.screen import shown
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError, ConfigError, DataError, InUse, TuwenError
+from tuwen.evaluation.comparison_words import noted
 from tuwen.evaluation.intervals import differences, intervals, resample
 from tuwen.evaluation.predictions import Predictions
 from tuwen.files import held
 from tuwen.progress import Silent, Task
 from tuwen.workflow.gathering import gather
+from tuwen.workflow.planning import plan_of
 from tuwen.workflow.sharing import Shared
+from tuwen.workflow.variants import parse
 from twofold import collected
 
 INPUTS = "modalities=[text, table],[text]"
@@ -247,6 +250,20 @@ def test_a_cell_that_fails_is_told_and_loses_no_other(shop, tmp_path) -> None:
     assert "no longer a number" in (tmp_path / "compare.html").read_text(encoding="utf-8")
 
 
+def test_notes_of_cells_are_told_once_with_their_cells(shop) -> None:
+    vary = ["fusion={use: late, width: 8},{use: sum, width: 8},summ", "training.warm_up=0,0.1"]
+    plan = plan_of(shop[0], [parse(one) for one in vary], 1, [], ["training.layer_decay=0.5"])
+    late, every = (
+        [name for name, _ in plan.living() if name.startswith(start)] for start in ("late", ("late", "sum width"))
+    )
+    assert len(late) == 2 and len(every) == 4 == len(plan.living())
+    width, decay = plan.notes()
+    assert "fusion.width has no effect" in width["note"] and width["cells"] == late
+    assert "training.layer_decay has no effect" in decay["note"] and decay["cells"] == every
+    said = noted(plan.notes(), len(every))
+    assert said[0].endswith(f"(in {', '.join(late)})") and said[1].endswith("(in every cell)")
+
+
 class Told(Silent):
     """What work was begun, in order."""
 
@@ -263,12 +280,13 @@ class Told(Silent):
 def test_what_no_training_can_mend_is_told_before_the_first_one(shop, tmp_path) -> None:
     vary = ["fusion=concat,sun", f"init=none,{tmp_path / 'nowhere'}"]
     told = Told()
-    result = workflow.compare(
-        shop[0], tmp_path, shop[1], vary=vary, seeds=1, overrides=["training.epochs=1"], progress=told
-    )
+    quick = ["training.epochs=1", "training.layer_decay=0.5"]
+    result = workflow.compare(shop[0], tmp_path, shop[1], vary=vary, seeds=1, overrides=quick, progress=told)
     assert [one["seed"] for one in result["failures"]] == [None] * 3  # of no training
     begun = told.names.index("trainings")
     assert sum(name.startswith("cannot be trained: ") for name in told.names[:begun]) == 3
+    assert [name for name in told.names[:begun] if name.startswith("note: ")] == noted(result["notes"], 1)
+    assert [one["cells"] for one in result["notes"]] == [["concat · init=none"]]
     assert "cannot be trained: sun · init=none: there is no fusion called 'sun'" in told.names[:begun]
     with pytest.raises(BundleError, match="cannot start from this bundle"):
         workflow.compare(shop[0], tmp_path / "out", shop[1], vary=[f"init={tmp_path / 'nowhere'},none"])

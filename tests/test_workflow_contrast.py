@@ -252,6 +252,30 @@ def test_init_takes_over_vocabulary_and_weights_exactly(shop, pairs, prices):
     assert "pairs (photo, words)" in (prices / "card.md").read_text()
 
 
+def test_a_schedule_holds_still_what_init_brought_and_nothing_else(shop, pairs):
+    there = load_file(pairs[0] / "model.safetensors")
+    asked = ["training.unfreeze_epoch=1", "training.learning_rate=0.01"]
+    kept = load_file(workflow.train(shop / "prices.yaml", shop / "dataset", shop / "held", asked) / "model.safetensors")
+    taken = [key for key in there if key.startswith("encoders.")]
+    assert taken and all(np.array_equal(kept[key], there[key]) for key in taken)
+    run = Run.read(shop / "prices.yaml", [*asked, "training.learning_rate=1.0e-30"])
+    still = load_file(workflow.train(run, shop / "dataset", shop / "held-still") / "model.safetensors")
+    assert not np.array_equal(kept["encoders.brand.dense.weight"], still["encoders.brand.dense.weight"])
+    slow = ["training.encoder_learning_rate=1.0e-30", "training.learning_rate=0.01"]
+    kept = load_file(workflow.train(shop / "prices.yaml", shop / "dataset", shop / "slow", slow) / "model.safetensors")
+    assert all(np.array_equal(kept[key], there[key]) for key in taken)
+
+
+def test_settings_of_pretrained_weights_count_where_init_brings_some(shop, pairs):
+    asked = ["training.epochs=3", "training.unfreeze_epoch=1", "training.layer_decay=0.5"]
+    assert workflow.without_effect(shop / "prices.yaml", asked) == []
+    found = workflow.without_effect(shop / "prices.yaml", [*asked, "init=null"])
+    assert len(found) == 2 and all("or init)" in line for line in found)
+    found = workflow.without_effect(shop / "prices.yaml", ["training.unfreeze_epoch=1", "training.layer_decay=0.5"])
+    assert "training.layer_decay has no effect" in found[0]
+    assert "holds pretrained weights still for good: the training ends after 1 epochs" in found[1]
+
+
 def test_a_supervised_bundle_is_a_start_too_and_its_own_start_is_remembered(shop, prices, tmp_path):
     run = tmp_path / "run.yaml"
     run.write_text(PRICES.replace("init: pairs", f"init: {prices}").replace("name: prices", "name: again"))

@@ -18,6 +18,8 @@ from tuwen.data.sample import write_sample_shop
 from tuwen.errors import ConfigError
 from tuwen.evaluation import samples
 from tuwen.models.generator import Impute
+from tuwen.models.tasks import Binary
+from tuwen.preprocess.target import BinaryTarget, RateTarget
 from tuwen.progress import Silent
 from tuwen.training.adversarial import Adversarial, train_generator
 from tuwen.training.batches import Examples, outputs_of
@@ -25,7 +27,7 @@ from tuwen.training.inputs import EncodedInput
 from tuwen.training.loop import network_of
 from tuwen.workflow.fitting import fit_network, prepare
 from tuwen.workflow.gathering import gather
-from tuwen.workflow.generating import rare_classes
+from tuwen.workflow.generating import as_trained, rare_classes
 from tuwen.workflow.sampling import distinct_rows, held_back, judged, trust
 from tuwen.workflow.training import fingerprint, write_bundle
 
@@ -173,6 +175,25 @@ def test_rare_classes_get_rows_until_they_have_enough(shop):
     for name, made in account["made"].items():
         assert made == least - rows[int(float(name))] > 0
     assert Bundle.open(bundle).predict([{"reviews.text": "Awful"}])
+
+
+def test_balanced_weights_are_of_the_rows_that_are_trained_on(shop, tmp_path):
+    """Made rows count: where every class has been given as many as the largest, none weighs more than another."""
+    asked = [*STARS, "task.class_weights=balanced", "gan.most=999", "gan.floor=200"]
+    bundle = workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "even", asked)
+    told = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+    made = [told["generator"]["made"].get(name, 0) for name in told["target"]["classes"]]
+    counts = np.array(told["target"]["counts"]) + made
+    assert sum(made) and max(told["target"]["counts"]) <= 200
+    weight = load_file(bundle / "model.safetensors")["task.error.weight"]
+    np.testing.assert_allclose(weight, counts.sum() / (len(counts) * counts), rtol=1e-6)
+
+
+def test_a_yes_or_no_is_weighted_by_the_rows_that_are_trained_on():
+    target = as_trained(BinaryTarget(1.0, None, 0.1), np.array([1, 1, 0, 0], np.float32))
+    assert target.mean == 0.5 and Binary(2, target, target="y", class_weights="balanced").mean == 0.5
+    rate = RateTarget(1, 5, 3.0)
+    assert as_trained(rate, np.ones(4, np.float32)) is rate
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def _show_tuning(screen: Screen, result: dict[str, Any], out: Path) -> None:
 
 def _show_comparison(screen: Screen, result: dict[str, Any], out: Path) -> None:
     from tuwen.evaluation.comparison_page import shortened
-    from tuwen.evaluation.comparison_words import lead, never_learned, too_few_samples
+    from tuwen.evaluation.comparison_words import lead, never_learned, noted, too_few_samples
 
     brief, primary, kinds = shortened(result)[1], result["primary"], result["kinds"]
     rows: list[tuple[object, ...]] = []
@@ -164,6 +164,8 @@ def _show_comparison(screen: Screen, result: dict[str, Any], out: Path) -> None:
     screen.say(*([] if lost_classes is None else [f"warning: {lost_classes[0]}"]))
     without = [f"{how} without {kind}" for kind in kinds for how in ("half", "all")]
     screen.table(("cell", primary, *without), lost, title="when an input is missing")
+    failed = {one["cell"] for one in result["failures"] if one["seed"] is not None}
+    screen.say(*noted(brief["notes"], len(failed | {cell["name"] for cell in result["cells"]})))
     for one in result["failures"]:
         at = "" if one["seed"] is None else f", seed {one['seed']}, fold {one['fold']}"
         screen.say(f"failed: {one['cell']}{at}: {one['what']}", *(f"  {one[k]}" for k in ("where", "todo") if k in one))

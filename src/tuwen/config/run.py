@@ -69,12 +69,23 @@ class Training(Strict):
     optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0)
     encoder_learning_rate: float | None = Field(
-        None, gt=0, description="for pretrained encoders that are fine-tuned; default: a twentieth of learning_rate"
+        None,
+        gt=0,
+        description="for pretrained encoders that are fine-tuned, and for those that init brings; default: a twentieth "
+        "of learning_rate, and learning_rate itself for what init brings",
     )
     layer_decay: float = Field(
-        1.0, gt=0, le=1, description="each layer of a pretrained encoder learns at this share of the one above it"
+        1.0,
+        gt=0,
+        le=1,
+        description="each layer of an encoder that is pretrained, or that init brings, learns at this share of the one "
+        "above it",
     )
-    unfreeze_epoch: int = Field(0, ge=0, description="pretrained layers stand still before this epoch (0 is the first)")
+    unfreeze_epoch: int = Field(
+        0,
+        ge=0,
+        description="pretrained layers, and those that init brings, stand still before this epoch (0 is the first)",
+    )
     unfreeze: Literal["all", "gradual"] = Field(
         "all", description="gradual: then one more layer each epoch, from the top down"
     )

@@ -25,12 +25,14 @@ class Split(Protocol):
         columns: qualified columns it reads beside the content.
         stable: whether a row's side depends on that row alone. Where it does not, other data divides the same rows
             otherwise, and a bundle would be tested on what it was trained on.
+        validates: whether it means some rows to validate.
     """
 
     folds: int
     label: str
     columns: tuple[str, ...]
     stable: bool
+    validates: bool
 
     def parts(self, frame: pl.DataFrame, content: pl.Series, fold: int = 0) -> pl.Series: ...
 
@@ -45,6 +47,7 @@ class Hash:
     def __init__(self, *, test: float = 0.2, validation: float = 0.1, salt: str = "") -> None:
         _shares(test, validation)
         self.test, self.validation, self.salt = test, validation, salt
+        self.validates = validation > 0
         self.label = f"by content hash, {test:.0%} test: duplicates stay on one side"
 
     def parts(self, frame: pl.DataFrame, content: pl.Series, fold: int = 0) -> pl.Series:
@@ -62,6 +65,7 @@ class Random:
     def __init__(self, *, test: float = 0.2, validation: float = 0.1, seed: int = 0) -> None:
         _shares(test, validation)
         self.test, self.validation, self.seed = test, validation, seed
+        self.validates = validation > 0
         self.label = f"random rows, {test:.0%} test: may leak duplicates and the future"
 
     def parts(self, frame: pl.DataFrame, content: pl.Series, fold: int = 0) -> pl.Series:
@@ -94,6 +98,7 @@ class Column:
         self.test = [str(v) for v in test]
         self.validation = [str(v) for v in validation or []]
         self.validation_share = validation_share
+        self.validates = bool(self.validation) or validation_share > 0
         self.each, self.folds = each, len(self.test) if each else 1
         self.label = f"{column} in {', '.join(self.test)} is test" + (", one value a fold" if each else "")
 
@@ -123,7 +128,7 @@ class Time:
         if isinstance(cut, date):  # how YAML reads a date without quotes
             cut = cut.isoformat()
         self.cut, self.test, self.validation = cut, test, validation
-        self.stable = cut is not None
+        self.stable, self.validates = cut is not None, validation > 0
         self.label = f"global time cut on {column}" + (f" at {cut}" if cut else f", last {test:.0%} test")
 
     def parts(self, frame: pl.DataFrame, content: pl.Series, fold: int = 0) -> pl.Series:
@@ -163,6 +168,7 @@ class Folds:
             raise ConfigError("split.folds must be 2 or more", seen=folds)
         _shares(0.0, validation)
         self.folds, self.stratify, self.validation = folds, stratify, validation
+        self.validates = validation > 0
         self.columns = (stratify,) if stratify else ()
         self.label = f"{folds} folds by content hash: every row is test once, duplicates stay on one side"
 

@@ -73,6 +73,7 @@ def shortened(result: Plain) -> tuple[dict[str, str], Plain]:
         "reference": short[reference],
         "cells": [{**cell, "name": short[cell["name"]], "full": cell["name"]} for cell in cells],
         "failures": [{**one, "cell": short[one["cell"]]} for one in failures],
+        "notes": [{**one, "cells": [short[cell] for cell in one["cells"]]} for one in result["notes"]],
     }
     return {brief: name for name, brief in short.items() if brief != name}, renamed
 

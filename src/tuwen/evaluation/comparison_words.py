@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tuwen.evaluation.unlearned import unlearned_warning
@@ -183,6 +183,16 @@ def never_learned(result: Plain) -> Text | None:
     if text is None or all(cell["unseen"] == most["unseen"] for cell in cells):
         return text
     return f"{most['name']}: {text[0]}", f"{most['name']}：{text[1]}"
+
+
+def noted(notes: Iterable[Plain], cells: int) -> list[str]:
+    """What is told of settings without effect: each once, with the cells that carry it.
+
+    Args:
+        cells: how many were to be trained.
+    """
+    carried = {one["note"]: "every cell" if len(one["cells"]) == cells else ", ".join(one["cells"]) for one in notes}
+    return [f"note: {note} (in {where})" for note, where in carried.items()]
 
 
 def too_few_samples(result: Plain) -> Check | None:

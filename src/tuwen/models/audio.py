@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import gcd
 from typing import Annotated, ClassVar
 
@@ -49,6 +50,9 @@ class AudioCnn(Encoder):
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.Linear(2 * channels[-1] * left, width)
         self.width = width
+
+    def tops(self) -> Iterable[nn.Module]:
+        return [self.dense, *map(nn.ModuleList, reversed(list(zip(self.convolutions, self.norms, strict=True))))]
 
     def forward(self, spectrogram: Tensor, mask: Tensor) -> Tensor:  # f32 [batch, frames, bands], bool [batch, frames]
         heard = mask[:, None, :, None].to(spectrogram.dtype)  # [batch, 1, frames, 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,12 +35,14 @@ class Encoder(nn.Module):
         pretrained: name of the weights it starts from, if any.
         modality_options: what the modality must be told so that the arrays fit the weights.
         modality_defaults: what it is told where the run says nothing.
+        brought: whether all its weights come from the bundle that the run starts from (``init``).
     """
 
     accepts: ClassVar[tuple[str, ...]] = ()
     pretrained: ClassVar[str | None] = None
     modality_options: ClassVar[dict[str, Any]] = {}
     modality_defaults: ClassVar[dict[str, Any]] = {}
+    brought: bool = False
     width: int
 
     def __init__(self, spec: ArraySpec) -> None:
@@ -80,14 +82,39 @@ class Encoder(nn.Module):
     def prepare(self, arrays: dict[str, np.ndarray]) -> None:
         """Look at the training arrays once before training (means, scales). Most encoders need nothing."""
 
+    def tops(self) -> Iterable[nn.Module]:
+        """Its layers, the top one first; what stands in none of them is the lowest. Without any it is one layer."""
+        return ()
+
     def pretrained_layers(self) -> list[list[nn.Parameter]]:
-        """:meth:`pretrained_parameters` by layer, the top one first; one layer where the encoder does not say more."""
-        every = self.pretrained_parameters()
-        return [every] if every else []
+        """What is trained on rather than learned from scratch, by layer, the top one first: where ``init`` brought the
+        encoder all that learns in it, else :meth:`pretrained_parameters`.
+        """
+        learn = [p for p in self.parameters() if p.requires_grad] if self.brought else self.pretrained_parameters()
+        tops = list(self.tops())
+        depth: dict[int, int] = {}
+        for i, top in enumerate(tops):
+            for parameter in top.parameters():
+                depth.setdefault(id(parameter), i)
+        layers: list[list[nn.Parameter]] = [[] for _ in range(len(tops) + 1)]
+        for parameter in learn:
+            layers[depth.get(id(parameter), len(tops))].append(parameter)
+        return [layer for layer in layers if layer]
 
     def pretrained_parameters(self) -> list[nn.Parameter]:
-        """Parameters that came with weights and move with their own, smaller learning rate."""
+        """Parameters that came with the encoder's own weights and move with their own, smaller learning rate."""
         return []
+
+
+def stages(modules: Iterable[nn.Module], kinds: tuple[type[nn.Module], ...]) -> list[nn.Module]:
+    """Modules in a row as layers, the top one first: one of ``kinds`` begins each, what follows it belongs to it."""
+    found: list[list[nn.Module]] = []
+    for module in modules:
+        if isinstance(module, kinds):
+            found.append([])
+        if found:
+            found[-1].append(module)
+    return [nn.ModuleList(stage) for stage in reversed(found)]
 
 
 class Standardise(nn.Module):

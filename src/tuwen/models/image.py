@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Annotated, ClassVar
 
 import torch
@@ -10,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tuwen.errors import ConfigError
-from tuwen.models.encoder import Encoder
+from tuwen.models.encoder import Encoder, stages
 from tuwen.models.transformer import Transformer
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.registry import Count, Share
@@ -60,6 +61,9 @@ class Cnn(Encoder):
         self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.width = channels[-1] * height * width
 
+    def tops(self) -> Iterable[nn.Module]:
+        return stages(self.layers, (nn.Conv2d,))
+
     def forward(self, pixels: Tensor) -> Tensor:  # uint8 [batch, height, width, 3]
         return self.layers(normalised(pixels))  # [batch, width]
 
@@ -97,6 +101,9 @@ class ResNet(Encoder):
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout))
         self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.width = channels[-1]
+
+    def tops(self) -> Iterable[nn.Module]:
+        return stages(self.layers, (Residual,))
 
     def forward(self, pixels: Tensor) -> Tensor:  # uint8 [batch, height, width, 3]
         return self.layers(normalised(pixels))  # [batch, width]
@@ -173,6 +180,9 @@ class Vit(Encoder):
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, heads, layers, dropout)
         self.width = width
+
+    def tops(self) -> Iterable[nn.Module]:
+        return self.transformer.tops()
 
     def forward(self, pixels: Tensor) -> Tensor:  # uint8 [batch, height, width, 3]
         whole = nn.functional.pad(normalised(pixels), self.fill)

@@ -110,7 +110,7 @@ class Late(Fusion):
             for i in range(self.members):
                 known = there[:, i]
                 if known.any():
-                    self.temperature[i] = best_temperature(answers[known, i], targets[known], task.loss)
+                    self.temperature[i] = best_temperature(answers[known, i], targets[known], task.plain_loss)
         self._fit_weights(answers, there, targets, task)
 
     def _fit_weights(self, answers: Tensor, there: Tensor, targets: Tensor, task: Any) -> None:
@@ -126,7 +126,7 @@ class Late(Fusion):
                     torch.cat([torch.ones(1), sharpness[1:].exp()]) if task.probabilistic else torch.ones_like(weight)
                 )
                 combined = self._mixed(answers[known], mask[known], weight.softmax(0), sure)
-                total = total + task.loss(combined, targets[known])
+                total = total + task.plain_loss(combined, targets[known])
             return total / len(masks) + 1e-3 * (weight**2).sum()  # a tie is an even one
 
         minimise(loss, [weight, sharpness])

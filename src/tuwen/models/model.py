@@ -52,7 +52,15 @@ class Model(nn.Module):
         return present if self.generator is None else self.generator.counted(present)
 
     def pretrained_layers(self) -> list[list[nn.Parameter]]:
-        """Parameters that are fine-tuned rather than learned from scratch, by layer: the encoders' top ones first."""
+        """Parameters that are trained on rather than learned from scratch, by layer: the encoders' top ones first."""
         towers = [e.pretrained_layers() for e in self.encoders.values() if isinstance(e, Encoder)]
         depth = max(map(len, towers), default=0)
         return [[p for tower in towers if i < len(tower) for p in tower[i]] for i in range(depth)]
+
+    def brought_parameters(self) -> list[nn.Parameter]:
+        """Those among them that ``init`` brought and that no wheel or hub did: small networks, learned as quickly as
+        what is new.
+        """
+        encoders = [e for e in self.encoders.values() if isinstance(e, Encoder) and e.brought]
+        own = {id(p) for encoder in encoders for p in encoder.pretrained_parameters()}
+        return [p for encoder in encoders for p in encoder.parameters() if id(p) not in own]

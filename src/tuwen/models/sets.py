@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -64,8 +66,9 @@ class Pool(Encoder):
         one = arrays if mask is None else {name: array[mask] for name, array in arrays.items() if name != MASK}
         self.encoder.prepare(one)
 
-    def pretrained_layers(self) -> list[list[nn.Parameter]]:
-        return self.encoder.pretrained_layers()
+    def tops(self) -> Iterable[nn.Module]:
+        """The attention, then the layers of the encoder."""
+        return [nn.ModuleList([self.content, self.gate, self.score]), *self.encoder.tops()]
 
     def pretrained_parameters(self) -> list[nn.Parameter]:
         return self.encoder.pretrained_parameters()

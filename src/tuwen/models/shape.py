@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from tuwen.models.encoder import Encoder
+from tuwen.models.encoder import Encoder, stages
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.registry import Count, Share
 
@@ -37,6 +38,9 @@ class PointNet(Encoder):
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.Linear(hidden[-1], width)
         self.width = width
+
+    def tops(self) -> Iterable[nn.Module]:
+        return [self.dense, *stages(self.point, (nn.Linear,))]
 
     def forward(self, points: Tensor) -> Tensor:  # f32 [batch, points, 3]
         return self.dense(self.dropout(self.point(points).amax(dim=1)))  # [batch, width]

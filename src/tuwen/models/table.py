@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
@@ -37,6 +38,9 @@ class Table(Encoder):
         self.dense = nn.Linear(hidden or laid, width)
         self.hidden = nn.Sequential(nn.Linear(laid, hidden), nn.ReLU(), nn.Dropout(dropout)) if hidden else None
         self.width = width
+
+    def tops(self) -> Iterable[nn.Module]:
+        return [self.dense, *([] if self.hidden is None else [self.hidden])]
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:  # f32 [batch, n], int32 [batch, m]
         parts = [numbers] + [table(categories[:, i].long()) for i, table in enumerate(self.embeddings)]
@@ -79,6 +83,9 @@ class FtTransformer(Encoder):
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, heads, layers, dropout)
         self.width = width
+
+    def tops(self) -> Iterable[nn.Module]:
+        return self.transformer.tops()
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:  # f32 [batch, n], int32 [batch, m]
         parts = [numbers.unsqueeze(2) * self.numbers]  # [batch, n, width]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import polars as pl
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tuwen.preprocess.target import BinaryTarget, ClassifyTarget, RateTarget, Target
 from tuwen.registry import Share
@@ -50,12 +51,19 @@ class Task(nn.Module):
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         raise NotImplementedError
 
+    def plain_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """What answers are worth as they stand, without the weights and the smoothing that training may add: of
+        probabilities the log loss, whose smallest value is at the true ones.
+        """
+        return self.loss(outputs, targets)
+
     def calibrate(self, outputs: Tensor, targets: Tensor) -> float:
-        """Divide all later outputs by the T that makes the loss of these unseen ones smallest (Guo et al., 2017).
+        """Divide all later outputs by the T that makes :meth:`plain_loss` of these unseen ones smallest (Guo et al.,
+        2017).
 
         The order of the answers stays. Returns T.
         """
-        found = best_temperature(outputs, targets, self.loss)
+        found = best_temperature(outputs, targets, self.plain_loss)
         self.temperature.mul_(found)
         return found
 
@@ -122,11 +130,14 @@ class Binary(Task):
         return BinaryTarget.fit(values, options["at_least"], options["equals"])
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:  # f32 [batch, 1], f32 [batch]
-        losses = nn.functional.binary_cross_entropy_with_logits(outputs.squeeze(1), targets, reduction="none")
         if not self.balanced:
-            return losses.mean()
+            return self.plain_loss(outputs, targets)
+        losses = functional.binary_cross_entropy_with_logits(outputs.squeeze(1), targets, reduction="none")
         weights = torch.where(targets > 0.5, 0.5 / self.mean, 0.5 / (1 - self.mean))
         return (losses * weights).mean()
+
+    def plain_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.binary_cross_entropy_with_logits(outputs.squeeze(1), targets)
 
 
 class Classify(Task):
@@ -152,3 +163,6 @@ class Classify(Task):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:  # f32 [batch, classes], int64 [batch]
         return self.error(outputs, targets)
+
+    def plain_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, targets, ignore_index=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -63,6 +64,9 @@ class Recurrent(Tokens):
         self.directions = nn.ModuleList(self.cell(embedding, width, batch_first=True) for _ in range(1 + bidirectional))
         self.pool = pool
         self.width = width * len(self.directions)
+
+    def tops(self) -> Iterable[nn.Module]:
+        return [self.directions]
 
     def forward(self, ids: Tensor) -> Tensor:  # int32 [batch, length]
         embedded, real = self.embedded(ids)
@@ -133,6 +137,9 @@ class TextCnn(Tokens):
         self.windows = list(windows)
         self.width = width * len(windows)
 
+    def tops(self) -> Iterable[nn.Module]:
+        return [self.convolutions]
+
     def forward(self, ids: Tensor) -> Tensor:  # int32 [batch, length]
         embedded, real = self.embedded(ids)
         sequence = embedded.transpose(1, 2)  # [batch, embedding, length]
@@ -170,6 +177,9 @@ class Transformer(Tokens):
         self.places = nn.Parameter(torch.randn(length, width) * 0.1)
         self.attention = Attention(width, heads, layers, dropout)
         self.width = width
+
+    def tops(self) -> Iterable[nn.Module]:
+        return self.attention.tops()
 
     def forward(self, ids: Tensor) -> Tensor:  # int32 [batch, length]
         embedded, real = self.embedded(ids)

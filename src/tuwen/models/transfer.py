@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -102,17 +102,10 @@ class Pretrained(Encoder):
         """None with LoRA: its updates begin at nothing and learn at the full rate."""
         return [] if self.updated else [p for p in self.network.parameters() if p.requires_grad]
 
-    def pretrained_layers(self) -> list[list[nn.Parameter]]:
-        """Each block from the top down, then what lies below them all."""
-        trained = self.pretrained_parameters()
-        if not trained:
-            return []
-        blocks = list(self.network.blocks)  # type: ignore[arg-type]
-        depth = {id(p): i for i, block in enumerate(reversed(blocks)) for p in block.parameters()}
-        layers: list[list[nn.Parameter]] = [[] for _ in range(len(blocks) + 1)]
-        for parameter in trained:
-            layers[depth.get(id(parameter), len(blocks))].append(parameter)
-        return [layer for layer in layers if layer]
+    def tops(self) -> Iterable[nn.Module]:
+        """The adapter, then each block from the top down."""
+        frozen = isinstance(self.network, Standardise)
+        return [self.adapter, *([] if frozen else reversed(list(self.network.blocks)))]  # type: ignore[arg-type]
 
     def train(self, mode: bool = True) -> Pretrained:
         super().train(mode)

@@ -76,6 +76,11 @@ class Transformer(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
 
+    def tops(self) -> list[nn.Module]:
+        """The blocks from the top down, the last with the norm behind it."""
+        *others, last = self.blocks
+        return [nn.ModuleList([last, self.norm]), *reversed(others)]
+
     def forward(self, tokens: Tensor, real: Tensor) -> Tensor:
         """``tokens`` f32 [batch, tokens, width], ``real`` bool [batch, tokens] → f32 [batch, width]."""
         first = self.first.to(tokens.dtype).expand(tokens.shape[0], 1, -1)

@@ -53,7 +53,8 @@ class Settings:
     """How the parameters are found.
 
     Attributes:
-        encoder_learning_rate: for pretrained parameters; default a twentieth of ``learning_rate``.
+        encoder_learning_rate: for pretrained parameters, default a twentieth of ``learning_rate``, and for those that
+            ``init`` brought, default ``learning_rate``.
         layer_decay: each layer of a pretrained encoder learns at this share of the rate of the layer above it.
         unfreeze_epoch: pretrained parameters stay as they are before this epoch (0-based).
         unfreeze: all layers at once then, or one more from the top down each epoch.
@@ -178,6 +179,7 @@ class _Loop:
             encoder_learning_rate=settings.encoder_learning_rate,
             layer_decay=settings.layer_decay,
             weight_decay=settings.weight_decay,
+            brought=model.brought_parameters(),
         )
         self.model, self.optimiser = self.fabric.setup(model, optimise)
         self.model.mark_forward_method("for_loss")  # so that precision and devices are minded there too

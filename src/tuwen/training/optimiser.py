@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
@@ -22,6 +22,7 @@ def optimiser(
     encoder_learning_rate: float | None = None,
     layer_decay: float = 1.0,
     weight_decay: float = 0.0,
+    brought: Iterable[nn.Parameter] = (),
 ) -> torch.optim.Optimizer:
     """Fresh parameters at one speed, pretrained ones at another that falls with depth; no decay on biases and norms.
 
@@ -29,14 +30,18 @@ def optimiser(
         pretrained: parameters by layer, the top one first. The top takes ``encoder_learning_rate`` (default: a
             twentieth of ``learning_rate``), each layer below ``layer_decay`` times the one above it (Howard and
             Ruder, 2018).
+        brought: those of ``pretrained`` whose default is ``learning_rate`` itself.
     """
-    slowest = learning_rate / 20 if encoder_learning_rate is None else encoder_learning_rate
-    rates = [learning_rate, *(slowest * layer_decay**depth for depth in range(len(pretrained)))]
-    place = {id(p): 1 + depth for depth, layer in enumerate(pretrained) for p in layer}
+    alike = {id(p) for p in brought}
+    rates: dict[int, float] = {}
+    for depth, layer in enumerate(pretrained):
+        for p in layer:
+            top = learning_rate / (1 if id(p) in alike else 20)
+            rates[id(p)] = (top if encoder_learning_rate is None else encoder_learning_rate) * layer_decay**depth
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
-            rate = rates[place.get(id(parameter), 0)]
+            rate = rates.get(id(parameter), learning_rate)
             groups.setdefault((rate, parameter.ndim > 1), []).append(parameter)
     # the fresh ones last: their rate is the one that the history tells
     options = [

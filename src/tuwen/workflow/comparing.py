@@ -17,6 +17,7 @@ from tuwen.errors import ConfigError, TuwenError
 from tuwen.evaluation.comparison import Bootstrap, Cell
 from tuwen.evaluation.comparison import compare as judge
 from tuwen.evaluation.comparison_page import render_comparison
+from tuwen.evaluation.comparison_words import noted
 from tuwen.evaluation.metrics import PRIMARY
 from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.report import plain
@@ -119,10 +120,14 @@ def _compare(
             with progress.task(f"cannot be trained: {one['cell']}: {one['what']}"):
                 if (fault := plan.faults.get(one["cell"])) is not None:
                     one["todo"] = _logged(fault, out / "failures", number)
+        notes = plan.notes()
+        for note in noted(notes, len(plan.living())):
+            with progress.task(note):
+                pass
         opened = dataset_of(plan.run, run_yaml, dataset, out, progress)
         done = _train(plan, opened, out / "trainings", progress)
         with progress.task("bootstrap", None):
-            result = _result(plan, opened, done)
+            result = _result(plan, opened, done) | {"notes": notes}
         write_json(out / RESULT, result)
         with whole(out / "compare.html") as file:
             file.write(render_comparison(result).encode())

@@ -15,7 +15,6 @@ import torch
 
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
-from tuwen.errors import ConfigError
 from tuwen.models import TASKS
 from tuwen.models.assemble import Part, assemble
 from tuwen.models.contrast import ContrastModel
@@ -39,6 +38,7 @@ from tuwen.workflow.generating import Generated, groups_of, with_generator
 from tuwen.workflow.preparing import encoder_options, make_input, raw_values
 from tuwen.workflow.rating import account, raters_of
 from tuwen.workflow.retrieval import contrast_parts, score_of
+from tuwen.workflow.rules import refuse_unvalidated
 from tuwen.workflow.starting import modality_for, take_over
 
 
@@ -98,6 +98,9 @@ def fit_network(
         work: folder for what a stopped training goes on from.
         fingerprint: of everything that the parameters depend on; what lies in ``work`` under another one is not used.
         watch: sees the epochs of the network itself, not those of a generator's later stages.
+
+    Raises:
+        ConfigError: no validation part where the run needs one.
     """
     gathered, modalities = prepared.gathered, prepared.modalities
     task = TASKS.load(run.task.use)
@@ -106,6 +109,8 @@ def fit_network(
         return _fit_raters(run, prepared, target, progress)
     parts = {part: examples_of(run, prepared.inputs, target, gathered, part) for part in ("train", "validation")}
     validation = parts["validation"] if len(parts["validation"]) else None
+    if validation is None:
+        refuse_unvalidated(run)
     augment: dict[str, Augment] = {n: m.augment for n, m in modalities.items() if not _is_vector(m)}
 
     settings = Settings(**run.training.model_dump(exclude={"calibrate"}))
@@ -131,7 +136,8 @@ def fit_network(
             progress=shown,
         )
         if isinstance(model.fusion, Late) and not model.fusion.folds:
-            fit_late_on(model, _needed(validation, run.where("fusion"), "late fusion without folds"))
+            assert validation is not None
+            fit_late_on(model, validation)
         return trained
 
     model = _model(run, modalities, target, parts["train"], progress)
@@ -145,7 +151,8 @@ def fit_network(
         )  # fmt: skip
         trained = generated.trained
     if run.training.calibrate:
-        _calibrate(run, model, validation, trained)
+        assert validation is not None
+        _calibrate(model, validation, trained)
     return Fitted(target, model, trained, _cost(model, trained, prepared.seconds), generated)
 
 
@@ -177,19 +184,8 @@ def _for_rows(groups: np.ndarray, rows: int) -> np.ndarray:
     return np.concatenate([groups, groups.max() + 1 + np.arange(rows - len(groups))])
 
 
-def _needed(validation: Examples | None, where: str, what: str) -> Examples:
-    if validation is None:
-        raise ConfigError(f"{what} needs a validation part", where=where, todo="split: {…, validation: 0.1}")
-    return validation
-
-
-def _calibrate(run: Run, model: Model, validation: Examples | None, trained: Trained) -> None:
-    """Fit the task's temperature on the validation part; the last epoch of the history tells it.
-
-    Raises:
-        ConfigError: no validation part.
-    """
-    unseen = _needed(validation, run.where("training", "calibrate"), "calibrate")
+def _calibrate(model: Model, unseen: Examples, trained: Trained) -> None:
+    """Fit the task's temperature on the validation part; the last epoch of the history tells it."""
     outputs = outputs_of(network_of(model.eval(), torch.device("cpu")), unseen.inputs)
     temperature = model.task.calibrate(torch.from_numpy(outputs), torch.from_numpy(unseen.targets))
     trained.history[-1]["temperature"] = temperature

@@ -14,6 +14,7 @@ from tuwen.data.examples import KEYS, balanced, content_hash, examples, labelled
 from tuwen.data.kinds import MEDIA
 from tuwen.data.splits import Split
 from tuwen.errors import ConfigError, DataError
+from tuwen.preprocess.target import Target
 from tuwen.workflow.contents import is_contrast, with_contents
 from tuwen.workflow.rules import (
     check_columns,
@@ -21,6 +22,7 @@ from tuwen.workflow.rules import (
     check_settings,
     fitted_target,
     placed,
+    refuse_unvalidated,
     split_of,
     task_options,
 )
@@ -75,7 +77,8 @@ def gather(run: Run, dataset: Dataset, fold: int = 0, *, learn: bool = True) -> 
         learn: whether the train part is learned from; then its target must be one that can be.
 
     Raises:
-        ConfigError: a setting that cannot be, a column that is not there, a fold that does not exist.
+        ConfigError: a setting that cannot be, a column that is not there, a fold that does not exist, no validation
+            part where the run needs one.
         DataError: columns of the wrong kind, no row with truth, or an empty train or test part.
     """
     check_settings(run)
@@ -117,8 +120,16 @@ def gather(run: Run, dataset: Dataset, fold: int = 0, *, learn: bool = True) -> 
         if not gathered.counts()[part]:
             raise _empty(run, part, gathered, content)
     if learn:
-        fitted_target(run, gathered.truth[gathered.rows("train")], options)
+        target = fitted_target(run, gathered.truth[gathered.rows("train")], options)
+        if not _can_validate(gathered, target):
+            refuse_unvalidated(run)
     return gathered
+
+
+def _can_validate(gathered: Gathered, target: Target) -> bool:
+    """Whether there are rows to validate, of classes that the train part has."""
+    truth = gathered.truth[gathered.rows("validation")]
+    return len(truth) > 0 and (target.task != "classify" or bool((target.encode(truth) >= 0).any()))
 
 
 def _empty(run: Run, part: str, gathered: Gathered, content: pl.Series) -> DataError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tuwen.models.encoder import Encoder
 from tuwen.models.generator import Generator, Given, Impute
 from tuwen.models.model import Model
 from tuwen.preprocess.spec import ArraySpec
-from tuwen.preprocess.target import Target
+from tuwen.preprocess.target import BinaryTarget, ClassifyTarget, Target
 from tuwen.progress import Progress
 from tuwen.training.adversarial import Adversarial, train_generator
 from tuwen.training.batches import Examples
@@ -136,7 +136,7 @@ def with_generator(
         account["made"] = {_names(target)[c]: n for c, n in wanted.items()}
         vectors = with_made_rows(generator, vectors, wanted, _seed(run, 5))
     seconds = time.perf_counter() - began
-    head = _head(run, model, target, generator)
+    head = _head(run, model, as_trained(target, vectors.targets), generator)
     trained = learn(head, vectors, others, _seed(run, 7), "fusion")
     model.fusion, model.task, model.generator = head.fusion, head.task, head.generator
     steps, spent = before.steps + trained.steps, before.seconds + seconds + trained.seconds
@@ -244,6 +244,18 @@ def rare_classes(targets: np.ndarray, classes: int, *, floor: int | None, most: 
     least = int(np.median(counts[counts > 0])) if floor is None else floor
     wanted = {c: min(least - int(n), int(most * n)) for c, n in enumerate(counts) if 0 < n < least}
     return {c: n for c, n in wanted.items() if n > 0}
+
+
+def as_trained(target: Target, targets: np.ndarray) -> Target:
+    """The target with the counts of the rows that are trained on, made ones among them: what was made for a class makes
+    it less rare, and it is not weighted for that again.
+
+    Args:
+        targets: the encoded ones of all these rows.
+    """
+    if isinstance(target, ClassifyTarget):
+        return replace(target, counts=tuple(np.bincount(targets, minlength=target.outputs).tolist()))
+    return replace(target, mean=float(targets.mean())) if isinstance(target, BinaryTarget) else target
 
 
 @torch.inference_mode()

@@ -11,6 +11,7 @@ from typing import Any
 from tuwen.config import Run, written
 from tuwen.errors import ConfigError, TuwenError
 from tuwen.workflow.contents import modalities_by_kind
+from tuwen.workflow.idle import without_effect
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.trainings import failure
 from tuwen.workflow.variants import Base, Value, Varied, combinations, name_of, refuse_fixed, run_of, spelt_out, variant
@@ -51,6 +52,14 @@ class Plan:
         """Every kind of input that a cell reads."""
         runs = [cell.run for cell in self.cells if cell.run is not None]
         return list(dict.fromkeys(kind for run in runs for kind in modalities_by_kind(run)))
+
+    def notes(self) -> list[dict[str, Any]]:
+        """``note``: a setting without effect (:mod:`tuwen.workflow.idle`), and the ``cells`` that carry it."""
+        found: dict[str, list[str]] = {}
+        for name, run in self.living():
+            for note in without_effect(run):
+                found.setdefault(note, []).append(name)
+        return [{"note": note, "cells": cells} for note, cells in found.items()]
 
     def living(self) -> list[tuple[str, Run]]:
         """The cells that have not failed."""

@@ -14,7 +14,7 @@ from tuwen.data.examples import KEYS, check_condition
 from tuwen.data.schema import TABLES
 from tuwen.data.splits import Split
 from tuwen.errors import ConfigError, DataError, TuwenError, did_you_mean
-from tuwen.models import ENCODERS, TASKS
+from tuwen.models import ENCODERS, FUSIONS, TASKS
 from tuwen.models.encoder import COMES_FROM
 from tuwen.preprocess import MODALITIES
 from tuwen.registry import signature_model
@@ -56,6 +56,11 @@ def split_of(run: Run) -> Split:
     return split
 
 
+def validates(run: Run) -> bool:
+    """Whether the run's split means some rows to validate; one of a plug-in may not tell."""
+    return bool(getattr(split_of(run), "validates", True))
+
+
 def placed(error: TuwenError, where: str) -> TuwenError:
     """The same error, told at a place of the run."""
     return type(error)(error.what, where=where, seen=error.seen, allowed=error.allowed, todo=error.todo)
@@ -80,6 +85,8 @@ def check_settings(run: Run) -> None:
     if run.raters is None:
         rehearse(run, task_options(run))
     _check_calibrate(run)
+    if not validates(run):
+        refuse_unvalidated(run)
     if run.rows.where is not None:
         try:
             check_condition(run.rows.table, run.rows.where)
@@ -165,6 +172,33 @@ def _check_calibrate(run: Run) -> None:
             where=run.where("training", "calibrate"),
             todo="leave training.calibrate out",
         )
+
+
+def refuse_unvalidated(run: Run) -> None:
+    """Refuse a run without rows to validate if it cannot do without.
+
+    Raises:
+        ConfigError: late fusion without folds, or ``calibrate``.
+    """
+    if run.raters is not None:
+        return
+    late = FUSIONS.load(run.fusion.use, run.where("fusion")).combines_answers
+    late = late and not TASKS.load(run.task.use).replaces_fusion
+    if late and FUSIONS.options(run.fusion.use, run.fusion.options, run.where("fusion")).get("folds") == 0:
+        key: Place = ("fusion", "folds") if "folds" in run.fusion.options else ("fusion",)
+        raise _unvalidated(run, key, "late fusion without folds", "fusion.folds: 5")
+    if run.training.calibrate:
+        raise _unvalidated(run, ("training", "calibrate"), "calibrate", "training.calibrate: false")
+
+
+def _unvalidated(run: Run, key: Place, what: str, otherwise: str) -> ConfigError:
+    share = "validation_share" if run.split.use == "column" else "validation"
+    return ConfigError(
+        f"{what} needs a validation part, and there is none",
+        where=run.where(*key),
+        seen=f"split: {run.split.use}" + "".join(f", {k}: {v}" for k, v in run.split.options.items() if k == share),
+        todo=f"split: {{…, {share}: 0.1}}, or {otherwise}",
+    )
 
 
 # --- Against a dataset --------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.kinds import MEDIA
 from tuwen.errors import BundleError, ConfigError
+from tuwen.models.encoder import Encoder
 from tuwen.models.model import Model
 from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.modality import Modality
@@ -229,7 +230,10 @@ def take_over(run: Run, model: Model, progress: Progress) -> set[str]:
     if start is None:
         return set()
     for name, weights in start.taken.items():
-        model.encoders[name].load_state_dict(weights)
+        encoder = model.encoders[name]
+        encoder.load_state_dict(weights)
+        assert isinstance(encoder, Encoder)
+        encoder.brought = True
     with progress.task(start.told()):
         pass
     return set(start.taken)
