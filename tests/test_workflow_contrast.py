@@ -149,6 +149,23 @@ def test_any_two_kinds_can_be_paired(shop, tmp_path):
     }
 
 
+def test_of_a_side_with_several_inputs_each_is_knocked_out(shop, pairs, tmp_path):
+    """The table holds the brand: of the two texts only the one that says it is worth anything."""
+    (line,) = [line for line in RUN.splitlines() if "photo:" in line]
+    maker = "  maker: {use: text, columns: [items.brand], tokens: word-ngram, min_count: 1, encoder: ngram}"
+    brand = "  brand: {use: table, columns: [items.brand], encoder: {use: table}}"
+    text = RUN.replace(line, f"{maker}\n{brand}").replace("picture-text", "table-text")
+    (tmp_path / "run.yaml").write_text(text.replace("epochs: 2", "epochs: 12, learning_rate: 0.01"))
+    bundle = workflow.train(tmp_path / "run.yaml", shop / "dataset", tmp_path / "bundle")
+    report = workflow.evaluate(bundle, shop / "dataset", tmp_path / "out")
+    assert set(report["knock_out"]) == {"words", "maker"}  # the table is all there is of its side
+    for way in ("absent", "swapped"):
+        lost = {n: report["knock_out"][n][way]["comparison"]["table_to_text_mrr"] for n in ("words", "maker")}
+        assert lost["maker"]["low"] > 0 and lost["words"]["difference"] < lost["maker"]["difference"] / 2
+        assert report["knock_out"]["maker"][way]["metrics"]["table_to_text_mrr"]["high"] < 1
+    assert "maker" in (tmp_path / "out" / "report.html").read_text() and pairs[1]["knock_out"] == {}
+
+
 def test_a_bundle_of_pairs_gives_embeddings_to_a_file_and_refuses_to_be_served(shop, pairs, tmp_path):
     bundle = Bundle.open(pairs[0])
     one = bundle.embed([{"title": "a red mug"}])

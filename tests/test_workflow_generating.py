@@ -12,6 +12,8 @@ from test_training_loop import Stops
 from tuwen import workflow
 from tuwen.bundle.bundle import Bundle
 from tuwen.bundle.network import load_network
+from tuwen.cli.experiments import _show_comparison
+from tuwen.cli.screen import Screen
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.sample import write_sample_shop
@@ -30,6 +32,7 @@ from tuwen.workflow.gathering import gather
 from tuwen.workflow.generating import as_trained, rare_classes
 from tuwen.workflow.sampling import distinct_rows, held_back, judged, trust
 from tuwen.workflow.training import fingerprint, write_bundle
+from twofold import collected
 
 QUICK = ["training.epochs=2", "modalities.picture.size=32", "evaluation.samples=100"]
 FILLS = [*QUICK, "gan=impute", "gan.steps=20", "gan.hidden=16", "gan.hold=0.4"]
@@ -233,3 +236,34 @@ def test_a_generator_that_would_see_no_row_is_refused(shop):
         prepared = prepare(run, gather(run, dataset), dataset, Silent())
         fit_network(run, prepared, work=shop / "held", fingerprint="f", progress=Silent())
     assert "lower gan.hold" in caught.value.todo and "--set gan.hold=0.99999" in caught.value.where
+
+
+def test_a_comparison_tells_how_good_each_cells_generator_is(tmp_path, capsys):
+    vary = "gan=off,{use: impute, steps: 2, hold: 0.6},{use: impute, steps: 2}"
+    settings = ["training.epochs=1", "evaluation.samples=100", "split.validation=0"]
+    (run, dataset), out = collected(tmp_path), tmp_path / "out"
+    result = workflow.compare(run, out, dataset, vary=[vary], seeds=2, overrides=settings)
+    assert json.loads((out / "compare.json").read_text(encoding="utf-8")) == result
+    off, judged, few = result["cells"]
+    assert "generator" not in off and judged["generator"]["trainings"] == few["generator"]["trainings"] == 2
+    entry = judged["generator"]["quality"][0]
+    kept = [json.loads(f.read_text(encoding="utf-8")) for f in (out / "trainings").glob("*hold*/training.json")]
+    each = [one["generator"]["quality"][0] for one in kept]
+    for name in ("two_sample_accuracy", "coverage"):
+        values = [one[name] for one in each]
+        assert entry[name] == pytest.approx(np.mean(values), abs=1e-4)
+        assert (entry["least"][name], entry["most"][name]) == (min(values), max(values))
+    assert few["generator"]["quality"] == [] and few["generator"]["warned"] == 2
+    _show_comparison(Screen(as_json=False, quiet=False), result, out)
+    told = " ".join(capsys.readouterr().out.split())
+    page = (out / "compare.html").read_text(encoding="utf-8")
+    for place in (told, page):
+        assert "Too few rows could be held back" in place and "(2 of 2 trainings warned.)" in place
+    assert "told apart" in told and f"{100 * entry['coverage']:.0f} %" in told and 'id="generator"' in page
+    for file in (out / "trainings").glob("*/training.json"):  # as an earlier tuwen kept them
+        plain = json.loads(file.read_text(encoding="utf-8"))
+        plain.pop("generator", None)
+        file.write_text(json.dumps(plain), encoding="utf-8")
+    again = workflow.compare(run, out, dataset, vary=[vary], seeds=2, overrides=settings)
+    assert [{k: v for k, v in cell.items() if k != "generator"} for cell in result["cells"]] == again["cells"]
+    assert 'id="generator"' not in (out / "compare.html").read_text(encoding="utf-8")

@@ -155,7 +155,7 @@ def _show_comparison(screen: Screen, result: dict[str, Any], out: Path) -> None:
         name, found, against = cell["name"], cell["metrics"][primary], cell["difference"]
         told = ("reference", "") if name == brief["reference"] else _against(result, against)
         rows.append((name, found["value"], _interval(found), *told, cell["cost"]["train_seconds"]))
-        missing = [cell["missing"][kind][how]["metrics"][primary]["value"] for kind in kinds for how in ("half", "all")]
+        missing = [_missing(cell, kind, how, primary) for kind in kinds for how in ("half", "all")]
         lost.append((name, found["value"], *missing))
     whole = ("cell", primary, "interval", "difference")
     screen.table((*whole, "clearly", "train s"), rows, whole=whole)
@@ -164,12 +164,43 @@ def _show_comparison(screen: Screen, result: dict[str, Any], out: Path) -> None:
     screen.say(*([] if lost_classes is None else [f"warning: {lost_classes[0]}"]))
     without = [f"{how} without {kind}" for kind in kinds for how in ("half", "all")]
     screen.table(("cell", primary, *without), lost, title="when an input is missing")
+    _show_generators(screen, brief["cells"])
     failed = {one["cell"] for one in result["failures"] if one["seed"] is not None}
     screen.say(*noted(brief["notes"], len(failed | {cell["name"] for cell in result["cells"]})))
     for one in result["failures"]:
         at = "" if one["seed"] is None else f", seed {one['seed']}, fold {one['fold']}"
         screen.say(f"failed: {one['cell']}{at}: {one['what']}", *(f"  {one[k]}" for k in ("where", "todo") if k in one))
     screen.say(f"comparison: {(out / 'compare.html').resolve()}")
+
+
+def _missing(cell: dict[str, Any], kind: str, how: str, metric: str) -> object:
+    found = cell["missing"].get(kind)
+    return found[how]["metrics"][metric]["value"] if found else "–"
+
+
+def _show_generators(screen: Screen, cells: list[dict[str, Any]]) -> None:
+    """How good what each cell's generator makes is, over all its trainings, and what is wrong with it."""
+    from tuwen.evaluation import samples
+    from tuwen.evaluation.samples_page import spread, warned
+
+    made = [(cell["name"], cell["generator"]) for cell in cells if "generator" in cell]
+    rows = [
+        (
+            name,
+            samples.of(entry)[0],
+            *(_spread(spread(number, entry)) for number in ("two_sample_accuracy", "coverage")),
+        )
+        for name, account in made
+        for entry in account["quality"]
+    ]
+    if rows:
+        screen.table(("cell", "generator of", "told apart", "coverage"), rows, title="what generators make")
+    for name, account in made:
+        screen.say(*(f"warning: {name}: {warned(account, said)[0]}" for said in account["warnings"]))
+
+
+def _spread(found: tuple[str, str]) -> str:
+    return f"{found[0]} ({found[1]})" if found[1] else found[0]
 
 
 def _interval(found: dict[str, Any]) -> str:

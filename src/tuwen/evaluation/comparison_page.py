@@ -9,7 +9,7 @@ import yaml
 from markupsafe import Markup
 
 from tuwen.evaluation import comparison_figures as figures
-from tuwen.evaluation import verdict
+from tuwen.evaluation import samples_page, verdict
 from tuwen.evaluation.cell_names import shown_names
 from tuwen.evaluation.comparison_words import checks, decided, kind_phrase, lead, level, others, words
 from tuwen.evaluation.figures import Figure
@@ -54,6 +54,7 @@ def render_comparison(result: Plain) -> str:
         "differences": _differences(result, metrics, charts),
         "cost": _cost(result, charts),
         "missing": _missing(result),
+        "generator": samples_page.compared(result["cells"]),
         "failures": [_failure(one) for one in result["failures"]],
         "how": _how(result),
         "kept": _kept(result),

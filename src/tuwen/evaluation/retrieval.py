@@ -8,7 +8,7 @@ expected ones, and a system that scores everything alike is exactly chance.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -186,6 +186,7 @@ class Searched:
         answers: among how many answers every query was ranked.
         notes: baseline → how it was made.
         examples: see :func:`example`.
+        knocked: INPUT of a side that has several → way → the model's ranks with it ``absent`` or ``swapped``.
     """
 
     systems: dict[str, dict[Pair, Ranks]]
@@ -194,6 +195,7 @@ class Searched:
     answers: int
     notes: dict[str, str]
     examples: list[dict[str, Any]]
+    knocked: dict[str, dict[str, dict[Pair, Ranks]]] = field(default_factory=dict)
 
 
 def retrieval_report(
@@ -217,7 +219,9 @@ def retrieval_report(
     """
     systems = {name: _joined([part.systems[name] for part in parts]) for name in parts[0].systems}
     twins = _joined([part.twins for part in parts])
-    drawn = resample(systems | {"twins": twins}, samples=samples, seed=seed)
+    ways = [(label, way) for label, found in parts[0].knocked.items() for way in found]
+    knocked = {f"{way} {label}": _joined([p.knocked[label][way] for p in parts]) for label, way in ways}
+    drawn = resample(systems | {"twins": twins} | knocked, samples=samples, seed=seed)
     measured = {
         name: {metric: i.plain() for metric, i in intervals(found, confidence).items()} for name, found in drawn.items()
     }
@@ -245,7 +249,18 @@ def retrieval_report(
             "notes": parts[0].notes,
             "examples": parts[0].examples,
         },
-        "knock_out": {},
+        "knock_out": {
+            label: {
+                way: {
+                    "metrics": measured[f"{way} {label}"],
+                    "comparison": {
+                        m: d.plain() for m, d in differences(drawn[MODEL], drawn[f"{way} {label}"], confidence).items()
+                    },
+                }
+                for way in found
+            }
+            for label, found in parts[0].knocked.items()
+        },
         "slices": {},
         **NOT_OF_LISTS,
         "history": [dict(epoch) for epoch in history],

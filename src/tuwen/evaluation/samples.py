@@ -23,6 +23,8 @@ LEAST_COVERAGE, LEAST_VARIANCE = 0.5, 0.25  # below: collapse
 LEAST_GAIN = 0.98  # above: the filling is as good as the mean vector, whose error is 1
 PENALTIES = 10.0 ** np.arange(-3, 6)  # of the ridge regression, times the mean of the kernel's diagonal
 
+MEASURED = ("two_sample_accuracy", "coverage", "variance", "error", "linear")
+
 NONE_RARE: Text = (
     "No class is rare enough for the generator to make rows: it was not trained.",
     "没有足够稀少的类别需要生成样本：未训练生成器。",
@@ -171,6 +173,40 @@ def pooled(accounts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     one = {"use": accounts[0]["use"], "folds": len(accounts), "made": made}
     said = warnings({**one, "quality": worst})
     return {**one, "quality": means, "warnings": [{"en": english, "zh": chinese} for english, chinese in said]}
+
+
+def over_trainings(accounts: Sequence[Mapping[str, Any]], folds: int) -> dict[str, Any]:
+    """The accounts of all seeds and folds of one cell of a comparison as one.
+
+    Returns:
+        what :func:`pooled` gives, made rows and rows of one seed; ``trainings``, and how many of them ``warned``; each
+        entry of ``quality`` also ``least`` and ``most``: number → that of a single training.
+    """
+    one = pooled(accounts)
+    seeds = max(len(accounts) // folds, 1)
+    single: dict[str, list[Mapping[str, Any]]] = {}
+    for account in accounts:
+        for entry in account["quality"]:
+            single.setdefault(of(entry)[0], []).append(entry)
+    quality = []
+    for entry in one["quality"]:
+        each = single[of(entry)[0]]
+        numbers = [name for name in MEASURED if isinstance(entry.get(name), int | float)]
+        ends = {end: {n: pick(e[n] for e in each) for n in numbers} for end, pick in (("least", min), ("most", max))}
+        quality.append({**entry, "rows": round(entry["rows"] / seeds), **ends})
+    said = list(one["warnings"])
+    unjudged = {"en": FEW_HELD[0], "zh": FEW_HELD[1]}
+    if any(unjudged in account["warnings"] for account in accounts) and unjudged not in said:
+        said.append(unjudged)
+    return {
+        **one,
+        "folds": folds,
+        "trainings": len(accounts),
+        "made": {name: round(rows / seeds) for name, rows in one["made"].items()},
+        "quality": quality,
+        "warned": sum(bool(account["warnings"]) for account in accounts),
+        "warnings": said,
+    }
 
 
 def of(entry: Mapping[str, Any]) -> Text:

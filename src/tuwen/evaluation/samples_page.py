@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuwen.evaluation.samples import of
@@ -22,6 +22,11 @@ NOTES: dict[str, Text] = {
         "它为稀少的类别生成样本，加入训练集。以下在它没有见过的训练行上评判。它是否让回答更准，需要与不用它的运行比较。",
     ),
 }
+COMPARED: Text = (
+    "Each cell's generator, judged on rows of the train part that it did not see: the mean over all trainings; small "
+    "print: the least and the most of a single one. A warning is about the worst of them.",
+    "各组合的生成器，在它没有见过的训练行上评判：全部训练的平均值；小字：单次训练的最小与最大值。警告针对其中最差的一次。",
+)
 MADE: Text = ("Made rows", "生成的行数")
 COLUMNS: dict[str, tuple[Text, Text]] = {  # name, and what is good
     "rows": (("Rows", "行数"), ("", "")),
@@ -74,6 +79,46 @@ def section(report: Mapping[str, Any]) -> dict[str, Any] | None:
         "made_title": MADE,
         "made": [(name, f"{rows:,}") for name, rows in account["made"].items()],
     }
+
+
+def compared(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What the page of a comparison shows of the generators of its cells; None where none has one."""
+    made = [(cell["name"], cell["generator"]) for cell in cells if "generator" in cell]
+    if not made:
+        return None
+    columns = [name for name in COLUMNS if any(name in entry for _, one in made for entry in one["quality"])]
+    return {
+        "title": TITLE,
+        "way": WAY,
+        "note": COMPARED,
+        "columns": [COLUMNS[name] for name in columns],
+        "rows": [
+            (cell, of(entry), [spread(name, entry) for name in columns])
+            for cell, one in made
+            for entry in one["quality"]
+        ],
+        "warnings": [(cell, warned(one, said)) for cell, one in made for said in one["warnings"]],
+        "made_title": MADE,
+        "made": [(cell, ", ".join(f"{n} {r:,}" for n, r in one["made"].items())) for cell, one in made if one["made"]],
+        "meanings": MEANINGS,
+    }
+
+
+def spread(name: str, entry: Mapping[str, Any]) -> tuple[str, str]:
+    """The mean over all trainings of a cell, and the least and the most of a single one where they differ."""
+    least, most = (_cell(name, entry.get(end, {}).get(name)) for end in ("least", "most"))
+    return _cell(name, entry.get(name)), "" if least == most else f"{least.removesuffix(' %')} – {most}"
+
+
+def warned(account: Mapping[str, Any], said: Mapping[str, str]) -> Text:
+    """A warning, and in how many of a cell's trainings there was any."""
+    all_of, some = account["trainings"], account["warned"]
+    if all_of == 1:
+        return said["en"], said["zh"]
+    return (
+        f"{said['en']} ({some} of {all_of} trainings warned.)",
+        f"{said['zh']}（{all_of} 次训练中有 {some} 次警告。）",
+    )
 
 
 def _cell(name: str, value: float | None) -> str:

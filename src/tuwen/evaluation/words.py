@@ -351,6 +351,9 @@ def thing(name: str) -> Text:
     if last == "language" and of:
         english, chinese = thing(of)
         return f"{english} language", f"{chinese}语言"
+    if " + " in name:  # modalities that go together
+        each = [thing(one) for one in name.split(" + ")]
+        return " + ".join(one[0] for one in each), " + ".join(one[1] for one in each)
     return THINGS.get(name.lower(), (name, name))
 
 

@@ -73,7 +73,7 @@ def _answers_of(run: Run, dataset: Dataset, folder: Path, fold: int, progress: P
         answers = Predictions.read(kept)
     except DataError:  # none yet, or damaged
         trained = Bundle.open(train_once(run, dataset, bundle, fold, progress))
-        answers = judge(run, trained, dataset, progress).predictions
+        answers = judge(run, trained, dataset, progress, knock_out=False).predictions
         answers.write(kept)
     shutil.rmtree(bundle, ignore_errors=True)
     for other in folder.glob(f"fold-{fold}-*.parquet"):  # of an earlier run or dataset

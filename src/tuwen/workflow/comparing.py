@@ -14,12 +14,12 @@ from tuwen import __version__
 from tuwen.config import Comparison, Evaluation, Run, Shop
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, TuwenError
+from tuwen.evaluation import samples
 from tuwen.evaluation.comparison import Bootstrap, Cell
 from tuwen.evaluation.comparison import compare as judge
 from tuwen.evaluation.comparison_page import render_comparison
 from tuwen.evaluation.comparison_words import noted
 from tuwen.evaluation.metrics import PRIMARY
-from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.report import plain
 from tuwen.evaluation.unlearned import counted, unlearned
 from tuwen.files import held, room_on_disk, whole, write_json
@@ -33,7 +33,7 @@ from tuwen.workflow.planning import Plan, plan_of, refuse_another
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.sharing import Shared, groups_of
 from tuwen.workflow.steps import collected
-from tuwen.workflow.trainings import ANSWERS, Training, carry_out, failure, mean_cost, read
+from tuwen.workflow.trainings import Training, carry_out, failure, mean_cost, read
 from tuwen.workflow.variants import parse
 
 FORMAT = 1
@@ -194,12 +194,12 @@ def _one(
     shown = Within(progress, f"{name}, seed {seed}" + (f", fold {fold + 1} of {plan.folds}" if plan.folds > 1 else ""))
     try:
         training = Training.of(name, run, seed, fold, dataset)
-        return training.find(place) or carry_out(
+        return training.find(place, plan.inputs) or carry_out(
             training,
             shared.prepared(training.run),
             dataset,
             place,
-            kinds=plan.kinds,
+            inputs=plan.inputs,
             weigh=seed == plan.seeds[0] and fold == 0,
             progress=shown,
         )
@@ -238,10 +238,13 @@ def _result(plan: Plan, dataset: Dataset, done: Mapping[str, list[list[Path]]]) 
     cells: dict[str, Cell] = {}
     unseen: dict[str, dict[str, Any]] = {}
     for name, seeds in done.items():
-        read_ = [[read(folder) for folder in folds] for folds in seeds]
-        told[name] = [training for folds in read_ for training, _ in folds]
-        cells[name] = _cell([[answers for _, answers in folds] for folds in read_])
-        unseen[name] = counted(sum((unlearned(answers[ANSWERS]) for _, answers in read_[0]), Counter[str]()))
+        read_ = [[read(folder, plan.inputs) for folder in folds] for folds in seeds]
+        told[name] = [training for folds in read_ for training, *_ in folds]
+        cells[name] = Cell(
+            [pooled([answers for _, answers, _ in folds]) for folds in read_],
+            {label: [pooled([without[label] for *_, without in folds]) for folds in read_] for label in plan.inputs},
+        )
+        unseen[name] = counted(sum((unlearned(answers) for _, answers, _ in read_[0]), Counter[str]()))
     groups = groups_of(plan.run, dataset, plan.folds)
     settings: Evaluation = plan.run.evaluation
     bootstrap = Bootstrap(
@@ -268,7 +271,7 @@ def _result(plan: Plan, dataset: Dataset, done: Mapping[str, list[list[Path]]]) 
                     "seed": plan.run.seed,
                     "groups": None if groups is None else groups.n_unique(),
                 },
-                "kinds": plan.kinds,
+                "kinds": list(plan.inputs),
                 "cells": [
                     {
                         "name": cell.name,
@@ -276,6 +279,7 @@ def _result(plan: Plan, dataset: Dataset, done: Mapping[str, list[list[Path]]]) 
                         "kept": cell.kept,
                         **judged[cell.name],
                         "unseen": unseen[cell.name],
+                        **_generator(told[cell.name], len(plan.seeds)),
                         "cost": mean_cost(told[cell.name], len(plan.seeds)),
                     }
                     for cell in plan.cells
@@ -289,11 +293,12 @@ def _result(plan: Plan, dataset: Dataset, done: Mapping[str, list[list[Path]]]) 
     )
 
 
-def _cell(answers: list[list[dict[str, Predictions]]]) -> Cell:
-    """seed → fold → tables, the folds pooled."""
-    names = list(answers[0][0])
-    tables = {name: [pooled([fold[name] for fold in folds]) for folds in answers] for name in names}
-    return Cell(tables[ANSWERS], {n.removeprefix("without-"): t for n, t in tables.items() if n != ANSWERS})
+def _generator(told: list[dict[str, Any]], seeds: int) -> dict[str, Any]:
+    """``generator``: what those of all seeds and folds say of themselves; nothing where a training has none, or was
+    kept by an earlier tuwen that did not note it.
+    """
+    accounts = [one["generator"] for one in told if "generator" in one]
+    return {"generator": samples.over_trainings(accounts, len(told) // seeds)} if len(accounts) == len(told) else {}
 
 
 def _provenance(plan: Plan, dataset: Dataset) -> dict[str, Any]:

@@ -22,8 +22,13 @@ def modalities_by_kind(run: Run) -> dict[str, list[str]]:
     """``picture``, ``text``, ``table`` → the run's modalities of that kind: two views of one text are one kind."""
     kinds: dict[str, list[str]] = {}
     for name, spec in run.modalities.items():
-        kinds.setdefault(KINDS.get(spec.use, spec.use), []).append(name)
+        kinds.setdefault(kind_of(spec.use), []).append(name)
     return kinds
+
+
+def kind_of(use: str) -> str:
+    """What a report calls a kind of modality."""
+    return KINDS.get(use, use)
 
 
 def is_contrast(run: Run) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,10 +24,10 @@ from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.unlearned import unlearned
 from tuwen.preprocess.target import Target
 from tuwen.progress import Progress
-from tuwen.training.batches import outputs_of
+from tuwen.training.batches import Network, outputs_of
 from tuwen.training.inputs import EncodedInput, Input
-from tuwen.workflow.contents import modalities_by_kind
 from tuwen.workflow.gathering import Gathered, gather
+from tuwen.workflow.knock_out import inputs_of
 from tuwen.workflow.preparing import make_input, raw_values
 
 
@@ -42,8 +42,8 @@ class Judged:
     members: dict[str, Predictions] = field(default_factory=dict)  # of raters, each alone
 
 
-def judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Judged:
-    """Answer the test part of the bundle's fold, whole and with each kind of modality taken away or swapped.
+def judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress, *, knock_out: bool = True) -> Judged:
+    """Answer the test part of the bundle's fold, whole and with each of its inputs taken away or swapped.
 
     Raises:
         DataError: the dataset is not the bundle's own, and the split would give rows it was trained on to the test.
@@ -60,24 +60,33 @@ def judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Jud
     base = base_of(run, gathered, rows, bundle.target)
     whole = predictions_of(bundle.target, base, outputs)
     knocked = {}
-    kinds = modalities_by_kind(run)
-    if len(kinds) > 1:
-        other = swapped(base["row"])
-        for kind, names in kinds.items():
-            without = outputs_of(bundle.network, inputs | {name: absent(inputs[name]) for name in names})
-            another = outputs_of(bundle.network, inputs | {name: inputs[name].take(other) for name in names})
-            gone = predictions_of(bundle.target, base, without)
-            knocked[kind] = {
-                "absent": gone,
-                "half": half_without(whole, gone, kind),
-                "swapped": predictions_of(bundle.target, base, another),
-            }
+    for label, together in inputs_of(run).items() if knock_out else ():
+        changed = knocked_out(bundle.network, inputs, together.of(run), swapped(base["row"]))
+        gone, another = (predictions_of(bundle.target, base, found) for found in changed)
+        knocked[label] = {"absent": gone, "half": half_without(whole, gone, label), "swapped": another}
     members: dict[str, Predictions] = {}
     if bundle.members is not None and len(bundle.architecture["raters"]["members"]) > 1:
         alone = outputs_of(bundle.members, inputs)
         for m, name in enumerate(bundle.architecture["raters"]["members"]):
             members[name] = predictions_of(bundle.target, base, alone[:, m : m + 1])
     return Judged(gathered, rows, whole, knocked, members)
+
+
+def knocked_out(
+    network: Network, inputs: Mapping[str, Input], names: Collection[str], other: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Outputs f32 [rows, outputs] with some modalities absent everywhere, and with those of the rows ``other``."""
+    without = without_inputs(network, inputs, names)
+    return without, outputs_of(network, {**inputs, **{name: inputs[name].take(other) for name in names}})
+
+
+def without_inputs(network: Network, inputs: Mapping[str, Input], names: Collection[str]) -> np.ndarray:
+    """Outputs f32 [rows, outputs] with some modalities absent; where nothing else is there, one answer for all rows."""
+    gone = {name: absent(inputs[name]) for name in names}
+    if set(gone) != set(inputs):
+        return outputs_of(network, {**inputs, **gone})
+    one = outputs_of(network, {name: source.take(np.zeros(1, np.int64)) for name, source in gone.items()})
+    return np.repeat(one, len(next(iter(gone.values()))), axis=0)
 
 
 def swapped(rows: pl.Series) -> np.ndarray:

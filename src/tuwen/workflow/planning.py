@@ -10,8 +10,8 @@ from typing import Any
 
 from tuwen.config import Run, written
 from tuwen.errors import ConfigError, TuwenError
-from tuwen.workflow.contents import modalities_by_kind
 from tuwen.workflow.idle import without_effect
+from tuwen.workflow.knock_out import Together, inputs_of
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.trainings import failure
 from tuwen.workflow.variants import Base, Value, Varied, combinations, name_of, refuse_fixed, run_of, spelt_out, variant
@@ -48,10 +48,9 @@ class Plan:
     faults: dict[str, Exception] = field(default_factory=dict)
 
     @property
-    def kinds(self) -> list[str]:
-        """Every kind of input that a cell reads."""
-        runs = [cell.run for cell in self.cells if cell.run is not None]
-        return list(dict.fromkeys(kind for run in runs for kind in modalities_by_kind(run)))
+    def inputs(self) -> dict[str, Together]:
+        """Every input that a cell reads; it is called alike in all of them."""
+        return inputs_of(*(cell.run for cell in self.cells if cell.run is not None))
 
     def notes(self) -> list[dict[str, Any]]:
         """``note``: a setting without effect (:mod:`tuwen.workflow.idle`), and the ``cells`` that carry it."""

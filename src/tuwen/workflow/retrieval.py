@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,7 +21,8 @@ from tuwen.training.batches import Augment, Examples, augmented, batch_of, outpu
 from tuwen.training.inputs import Arrays, EncodedInput, Input, SetInput
 from tuwen.training.loop import Score, to_tensors
 from tuwen.workflow.gathering import Gathered, gather
-from tuwen.workflow.judging import refuse_other_data
+from tuwen.workflow.judging import knocked_out, refuse_other_data, swapped
+from tuwen.workflow.knock_out import inputs_of
 from tuwen.workflow.preparing import make_input, raw_values
 
 SCORED_ROWS = 5_000  # of the validation part, after each epoch
@@ -154,13 +155,43 @@ def seek(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress) -> Soug
     embeddings = {side: found[both] for side, found in embeddings.items()}
     contents = target.encode(gathered.truth)
     baselines, notes = _baselines(run, target, inputs, gathered, contents, rows, progress)
-    return Sought(
-        gathered,
-        rows,
-        _searched(
-            target, embeddings, contents[rows], gathered.frame["row"].gather(rows).to_list(), baselines, notes, run
-        ),
-    )
+    names = gathered.frame["row"].gather(rows)
+    asked = {name: source.take(rows) for name, source in inputs.items()}
+    found = _searched(target, embeddings, contents[rows], names.to_list(), baselines, notes, run)
+    return Sought(gathered, rows, replace(found, knocked=_knocked(run, bundle, asked, contents[rows], swapped(names))))
+
+
+def _knocked(
+    run: Run, bundle: Bundle, inputs: dict[str, Input], contents: np.ndarray, other: np.ndarray
+) -> dict[str, dict[str, dict[Pair, Ranks]]]:
+    """INPUT → way → ranks, of each input of a side that has several. A side of one input is nothing without it, and
+    with another row's it is another row.
+    """
+    target, found = bundle.target, {}
+    assert isinstance(target, ContrastTarget)
+    each = inputs_of(run)
+    for label, together in each.items():
+        if sum(one.kind == together.kind for one in each.values()) < 2:
+            continue
+        changed = knocked_out(bundle.network, inputs, together.of(run), other)
+        found[label] = {
+            way: _all_ranked(target, outputs, contents, together.kind if way == "swapped" else None)
+            for way, outputs in zip(("absent", "swapped"), changed, strict=True)
+        }
+    return found
+
+
+def _all_ranked(
+    target: ContrastTarget, outputs: np.ndarray, contents: np.ndarray, mixed: str | None
+) -> dict[Pair, Ranks]:
+    """Ranks of all rows, in which a side that is absent finds nothing and is not found.
+
+    Args:
+        mixed: a side in which equal contents no longer stand for equal answers.
+    """
+    embeddings = target.decode(outputs)
+    ids = dict(zip(target.sides, contents.T, strict=True))
+    return {(a, b): rank(embeddings[a], embeddings[b], None if b == mixed else ids[b]) for a, b in target.directions}
 
 
 def _searched(

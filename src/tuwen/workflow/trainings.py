@@ -22,14 +22,15 @@ from tuwen.files import write_json
 from tuwen.progress import Progress
 from tuwen.training.batches import outputs_of
 from tuwen.training.loop import network_of
-from tuwen.workflow.contents import modalities_by_kind
 from tuwen.workflow.evaluation import latency
 from tuwen.workflow.fitting import Fitted, Prepared, fit_network
-from tuwen.workflow.judging import absent, base_of, predictions_of
+from tuwen.workflow.judging import base_of, predictions_of, without_inputs
+from tuwen.workflow.knock_out import Together
 from tuwen.workflow.training import fingerprint, write_bundle
 
 DONE = "training.json"
 ANSWERS = "predictions"
+WITHOUT = "without-"
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,19 @@ class Training:
         words = re.sub(r"[^\w.=+-]+", "-", self.cell).strip("-.")[:60]
         return f"{words}-seed-{self.seed}-fold-{self.fold}-{self.fingerprint[:12]}"
 
-    def find(self, place: Path) -> Path | None:
-        """Its folder below ``place``, if it is finished; an earlier comparison may have called the cell otherwise."""
+    def find(self, place: Path, inputs: Mapping[str, Together]) -> Path | None:
+        """Its folder below ``place``, if it is finished; an earlier comparison may have called the cell otherwise.
+
+        One that was not asked without each of the ``inputs`` that the run reads is as good as none.
+        """
         for folder in place.glob(f"*-{self.fingerprint[:12]}"):
             try:
                 told = json.loads((folder / DONE).read_text(encoding="utf-8"))
             except (OSError, ValueError):
                 continue
-            if told.get("fingerprint") == self.fingerprint:
+            if told.get("fingerprint") == self.fingerprint and all(
+                (folder / f"{WITHOUT}{label}.parquet").is_file() for label, one in inputs.items() if one.of(self.run)
+            ):
                 return folder
         return None
 
@@ -73,14 +79,14 @@ def carry_out(
     dataset: Dataset,
     place: Path,
     *,
-    kinds: Iterable[str],
+    inputs: Mapping[str, Together],
     weigh: bool,
     progress: Progress,
 ) -> Path:
-    """Train, answer the test part (whole, and without each kind of input), and put it all into its folder.
+    """Train, answer the test part (whole, and without each input), and put it all into its folder.
 
     Args:
-        kinds: the kinds of input to take away; one that the run does not read changes nothing.
+        inputs: what is taken away; one that the run does not read changes nothing.
         weigh: also write the bundle, to know its size and how fast it answers one row; it is not kept.
 
     Raises:
@@ -91,7 +97,7 @@ def carry_out(
     began = time.perf_counter()
     fitted = fit_network(training.run, prepared, work=work, fingerprint=training.fingerprint, progress=progress)
     took = time.perf_counter() - began
-    answers = answered(training.run, prepared, fitted, list(kinds), progress)
+    answers = answered(training.run, prepared, fitted, inputs, progress)
     cost = dict(fitted.cost)
     cost.pop("peak_memory_mb", None)  # of the whole process, with everything that others left in it
     cost["train_seconds"] = round(max(cost["train_seconds"], took), 2)  # with what comes before the last training
@@ -102,7 +108,8 @@ def carry_out(
     for name, predictions in answers.items():
         predictions.write(half / f"{name}.parquet", single=True)
     told = {"cell": training.cell, "seed": training.seed, "fold": training.fold, "fingerprint": training.fingerprint}
-    write_json(half / DONE, told | {"best_epoch": fitted.trained.best_epoch, "cost": cost})
+    made = {} if fitted.generated is None else {"generator": fitted.generated.account}
+    write_json(half / DONE, told | {"best_epoch": fitted.trained.best_epoch, "cost": cost} | made)
     done = place / training.folder
     shutil.rmtree(done, ignore_errors=True)  # one that was damaged
     half.replace(done)
@@ -111,31 +118,32 @@ def carry_out(
 
 
 def answered(
-    run: Run, prepared: Prepared, fitted: Fitted, kinds: list[str], progress: Progress
+    run: Run, prepared: Prepared, fitted: Fitted, inputs: Mapping[str, Together], progress: Progress
 ) -> dict[str, Predictions]:
-    """``predictions`` and ``without-KIND`` for the test rows."""
+    """``predictions`` and ``without-INPUT`` for the test rows, of the inputs that the run reads."""
     rows = prepared.gathered.rows("test")
-    inputs = {name: source.take(rows) for name, source in prepared.inputs.items()}
+    sources = {name: source.take(rows) for name, source in prepared.inputs.items()}
     network = network_of(fitted.model, next(fitted.model.parameters()).device)
     base = base_of(run, prepared.gathered, rows, fitted.target).select("row", "target")
-    whole = outputs_of(network, inputs, progress=progress)
-    found = {ANSWERS: predictions_of(fitted.target, base, whole)}
-    by_kind = modalities_by_kind(run)
-    for kind in kinds:
-        gone = {name: absent(inputs[name]) for name in by_kind.get(kind, [])}
-        outputs = outputs_of(network, inputs | gone) if gone else whole
-        found[f"without-{kind}"] = predictions_of(fitted.target, base, outputs)
+    found = {ANSWERS: predictions_of(fitted.target, base, outputs_of(network, sources, progress=progress))}
+    for label, together in inputs.items():
+        if gone := together.of(run):
+            outputs = without_inputs(network, sources, gone)
+            found[f"{WITHOUT}{label}"] = predictions_of(fitted.target, base, outputs)
     return found
 
 
-def read(folder: Path) -> tuple[dict[str, Any], dict[str, Predictions]]:
-    """What :func:`carry_out` left: (training.json, its tables of predictions).
+def read(folder: Path, inputs: Iterable[str]) -> tuple[dict[str, Any], Predictions, dict[str, Predictions]]:
+    """What :func:`carry_out` left: (training.json, the answers, INPUT → the answers without it). An input that the run
+    does not read changes no answer.
 
     Raises:
         DataError: a table is missing or damaged.
     """
     told: dict[str, Any] = json.loads((folder / DONE).read_text(encoding="utf-8"))
-    return told, {file.stem: Predictions.read(file) for file in sorted(folder.glob("*.parquet"))}
+    answers = Predictions.read(folder / f"{ANSWERS}.parquet")
+    files = {label: folder / f"{WITHOUT}{label}.parquet" for label in inputs}
+    return told, answers, {n: Predictions.read(file) if file.is_file() else answers for n, file in files.items()}
 
 
 def mean_cost(told: Iterable[Mapping[str, Any]], seeds: int) -> dict[str, float]:
