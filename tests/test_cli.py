@@ -315,6 +315,7 @@ def test_the_page_of_results_holds_every_number() -> None:
     }
     page = results_page(Path("runs"), {"sample": report}, {})
     assert "## sample" in page and "[`runs/sample.yaml`](../runs/sample.yaml)" in page
+    assert "· `make run RUN=sample OUT=DIR`" in page
     assert "| **this model 本模型** | 0.5876 (0.55 – 0.62) |" in page and "| mean | 1.1 |" in page
     assert "| [sample](#sample) | rmse | 0.5876 (0.55 – 0.62) | mean: 1.1 | -0.5124 (-0.6 – -0.4) |" in page
     assert "without text 缺 text* | 1.01 (0.9 – 1.2) |" in page and "another row's text" in page and "1.33" in page
@@ -332,11 +333,19 @@ def test_a_comparison_of_classes_tells_the_rare_ones_too() -> None:
             "name": name,
             "metrics": metrics,
             "difference": difference,
-            "missing": {"text": {how: {"metrics": metrics} for how in ("half", "all")}},
+            "missing": {"text": {how: {"metrics": metrics, "loss": lost} for how in ("half", "all")}},
             "cost": {"train_seconds": 3.25},
         }
 
     differences = {"accuracy": 0.02, "macro_f1": 0.07}
+    lost = {"accuracy": {"difference": -0.25, "low": -0.375, "high": -0.125}}
+    told, least, most = (dict.fromkeys(("two_sample_accuracy", "coverage"), v) for v in (0.6, 0.5, 0.7))
+    generator = {
+        "quality": [{"class": "rare", **told, "least": least, "most": most}],
+        "warnings": [{"en": "Collapsed.", "zh": ""}],
+        "trainings": 2,
+        "warned": 1,
+    }
     result = {
         "primary": "accuracy",
         "kinds": ["text"],
@@ -344,15 +353,19 @@ def test_a_comparison_of_classes_tells_the_rare_ones_too() -> None:
         "rows": 50,
         "seeds": [0, 1],
         "folds": 1,
-        "cells": [cell("gan=off", 0.5, 0.25), cell("gan=augment", 0.75, 0.625)],
+        "cells": [cell("gan=off", 0.5, 0.25), cell("gan=augment", 0.75, 0.625) | {"generator": generator}],
         "failures": [],
         "notes": [],
         "provenance": {"commit": "abc", "data_hash": "0123456789abcdef"},
     }
     page = results_page(Path("runs"), {}, {"rare": result})
     assert "| accuracy | half without text | all without text | against gan=off | macro_f1 | its difference |" in page
-    row = "| gan=augment | 0.75 (0.65 – 0.85) | 0.75 | 0.75 | 0.02 (0.01 – 0.03) |"
+    left = "0.75; -0.25 (-0.375 – -0.125)"
+    row = f"| gan=augment | 0.75 (0.65 – 0.85) | {left} | {left} | 0.02 (0.01 – 0.03) |"
     assert f"{row} 0.625 (0.525 – 0.725) | 0.07 (0.06 – 0.08) | 3.25 |" in page
+    assert "· `tuwen compare runs/compare/rare.yaml --out DIR`" in page and "paired" in page
+    assert "gan=augment, generator of class “rare”: told apart from true ones (0.5 is best) 0.6 (0.5 – 0.7)" in page
+    assert "gan=augment: Collapsed. (1 of 2 trainings warned.)" in page
 
 
 def test_a_folder_that_cannot_be_made_is_no_fault_of_ours(shop: Path) -> None:

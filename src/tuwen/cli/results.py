@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tuwen.cli.screen import Screen, shown
 from tuwen.errors import ConfigError, TuwenError
+from tuwen.evaluation import samples
 from tuwen.evaluation.report import best_baselines, of_all
+from tuwen.evaluation.samples_page import warned
 from tuwen.files import whole
 
 HEAD = """\
@@ -19,6 +21,14 @@ that wrote this page. `make runs` repeats all of it and rewrites this page; `mak
 每个数字只在测试集上测得，括号内为 {confidence:.0%} 自助法置信区间。`make runs` 会全部重做并重写本页。
 """
 ALSO = ("macro_f1",)  # metrics that a comparison tells beside the one that decides, where it has them
+QUALITY = {  # of what a generator makes, over all trainings of a cell: mean, least, most
+    "two_sample_accuracy": "told apart from true ones (0.5 is best)",
+    "coverage": "coverage (1 is best)",
+}
+WITHOUT = (
+    "Without an input: the score; its difference to the same cell on complete rows, paired. "
+    "缺少输入时：得分；与同一组合完整输入时的配对差值。"
+)
 WAYS = {  # of knocking an input out of the model, and how the page calls them
     "absent": "*this model without {kind} 缺 {kind}*",
     "swapped": "*this model with another row's {kind} 换成别行的 {kind}*",
@@ -101,7 +111,8 @@ def _part(folder: Path, name: str, report: Mapping[str, Any]) -> str:
         f"## {name}",
         "",
         f"[`{folder.name}/{name}.yaml`](../{folder.name}/{name}.yaml) · {report['task']} · "
-        f"{report['rows']:,} test rows · {report['provenance'].get('split') or report['split']}",
+        f"{report['rows']:,} test rows · {report['provenance'].get('split') or report['split']} · "
+        f"{_command(folder, name)}",
         "",
         "| | " + " | ".join(metrics) + " |",
         "|---" * (len(metrics) + 1) + "|",
@@ -126,6 +137,12 @@ def _part(folder: Path, name: str, report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _command(folder: Path, name: str) -> str:
+    """What repeats a run."""
+    runs = folder.name == "runs"  # the folder that `make run` knows
+    return f"`make run RUN={name} OUT=DIR`" if runs else f"`tuwen run {folder.name}/{name}.yaml --out DIR`"
+
+
 def _comparison(folder: Path, name: str, result: Mapping[str, Any]) -> str:
     """One line a combination: score, what is left of it without an input, distance to the reference, cost."""
     primary, kinds = result["primary"], result["kinds"]
@@ -138,21 +155,46 @@ def _comparison(folder: Path, name: str, result: Mapping[str, Any]) -> str:
         f"## {name}",
         "",
         f"[`{place}`](../{place}) · {result['rows']:,} test rows · seeds {', '.join(map(str, result['seeds']))} · "
-        f"folds {result['folds']}",
+        f"folds {result['folds']} · `tuwen compare {place} --out DIR`",
         "",
         "| | " + " | ".join([*heads, "train s"]) + " |",
         "|---" * (len(heads) + 2) + "|",
     ]
     for cell in result["cells"]:
-        missing = [shown(cell["missing"][kind][how]["metrics"][primary]["value"]) for kind, how in without]
+        missing = [_without(cell["missing"].get(kind, {}).get(how), primary) for kind, how in without]
         told = [[_cell(cell["metrics"][metric]), _against(cell, metric)] for metric in judged]
         told[0][1:1] = missing
         cost = shown(cell["cost"]["train_seconds"])
         lines.append("| " + " | ".join([cell["name"], *(text for texts in told for text in texts), cost]) + " |")
     lines += [f"| {one['cell']} | failed: {one['what']} |" for one in result["failures"]]
+    lines += ["", *([WITHOUT] if without else []), *_generators(result["cells"])]
     provenance = result["provenance"]
     origin = f"Commit {provenance.get('commit')}, data {str(provenance.get('data_hash'))[:12]}."
     return "\n".join([*lines, "", origin, ""])
+
+
+def _without(found: Mapping[str, Any] | None, metric: str) -> str:
+    """What is left without an input, and its difference to the same cell on complete rows."""
+    if found is None:
+        return "–"
+    loss = found["loss"][metric]
+    lost = _cell({**loss, "value": loss["difference"]})
+    return f"{shown(found['metrics'][metric]['value'])}; {lost}"
+
+
+def _generators(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How good what each cell's generator makes is, and what is wrong with it."""
+    lines = []
+    for cell in cells:
+        account = cell.get("generator", {"quality": [], "warnings": []})
+        for entry in account["quality"]:
+            figures = [
+                f"{words} {_cell({'value': entry[key], 'low': entry['least'][key], 'high': entry['most'][key]})}"
+                for key, words in QUALITY.items()
+            ]
+            lines += ["", f"{cell['name']}, generator of {samples.of(entry)[0]}: {', '.join(figures)}."]
+        lines += [line for said in account["warnings"] for line in ("", f"{cell['name']}: {warned(account, said)[0]}")]
+    return lines
 
 
 def _against(cell: Mapping[str, Any], metric: str) -> str:
