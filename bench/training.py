@@ -20,7 +20,7 @@ from tuwen.preprocess.image import Image
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.preprocess.target import BinaryTarget
 from tuwen.training.batches import Examples
-from tuwen.training.inputs import Decoded, EncodedInput, StreamedInput
+from tuwen.training.inputs import Decoded, EncodedInput, Room, StreamedInput
 from tuwen.training.loop import Settings, train
 
 BATCH = 32
@@ -70,7 +70,7 @@ def main() -> None:
     random = EncodedInput({"pixels": few}, np.ones(BATCH, bool), np.arange(rows) % BATCH)
     ratios, rates = [], []
     for _ in range(asked.rounds):
-        streamed = StreamedInput(pictures, Image(size=224).encode, np.arange(rows), decoded=Decoded(room=0))
+        streamed = StreamedInput(pictures, Image(size=224).encode, np.arange(rows), decoded=Decoded(Room(0)))
         real = steps_per_second({"picture": streamed, "text": text}, targets, vocabulary)
         bare = steps_per_second({"picture": random, "text": text}, targets, vocabulary)
         ratios.append(real / bare)

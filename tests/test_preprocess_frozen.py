@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 
 import numpy as np
 import PIL.Image
@@ -264,6 +265,19 @@ def test_two_runs_can_write_at_the_same_time(tmp_path):
     last = Counting(KEYS)
     check(VectorCache(tmp_path).fetch(KEYS, last), KEYS)
     assert last.asked == []
+
+
+def test_vectors_lie_in_a_file_and_not_in_memory(tmp_path):
+    keys: list[str | None] = [f"{i}" for i in range(4000)]
+    VectorCache(tmp_path).fetch(keys, lambda at: np.full((len(at), 500), 7.0, np.float32))
+    keys[5] = None
+    tracemalloc.start()
+    found = VectorCache(tmp_path).fetch(keys, Counting([]))
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.nbytes == 8_000_000 and held < 2_000_000 and peak < 6_000_000
+    assert not found.flags.writeable and not found[5].any() and (np.delete(found, 5, axis=0) == 7.0).all()
+    assert all(path.suffix == ".npy" for path in tmp_path.iterdir())  # the file has no name, and goes with the array
 
 
 def test_no_keys_no_work(tmp_path):

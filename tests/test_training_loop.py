@@ -1,7 +1,9 @@
 """The loop against an unbroken twin, an oracle and planted truths."""
 
+import gc
 import json
 import signal
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +18,8 @@ from tuwen.models.assemble import Part, assemble
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.preprocess.target import BinaryTarget, RateTarget
 from tuwen.training.batches import Examples, ahead, order, outputs_of
-from tuwen.training.inputs import Decoded, EncodedInput, StreamedInput, distinct
-from tuwen.training.loop import Settings, network_of, train
+from tuwen.training.inputs import Decoded, EncodedInput, Room, StreamedInput, distinct
+from tuwen.training.loop import Settings, network_of, seed_dropout, train
 from tuwen.training.optimiser import WeightAverage, schedule
 
 
@@ -245,10 +247,57 @@ def test_streamed_and_encoded_inputs_give_the_same_batches():
     whole = EncodedInput(*encode(unique), index)
     rows = np.random.default_rng(0).permutation(100)[:30]
     for room in (0, 8, 10_000):  # nothing kept, some kept, all kept
-        streamed = StreamedInput(unique, encode, index, decoded=Decoded(room))
+        streamed = StreamedInput(unique, encode, index, decoded=Decoded(Room(room)))
         for _ in range(2):
             (a, p), (b, q) = whole.batch(rows), streamed.batch(rows)
             assert np.array_equal(a["vector"], b["vector"]) and np.array_equal(p, q)
+
+
+def streamed_of(values: int, room: Room, size: int = 1000) -> StreamedInput:
+    """``values`` different ones of ``size`` float64 each."""
+
+    def encode(raw):
+        return {"vector": np.repeat(np.array(raw, np.float64)[:, None], size, axis=1)}, np.ones(len(raw), bool)
+
+    return StreamedInput(list(range(values)), encode, np.arange(values), decoded=Decoded(room))
+
+
+def passes(source: StreamedInput, times: int = 1) -> None:
+    for _ in range(times):
+        for rows in np.array_split(np.random.default_rng(0).permutation(len(source)), max(len(source) // 10, 1)):
+            assert np.array_equal(source.batch(rows)[0]["vector"][:, 0], rows)
+
+
+def test_streamed_memory_does_not_grow_with_the_number_of_values():
+    """Ten times as many pictures, the same peak: what is kept is never more than there is room for."""
+    peaks = []
+    for values in (200, 2000):
+        room = Room(400_000)  # fifty of them
+        source = streamed_of(values, room)
+        tracemalloc.start()
+        passes(source, 2)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert room.taken == source.decoded.bytes == 400_000 and len(source.decoded.kept) == 50
+    assert peaks[0] > 400_000 and peaks[1] < 1.3 * peaks[0]
+
+
+def test_all_inputs_share_one_room_and_an_idle_one_gives_way():
+    room = Room(160_000, idle=20)  # twenty values
+    first, second = streamed_of(30, room), streamed_of(30, room)
+    passes(first, 2)
+    assert (first.decoded.bytes, second.decoded.bytes) == (160_000, 0)
+    for _ in range(10):  # both are asked in turn, as in one training: neither takes from the other
+        passes(first)
+        passes(second)
+        assert room.taken == 160_000 and second.decoded.bytes == 0
+    passes(second, 9)  # the first is not asked any more
+    assert (first.decoded.bytes, second.decoded.bytes) == (0, 160_000)
+    passes(first)  # and is right all the same
+    del second
+    gc.collect()
+    passes(first)
+    assert room.taken == first.decoded.bytes == 160_000
 
 
 def test_distinct_values_in_order_of_appearance():
@@ -299,3 +348,11 @@ def test_the_weight_average_is_what_its_formula_says():
     torch.testing.assert_close(model.weight.detach(), kept)
     average.swap(model)
     torch.testing.assert_close(model.weight.detach(), before)
+
+
+def test_dropout_is_seeded_as_torch_seeds_everything():
+    for seed in (0, 7, 2**32 - 1):
+        torch.manual_seed(seed)
+        expected = torch.nn.functional.dropout(torch.ones(64))
+        seed_dropout(seed, torch.device("cpu"))
+        assert torch.equal(torch.nn.functional.dropout(torch.ones(64)), expected)

@@ -17,10 +17,17 @@ from PIL import Image
 from shops import refused
 from tuwen import workflow
 from tuwen.bundle.bundle import Bundle
+from tuwen.config import Run
+from tuwen.data.dataset import Dataset
 from tuwen.errors import DataError
 from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.sets import PictureSet
+from tuwen.progress import Silent
 from tuwen.service import app
+from tuwen.training.inputs import ROOM
+from tuwen.workflow.evaluation import bundle_rows
+from tuwen.workflow.gathering import gather
+from tuwen.workflow.sharing import Shared
 
 SHOP = """
 name: two-photos
@@ -183,6 +190,29 @@ def test_a_bundle_answers_the_test_rows_as_evaluation_did(shop, trained):
     answers = dict(zip(items["item"], trained.predict(rows), strict=True))
     for row, expected in zip(told["row"], told["probabilities"].to_list(), strict=True):
         assert list(answers[row]["probabilities"].values()) == pytest.approx(expected, abs=1e-4)
+
+    frame = gather(Run.read(shop / "RUN.yaml", [TRAINED]), Dataset.open(shop / "dataset")).frame
+    frame = frame.filter(pl.col("row").is_in(told["row"].implode()))
+    asked = bundle_rows(trained, frame, Dataset.open(shop / "dataset"))  # what latency is measured with: the whole set
+    assert [answer["probabilities"] for answer in trained.predict(asked)] == [
+        answers[row]["probabilities"] for row in frame["row"]
+    ]
+
+
+def test_decoded_pictures_of_all_cells_share_one_room(shop, monkeypatch):
+    """Three sizes in one comparison: the oldest give way, and memory is that of one."""
+    monkeypatch.setattr(ROOM, "most", 60 * 32 * 32 * 3)
+    monkeypatch.setattr(ROOM, "idle", 5)
+    shared = Shared(Dataset.open(shop / "dataset"), 0, Silent())
+    streams = []
+    for size in (32, 24, 16):
+        prepared = shared.prepared(Run.read(shop / "RUN.yaml", [TRAINED, f"modalities.photo.size={size}"]))
+        source = prepared.inputs["photo"]
+        for rows in np.array_split(np.arange(len(source)), 20):
+            source.batch(rows)
+        streams.append(source.pictures.decoded)
+        assert streams[-1].bytes > 0 and ROOM.taken <= ROOM.most
+    assert streams[0].bytes == 0
 
 
 def test_check_tells_the_option_and_refuses_a_bad_one(shop):

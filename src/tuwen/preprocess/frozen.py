@@ -27,6 +27,7 @@ from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Progress
 
 CHUNK = 64  # rows whose raw arrays are in memory at once
+BLOCK = 1024  # vectors that are put in order at once
 
 
 class Frozen:
@@ -155,33 +156,49 @@ class VectorCache:
 
     def fetch(
         self,
-        keys: Sequence[str],
+        keys: Sequence[str | None],
         compute: Callable[[Sequence[int]], np.ndarray],
         progress: Callable[[int], None] | None = None,
     ) -> np.ndarray:
-        """f32 [len(keys), width]; ``compute`` gets positions in ``keys`` that no shard holds, some at a time.
+        """f32 [len(keys), width], read-only; ``compute`` gets positions in ``keys`` that no shard holds, some at once.
+
+        The answer lies in a nameless file beside the shards and is mapped: the kernel keeps in memory what is asked for
+        and has room, so that memory does not grow with the number of vectors. The file is gone with the array.
 
         Args:
-            keys: content keys; equal keys are computed once.
+            keys: content keys; equal keys are computed once, and one that is None has zeros.
             compute: positions → f32 [positions, width].
             progress: called with the number of keys that got their vector since the last call.
         """
-        digests = [hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest() for key in keys]
+        digests = [
+            None if key is None else hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            for key in keys
+        ]
         first: dict[bytes, int] = {}
         for i, digest in enumerate(digests):
-            if digest not in self._places:
+            if digest is not None and digest not in self._places:
                 first.setdefault(digest, i)
         if progress and len(keys) > len(first):
             progress(len(keys) - len(first))
         self._compute(first, compute, progress)
-        if not keys:
-            return np.zeros((0, self._shards[0].shape[1] if self._shards else 0), np.float32)
-        places = np.array([self._places[digest] for digest in digests])
-        out = np.empty((len(keys), self._shards[places[0, 0]].shape[1]), np.float32)
-        for shard in np.unique(places[:, 0]).tolist():
-            here = places[:, 0] == shard
-            out[here] = self._shards[shard][places[here, 1]]
-        return out
+        places = np.array([(-1, 0) if d is None else self._places[d] for d in digests], np.int64).reshape(-1, 2)
+        return self._mapped(places)
+
+    def _mapped(self, places: np.ndarray) -> np.ndarray:
+        """The vectors at (shard, row) int [n, 2], zeros where the shard is −1: f32 [n, width] in a nameless file."""
+        wanted = places[:, 0].max(initial=-1)
+        width = self._shards[wanted].shape[1] if self._shards else 0
+        if not len(places) or not width:
+            return np.zeros((len(places), width), np.float32)
+        with room_on_disk(self.folder), tempfile.TemporaryFile(dir=self.folder) as file:
+            for start in range(0, len(places), BLOCK):
+                shards, rows = places[start : start + BLOCK].T
+                block = np.zeros((len(shards), width), np.float32)
+                for shard in np.unique(shards[shards >= 0]).tolist():
+                    block[shards == shard] = self._shards[shard][rows[shards == shard]]
+                file.write(block.data)
+            file.flush()
+            return np.memmap(file, np.float32, "r", shape=(len(places), width)).view(np.ndarray)
 
     def _compute(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -16,7 +17,9 @@ from tuwen.preprocess.sets import MASK
 Arrays = dict[str, np.ndarray]
 Encode = Callable[[Any], tuple[Arrays, np.ndarray]]
 
-DECODED_BYTES = 1_500_000_000  # decoded pictures kept in memory, at most; beyond it they are decoded for every batch
+MOST_SEEN = 25_000  # values that an encoder may look at before training
+DECODED_BYTES = 1_500_000_000  # decoded values that a process keeps, at most; others are decoded for every batch
+IDLE = 100  # batches of others after which an input gives its room away
 
 
 class Input(Protocol):
@@ -56,36 +59,82 @@ class EncodedInput:
         return EncodedInput(self.arrays, self.present, self.index[rows])
 
     def seen(self) -> Arrays:
-        """The distinct values of these rows, of those that are present: [values, ...] each."""
+        """The distinct values of these rows, of those that are present: [values, ...] each. Of very many some, evenly
+        spaced: a mean and a deviation need no more, and all would be in memory at once.
+        """
         used = np.unique(self.index)
         used = used[self.present[used]]
+        used = used[:: -(-len(used) // MOST_SEEN) or 1]
         return {name: array[used] for name, array in self.arrays.items()}
 
 
+class Room:
+    """How many bytes of decoded values may be kept, and by which inputs they are.
+
+    What an input keeps stays: an epoch asks for every value once, in an order of its own, so whatever gave way would be
+    missed as often. But an input that nobody has asked while others were (another picture size of a comparison) gives
+    all its room away, the longest idle first, and one that is gone frees it.
+    """
+
+    def __init__(self, most: int = DECODED_BYTES, idle: int = IDLE) -> None:
+        self.most, self.idle = most, idle
+        self.asked = 0
+        self.lock = threading.Lock()
+        self.inputs: weakref.WeakSet[Decoded] = weakref.WeakSet()
+
+    @property
+    def taken(self) -> int:
+        """Bytes that are kept now."""
+        return sum(one.bytes for one in list(self.inputs))
+
+    def enough(self, size: int) -> bool:
+        """Whether ``size`` bytes more may be kept, once those who are idle gave way; call with the lock held."""
+        while self.taken + size > self.most:
+            idle = [one for one in self.inputs if one.bytes and self.asked - one.asked > self.idle]
+            if not idle:
+                return False
+            min(idle, key=lambda one: one.asked).drop()
+        return True
+
+
+ROOM = Room()  # of this process
+
+
 class Decoded:
-    """Values kept after their first decoding, up to a number of bytes, and the threads that decode; shared by all
+    """Values kept after their first decoding, as far as there is room, and the threads that decode; shared by all
     parts of a run.
     """
 
-    def __init__(self, room: int = DECODED_BYTES, threads: int = 2) -> None:
-        self.room = room
+    def __init__(self, room: Room | None = None, threads: int = 2) -> None:
+        self.room = room or ROOM
         self.kept: dict[int, tuple[Arrays, bool]] = {}
-        self.lock = threading.Lock()
+        self.bytes = 0
+        self.asked = self.room.asked
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        with self.room.lock:
+            self.room.inputs.add(self)
 
     def keep(self, fresh: dict[int, tuple[Arrays, bool]]) -> None:
-        with self.lock:
+        """Keep what a batch decoded, as far as there is room; a batch that decoded nothing counts as asked too."""
+        with self.room.lock:
+            self.room.asked += 1
+            self.asked = self.room.asked
             for i, (arrays, present) in fresh.items():
                 size = sum(a.nbytes for a in arrays.values())
-                if i in self.kept or self.room < size:
+                if i in self.kept or not self.room.enough(size):
                     continue
-                self.room -= size
+                self.bytes += size
                 # a copy, so that one picture does not hold its whole batch in memory
                 self.kept[i] = ({name: a.copy() for name, a in arrays.items()}, present)
 
+    def drop(self) -> None:
+        """Let go of everything; a batch that is being made keeps what it found."""
+        self.kept, self.bytes = {}, 0
+
 
 class StreamedInput:
-    """Distinct values encoded when a batch asks for them: memory never grows with the number of pictures.
+    """Distinct values encoded when a batch asks for them: memory never grows with the number of pictures. What is
+    decoded is kept as far as the :class:`Room` of the process goes.
 
     Args:
         values: the distinct raw values (or what ``read`` turns into them).

@@ -186,12 +186,12 @@ def latency(bundle: Bundle, frame: pl.DataFrame, dataset: Dataset) -> tuple[floa
 
 
 def bundle_rows(bundle: Bundle, frame: pl.DataFrame, dataset: Dataset) -> list[dict[str, Any]]:
-    """The rows of a frame as :meth:`Bundle.predict` takes them, media as bytes."""
+    """The rows of a frame as :meth:`Bundle.predict` takes them, media as the bytes of all files of a cell."""
     media = {entry["column"] for entry in bundle.inputs if entry["kind"] in MEDIA}
     rows = frame.select(list(dict.fromkeys(entry["column"] for entry in bundle.inputs))).to_dicts()
     for row in rows:
         for column in media:
-            row[column] = dataset.media.read(row[column][0]) if row[column] else None
+            row[column] = [dataset.media.read(key) for key in row[column]] if row[column] else None
     return rows
 
 

@@ -158,22 +158,19 @@ def _vectors(
     name: str, frozen: Frozen, raw: Raw, firsts: np.ndarray, index: np.ndarray, dataset: Dataset, progress: Progress
 ) -> EncodedInput:
     values = [raw.values[i] for i in firsts.tolist()]
-    known = np.array([value is not None for value in values], dtype=bool)
-    keys = [value if raw.use in MEDIA else text_key(value) for value in values if value is not None]
-    rows = firsts[known]
+    keys = [value if value is None or raw.use in MEDIA else text_key(value) for value in values]
 
     def compute(missing: Sequence[int]) -> np.ndarray:
-        arrays, _ = frozen.encode(raw.at(rows[np.asarray(missing, dtype=np.int64)]))
+        arrays, _ = frozen.encode(raw.at(firsts[np.asarray(missing, dtype=np.int64)]))
         return arrays["vector"]
 
     cache = VectorCache(vectors_folder(dataset) / frozen.fingerprint)
     with progress.task(f"{name}: vectors", len(keys)) as bar:
-        found = cache.fetch(keys, compute, bar.advance)
-    vectors = np.zeros((len(values), frozen.spec.shape[0]), np.float32)
-    if known.any():
-        vectors[known] = found
+        vectors = cache.fetch(keys, compute, bar.advance)
+    if not vectors.shape[1]:  # nothing is there, and no vector was ever made
+        vectors = np.zeros((len(keys), frozen.spec.shape[0]), np.float32)
     # a picture that could not be decoded has no vector: its row is all zeros and absent
-    return EncodedInput({"vector": vectors}, known & vectors.any(axis=1), index)
+    return EncodedInput({"vector": vectors}, np.any(vectors, axis=1), index)
 
 
 def vectors_folder(dataset: Dataset) -> Path:
