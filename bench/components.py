@@ -7,7 +7,10 @@ in the smallest model there is (a sum into one yes-or-no answer); a fusion stand
 A generator stands over the same three vectors, the picture's absent in every row: the filling alone
 (`Model.completed`), the forward with it, and the plain forward of the same network without a generator.
 
-The limit is for fusions: ten epochs over 20,000 items on frozen vectors take less than 60 seconds.
+The limit is for fusions: a run of ten epochs over 20,000 items on frozen vectors takes less than 60 seconds on 2 cores.
+What a run does is done for one epoch and counted ten times: the loop with its batches and, of `late`, its trainings out
+of fold. It is judged by processor seconds: a step keeps one core busy, so on an idle machine they are about the time on
+the clock, and on a busy one they stay what they are. Once with batches of 128, once with the default of a run.
 """
 
 from __future__ import annotations
@@ -15,8 +18,11 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,10 +30,15 @@ from torch import Tensor, nn
 
 from tuwen.models import ENCODERS, FUSIONS, GENERATORS
 from tuwen.models.assemble import Part, assemble
+from tuwen.models.late import Late
 from tuwen.models.model import Model
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.preprocess.target import BinaryTarget, ClassifyTarget
+from tuwen.training.batches import Examples
+from tuwen.training.inputs import EncodedInput
+from tuwen.training.loop import Settings, train
 from tuwen.training.optimiser import optimiser
+from tuwen.training.out_of_fold import Cut, fit_late
 
 SPECS = {
     "pixels": ArraySpec("pixels", (224, 224, 3)),
@@ -148,17 +159,36 @@ def over_vectors(fusion: str, generator: str | None = None) -> tuple[Model, Arra
     return model, {m: arrays_of(spec, FUSION_BATCH, rng) for m, (_, spec) in parts.items()}
 
 
-def of_fusion(name: str, least: float) -> dict[str, float]:
+def of_fusion(name: str, least: float) -> dict[str, Any]:
     model, arrays = over_vectors(name)
     rng = np.random.default_rng(1)
     targets = torch.from_numpy(rng.integers(0, CLASSES, FUSION_BATCH))
     found = measured(model, model.fusion, arrays, targets, least)
-    taken = EPOCHS * ITEMS / found["rows_per_second_step"]
+    batches = (FUSION_BATCH, Settings().batch_size)
+    taken = {f"batch {batch}": round(EPOCHS * seconds_of_an_epoch(name, batch), 1) for batch in batches}
     return found | {
-        "seconds_of_10_epochs_over_20000_rows": round(taken, 1),
+        "processor_seconds_of_10_epochs_over_20000_rows": taken,
         "target": MOST_SECONDS,
-        "met": taken < MOST_SECONDS,
+        "met": {batch: one < MOST_SECONDS for batch, one in taken.items()},
     }
+
+
+def seconds_of_an_epoch(name: str, batch: int) -> float:
+    """Processor seconds of one epoch of a run's training over ITEMS rows, all of it."""
+    model, _ = over_vectors(name)
+    rng = np.random.default_rng(2)
+    every, there = np.arange(ITEMS), np.ones(ITEMS, bool)
+    inputs = {
+        m: EncodedInput({"vector": rng.standard_normal((ITEMS, encoder.width), np.float32)}, there, every)
+        for m, encoder in model.encoders.items()
+    }
+    examples, settings = Examples(inputs, rng.integers(0, CLASSES, ITEMS)), Settings(epochs=1, batch_size=batch)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.process_time()
+        if isinstance(model.fusion, Late) and model.fusion.folds:
+            fit_late(model, examples, None, settings, seed=0, cut=Cut(every, Path(folder), "bench"))
+        train(model, examples, None, settings, seed=0)
+        return time.process_time() - began
 
 
 @torch.inference_mode()
