@@ -393,8 +393,8 @@ def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
 
 
 def seed_dropout(seed: int, device: torch.device) -> None:
-    """What ``torch.manual_seed`` does, for the one device that draws. Where no CUDA device is in use that function writes
-    down the whole call stack for later, every time: a quarter of a small network's step.
+    """``torch.manual_seed`` for the one device that draws. Without a CUDA device in use that function notes the whole
+    call stack for later, every time: 0.3 ms of processor time at the depth of a run, of a step of 3.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
