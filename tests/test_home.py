@@ -102,6 +102,11 @@ def test_an_experiment_needs_two_and_ends(tmp_path):
     assert home.end_experiment().experiment == {}
     with pytest.raises(DataError, match="no experiment runs"):
         home.end_experiment()
+    with pytest.raises(DataError, match="counted together"):
+        home.begin_experiment(other, good, "test", 0.25)
+    home.begin_experiment(other, good, "another", 0.25)
+    assert home.back().experiment == {} and home.back().experiment == begun.experiment  # steps, not leaps
+    assert home.back().experiment == {} and home.live().parts == begun.parts
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"format": 1}', '{"format": 1, "revisions": [{"x": 1}]}'])

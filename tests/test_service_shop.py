@@ -290,6 +290,9 @@ def test_another_revision_is_taken_up_and_a_broken_one_is_not(tmp_path):
     assert told["revision"] == 5 and "damaged" in told["fault"] and shop.items("POST", "/v1/recommend", {"count": 3})
     known = shop.good("GET", "/v1/operator/revisions")
     assert known["live"] == 5 and known["revisions"][0]["number"] == 6
+    for number in (0, -3, 99, 10**22):
+        refused = problem(shop.ask("POST", "/v1/operator/back", {"revision": number}), 422)
+        assert refused["seen"] == str(number) and refused["where"] == "live.json" and "4" in refused["allowed"]
     shop.good("POST", "/v1/operator/back", {"revision": 4})
     again = shop.good("GET", "/readyz")
     assert again["revision"] == 7 and "fault" not in {k for k, v in again.items() if v is not None}

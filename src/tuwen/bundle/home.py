@@ -185,13 +185,21 @@ class Home:
         """Let another recommender answer ``share`` of the shoppers.
 
         Raises:
-            DataError: there is none to compare with, or ``share`` is not one.
+            DataError: there is none to compare with, ``share`` is not one, or there was an experiment ``name``.
             BundleError: the copy failed its test.
         """
         if not 0 < share < 1:
             raise DataError("the share of the other recommender", seen=share, allowed="between 0 and 1")
         with held(self.folder / ".promoting"), room_on_disk(self.folder):
             live = self.live()
+            used = sorted({one.experiment["name"] for one in self.revisions() if one.experiment})
+            if name in used:
+                raise DataError(
+                    "there was an experiment of this name: what was shown in both would be counted together",
+                    where=str(self.folder),
+                    seen=name,
+                    todo="give it another name",
+                )
             if "recommend" not in live.parts:
                 todo = f"tuwen promote BUNDLE {self.folder}"
                 raise DataError("there is no recommender to compare with", where=str(self.folder), todo=todo)
@@ -258,7 +266,7 @@ class Home:
             return self._add(f"back to revision {wanted.number}", wanted.parts, wanted.experiment)
 
     def _before(self) -> Revision | None:
-        """The latest revision whose parts are others than those of today; a step back is not undone by the next."""
+        """The latest with other parts, or another experiment, than today's; a step back is not undone by the next."""
         known = self.revisions()
         if not known:
             return None
@@ -266,7 +274,8 @@ class Home:
         note = known[-1].note
         if note.startswith("back to revision "):
             number = int(note.rpartition(" ")[2])
-        earlier = [one for one in known if one.number < number and one.parts != known[-1].parts]
+        today = known[-1].parts, known[-1].experiment
+        earlier = [one for one in known if one.number < number and (one.parts, one.experiment) != today]
         return earlier[-1] if earlier else None
 
     def _add(self, note: str, parts: Mapping[str, str], experiment: Mapping[str, Any]) -> Revision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from tuwen.apps.storefront import Parts
 from tuwen.bundle.home import Home
-from tuwen.errors import BundleError, DataError
+from tuwen.errors import BundleError, DataError, TuwenError
 from tuwen.service.messages import HealthResponse
 from tuwen.service.problems import RequestError
 from tuwen.service.served import PROBLEMS, Served
@@ -111,15 +112,23 @@ def _add_revisions(service: FastAPI, served: Served) -> None:
         folder = home.incoming / asked.folder
         try:
             added = await served.work(lambda: serving.promote(folder, home.folder))
-        except (BundleError, DataError) as error:  # who asks knows the folder by its name in ``incoming``
-            error.rename(f"{home.incoming}/", "")
-            raise RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, **error.fields()) from None
+        except (BundleError, DataError) as error:
+            raise _refused(error, home.incoming) from None
         await served.work(served.live.look)
         return vars(added)
 
     @service.post("/v1/operator/back", summary="Make an earlier revision live again", responses=PROBLEMS)
     async def back(asked: BackRequest) -> dict[str, Any]:
         home = home_of()
-        added = await served.work(lambda: home.back(asked.revision))
+        try:
+            added = await served.work(lambda: home.back(asked.revision))
+        except DataError as error:
+            raise _refused(error, home.folder) from None
         await served.work(served.live.look)
         return vars(added)
+
+
+def _refused(error: TuwenError, folder: Path) -> RequestError:
+    """What an operator asked for and cannot have, in the names that she knows: those inside ``folder``."""
+    error.rename(f"{folder}/", "")
+    return RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, **error.fields())
