@@ -28,7 +28,7 @@ from tuwen.cli import app as cli
 from tuwen.data.sample import write_sample_shop
 from tuwen.data.sample.pictures import draw_item
 from tuwen.errors import BundleError, ConfigError, DataError, InUse
-from tuwen.service import app, check_host, serve
+from tuwen.service import app, check_host, listening, serve
 
 TUWEN = [sys.executable, "-c", "from tuwen.cli import main; main()"]
 # the same where only the extra serve is installed
@@ -277,11 +277,21 @@ def test_other_machines_are_let_in_only_when_asked() -> None:
         with pytest.raises(ConfigError, match="other machines could ask"):
             check_host(host, allow_remote=False)
         check_host(host, allow_remote=True)
+    with pytest.raises(ConfigError, match="no address is listened on that they reach"):  # and any name would do
+        check_host("127.0.0.1", allow_remote=True)
+
+
+def test_what_guards_a_home_is_refused_of_a_bundle_alone(bundle: Path, tmp_path: Path) -> None:
+    for option in ("--keys", "--log", "--rate=2", "--workers=2", "--name=a.example", "--origin=https://a.example"):
+        done = CliRunner().invoke(cli, ["serve", str(bundle), option])
+        assert done.exit_code == 2 and option.partition("=")[0] in done.stderr and "tuwen promote" in done.stderr
+    done = CliRunner().invoke(cli, ["serve", str(tmp_path / "hmoe")])
+    assert done.exit_code == 2 and "no home here" in done.stderr and not (tmp_path / "hmoe").exists()
 
 
 def test_an_address_that_is_not_there_is_said(bundle: Path) -> None:
     with pytest.raises(ConfigError, match="cannot listen there"):
-        serve(workflow.load(bundle), host="192.0.2.1", allow_remote=True)
+        listening._listen("192.0.2.1", 0)
     with socket.create_server(("127.0.0.1", 0)) as other:
         done = CliRunner().invoke(cli, ["serve", str(bundle), "--port", str(other.getsockname()[1])])
     assert done.exit_code == 6 and "something else listens there" in done.stderr

@@ -92,6 +92,15 @@ def test_workers_answer_alike_and_one_that_dies_is_replaced(served) -> None:
         assert fresh.get("/readyz").json()["ready"]
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_home_that_cannot_be_opened_is_told_and_nothing_stays_behind(workers, home, tmp_path) -> None:
+    broken = shutil.copytree(home, tmp_path / "home", ignore=shutil.ignore_patterns("store.db*"))
+    next((broken / "parts").glob("recommend-*/bundle.json")).write_bytes(b"")
+    command = [sys.executable, "-c", SERVE, "serve", str(broken), "--port", "0", "--workers", workers]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 4 and "bundle.json" in told.stderr and "Traceback" not in told.stderr
+
+
 def test_an_acknowledged_event_survives_the_death_of_everything(home, tmp_path) -> None:
     store = tmp_path / "store.db"
     found = Served(home, "--store", f"sqlite:///{store}")

@@ -25,7 +25,7 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes a free one.")] = 8000,
     allow_remote: Annotated[
-        bool, typer.Option("--allow-remote", help="Let other machines in; a home then asks for keys.")
+        bool, typer.Option("--allow-remote", help="With --host: let other machines in, who have a key.")
     ] = False,
     name: Annotated[list[str] | None, typer.Option(metavar="HOST", help="A name that it answers to.")] = None,
     origin: Annotated[
@@ -47,11 +47,17 @@ def serve(
 
     check_host(host, allow_remote=allow_remote)
     screen = Screen(quiet=quiet)
+    alone = (folder / MANIFEST).is_file()
+    if alone:
+        of_a_home = {"--allow-remote": allow_remote, "--name": name, "--origin": origin, "--workers": workers > 1}
+        _refuse_of_a_home(folder, of_a_home | {"--keys": keys, "--rate": rate, "--store": store, "--log": log})
+    else:
+        _need_home(folder, store)
     if log:
         told = logging.getLogger("tuwen.requests")  # of others' loggers nothing: they may name a shopper
         told.addHandler(logging.StreamHandler())
         told.setLevel(logging.INFO)
-    if (folder / MANIFEST).is_file():
+    if alone:
         from tuwen import workflow
 
         predictor = workflow.load(folder)
@@ -59,7 +65,6 @@ def serve(
             predictor,
             host,
             port,
-            allow_remote=allow_remote,
             ready=lambda url: screen.say(f"serving {predictor.manifest['name']} at {url}   (Ctrl-C ends)"),
         )
     else:
@@ -147,6 +152,18 @@ def key(
             known = opened.keys.all()
             screen.answer({"keys": known})
             screen.table(("name", "role"), [(one["name"], one["role"]) for one in known])
+
+
+def _refuse_of_a_home(bundle: Path, given: dict[str, object]) -> None:
+    """A bundle alone keeps nothing and knows nobody: it stays on this machine, and what would guard it is refused."""
+    asked = [option for option, value in given.items() if value]
+    if asked:
+        raise ConfigError(
+            "a bundle alone is served to this machine, without keys, limits, a store or several processes",
+            where=str(bundle),
+            seen=", ".join(asked),
+            todo=f"tuwen promote {bundle} HOME, and serve the home",
+        )
 
 
 def _need_home(home: Path, store: str | None) -> None:

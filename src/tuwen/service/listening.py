@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import os
-import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -24,6 +22,7 @@ from tuwen.service.guard import LOCAL_HOSTS, Rules
 from tuwen.service.limits import Limits
 from tuwen.service.measures import Measures, shared_between_processes
 from tuwen.service.predictor import Predictor
+from tuwen.service.workers import Workers
 from tuwen.store import Store
 
 GRACE_SECONDS = 5
@@ -61,16 +60,22 @@ def check_host(host: str, *, allow_remote: bool) -> None:
     """Refuse an address that other machines reach, unless that was asked for.
 
     Raises:
-        ConfigError: it is not this machine's own.
+        ConfigError: it is not this machine's own, or it is, and other machines were to be let in.
     """
-    if allow_remote or _is_local(host):
-        return
-    raise ConfigError(
-        "other machines could ask this service",
-        where=f"--host {host}",
-        allowed="127.0.0.1, ::1, localhost",
-        todo="add --allow-remote; a home then asks for keys, a bundle alone does not: put that one behind a proxy",
-    )
+    if allow_remote and _is_local(host):
+        raise ConfigError(
+            "other machines are to be let in, and no address is listened on that they reach",
+            where=f"--host {host}",
+            todo="add --host 0.0.0.0 for all addresses; or leave --allow-remote out, behind a proxy on this machine, and "
+            "name the shop: --name shop.example",
+        )
+    if not allow_remote and not _is_local(host):
+        raise ConfigError(
+            "other machines could ask this service",
+            where=f"--host {host}",
+            allowed="127.0.0.1, ::1, localhost",
+            todo="add --allow-remote: a home then asks for keys; a bundle alone has none and stays on this machine",
+        )
 
 
 def serve(
@@ -78,11 +83,10 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     *,
-    allow_remote: bool = False,
     limits: Limits | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve one bundle until Ctrl-C or SIGTERM; requests under way are finished.
+    """Serve one bundle, on this machine alone, until Ctrl-C or SIGTERM; requests under way are finished.
 
     The model answers one empty row first: a bundle that cannot answer is found before anybody asks.
 
@@ -94,10 +98,10 @@ def serve(
         ConfigError: an address that is not allowed or does not exist.
         InUse: something else listens there.
     """
-    check_host(host, allow_remote=allow_remote)
+    check_host(host, allow_remote=False)
     with _listen(host, port) as listener:
         predictor.predict([{entry["column"]: None for entry in predictor.inputs}])
-        service = app(predictor, limits=limits, hosts=None if allow_remote else LOCAL_HOSTS)
+        service = app(predictor, limits=limits, hosts=LOCAL_HOSTS)
         _run(service, listener, _address(host, listener), ready)
 
 
@@ -142,9 +146,8 @@ def serve_home(
         address = _address(how.host, listener)
         if how.workers > 1:
             with shared_between_processes():
-                _several(
-                    lambda told: _worker(home, store, how, limits, asked, listener, told), how.workers, address, ready
-                )
+                work = partial(_worker, home, store, how, limits, asked, listener)
+                Workers(work, how.workers).run(lambda: ready(address) if ready else None)
         else:
             _worker(home, store, how, limits, asked, listener, lambda: ready(address) if ready else None)
 
@@ -191,56 +194,6 @@ def _worker(
             _run(shop_app(Served(live, limits, measures), rules), listener, "", lambda _: told())
         finally:
             live.end()
-
-
-def _several(
-    worker: Callable[[Callable[[], None]], None], count: int, address: str, ready: Callable[[str], None] | None
-) -> None:
-    """Fork workers that share the listening socket; one that dies is started again, and all end together."""
-    reading, writing = os.pipe()
-    running: set[int] = set()
-    ended = False
-
-    def begin() -> None:
-        child = os.fork()
-        if child:
-            running.add(child)
-            return
-        code = 1
-        try:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.close(reading)
-            worker(lambda: (os.write(writing, b"1"), None)[1])
-            code = 0
-        finally:
-            os._exit(code)
-
-    def end(*_: object) -> None:
-        nonlocal ended
-        ended = True
-        for child in running:
-            os.kill(child, signal.SIGTERM)
-
-    previous = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        for _ in range(count):
-            begin()
-        if os.read(reading, 1) and ready is not None:
-            for _ in range(count - 1):
-                os.read(reading, 1)
-            ready(address)
-        while running:
-            child, _ = os.wait()
-            running.discard(child)
-            if not ended:
-                time.sleep(1.0)  # a worker that cannot start does not keep the machine busy
-                begin()
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        os.close(reading)
-        os.close(writing)
 
 
 def _run(service: FastAPI, listener: socket.socket, address: str, ready: Callable[[str], None] | None) -> None:
