@@ -44,6 +44,10 @@ MACHINE: dict[str, Told] = {
     "there is no recommender to compare with": "没有可比较的推荐模型",
     "the share of the other recommender": "另一推荐模型的份额有误",
     "no experiment runs": "没有正在进行的实验",
+    "there was an experiment of this name: what was shown in both would be counted together": (
+        "已有同名的实验：两次展示会被混在一起统计"
+    ),
+    "give it another name": "请另取一个名称",
     "there is no such revision to go back to": "没有可以恢复的这个版本",
     "parts of that revision are gone": "该版本的部分内容已不在",
     "a bundle of the task contrast has embeddings and no answers": "contrast 任务的模型包只有向量，没有答案",

@@ -66,8 +66,7 @@ def check_host(host: str, *, allow_remote: bool) -> None:
         raise ConfigError(
             "other machines are to be let in, and no address is listened on that they reach",
             where=f"--host {host}",
-            todo="add --host 0.0.0.0 for all addresses; or leave --allow-remote out, behind a proxy on this machine, and "
-            "name the shop: --name shop.example",
+            todo="add --host 0.0.0.0 for all; behind a proxy on this machine take --name shop.example instead",
         )
     if not allow_remote and not _is_local(host):
         raise ConfigError(
