@@ -245,26 +245,45 @@ def whole(known: History) -> Recommender:
 
 
 def test_the_future_never_leaks() -> None:
-    """Whatever happens after a moment, the answers of that moment stay the same to the last bit."""
-    first = history()
+    """Whatever happens after a moment, the answers of that moment stay the same to the last bit: what was bought, by
+    whom, for how much, and who came only then, how many of them, and what the table says of them.
+    """
+    first, rng = history(), np.random.default_rng(9)
     late = first.day >= 150.0
-    rng = np.random.default_rng(9)
+    place = np.sort(rng.permutation(60)[:40])  # of the shoppers who were there; others come in between
+    ages = rng.uniform(60, 90, 60).astype(np.float32)
+    ages[place] = first.shoppers.numbers["users.age"]
     changed = History.of(
         first.catalogue,
-        first.shoppers,
-        np.where(late, rng.permutation(first.shopper), first.shopper),
+        Shoppers(60, {"users.age": ages}),
+        np.where(late, np.cumsum(late) % 60, place[first.shopper]),
         np.where(late, rng.permutation(first.item), first.item),
         first.day,
         np.where(late, 1000.0, first.value),
         first.now,
     )
     answers = []
-    for known in (first, changed):
+    for known, who in ((first, np.arange(40)), (changed, place)):
         then = known.before(150.0)
-        answers.append(whole(then).recommend(then.asked(range(40)), 10))
-    assert (first.bought != changed.bought).nnz != 0
+        assert (np.unique(then.shopper) == who).all() and len(np.unique(known.shopper)) == known.shoppers.count
+        answers.append(whole(then).recommend(then.asked(who), 10))
     assert (answers[0].items == answers[1].items).all()
     assert np.array_equal(answers[0].scores, answers[1].scores, equal_nan=True)
+
+
+@pytest.mark.parametrize("use", list(RETRIEVERS.entries()))
+def test_what_is_fitted_knows_no_later_shopper(use: str) -> None:
+    """Each retriever by itself, to the last bit: no rounding of a ranker hides a difference."""
+    known = history().before(150.0)
+    more = np.linspace(60, 90, 25).astype(np.float32)
+    later = Shoppers(65, {"users.age": np.concatenate([known.shoppers.numbers["users.age"], more])})
+    says = []
+    for then in (known, replace(known, shoppers=later)):
+        retriever = built(use)
+        retriever.fit(then)
+        row, item = (one.ravel() for one in np.indices((40, 60)))
+        says.append(retriever.score(then.asked(range(40))).at(row, item))
+    assert np.array_equal(*says)
 
 
 def test_lists_that_are_kept_are_those_that_would_be_made() -> None:

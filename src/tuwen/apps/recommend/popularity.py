@@ -35,9 +35,9 @@ class Popularity:
 
 
 class Segment:
-    """How often an item was bought by shoppers alike in one number (their age): of all shoppers in as many bins of
-    equal size, those in the shopper's own and, with less weight, the bins beside it. A shopper without that number
-    gets what everybody buys.
+    """How often an item was bought by shoppers alike in one number (their age): of all shoppers who bought
+    something, in as many bins of equal size, those in the shopper's own and, with less weight, the bins beside it. A
+    shopper without that number gets what everybody buys.
 
     Args:
         column: of the shopper.
@@ -60,7 +60,8 @@ class Segment:
 
     def fit(self, history: History) -> None:
         told = history.shoppers.numbers.get(self.column, np.full(history.shoppers.count, np.nan))
-        known = told[np.isfinite(told)]
+        buyers = told[np.unique(history.shopper)]  # the table also tells of shoppers who come later
+        known = buyers[np.isfinite(buyers)]
         self.edges = np.quantile(known, np.linspace(0, 1, self.bins + 1)[1:-1]) if len(known) else np.zeros(0)
         place = np.searchsorted(self.edges, told[history.shopper])
         kept = np.isfinite(told[history.shopper])
