@@ -337,6 +337,9 @@ def test_an_experiment_from_its_begin_to_what_came_of_it(tmp_path):
             shop.good("POST", "/v1/events", {"events": [event]})
     assert set(arms.values()) == {"a", "b"}
     assert {row["user"]: row["arm"] for row in shop.store.people.exposed("other")} == arms
+    shop.good("POST", "/v1/items", {"item": "NEW", "columns": {"title": "zeppelin"}})  # for both arms alike
+    for user in [next(u for u in arms if arms[u] == arm) for arm in ("a", "b")]:
+        assert "NEW" in shop.items("POST", "/v1/recommend", {"user": user, "count": 5})
     found = json.loads(tuwen("--json")[1])
     assert found["arms"]["a"]["rate"] == 0.0 and found["arms"]["b"]["rate"] == 1.0 and found["low"] > 0
     assert "the zeros say nothing" in tuwen("--kind", "cart")[1]

@@ -116,16 +116,17 @@ class Storefront:
         listed = self._shown(found.shelf.for_live(user, recent, count, self._rules(found)))
         if arm is not None and user is not None and self.store is not None:
             self.store.people.expose(self.parts.experiment["name"], user, arm)
-        return Answer(self._with_arrivals(listed, found, user, recent, count), self.parts.revision, arm)
+        return Answer(self._with_arrivals(listed, user, recent, count), self.parts.revision, arm)
 
     def _with_arrivals(
-        self, listed: list[dict[str, Any]], found: Recommending, user: str | None, recent: list[Recent], count: int
+        self, listed: list[dict[str, Any]], user: str | None, recent: list[Recent], count: int
     ) -> list[dict[str, Any]]:
-        """Some places for items that the recommender has not learned of yet."""
-        if not self._arrivals or found is not self.parts.recommender:
+        """Some places for items that no recommender has learned of yet: in an experiment the same for both."""
+        first = self.parts.recommender
+        if not self._arrivals or first is None:
             return listed
-        places = self._arrivals.places(count, found.rules.newcomers)
-        new = self._arrivals.best(found.shelf.taste(user, recent), len(places))
+        places = self._arrivals.places(count, first.rules.newcomers)
+        new = self._arrivals.best(first.shelf.taste(user, recent), len(places))  # whose vectors they have
         kept = listed[: count - len(new)]
         for place, (item, score) in zip(places, new, strict=False):
             kept.insert(place, {**self.cards.briefs([item])[0], "score": round(score, 6), "reason": NEW})
