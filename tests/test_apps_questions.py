@@ -50,9 +50,7 @@ def goods(**changes) -> Catalogue:
     return Catalogue(np.array([f"i{n}" for n in range(SIZE)]), vectors, readers=readers, **changes)
 
 
-@pytest.fixture(scope="module")
-def shelf() -> Shelf:
-    """Even shoppers buy even items, odd ones odd items; the last four are hardly bought."""
+def shelf_of(per: int) -> Shelf:
     rng = np.random.default_rng(0)
     who = np.arange(600) % 12
     what = 2 * rng.integers(0, SIZE // 2 - 2, 600) + who % 2
@@ -65,8 +63,20 @@ def shelf() -> Shelf:
         "alike": lambda: RETRIEVERS.build("content", {"kind": "text"}),
     }
     windows = Windows(horizon=20, step=20, count=3, least=60)
-    recommender = Recommender(makers, lambda: RANKERS.build("linear", {}), per=SIZE, windows=windows).fit(known)
+    recommender = Recommender(makers, lambda: RANKERS.build("linear", {}), per=per, windows=windows).fit(known)
     return Shelf.of(recommender, known, [f"u{n}" for n in range(12)])
+
+
+@pytest.fixture(scope="module")
+def shelf() -> Shelf:
+    """Even shoppers buy even items, odd ones odd items; the last four are hardly bought."""
+    return shelf_of(SIZE)
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Shelf:
+    """The same, of which little is proposed."""
+    return shelf_of(3)
 
 
 def named(listed: list[Listed]) -> list[str]:
@@ -147,6 +157,45 @@ def test_rules_by_key_hold_for_every_question(shelf: Shelf) -> None:
         assert listed and set(named(listed)) <= set(stock) - {"i0", "i4"}
     pushed = shelf.for_shopper("u1", 5, shelf.ruled(boost={"i7": 100.0}))
     assert named(pushed)[0] == "i7"
+
+
+def test_lists_are_filled_up_from_what_nobody_proposed(narrow: Shelf) -> None:
+    """Behind what was proposed, what sells first; alone as for everybody, and never what is not allowed."""
+    known, demand = narrow.history, narrow.history.demand(30.0)
+    proposed = narrow.recommender.recommend(known.asked(range(12)), SIZE)
+    for place, (user, listed) in enumerate(narrow.for_everybody(SIZE)):
+        first = [f"i{n}" for n in proposed.items[place].tolist() if n >= 0]
+        rest = [f"i{n}" for n in np.argsort(-demand, kind="stable").tolist() if f"i{n}" not in first]
+        assert 3 <= len(first) < 15 and named(listed) == first + rest
+        had = {f"i{n}" for n in known.item[known.shopper == place].tolist()}
+        scores = [one.score for one in listed]
+        assert scores == sorted(scores, reverse=True) and np.isfinite(scores).all()
+        assert {one.reason[0] for one in listed[len(first) :]} == {"from the rest of the shop"}
+        assert not any("rest of the shop" in one.reason[0] for one in listed[: len(first)])
+        assert listed[:3] == narrow.for_shopper(user, 3)
+        for rules, may in (
+            (narrow.ruled(only=rest[:8]), rest[:8]),
+            (narrow.ruled(exclude=first), rest),
+            (narrow.ruled(Rules(diversity=0.3)), [*first, *rest]),
+            (narrow.ruled(Rules(again=False)), {*first, *rest} - had),
+        ):
+            alone = narrow.for_shopper(user, SIZE, rules)
+            assert sorted(named(alone)) == sorted(may) and alone == dict(narrow.for_everybody(SIZE, rules))[user]
+
+
+def test_what_is_pushed_need_not_be_proposed(narrow: Shelf) -> None:
+    last = named(narrow.for_shopper("u1", SIZE))[-2:]
+    assert named(narrow.for_shopper("u1", 5, narrow.ruled(boost={last[0]: 1000.0})))[0] == last[0]
+    assert named(narrow.for_shopper("u1", SIZE, narrow.ruled(boost={last[0]: -1000.0})))[-2:] == last[::-1]
+
+
+def test_chance_draws_among_what_was_proposed(narrow: Shelf) -> None:
+    few = np.ones(SIZE, bool)
+    listed = narrow.for_shopper("u1", SIZE, Rules(explore=0.5, few=few))
+    plain = narrow.recommender.recommend(narrow.history.asked([1]), SIZE).items[0]
+    assert len(listed) == len(set(named(listed))) == SIZE
+    drawn = [one for one in listed if one.explored]
+    assert drawn and {one.item for one in drawn} <= {f"i{n}" for n in plain.tolist()}
 
 
 def test_where_all_is_excluded_nothing_is_listed(shelf: Shelf) -> None:

@@ -118,10 +118,13 @@ def recommend(
         listed = shelf.for_question(question, count, rules, user=shopper, clicked=clicked or ())
     _show(screen, listed, explored=bool(rules.explore) and like is None and beside is None)
     if not listed:
-        nothing = "nothing was ever bought beside that" if beside and rules.allowed is None else None
+        may = "nothing" if rules.allowed is None else "nothing that may be listed"
+        nothing = f"{may} was ever bought beside that" if beside else "nothing that may be listed is left"
+        if like is not None or review is not None or photo is not None:
+            nothing = "nothing that may be listed can be compared with that"
         if like is not None and not shelf.similar(like, 1, by):
             nothing = f"{like} has no {' or '.join(by or shelf.catalogue.vectors)} to compare by; try --beside {like}"
-        screen.say(nothing or "nothing that may be listed is left")
+        screen.say(nothing)
 
 
 def _one_question(given: list[str], by: list[str] | None) -> None:

@@ -11,7 +11,7 @@ from tuwen.apps.recommend.blend import Blend
 from tuwen.apps.recommend.features import Features
 from tuwen.apps.recommend.history import Array, Asked, History
 from tuwen.apps.recommend.lists import Lists, Ranker
-from tuwen.apps.recommend.rules import Rules
+from tuwen.apps.recommend.rules import Rest, Rules
 from tuwen.apps.recommend.scores import NOTHING, Retriever, Scores
 from tuwen.errors import DataError
 from tuwen.progress import Progress, Silent
@@ -150,12 +150,18 @@ class Recommender:
         return self.model.importance()
 
     def recommend(
-        self, asked: Asked, count: int, rules: Rules | None = None, keys: Sequence[str] | None = None
+        self,
+        asked: Asked,
+        count: int,
+        rules: Rules | None = None,
+        keys: Sequence[str] | None = None,
+        rest: Rest | None = None,
     ) -> Answer:
         """The best ``count`` items for each shopper.
 
         Args:
             keys: of the shoppers, by which chance is drawn; none: all draw alike.
+            rest: what fills up lists for which too little was proposed; none: they stay short.
         """
         rules = rules or Rules()
         items = np.full((len(asked), count), NOTHING, np.int64)
@@ -175,7 +181,9 @@ class Recommender:
                 pairs = slice(int(bounds[one]), int(bounds[one + 1]))
                 had = part.item[part.begins[one] : part.begins[one + 1]]
                 key = "" if keys is None else keys[start + one]
-                listed = rules.listed(item[pairs], order[pairs], count, new=new, had=had, vectors=vectors, key=key)
+                listed = rules.listed(
+                    item[pairs], order[pairs], count, new=new, had=had, vectors=vectors, key=key, rest=rest
+                )
                 for found, told in zip(filled, listed, strict=True):
                     found[start + one, : len(told)] = told
                 proposers[start + one] = proposed_by([top[one] for top in tops], items[start + one])

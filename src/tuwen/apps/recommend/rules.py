@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,30 @@ if TYPE_CHECKING:  # a service without recommendations has no SciPy
     from tuwen.apps.recommend.history import Array
 
 LOOKED_AT = 5  # times the length of a list: the items among which a varied one is chosen
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What fills a list up where too little was proposed: any item, what sells first.
+
+    Attributes:
+        demand: f64 [items], not below zero.
+    """
+
+    demand: Array
+
+    @cached_property
+    def order(self) -> Array:
+        """int64 [items]"""
+        return np.argsort(-self.demand, kind="stable")
+
+    @cached_property
+    def _most(self) -> float:
+        return max(float(self.demand.max(initial=0.0)), 1e-9)
+
+    def scores(self, items: Array, floor: float) -> Array:
+        """f32 [some], in the order of demand and all below ``floor``, the lowest score of what was proposed."""
+        return (self.demand[items] / self._most + (floor - 2.0)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -52,7 +77,16 @@ class Rules:
                 raise ConfigError(f"'{name}' is a share", seen=getattr(self, name), allowed="0 to 1")
 
     def listed(
-        self, item: Array, score: Array, count: int, *, new: Array, had: Array, vectors: Array | None, key: str = ""
+        self,
+        item: Array,
+        score: Array,
+        count: int,
+        *,
+        new: Array,
+        had: Array,
+        vectors: Array | None,
+        key: str = "",
+        rest: Rest | None = None,
     ) -> tuple[Array, Array, Array]:
         """The list of one shopper: items int64 [≤ count], their scores, and the chance f32 with which an item that
         was drawn stands where it stands, not a number elsewhere; best first but for what was drawn.
@@ -64,7 +98,14 @@ class Rules:
             had: int64, items that this shopper bought.
             vectors: f32 [items, width] of length 1, by which items are alike; none: ``diversity`` has no effect.
             key: the shopper's; chance depends on it and on ``draw``.
+            rest: what takes the places that are left, behind all candidates; what is pushed is a candidate too. None:
+                the places stay empty.
         """
+        floor = float(score.min(initial=0.0))
+        if rest is not None and self.boost is not None:
+            pushed = np.setdiff1d(np.flatnonzero(self.boost > 0), item)
+            item, score = np.concatenate([item, pushed]), np.concatenate([score, rest.scores(pushed, floor)])
+        proposed = item
         kept = np.ones(len(item), bool) if self.allowed is None else self.allowed[item]
         if not self.again:
             kept = kept & ~np.isin(item, had)
@@ -75,11 +116,32 @@ class Rules:
         item, score = item[order], score[order]
         if self.diversity and vectors is not None:
             order = varied(score[: LOOKED_AT * count], vectors[item[: LOOKED_AT * count]], self.diversity, count)
-            rest = np.setdiff1d(np.arange(len(item)), order)
-            order = np.concatenate([order, rest])
+            others = np.setdiff1d(np.arange(len(item)), order)
+            order = np.concatenate([order, others])
             item, score = item[order], score[order]
         chosen = with_newcomers(new[item], count, math.ceil(self.newcomers * count - 1e-9))
-        return self._explored(item, score, chosen, new if self.few is None else self.few, key)
+        listed = self._explored(item, score, chosen, new if self.few is None else self.few, key)
+        if rest is None or len(listed[0]) == count:
+            return listed
+        more, low = self._left(rest, floor, proposed, had)
+        added = more[: count - len(listed[0])], low[: count - len(listed[0])]
+        unknown = np.full(len(added[0]), np.nan, np.float32)
+        first, second, third = (np.concatenate(both) for both in zip(listed, (*added, unknown), strict=True))
+        return first, second, third
+
+    def _left(self, rest: Rest, floor: float, proposed: Array, had: Array) -> tuple[Array, Array]:
+        """What may be listed and was not proposed, best first, and its scores."""
+        free = np.ones(len(rest.demand), bool) if self.allowed is None else self.allowed.copy()
+        free[proposed] = False
+        if not self.again:
+            free[had] = False
+        items = rest.order[free[rest.order]]
+        score = rest.scores(items, floor)
+        if self.boost is None:
+            return items, score
+        score = score + self.boost[items]
+        order = np.argsort(-score, kind="stable")
+        return items[order], score[order]
 
     def _explored(self, item: Array, score: Array, chosen: Array, few: Array, key: str) -> tuple[Array, Array, Array]:
         """Some places of the list are drawn anew: at each, every item of the pool is as likely as the others."""

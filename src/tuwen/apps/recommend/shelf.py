@@ -17,7 +17,7 @@ from tuwen.apps.recommend.features import Features
 from tuwen.apps.recommend.history import Array, Asked, Catalogue, History, Shoppers
 from tuwen.apps.recommend.questions import Question, likeness, with_taste
 from tuwen.apps.recommend.recommender import Recommender, Stage
-from tuwen.apps.recommend.rules import FEW_SALES, Rules
+from tuwen.apps.recommend.rules import FEW_SALES, Rest, Rules
 from tuwen.apps.recommend.scores import NOTHING, Retriever, best
 from tuwen.apps.recommend.state import of_catalogue, read_state, write_state
 from tuwen.apps.recommend.vectors import Kept
@@ -27,6 +27,8 @@ from tuwen.errors import BundleError, DataError, did_you_mean
 READERS = "readers"  # the folder of what new pictures and texts are read by
 TASTED = 500  # items of a shopper's own list that move the answer to a question
 TASTE_DAYS = 30.0  # in which what a shopper chose counts half
+DEMAND_DAYS = 30.0  # in which a purchase counts half, where what sells fills a list up
+FILLED = ("from the rest of the shop", "来自店内其余商品")  # no retriever proposed it
 MOST_EVENTS = 1000  # of a shopper, the latest; older ones change nothing that a list shows
 
 
@@ -337,19 +339,23 @@ class Shelf:
     def _answered(self, asked: Asked, count: int, rules: Rules | None, keys: Sequence[str]) -> list[list[Listed]]:
         if rules is not None and rules.explore and rules.few is None:
             rules = self.ruled(rules)
-        answer = self.recommender.recommend(asked, self._count(count), rules, keys)
+        answer = self.recommender.recommend(asked, self._count(count), rules, keys, self._rest)
+        filled = len(self.recommender.stage.retrievers)  # the place of its reason
+        by = np.where(answer.proposers == NOTHING, filled, answer.proposers)
         return [
             self._named(*(values[items != NOTHING] for values in (items, scores, chances, proposers)))
-            for items, scores, chances, proposers in zip(
-                answer.items, answer.scores, answer.chances, answer.proposers, strict=True
-            )
+            for items, scores, chances, proposers in zip(answer.items, answer.scores, answer.chances, by, strict=True)
         ]
 
     @cached_property
+    def _rest(self) -> Rest:
+        return Rest(self.history.demand(DEMAND_DAYS))
+
+    @cached_property
     def _reasons(self) -> list[tuple[str, str]]:
-        """Of each retriever: its own, else its name in the run; the last one stands for none."""
+        """Of each retriever: its own, else its name in the run; then of what fills up; the last one stands for none."""
         retrievers = self.recommender.stage.retrievers
-        return [*(getattr(one, "reason", (name, name)) for name, one in retrievers.items()), ("", "")]
+        return [*(getattr(one, "reason", (name, name)) for name, one in retrievers.items()), FILLED, ("", "")]
 
     def _named(
         self, items: Array, scores: Array, chances: Array | None = None, proposers: Array | None = None
