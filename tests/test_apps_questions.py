@@ -106,6 +106,17 @@ def test_a_question_alone_gives_the_nearest_by_cosine(shelf: Shelf) -> None:
     assert np.allclose(likeness(shelf.catalogue, both), mean, atol=1e-6)
 
 
+def test_a_question_gives_the_nearest_also_where_a_run_keeps_places_for_what_is_new() -> None:
+    shelf = shelf_of(SIZE)
+    sold = np.flatnonzero(shelf.history.sold)
+    known = shelf.history.only(shelf.history.item != sold[-1])  # then there is one that nobody bought
+    shelf = Shelf(shelf.recommender, known, shelf.users, shelf.baskets, {})
+    for question, user in ((Question("red shirt"), None), (Question(photo=PHOTOS[1]), None), (Question("red"), "u1")):
+        assert not known.sold.all()
+        plain = shelf.for_question(question, 5, user=user)
+        assert plain == shelf.for_question(question, 5, Rules(newcomers=0.6), user=user)
+
+
 def test_who_asks_moves_the_answer_towards_what_she_buys(shelf: Shelf) -> None:
     even, odd = (named(shelf.for_question(Question("red shirt"), 10, user=user)) for user in ("u0", "u1"))
     share = [np.mean([int(item[1:]) % 2 for item in listed]) for listed in (even, odd)]

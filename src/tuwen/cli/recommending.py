@@ -84,6 +84,8 @@ def recommend(
     }
     given = [name for name, value in asked.items() if value is not None and value != []]
     _one_question(given, by)
+    order = {"--again/--no-again": again, "--boost": boost or None, "--explore": explore}
+    _order_by_itself(given, [name for name, value in order.items() if value is not None])
     screen = Screen(as_json=json, quiet=quiet)
     how = {
         "again": again,
@@ -138,6 +140,17 @@ def _one_question(given: list[str], by: list[str] | None) -> None:
         )
     if by and given != ["--like"]:
         raise ConfigError("--by says by what items are alike", seen=given[0], allowed="--like ITEM --by picture")
+
+
+def _order_by_itself(given: list[str], rules: list[str]) -> None:
+    """What is alike, or bought beside, is so whoever asks and whatever a shop pushes."""
+    if rules and given[0] in ("--like", "--beside"):
+        raise ConfigError(
+            f"{given[0]} lists by how near items are, in that order",
+            seen=", ".join(rules),
+            allowed="--only and --exclude",
+            todo="leave it out, or ask by --shopper, --clicked, --review, --photo or --everybody",
+        )
 
 
 def _boost(text: str) -> tuple[str, float]:

@@ -152,11 +152,14 @@ class Shelf:
         """What somebody may want who wrote this or looks at this photo: items like it, and where it is told who asks or
         what she looked at, those of them first that she may buy. An item that is what is shown comes first.
 
+        Args:
+            rules: of which ``newcomers`` has no part: every item is as near as it is, whether it sold or not.
+
         Raises:
             DataError: the question cannot be read, or an item does not exist.
         """
         like = likeness(self.catalogue, question.vectors(self.catalogue))
-        rules, had = self.ruled(rules), np.empty(0, np.int64)
+        rules, had = replace(self.ruled(rules), newcomers=0.0), np.empty(0, np.int64)
         if user in self._user or clicked:
             known = self.history.asked([self._user[user]]) if user in self._user else self._session(clicked)
             asked = self._latest(known)
