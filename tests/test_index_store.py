@@ -168,6 +168,19 @@ def test_a_damaged_file_is_found_when_it_is_opened(tmp_path: Path, ending: str) 
     assert told.value.where == str(path) and "tuwen index" in str(told.value.todo)
 
 
+@pytest.mark.parametrize("ending", ["flipped", "cut"])
+def test_a_damaged_list_of_removed_items_shows_none_of_them_again(tmp_path: Path, ending: str) -> None:
+    create(tmp_path, batch([1, 2, 3])).remove(["i2"])
+    assert Index(tmp_path).snapshot.row_of("i2") is None
+    (path,) = tmp_path.glob("*.removed.npy")
+    data = bytearray(path.read_bytes())
+    data[-4] ^= 1
+    path.write_bytes(data if ending == "flipped" else data[:5])
+    with pytest.raises(DataError, match="damaged") as told:
+        Index(tmp_path)
+    assert told.value.where == str(path) and "tuwen index" in str(told.value.todo)
+
+
 def test_what_is_no_index_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no index"):
         Index(tmp_path)

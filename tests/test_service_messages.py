@@ -78,6 +78,7 @@ MACHINE = (
     "data/dataset.py",
     "data/store.py",
     "index/segments.py",
+    "index/manifest.py",
     "index/store.py",
     "index/vectors.py",
     "store/engine.py",

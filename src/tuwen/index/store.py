@@ -22,14 +22,13 @@ import numpy.typing as npt
 import polars as pl
 
 from tuwen.errors import DataError, InUse
-from tuwen.files import held, room_on_disk, whole, write_json
+from tuwen.files import held, room_on_disk, write_json
+from tuwen.index.manifest import FORMAT, MANIFEST, alive_of, files_of, read_manifest, sweep, write_removed
 from tuwen.index.segments import AGAIN, Batch, Segment, made, merged, read, write
 from tuwen.index.vectors import NOTHING, Kind
 from tuwen.index.words import Bm25
 
 Array = npt.NDArray[Any]
-FORMAT = 2
-MANIFEST = "index.json"
 WAIT = 10.0  # seconds that a writer waits for another one
 MOST_PARTS = 12
 ABANDONED = 3600.0  # seconds after which a file that no state needs was left behind by a kill
@@ -171,7 +170,7 @@ class Index:
                 "segments": [entry],
             }
             write_json(folder / MANIFEST, manifest)
-            _sweep(folder, manifest, older=0.0)
+            sweep(folder, manifest, older=0.0)
         return cls(folder)
 
     @property
@@ -222,7 +221,7 @@ class Index:
             or read(entry["name"], entry["files"], self.folder, check=self._check)
             for entry in manifest["segments"]
         }
-        alive = tuple(_alive(self.folder, entry) for entry in manifest["segments"])
+        alive = tuple(alive_of(self.folder, entry) for entry in manifest["segments"])
         self._open, self._manifest = opened, manifest
         self.snapshot = Snapshot(tuple(opened.values()), alive, manifest["settings"], manifest["generation"])
 
@@ -270,15 +269,15 @@ class Index:
             entry = {"name": segment.name, "rows": len(segment), "removed": None, "files": files}
             kept = np.concatenate(
                 [
-                    _alive(self.folder, one)[living]
+                    alive_of(self.folder, one)[living]
                     for one, living in zip(manifest["segments"], before.alive, strict=False)
                 ]
             )
-            _write_removed(self.folder, entry, kept)
+            write_removed(self.folder, entry, kept)
             manifest["segments"] = [entry, *since]
             self._open[segment.name] = segment
         with _held_soon(self.folder):
-            _sweep(self.folder, self._manifest, older=ABANDONED)
+            sweep(self.folder, self._manifest, older=ABANDONED)
 
     def rebuild_in_background(self) -> threading.Thread:
         """:meth:`rebuild` in a thread that was started; searches go on."""
@@ -295,7 +294,7 @@ class Index:
             yield manifest
             manifest["generation"] += 1
             write_json(self.folder / MANIFEST, manifest)
-            for name in _files(self._manifest) - _files(manifest):
+            for name in files_of(self._manifest) - files_of(manifest):
                 (self.folder / name).unlink(missing_ok=True)
             self._take(manifest)
             self._stamp = self._seen()
@@ -303,14 +302,14 @@ class Index:
     def _bury(self, manifest: dict[str, Any], items: Sequence[str]) -> int:
         total = 0
         for entry in manifest["segments"]:
-            segment, living = self._open[entry["name"]], _alive(self.folder, entry)
+            segment, living = self._open[entry["name"]], alive_of(self.folder, entry)
             rows = [
                 row for item in dict.fromkeys(items) if (row := segment.place.get(item)) is not None and living[row]
             ]
             if rows:
                 living = living.copy()
                 living[rows] = False
-                _write_removed(self.folder, entry, living)
+                write_removed(self.folder, entry, living)
                 total += len(rows)
         return total
 
@@ -343,58 +342,3 @@ def _held_soon(folder: Path) -> Iterator[None]:
         yield
     finally:
         holding.__exit__(None, None, None)
-
-
-def _alive(folder: Path, entry: Mapping[str, Any]) -> Array:
-    """bool [rows] of a segment."""
-    living = np.ones(entry["rows"], bool)
-    if entry["removed"] is not None:
-        path = folder / entry["removed"]
-        try:
-            living[np.load(path, allow_pickle=False)] = False
-        except (ValueError, IndexError, EOFError) as error:
-            raise DataError("a file of the index is damaged", where=str(path), seen=error, todo=AGAIN) from None
-    return living
-
-
-def _write_removed(folder: Path, entry: dict[str, Any], living: Array) -> None:
-    """Write down which rows of a segment do not count any more, under a name that was never used before."""
-    if living.all():
-        return
-    name = f"{entry['name']}.{time.time_ns()}.removed.npy"
-    with whole(folder / name) as file:
-        np.save(file, np.flatnonzero(~living).astype(np.int32), allow_pickle=False)
-    entry["removed"] = name
-
-
-def _files(manifest: Mapping[str, Any]) -> set[str]:
-    """What a state needs, beside index.json."""
-    return {file for entry in manifest["segments"] for file in (*entry["files"], entry["removed"]) if file}
-
-
-def _sweep(folder: Path, manifest: Mapping[str, Any], *, older: float) -> None:
-    """Delete files that this state does not need, and nobody has written to for ``older`` seconds: another process may
-    be writing what its next state will need. Readers that have a file open keep it.
-    """
-    for pattern in ("*.arrow", "*.safetensors", "*.faiss", "*.removed.npy", ".*.half"):
-        for path in folder.glob(pattern):
-            if path.name not in _files(manifest) and time.time() - path.stat().st_mtime >= older:
-                path.unlink(missing_ok=True)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """index.json of the index in ``folder``.
-
-    Raises:
-        DataError: it cannot be read, or is of a newer tuwen.
-    """
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = int(manifest["format"])
-        complete = {"generation", "weights", "kind", "settings", "segments"} <= manifest.keys()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError("the index cannot be read", where=str(path), seen=error, todo=AGAIN) from None
-    if version != FORMAT or not complete:
-        raise DataError("the index was written by another tuwen", where=str(path), seen=f"format {version}", todo=AGAIN)
-    return manifest

@@ -19,8 +19,9 @@ from tuwen.data.examples import first_picture
 from tuwen.data.kinds import MEDIA
 from tuwen.errors import ConfigError, DataError, did_you_mean
 from tuwen.index.filters import Condition, facet_columns, mask
+from tuwen.index.manifest import MANIFEST
 from tuwen.index.segments import Batch
-from tuwen.index.store import ABANDONED, MANIFEST, Index
+from tuwen.index.store import ABANDONED, Index
 from tuwen.index.vectors import Kind
 from tuwen.preprocess.colours import colour_of_picture, colour_of_texts, is_colour_column
 from tuwen.preprocess.terms import terms
