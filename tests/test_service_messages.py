@@ -109,6 +109,7 @@ ALIKE = {  # names of HTTP and of fields: the same in every language
     "photo",
     "--where",
     "--like",
+    "--mode",
     "{0}…",
     "{0} to {1}",
     '[{"items.title": "…"}, …]',

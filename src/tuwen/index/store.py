@@ -8,6 +8,7 @@ middle loses only what was not finished, and the memory maps of all readers are 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tuwen.errors import DataError, InUse
+from tuwen.errors import DataError, InUse, TuwenError
 from tuwen.files import held, room_on_disk, write_json
 from tuwen.index.manifest import FORMAT, MANIFEST, alive_of, files_of, read_manifest, sweep, write_removed
 from tuwen.index.segments import AGAIN, Batch, Segment, made, merged, read, write
@@ -29,8 +30,11 @@ from tuwen.index.vectors import NOTHING, Kind
 from tuwen.index.words import Bm25
 
 Array = npt.NDArray[Any]
+log = logging.getLogger("tuwen.index")
 WAIT = 10.0  # seconds that a writer waits for another one
 MOST_PARTS = 12
+LARGER = 4  # a part of more than so many times the rows of all after it is not written again for their sake
+REBUILDING = ".rebuilding"  # held by the process that rebuilds in the background
 ABANDONED = 3600.0  # seconds after which a file that no state needs was left behind by a kill
 
 
@@ -136,6 +140,7 @@ class Index:
         self._lock = threading.RLock()
         self._stamp: tuple[int, int] | None = None
         self._open: dict[str, Segment] = {}
+        self._rebuilding: threading.Thread | None = None
         self._manifest: dict[str, Any] = {}
         self.snapshot: Snapshot
         self.refresh()
@@ -181,7 +186,11 @@ class Index:
     def worn(self) -> bool:
         """Whether a rebuild is due: many parts, or a fifth of the rows removed."""
         now = self.snapshot
-        return len(now.segments) > MOST_PARTS or len(now) < 0.8 * len(now.living)
+        return len(now.segments) > MOST_PARTS or self._full_of_removed
+
+    @property
+    def _full_of_removed(self) -> bool:
+        return len(self.snapshot) < 0.8 * len(self.snapshot.living)
 
     def refresh(self) -> bool:
         """Take the newest state; whether there was a newer one. Costs a look at one file where there is none.
@@ -253,37 +262,82 @@ class Index:
             told = {**manifest["settings"], **settings}
             manifest["settings"] = {name: value for name, value in told.items() if value is not None}
 
-    def rebuild(self) -> None:
-        """Make one part of all, without what was removed. Others may add and remove meanwhile, which is kept."""
+    def rebuild(self, *, first: int = 0) -> None:
+        """Make one part of all, without what was removed. Others may add and remove meanwhile, which is kept.
+
+        Args:
+            first: so many parts are left as they are.
+
+        Raises:
+            InUse: another process has rebuilt it meanwhile; what it made stays.
+        """
         with self._lock:
             self.refresh()
-            before = self.snapshot
+            before, alive = self.snapshot.segments[first:], self.snapshot.alive[first:]
             kind: Kind = self._manifest["kind"]
-        segment = merged(before.segments, before.alive, kind)
+        if not before:
+            return
+        segment = merged(before, alive, kind)
         files = write(segment, self.folder)
+        try:
+            self._replace(before, alive, segment, files)
+        except BaseException:  # nobody will need them
+            for name in files:
+                (self.folder / name).unlink(missing_ok=True)
+            raise
+        with _held_soon(self.folder):
+            sweep(self.folder, self._manifest, older=ABANDONED)
+
+    def _replace(
+        self, before: Sequence[Segment], alive: Sequence[Array], segment: Segment, files: dict[str, str]
+    ) -> None:
+        """Let a part stand where those that it was made of stood."""
         with self._writing() as manifest:
-            names = {one.name for one in before.segments}
-            if not names <= {entry["name"] for entry in manifest["segments"]}:
+            names = [one.name for one in before]
+            places = [i for i, entry in enumerate(manifest["segments"]) if entry["name"] in names]
+            if len(places) < len(names):
                 raise InUse("the index was rebuilt by another process meanwhile", where=str(self.folder))
-            since = [entry for entry in manifest["segments"] if entry["name"] not in names]
+            begin, end = places[0], places[-1] + 1
             entry = {"name": segment.name, "rows": len(segment), "removed": None, "files": files}
             kept = np.concatenate(
                 [
                     alive_of(self.folder, one)[living]
-                    for one, living in zip(manifest["segments"], before.alive, strict=False)
+                    for one, living in zip(manifest["segments"][begin:end], alive, strict=True)
                 ]
             )
             write_removed(self.folder, entry, kept)
-            manifest["segments"] = [entry, *since]
+            manifest["segments"][begin:end] = [entry]
             self._open[segment.name] = segment
-        with _held_soon(self.folder):
-            sweep(self.folder, self._manifest, older=ABANDONED)
 
-    def rebuild_in_background(self) -> threading.Thread:
-        """:meth:`rebuild` in a thread that was started; searches go on."""
-        thread = threading.Thread(target=self.rebuild, name="tuwen index rebuild", daemon=True)
+    def rebuild_in_background(self, *, first: int = 0) -> threading.Thread:
+        """:meth:`rebuild` in a thread that was started; searches go on. What goes wrong is logged, and leaves the index
+        as it was; so does another process that is at it already.
+        """
+
+        def run() -> None:
+            try:
+                with held(self.folder / REBUILDING):
+                    self.rebuild(first=first)
+            except InUse as error:
+                log.info("index not rebuilt: %s", error.what)
+            except (TuwenError, OSError) as error:
+                log.warning("index could not be rebuilt: %s", error)
+
+        thread = threading.Thread(target=run, name="tuwen index rebuild", daemon=True)
         thread.start()
         return thread
+
+    def mend(self) -> None:
+        """Rebuild in the background where it is due and this process is not at it already. Large parts are left as they
+        are for the sake of small ones behind them: a rebuild after a dozen single items costs what those cost.
+        """
+        with self._lock:
+            if not self.worn or (self._rebuilding is not None and self._rebuilding.is_alive()):
+                return
+            sizes, first = [len(segment) for segment in self.snapshot.segments], 0
+            while not self._full_of_removed and sizes[first] > LARGER * sum(sizes[first + 1 :]) > 0:
+                first += 1
+            self._rebuilding = self.rebuild_in_background(first=first)
 
     @contextmanager
     def _writing(self) -> Iterator[dict[str, Any]]:
