@@ -25,7 +25,7 @@ import polars as pl
 from tuwen.errors import DataError, InUse, TuwenError
 from tuwen.files import held, room_on_disk, write_json
 from tuwen.index.manifest import FORMAT, MANIFEST, alive_of, files_of, read_manifest, sweep, write_removed
-from tuwen.index.segments import AGAIN, Batch, Segment, made, merged, read, write
+from tuwen.index.segments import AGAIN, Batch, Segment, made, merged, read, with_popularity, write
 from tuwen.index.vectors import NOTHING, Kind
 from tuwen.index.words import Bm25
 
@@ -262,11 +262,12 @@ class Index:
             told = {**manifest["settings"], **settings}
             manifest["settings"] = {name: value for name, value in told.items() if value is not None}
 
-    def rebuild(self, *, first: int = 0) -> None:
+    def rebuild(self, *, first: int = 0, popularity: Mapping[str, int] | None = None) -> None:
         """Make one part of all, without what was removed. Others may add and remove meanwhile, which is kept.
 
         Args:
             first: so many parts are left as they are.
+            popularity: item → what ``_popularity`` is from now on; that of the others stays.
 
         Raises:
             InUse: another process has rebuilt it meanwhile; what it made stays.
@@ -278,6 +279,8 @@ class Index:
         if not before:
             return
         segment = merged(before, alive, kind)
+        if popularity:
+            segment = with_popularity(segment, popularity)
         files = write(segment, self.folder)
         try:
             self._replace(before, alive, segment, files)
