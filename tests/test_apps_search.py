@@ -133,6 +133,35 @@ def test_a_photo_finds_its_like_and_words_change_it(shop: Searcher) -> None:
     assert found(ask(shop, like="d"))[0] == "g"
 
 
+@pytest.mark.parametrize("looks", [{"picture": b"laptop"}, {"like": "d"}])
+@pytest.mark.parametrize("sort", ["price", "-price", "popular"])
+def test_in_any_order_a_photo_and_words_both_count(shop: Searcher, looks: dict[str, Any], sort: str) -> None:
+    """Sony has a headset and a laptop stand, HP a bag and a laptop: by words alone each order has both of them."""
+    answer = ask(shop, "Sony", sort=sort, **looks)
+    assert found(answer) == ["g"]
+    assert [(one["value"], one["count"]) for one in answer["facets"]["brand"]] == [("Sony", 1)]
+    answer = ask(shop, "mouse", sort=sort, **looks)
+    assert "a" not in found(answer) and "g" in found(answer) and "nothing that is near" in answer["notes"][0]["en"]
+
+
+@pytest.mark.parametrize("looks", [{"picture": b"laptop"}, {"like": "d"}])
+def test_what_words_alone_leave_out_is_told(shop: Searcher, looks: dict[str, Any]) -> None:
+    answer = ask(shop, "mouse", mode="words", **looks)
+    assert found(answer) == ["a"] and "was left out" in answer["notes"][0]["en"]
+    for words in (None, " ?"):
+        answer = ask(shop, words, mode="words", **looks)
+        assert "g" in found(answer)[:2] and "looked by the" in answer["notes"][0]["en"]
+        assert "没有文字" in answer["notes"][0]["zh"]
+
+
+def test_an_item_that_alone_meets_a_condition_leaves_nobody_empty_handed(shop: Searcher) -> None:
+    for where, left in ((["item=d"], "item=d"), (["brand=HP", "price>500"], "price>500")):
+        answer = ask(shop, like="d", where=where)
+        assert found(answer) and "d" not in found(answer)
+        assert answer["left_out"] == [left] and "no other item" in answer["notes"][0]["en"]
+    assert found(ask(shop, like="d", where=["brand=HP"])) == ["c"]
+
+
 @pytest.mark.parametrize(
     ("typed", "taken", "suggested"),
     [("sunglases", "sunglass", "sunglasses"), ("wireles", "wireless", "wireless"), ("batterie", "battery", "battery")],
@@ -242,6 +271,11 @@ def test_what_cannot_be_asked_is_told(shop: Searcher, how: dict[str, Any]) -> No
 def test_pages_that_cannot_be_are_told(how: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="no such page"):
         Question("mouse", **how)
+
+
+def test_a_mode_that_cannot_be_is_told() -> None:
+    with pytest.raises(ConfigError, match="no such mode"):
+        Question("mouse", mode="nonsense")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("reciprocal", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tuwen.errors import DataError
+from tuwen.files import held
+from tuwen.index import store
 from tuwen.index.segments import Batch
-from tuwen.index.store import Index
+from tuwen.index.store import MOST_PARTS, Index
 
 WEIGHTS = {"title": 3.0}
 WORDS = ["red", "blue", "鞋", "shirt", "wh1000xm4"]
@@ -56,7 +59,9 @@ def create(folder: Path, made: Batch) -> Index:
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["add", "remove", "rebuild"]), st.lists(st.integers(0, 12), max_size=4, unique=True)),
+        st.tuples(
+            st.sampled_from(["add", "remove", "rebuild", "tail"]), st.lists(st.integers(0, 12), max_size=4, unique=True)
+        ),
         max_size=5,
     ),
     st.randoms(use_true_random=False),
@@ -76,6 +81,8 @@ def test_whatever_was_done_it_answers_as_one_made_anew(
             versions = {n: v for n, v in versions.items() if n not in items}
         elif step == "rebuild":
             index.rebuild()
+        elif step == "tail":  # all but the first part
+            index.rebuild(first=1)
     left = list(versions.items())
     random.shuffle(left)  # type: ignore[attr-defined]
     parts = [batch([n], v) for n, v in left]
@@ -106,8 +113,6 @@ def test_another_reader_sees_a_change_when_it_looks_and_not_before(tmp_path: Pat
 
 
 def test_what_is_added_while_it_is_rebuilt_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tuwen.index import store
-
     index = create(tmp_path, batch(list(range(20))))
     true = store.merged
 
@@ -137,6 +142,58 @@ def test_searches_go_on_while_it_is_rebuilt_in_the_background(tmp_path: Path) ->
     assert answers(index) == before and len(index.snapshot.segments) == 1
 
 
+def ended(index: Index) -> None:
+    if index._rebuilding is not None:
+        index._rebuilding.join()
+
+
+def test_one_that_takes_in_item_by_item_never_has_many_parts_nor_writes_large_ones_again(tmp_path: Path) -> None:
+    index = create(tmp_path / "a", batch(list(range(200))))
+    large = index.snapshot.segments[0].name
+    for n in range(200, 240):
+        index.add(batch([n]))
+        index.mend()
+        ended(index)
+        assert len(index.snapshot.segments) <= MOST_PARTS and index.snapshot.segments[0].name == large
+    assert answers(index) == answers(Index(tmp_path / "a")) == answers(create(tmp_path / "b", batch(list(range(240)))))
+    index.remove([f"i{n}" for n in range(60)])
+    index.mend()
+    ended(index)
+    assert len(index.snapshot.segments) == 1 and len(index.snapshot.living) == len(index.snapshot) == 180
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_another_process_that_rebuilds_too_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    escaped: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", escaped.append)
+    index = create(tmp_path, batch([0]))
+    for n in range(1, MOST_PARTS + 1):
+        index.add(batch([n]))
+    before, true = answers(index), store.merged
+
+    def meanwhile(*args: object, **options: object) -> object:
+        monkeypatch.setattr(store, "merged", true)
+        Index(tmp_path).rebuild()
+        return true(*args, **options)  # type: ignore[arg-type]
+
+    if when == "meanwhile":
+        monkeypatch.setattr(store, "merged", meanwhile)
+        index.mend()
+        ended(index)
+    else:
+        with held(tmp_path / ".rebuilding"):
+            index.mend()
+            ended(index)
+        assert index.worn
+    index.mend()
+    ended(index)
+    index.refresh()
+    assert not escaped and not index.worn and answers(index) == before
+    assert len(list(tmp_path.glob("*.arrow"))) == len(index.snapshot.segments)
+
+
 def _add(folder: Path, numbers: list[int]) -> None:
     index = Index(folder)
     for n in numbers:
@@ -163,6 +220,19 @@ def test_a_damaged_file_is_found_when_it_is_opened(tmp_path: Path, ending: str) 
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
+    with pytest.raises(DataError, match="damaged") as told:
+        Index(tmp_path)
+    assert told.value.where == str(path) and "tuwen index" in str(told.value.todo)
+
+
+@pytest.mark.parametrize("ending", ["flipped", "cut"])
+def test_a_damaged_list_of_removed_items_shows_none_of_them_again(tmp_path: Path, ending: str) -> None:
+    create(tmp_path, batch([1, 2, 3])).remove(["i2"])
+    assert Index(tmp_path).snapshot.row_of("i2") is None
+    (path,) = tmp_path.glob("*.removed.npy")
+    data = bytearray(path.read_bytes())
+    data[-4] ^= 1
+    path.write_bytes(data if ending == "flipped" else data[:5])
     with pytest.raises(DataError, match="damaged") as told:
         Index(tmp_path)
     assert told.value.where == str(path) and "tuwen index" in str(told.value.todo)

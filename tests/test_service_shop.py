@@ -7,6 +7,8 @@ import base64
 import io
 import json
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -212,6 +214,16 @@ def test_a_new_item_is_found_and_recommended_at_once_and_gone_as_soon(shop, home
         hits = one.good("GET", "/v1/search", params={"words": "zeppelin"})["hits"]
         assert "NEW" not in [hit["item"] for hit in hits]
     other.store.close()
+
+
+def test_an_index_that_takes_in_item_by_item_is_rebuilt_meanwhile(shop):
+    for n in range(30):
+        assert shop.good("POST", "/v1/items", {"item": f"N{n}", "columns": {"title": f"zeppelin {n}"}})["findable"]
+        assert shop.good("GET", "/v1/search", params={"words": "zeppelin"})["total"] >= n + 1
+    index = shop.live.storefront.parts.searcher.index
+    while any(one.name == "tuwen index rebuild" for one in threading.enumerate()):
+        time.sleep(0.01)
+    assert len(index.snapshot.segments) < 30 and index.snapshot.row_of("N0") is not None
 
 
 def test_what_is_not_named_of_an_item_stays(shop):

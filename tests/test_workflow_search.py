@@ -72,6 +72,35 @@ def test_the_same_command_again_takes_in_what_changed(dataset: Path, tmp_path: P
     assert "--replace" in str(told.value.todo)
 
 
+def test_the_same_command_after_new_events_knows_what_is_popular_now(tmp_path: Path) -> None:
+    folder, out = tmp_path / "shop", tmp_path / "index"
+    folder.mkdir()
+    pl.DataFrame({"item": ["a", "b", "c"], "title": ["red shirt", "blue shirt", "white shirt"]}).write_csv(
+        folder / "items.csv"
+    )
+    (folder / "SHOP.yaml").write_text("name: s\nitems: {source: items.csv}\nevents: {source: events.csv}\n")
+    searcher = None
+    for bought in ("aab", "bbbac"):  # c had none before
+        rows = [
+            {"user": f"u{i}", "item": item, "kind": "purchase", "time": f"2026-01-0{i + 1}"}
+            for i, item in enumerate(bought)
+        ]
+        pl.DataFrame(rows).write_csv(folder / "events.csv")
+        workflow.collect(folder / "SHOP.yaml", tmp_path / bought)
+        told = workflow.index(tmp_path / bought, out, PLAIN)
+        searcher = searcher or workflow.open_search(out)
+        hits = searcher.search(Question("shirt", sort="popular"))["hits"]
+        assert hits[0]["item"] == bought[0]
+        now = searcher.index.snapshot
+        assert dict(now.table.filter(pl.Series(now.living)).select("item", "_popularity").rows()) == {
+            item: bought.count(item) for item in "abc"
+        }
+    assert (told["added"], told["removed"], told["items"]) == (0, 0, 3)  # nothing is encoded again
+    generation = searcher.index.snapshot.generation
+    workflow.index(tmp_path / "bbbac", out, PLAIN)
+    assert not searcher.index.refresh() and searcher.index.snapshot.generation == generation
+
+
 def test_a_folder_with_something_else_is_left_alone(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "letters.txt").write_text("dear")
     with pytest.raises(DataError, match="something else"):

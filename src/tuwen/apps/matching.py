@@ -28,6 +28,7 @@ READ = 1000  # of the rows that hold the words: the best, which vectors then ran
 FEEDBACK = 50  # of them that the vector of the words is moved towards
 NEIGHBOURS = 100  # that the vector of a photo is moved towards
 NEARNESS = 20.0  # how much the nearest of them count
+NEAR_SHARE, LEAST_NEAR = 10, 10  # one item in ten lies near a photo, from ten up to READ of them
 
 
 class Encoder(Protocol):
@@ -72,6 +73,8 @@ class Found:
         scores: f64, of each of them.
         legs: name → what a ranking says of each row: BM25, or the cosine; not a number where it says nothing.
         holding: int64, the rows that hold the words, as many of them as any row does.
+        chosen: int64, what another order than relevance puts in order, and what facets count: those that hold the
+            words, with a photo or an item the ones of them that lie near it; else all.
         anyhow: int64, the rows that would, whatever conditions they meet; all that live where no word is asked for.
     """
 
@@ -79,6 +82,7 @@ class Found:
     scores: Array
     legs: Mapping[str, Array]
     holding: Array
+    chosen: Array
     anyhow: Array
 
 
@@ -113,6 +117,8 @@ class Matcher:
             notes: what was done to the question is added.
         """
         asked, words, notes = bool(words), words.strip(), [] if notes is None else notes
+        if mode == "words" and (picture is not None or like is not None):
+            mode, picture, like = _words_alone(words, picture, like, notes)
         if not words and picture is None and like is None:
             return Understood(), self._popular(now, allowed, notes, asked=asked)
         own = None if like is None else row_of(now, like)
@@ -131,10 +137,11 @@ class Matcher:
         holding = np.flatnonzero(scores > 0)
         level = matched[holding].max(initial=0)
         best = holding[best_first(scores[holding], now.ties[holding])][:READ]
-        vectors: dict[str, Array] = {}
+        vectors, seen = dict[str, Array](), dict[str, Array]()
         untold = len(understood.unknown) / max(len(understood.unknown) + len(understood.slots), 1)
         if mode != "words":
-            vectors = self._vectors(now, "" if understood.only_stop_words else words, picture, own, best, 1 - untold)
+            told = "" if understood.only_stop_words else words
+            vectors, seen = self._vectors(now, told, picture, own, best, 1 - untold)
         if vectors:
             photo = bool(picture or like)
             rows, legs, total = self._blended(now, vectors, scores, best, allowed, photo=photo, untold=untold)
@@ -143,19 +150,25 @@ class Matcher:
             legs = {WORDS: total}
         if not len(rows):
             return understood, self._popular(now, allowed, notes, asked=True)
+        level_rows = holding[matched[holding] == level]
+        chosen = level_rows
+        if len(holding) and (picture is not None or like is not None):
+            chosen = _near_too(now, seen, matched, holding, allowed, notes)
         order = best_first(total, now.ties[rows])
         rows, total = rows[order], total[order]
         behind = np.setdiff1d(holding, rows)  # hold a word, but are not among the best
         behind = behind[best_first(scores[behind], now.ties[behind])]
         nothing = np.full(len(behind), np.nan)
+        ranked = np.concatenate([rows, behind])
         return understood, Found(
-            np.concatenate([rows, behind]),
+            ranked,
             np.concatenate([total, np.zeros(len(behind))]),
             {
                 name: np.concatenate([v[order], scores[behind] if name == WORDS else nothing])
                 for name, v in legs.items()
             },
-            holding[matched[holding] == level],
+            level_rows,
+            chosen if len(chosen) else ranked,
             every[matched[every] >= level],
         )
 
@@ -181,9 +194,11 @@ class Matcher:
 
     def _vectors(
         self, now: Snapshot, words: str, picture: bytes | None, like: int | None, best: Array, told: float
-    ) -> dict[str, Array]:
-        """Space → f32 [width], what to look near to; ``told`` is the share of the words that ``best`` answer."""
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """(space → f32 [width], what to look near to; the same of the photo or the item alone); ``told`` is the share
+        of the words that ``best`` answer."""
         found: dict[str, Array] = {}
+        seen: dict[str, Array] = {}
         feedback = told * self.blend.feedback
         for space in now.spaces:
             asked: list[Array] = []
@@ -193,13 +208,16 @@ class Matcher:
             if asked and len(best) and feedback:
                 near = now.take(space, best[:FEEDBACK]).mean(axis=0)
                 asked = [(1 - feedback) * asked[0] + feedback * _unit(near)]
+            of_words = len(asked)
             if encoder is not None and picture is not None:
                 asked += [self._among(now, space, one) for one in _some(encoder.of_picture(picture))]
             if like is not None:
                 asked += _some(now.take(space, np.array([like]))[0])
             if asked:
                 found[space] = _unit(np.sum([_unit(one) for one in asked], axis=0))
-        return found
+            if len(asked) > of_words:
+                seen[space] = _unit(np.sum([_unit(one) for one in asked[of_words:]], axis=0))
+        return found, seen
 
     def _among(self, now: Snapshot, space: str, vector: Array) -> Array:
         """The vector of a photo, moved towards its neighbours: what is seen is told better by the words of many items
@@ -264,7 +282,7 @@ class Matcher:
                     "zh": "没有相符的商品：以下是最受欢迎的商品",
                 }
             )
-        return Found(rows, np.zeros(len(rows)), {}, np.empty(0, np.int64), np.flatnonzero(now.living))
+        return Found(rows, np.zeros(len(rows)), {}, np.empty(0, np.int64), rows, np.flatnonzero(now.living))
 
 
 def popular(now: Snapshot, rows: Array) -> Array:
@@ -274,6 +292,59 @@ def popular(now: Snapshot, rows: Array) -> Array:
     counts = now.table["_popularity"].fill_null(0).to_numpy()[rows].astype(np.float64)
     taken: Array = rows[best_first(counts, now.ties[rows])]
     return taken
+
+
+def _words_alone(
+    words: str, picture: bytes | None, like: str | None, notes: list[Text]
+) -> tuple[Mode, bytes | None, str | None]:
+    """(mode, picture, like) of a question that wants words to decide alone, and has a photo or an item beside them."""
+    english, chinese = ("photo", "照片") if picture is not None else ("item", "商品")
+    if _says_something(words):
+        notes.append(
+            {
+                "en": f"the {english} was left out: with mode=words, words decide alone",
+                "zh": f"没有使用{chinese}：mode=words 只按文字查找",
+            }
+        )
+        return "words", None, None
+    notes.append(
+        {
+            "en": f"there are no words for mode=words: looked by the {english}",
+            "zh": f"mode=words 但没有文字：已按{chinese}查找",
+        }
+    )
+    return "hybrid", picture, like
+
+
+def _near_too(
+    now: Snapshot,
+    vectors: Mapping[str, Array],
+    matched: Array,
+    holding: Array,
+    allowed: Array | None,
+    notes: list[Text],
+) -> Array:
+    """int64: those that lie near a photo or an item and hold as many of the words as any that does; where none of them
+    holds one, those that lie near it.
+
+    Args:
+        vectors: space → f32 [width] of the photo or the item alone.
+        holding: the rows that hold a word.
+    """
+    count = min(READ, max(LEAST_NEAR, len(now) // NEAR_SHARE))
+    found = [now.nearest(space, vector, count, allowed) for space, vector in vectors.items()]
+    near = np.unique(np.concatenate([np.empty(0, np.int64), *(rows[cosines > 0] for rows, cosines in found)]))
+    both = np.intersect1d(near, holding)
+    if len(both):
+        return both[matched[both] == matched[both].max()]
+    if len(near):
+        notes.append(
+            {
+                "en": "nothing that is near has the words: another order than relevance is of what is near",
+                "zh": "相似的商品都不含这些词：按相关度以外排序时，只排相似的商品",
+            }
+        )
+    return near
 
 
 def _says_something(words: str) -> bool:

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tuwen.apps.matching import WORDS, Blend, Encoder, Found, Matcher, Mode, Text, popular
+from tuwen.apps.matching import WORDS, Blend, Encoder, Found, Matcher, Mode, Text, popular, row_of
 from tuwen.apps.query import LONGEST, Synonyms, Understood, corrected, held_by
 from tuwen.errors import ConfigError
 from tuwen.index.filters import MOST_VALUES, Condition, facet, mask, ordered
@@ -55,6 +55,10 @@ class Question:
     mode: Mode = "hybrid"
 
     def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise ConfigError(
+                "there is no such mode", where="--mode", seen=str(self.mode)[:100], allowed=get_args(Mode)
+            )
         if self.page < 1 or not 1 <= self.size <= LARGEST_PAGE:
             seen = f"page {self.page} of {self.size}"
             raise ConfigError("there is no such page", seen=seen, allowed=f"page ≥ 1, size 1 to {LARGEST_PAGE}")
@@ -62,18 +66,24 @@ class Question:
 
 @dataclass(frozen=True)
 class _Asked:
-    """The conditions of a question, and bool [rows] of what each allows."""
+    """The conditions of a question, and bool [rows] of what each allows.
+
+    Attributes:
+        kept: numbers of the conditions that were not dropped.
+        others: bool [rows], what lives, but for the item that similar ones are asked for: nobody looks for that.
+    """
 
     conditions: list[Condition]
     each: list[Array]
     kept: list[int]
+    others: Array
 
-    def allowed(self, now: Snapshot, without: str | None = None) -> Array | None:
+    def allowed(self, without: str | None = None) -> Array | None:
         """bool [rows]: what lives and meets the kept conditions, but for those of one column; None for everything."""
         masks = [self.each[i] for i in self.kept if self.conditions[i].column != without]
-        if not masks and now.living.all():
+        if not masks and self.others.all():
             return None
-        found: Array = np.all([now.living, *masks], axis=0)
+        found: Array = np.all([self.others, *masks], axis=0)
         return found
 
     @property
@@ -143,22 +153,21 @@ class Searcher:
         began = time.perf_counter()
         now = self.refresh()
         notes: list[Text] = []
-        asked = self._asked(now, question.where, notes)
+        asked = self._asked(now, question, notes)
         understood, found = self.matcher.find(
             now,
             question.words or "",
             picture=question.picture,
             like=question.like,
             mode=question.mode,
-            allowed=asked.allowed(now),
+            allowed=asked.allowed(),
             notes=notes,
         )
         rows = found.rows
-        chosen = found.holding if len(found.holding) else rows
         if question.sort == "popular":
-            rows = popular(now, chosen)
+            rows = popular(now, found.chosen)
         elif question.sort != "relevance":
-            rows = ordered(self._visible(now), chosen, question.sort)
+            rows = ordered(self._visible(now), found.chosen, question.sort)
         begin, pages = (question.page - 1) * question.size, -(-len(rows) // question.size)
         if len(rows) and begin >= len(rows):
             notes.append(
@@ -178,7 +187,7 @@ class Searcher:
             "left_out": asked.told(kept=False),
             "sort": question.sort,
             "hits": self._hits(now, rows[begin : begin + question.size], found, understood),
-            "facets": self._facets(now, found, asked),
+            "facets": self._facets(now, found, asked, beside=question.picture is None and question.like is None),
             "suggestions": _suggestions(question, understood),
             "notes": notes,
             "milliseconds": round(1000 * (time.perf_counter() - began), 2),
@@ -195,18 +204,22 @@ class Searcher:
         """The table without the columns that are the index's own."""
         return now.table.select([name for name in now.table.columns if not name.startswith("_")])
 
-    def _asked(self, now: Snapshot, where: Sequence[str], notes: list[Text]) -> _Asked:
+    def _asked(self, now: Snapshot, question: Question, notes: list[Text]) -> _Asked:
         """The conditions; while no item meets all, the one is dropped without which there are the most."""
-        conditions = [self._named(Condition.read(text)) for text in where]
+        conditions = [self._named(Condition.read(text)) for text in question.where]
+        others = now.living
+        if question.like is not None:
+            others = others.copy()
+            others[row_of(now, question.like)] = False
         table = self._visible(now)
         each = [mask(table, [one]) for one in conditions]
         kept = list(range(len(each)))
-        while kept and not np.all([now.living, *(each[i] for i in kept)], axis=0).any():
-            left = [int(np.all([now.living, *(each[j] for j in kept if j != i)], axis=0).sum()) for i in kept]
+        while kept and not np.all([others, *(each[i] for i in kept)], axis=0).any():
+            left = [int(np.all([others, *(each[j] for j in kept if j != i)], axis=0).sum()) for i in kept]
             dropped = kept.pop(int(np.argmax(left)))
-            alone = not (each[dropped] & now.living).any()
-            notes.append(_left_out(conditions[dropped], table, alone=alone))
-        return _Asked(conditions, each, kept)
+            alone = not (each[dropped] & others).any()
+            notes.append(_left_out(conditions[dropped], table, alone=alone, other=question.like is not None))
+        return _Asked(conditions, each, kept, others)
 
     def _named(self, condition: Condition) -> Condition:
         """A colour by the name that the index has for it: 红色 is red."""
@@ -228,16 +241,18 @@ class Searcher:
             hits.append({"score": round(float(found.scores[at]), 6), "reasons": reasons, **record})
         return hits
 
-    def _facets(self, now: Snapshot, found: Found, asked: _Asked) -> dict[str, list[dict[str, Any]]]:
-        rows = found.holding if len(found.holding) else found.rows
-        by_rows = len(found.holding) > 0 or not found.legs  # else neighbours of a photo: there is nothing beside them
+    def _facets(self, now: Snapshot, found: Found, asked: _Asked, *, beside: bool) -> dict[str, list[dict[str, Any]]]:
+        """Args:
+        beside: whether there is something beside the rows; neighbours of a photo are found among what is allowed.
+        """
+        by_rows = beside and (len(found.holding) > 0 or not found.legs)
         facets = {}
         for name in self.index.settings.get("facets", []):
             if name not in now.table.columns:
                 continue
-            chosen = rows
+            chosen = found.chosen
             if name in asked.columns and by_rows:
-                others = asked.allowed(now, without=name)
+                others = asked.allowed(without=name)
                 chosen = found.anyhow if others is None else found.anyhow[others[found.anyhow]]
             facets[name] = facet(now.table[name][chosen])
         if COLOUR in self.index.settings.get("derived", ()):
@@ -245,23 +260,25 @@ class Searcher:
         return facets
 
 
-def _left_out(condition: Condition, table: pl.DataFrame, *, alone: bool) -> Text:
+def _left_out(condition: Condition, table: pl.DataFrame, *, alone: bool, other: bool) -> Text:
     """What is told of a condition that was dropped.
 
     Args:
         alone: whether no item meets it even by itself.
+        other: whether an item was left aside, for similar ones to it are asked for.
     """
+    no_item, nothing = ("no other item", "没有其他商品") if other else ("no item", "没有商品")
     if not alone:
         return {
-            "en": f"left out {condition}: no item meets all conditions",
-            "zh": f"已去掉条件 {condition}：没有商品满足全部条件",
+            "en": f"left out {condition}: {no_item} meets all conditions",
+            "zh": f"已去掉条件 {condition}：{nothing}满足全部条件",
         }
     near, few = _values_near(condition, table)
     english = f"; did you mean {near}?" if near else f"; there are {', '.join(few)}" if few else ""
     chinese = f"；您是否要找 {near}？" if near else f"；有 {'、'.join(few)}" if few else ""
     return {
-        "en": f"left out {condition}: no item meets it{english}",
-        "zh": f"已去掉条件 {condition}：没有商品满足它{chinese}",
+        "en": f"left out {condition}: {no_item} meets it{english}",
+        "zh": f"已去掉条件 {condition}：{nothing}满足它{chinese}",
     }
 
 

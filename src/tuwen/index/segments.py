@@ -9,7 +9,7 @@ import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,13 @@ def merged(segments: Sequence[Segment], alive: Sequence[Array], kind: Kind = "au
         spaces[name] = Vectors.of(np.concatenate(parts), kind=kind)
     ties = np.concatenate([segment.ties[kept] for segment, kept in zip(segments, rows, strict=True)])
     return Segment(uuid.uuid4().hex, pl.concat(tables, how="diagonal_relaxed"), words, spaces, ties)
+
+
+def with_popularity(segment: Segment, popularity: Mapping[str, int]) -> Segment:
+    """A segment in memory with other numbers in ``_popularity`` for the items that are named."""
+    was = segment.table["_popularity"].to_list()
+    now = [popularity.get(item, old) for item, old in zip(segment.table["item"].to_list(), was, strict=True)]
+    return replace(segment, table=segment.table.with_columns(pl.Series("_popularity", now, dtype=pl.Int64)))
 
 
 def ties_of(items: Iterable[str]) -> Array:

@@ -8,6 +8,7 @@ middle loses only what was not finished, and the memory maps of all readers are 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,17 +22,19 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tuwen.errors import DataError, InUse
-from tuwen.files import held, room_on_disk, whole, write_json
-from tuwen.index.segments import AGAIN, Batch, Segment, made, merged, read, write
+from tuwen.errors import DataError, InUse, TuwenError
+from tuwen.files import held, room_on_disk, write_json
+from tuwen.index.manifest import FORMAT, MANIFEST, alive_of, files_of, read_manifest, sweep, write_removed
+from tuwen.index.segments import AGAIN, Batch, Segment, made, merged, read, with_popularity, write
 from tuwen.index.vectors import NOTHING, Kind
 from tuwen.index.words import Bm25
 
 Array = npt.NDArray[Any]
-FORMAT = 2
-MANIFEST = "index.json"
+log = logging.getLogger("tuwen.index")
 WAIT = 10.0  # seconds that a writer waits for another one
 MOST_PARTS = 12
+LARGER = 4  # a part of more than so many times the rows of all after it is not written again for their sake
+REBUILDING = ".rebuilding"  # held by the process that rebuilds in the background
 ABANDONED = 3600.0  # seconds after which a file that no state needs was left behind by a kill
 
 
@@ -137,6 +140,7 @@ class Index:
         self._lock = threading.RLock()
         self._stamp: tuple[int, int] | None = None
         self._open: dict[str, Segment] = {}
+        self._rebuilding: threading.Thread | None = None
         self._manifest: dict[str, Any] = {}
         self.snapshot: Snapshot
         self.refresh()
@@ -171,7 +175,7 @@ class Index:
                 "segments": [entry],
             }
             write_json(folder / MANIFEST, manifest)
-            _sweep(folder, manifest, older=0.0)
+            sweep(folder, manifest, older=0.0)
         return cls(folder)
 
     @property
@@ -182,7 +186,11 @@ class Index:
     def worn(self) -> bool:
         """Whether a rebuild is due: many parts, or a fifth of the rows removed."""
         now = self.snapshot
-        return len(now.segments) > MOST_PARTS or len(now) < 0.8 * len(now.living)
+        return len(now.segments) > MOST_PARTS or self._full_of_removed
+
+    @property
+    def _full_of_removed(self) -> bool:
+        return len(self.snapshot) < 0.8 * len(self.snapshot.living)
 
     def refresh(self) -> bool:
         """Take the newest state; whether there was a newer one. Costs a look at one file where there is none.
@@ -222,7 +230,7 @@ class Index:
             or read(entry["name"], entry["files"], self.folder, check=self._check)
             for entry in manifest["segments"]
         }
-        alive = tuple(_alive(self.folder, entry) for entry in manifest["segments"])
+        alive = tuple(alive_of(self.folder, entry) for entry in manifest["segments"])
         self._open, self._manifest = opened, manifest
         self.snapshot = Snapshot(tuple(opened.values()), alive, manifest["settings"], manifest["generation"])
 
@@ -254,37 +262,85 @@ class Index:
             told = {**manifest["settings"], **settings}
             manifest["settings"] = {name: value for name, value in told.items() if value is not None}
 
-    def rebuild(self) -> None:
-        """Make one part of all, without what was removed. Others may add and remove meanwhile, which is kept."""
+    def rebuild(self, *, first: int = 0, popularity: Mapping[str, int] | None = None) -> None:
+        """Make one part of all, without what was removed. Others may add and remove meanwhile, which is kept.
+
+        Args:
+            first: so many parts are left as they are.
+            popularity: item → what ``_popularity`` is from now on; that of the others stays.
+
+        Raises:
+            InUse: another process has rebuilt it meanwhile; what it made stays.
+        """
         with self._lock:
             self.refresh()
-            before = self.snapshot
+            before, alive = self.snapshot.segments[first:], self.snapshot.alive[first:]
             kind: Kind = self._manifest["kind"]
-        segment = merged(before.segments, before.alive, kind)
+        if not before:
+            return
+        segment = merged(before, alive, kind)
+        if popularity:
+            segment = with_popularity(segment, popularity)
         files = write(segment, self.folder)
+        try:
+            self._replace(before, alive, segment, files)
+        except BaseException:  # nobody will need them
+            for name in files:
+                (self.folder / name).unlink(missing_ok=True)
+            raise
+        with _held_soon(self.folder):
+            sweep(self.folder, self._manifest, older=ABANDONED)
+
+    def _replace(
+        self, before: Sequence[Segment], alive: Sequence[Array], segment: Segment, files: dict[str, str]
+    ) -> None:
+        """Let a part stand where those that it was made of stood."""
         with self._writing() as manifest:
-            names = {one.name for one in before.segments}
-            if not names <= {entry["name"] for entry in manifest["segments"]}:
+            names = [one.name for one in before]
+            places = [i for i, entry in enumerate(manifest["segments"]) if entry["name"] in names]
+            if len(places) < len(names):
                 raise InUse("the index was rebuilt by another process meanwhile", where=str(self.folder))
-            since = [entry for entry in manifest["segments"] if entry["name"] not in names]
+            begin, end = places[0], places[-1] + 1
             entry = {"name": segment.name, "rows": len(segment), "removed": None, "files": files}
             kept = np.concatenate(
                 [
-                    _alive(self.folder, one)[living]
-                    for one, living in zip(manifest["segments"], before.alive, strict=False)
+                    alive_of(self.folder, one)[living]
+                    for one, living in zip(manifest["segments"][begin:end], alive, strict=True)
                 ]
             )
-            _write_removed(self.folder, entry, kept)
-            manifest["segments"] = [entry, *since]
+            write_removed(self.folder, entry, kept)
+            manifest["segments"][begin:end] = [entry]
             self._open[segment.name] = segment
-        with _held_soon(self.folder):
-            _sweep(self.folder, self._manifest, older=ABANDONED)
 
-    def rebuild_in_background(self) -> threading.Thread:
-        """:meth:`rebuild` in a thread that was started; searches go on."""
-        thread = threading.Thread(target=self.rebuild, name="tuwen index rebuild", daemon=True)
+    def rebuild_in_background(self, *, first: int = 0) -> threading.Thread:
+        """:meth:`rebuild` in a thread that was started; searches go on. What goes wrong is logged, and leaves the index
+        as it was; so does another process that is at it already.
+        """
+
+        def run() -> None:
+            try:
+                with held(self.folder / REBUILDING):
+                    self.rebuild(first=first)
+            except InUse as error:
+                log.info("index not rebuilt: %s", error.what)
+            except (TuwenError, OSError) as error:
+                log.warning("index could not be rebuilt: %s", error)
+
+        thread = threading.Thread(target=run, name="tuwen index rebuild", daemon=True)
         thread.start()
         return thread
+
+    def mend(self) -> None:
+        """Rebuild in the background where it is due and this process is not at it already. Large parts are left as they
+        are for the sake of small ones behind them: a rebuild after a dozen single items costs what those cost.
+        """
+        with self._lock:
+            if not self.worn or (self._rebuilding is not None and self._rebuilding.is_alive()):
+                return
+            sizes, first = [len(segment) for segment in self.snapshot.segments], 0
+            while not self._full_of_removed and sizes[first] > LARGER * sum(sizes[first + 1 :]) > 0:
+                first += 1
+            self._rebuilding = self.rebuild_in_background(first=first)
 
     @contextmanager
     def _writing(self) -> Iterator[dict[str, Any]]:
@@ -295,7 +351,7 @@ class Index:
             yield manifest
             manifest["generation"] += 1
             write_json(self.folder / MANIFEST, manifest)
-            for name in _files(self._manifest) - _files(manifest):
+            for name in files_of(self._manifest) - files_of(manifest):
                 (self.folder / name).unlink(missing_ok=True)
             self._take(manifest)
             self._stamp = self._seen()
@@ -303,14 +359,14 @@ class Index:
     def _bury(self, manifest: dict[str, Any], items: Sequence[str]) -> int:
         total = 0
         for entry in manifest["segments"]:
-            segment, living = self._open[entry["name"]], _alive(self.folder, entry)
+            segment, living = self._open[entry["name"]], alive_of(self.folder, entry)
             rows = [
                 row for item in dict.fromkeys(items) if (row := segment.place.get(item)) is not None and living[row]
             ]
             if rows:
                 living = living.copy()
                 living[rows] = False
-                _write_removed(self.folder, entry, living)
+                write_removed(self.folder, entry, living)
                 total += len(rows)
         return total
 
@@ -343,58 +399,3 @@ def _held_soon(folder: Path) -> Iterator[None]:
         yield
     finally:
         holding.__exit__(None, None, None)
-
-
-def _alive(folder: Path, entry: Mapping[str, Any]) -> Array:
-    """bool [rows] of a segment."""
-    living = np.ones(entry["rows"], bool)
-    if entry["removed"] is not None:
-        path = folder / entry["removed"]
-        try:
-            living[np.load(path, allow_pickle=False)] = False
-        except (ValueError, IndexError, EOFError) as error:
-            raise DataError("a file of the index is damaged", where=str(path), seen=error, todo=AGAIN) from None
-    return living
-
-
-def _write_removed(folder: Path, entry: dict[str, Any], living: Array) -> None:
-    """Write down which rows of a segment do not count any more, under a name that was never used before."""
-    if living.all():
-        return
-    name = f"{entry['name']}.{time.time_ns()}.removed.npy"
-    with whole(folder / name) as file:
-        np.save(file, np.flatnonzero(~living).astype(np.int32), allow_pickle=False)
-    entry["removed"] = name
-
-
-def _files(manifest: Mapping[str, Any]) -> set[str]:
-    """What a state needs, beside index.json."""
-    return {file for entry in manifest["segments"] for file in (*entry["files"], entry["removed"]) if file}
-
-
-def _sweep(folder: Path, manifest: Mapping[str, Any], *, older: float) -> None:
-    """Delete files that this state does not need, and nobody has written to for ``older`` seconds: another process may
-    be writing what its next state will need. Readers that have a file open keep it.
-    """
-    for pattern in ("*.arrow", "*.safetensors", "*.faiss", "*.removed.npy", ".*.half"):
-        for path in folder.glob(pattern):
-            if path.name not in _files(manifest) and time.time() - path.stat().st_mtime >= older:
-                path.unlink(missing_ok=True)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """index.json of the index in ``folder``.
-
-    Raises:
-        DataError: it cannot be read, or is of a newer tuwen.
-    """
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = int(manifest["format"])
-        complete = {"generation", "weights", "kind", "settings", "segments"} <= manifest.keys()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError("the index cannot be read", where=str(path), seen=error, todo=AGAIN) from None
-    if version != FORMAT or not complete:
-        raise DataError("the index was written by another tuwen", where=str(path), seen=f"format {version}", todo=AGAIN)
-    return manifest

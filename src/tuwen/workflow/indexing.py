@@ -19,8 +19,9 @@ from tuwen.data.examples import first_picture
 from tuwen.data.kinds import MEDIA
 from tuwen.errors import ConfigError, DataError, did_you_mean
 from tuwen.index.filters import Condition, facet_columns, mask
+from tuwen.index.manifest import MANIFEST
 from tuwen.index.segments import Batch
-from tuwen.index.store import ABANDONED, MANIFEST, Index
+from tuwen.index.store import ABANDONED, Index
 from tuwen.index.vectors import Kind
 from tuwen.preprocess.colours import colour_of_picture, colour_of_texts, is_colour_column
 from tuwen.preprocess.terms import terms
@@ -65,9 +66,9 @@ def index(
 ) -> dict[str, Any]:
     """Make the index ``out`` of the items of a dataset, or bring one that stands there up to date.
 
-    An index of the same recipe takes in what is new or changed and loses what is gone; vectors are kept in the dataset,
-    so a run that was stopped goes on. Where the items have no column of colours, one is made: of the words that name
-    one, else of the picture (``colour``; see :mod:`tuwen.preprocess.colours`).
+    An index of the same recipe takes in what is new or changed, what shoppers did since too, and loses what is gone;
+    vectors are kept in the dataset, so a run that was stopped goes on. Where the items have no column of colours, one
+    is made: of the words that name one, else of the picture (``colour``; see :mod:`tuwen.preprocess.colours`).
 
     Args:
         replace: make it anew, whatever index stands there.
@@ -201,10 +202,21 @@ def _updated(
         standing.add(batch_of(fresh, dataset, standing.settings, encoders_of(standing), progress))
     if gone:
         standing.remove(gone)
-    if standing.worn:
+    popularity = _changed_popularity(standing, table)
+    if standing.worn or popularity:
         with progress.task("index: parts made one", None):
-            standing.rebuild()
+            standing.rebuild(popularity=popularity)
     return _told(standing, len(fresh), len(gone))
+
+
+def _changed_popularity(standing: Index, table: pl.DataFrame) -> dict[str, int]:
+    """Item → how popular it is by now, of those that the index has another number of: events come in every day, and
+    nothing of the item itself need be read or encoded again for them.
+    """
+    now = standing.snapshot
+    living = now.table.filter(pl.Series(now.living, dtype=pl.Boolean)).select("item", "_popularity")
+    known = dict(living.rows())
+    return {item: count for item, count in table.select("item", "_popularity").rows() if known.get(item) != count}
 
 
 def encoders_of(index: Index) -> Path:

@@ -288,6 +288,7 @@ class Storefront:
             self.parts.shelve(stored.item, stored.columns, stored.pictures)
         elif not stored.live and searcher.index.snapshot.row_of(stored.item) is not None:
             searcher.index.remove([stored.item])
+        searcher.index.mend()
 
     def replay(self, since: int) -> int:
         """Bring into an index what changed in the store after a number; returns the number of the last change. An index
