@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -135,6 +136,12 @@ class Text:
     def augment(self, arrays: Arrays, rng: np.random.Generator) -> Arrays:
         """Nothing: hiding words is the encoder's ``word_dropout``."""
         return arrays
+
+    def beginning(self, prefix: str) -> Self:
+        """The same, fitted as it is, for texts that are given another start."""
+        other = copy(self)
+        other.prefix = prefix
+        return other
 
     def save(self, folder: Path) -> None:
         fitted = self._fitted()

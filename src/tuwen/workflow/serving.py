@@ -163,7 +163,16 @@ class Live:
     @property
     def fault(self) -> str | None:
         """What is wrong with what was promoted, though the service answers; None where nothing is."""
-        return "; ".join(one for one in (self._fault, self._synonyms.fault) if one) or None
+        return "; ".join(one for one in (self._fault, self._left(), self._synonyms.fault) if one) or None
+
+    def _left(self) -> str | None:
+        left = dict(self.storefront.left)
+        if not left:
+            return None
+        first = next(iter(left))
+        return (
+            f"items of the store that could not be brought in: {len(left)}; the first, '{first[:100]}': {left[first]}"
+        )
 
     def _opened(self, home: Home, revision: Revision) -> Storefront:
         """A revision that knows, before it answers, what came and went over HTTP."""
@@ -220,13 +229,16 @@ class Live:
 
 
 def _replayed(front: Storefront, index: Path) -> None:
-    """Bring the index up to the store, by one process at a time; ``replayed.json`` says how far it is."""
+    """Bring the index up to the store, by one process at a time; ``replayed.json`` says how far it is, and which items
+    could not be brought in: they are tried again at each opening.
+    """
     place = index / REPLAYED
     try:
         with held(index / ".replaying"):
-            done = json.loads(place.read_bytes())["change"] if place.exists() else 0
-            latest = front.replay(done)
-            if latest != done:
-                write_json(place, {"change": latest})
+            known = json.loads(place.read_bytes()) if place.exists() else {"change": 0}
+            latest = front.replay(known["change"], known.get("left", []))
+            told = {"change": latest, "left": sorted(front.left)}
+            if told != known:
+                write_json(place, told)
     except InUse:  # another worker does it: who searches sees it when it is there
         return
