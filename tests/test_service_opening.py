@@ -26,6 +26,8 @@ from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.text import Text
 from tuwen.progress import Silent
 from tuwen.store import Store
+from tuwen.store.engine import StoreUnavailable
+from tuwen.workflow import serving
 from tuwen.workflow.indexing import Recipe, batch_of, items_of
 
 WORDS = ["<pad>", "<s>", "</s>", "<unk>", "passage", "query", ":", "zebra", "lamp"]
@@ -129,4 +131,20 @@ def test_an_item_that_cannot_be_encoded_is_not_stored(home, tmp_path):
     with pytest.raises(DataError):
         shop.live.storefront.put(shop.store, "BAD", {"title": "a bad one", "price": "dear"}, [])
     assert shop.store.items.get("BAD") is None
+    shop.store.close()
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("the store does not answer"), RuntimeError("something else")])
+def test_a_revision_that_could_not_be_loaded_for_a_passing_reason_is_tried_again(home, tmp_path, monkeypatch, error):
+    shop = Shop(home, tmp_path / "store.db")
+    before = shop.live.storefront.parts.revision
+    workflow.roll_back(home)
+    with monkeypatch.context() as away:
+        away.setattr(serving, "open_parts", lambda *_: (_ for _ in ()).throw(error))
+        assert not shop.live.look()
+        fault = shop.good("GET", "/readyz")["fault"]
+        assert getattr(error, "what", "RuntimeError") in fault and "something else" not in fault
+    assert not shop.live.look()  # not at once: a revision that is damaged would keep the machine busy
+    monkeypatch.setattr(shop.live, "_again", 0.0)
+    assert shop.live.look() and shop.live.storefront.parts.revision == before + 1 and shop.live.fault is None
     shop.store.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from tuwen.workflow.shelving import Shelver
 
 log = logging.getLogger("tuwen.serving")
 LOOK_SECONDS = 0.5
+AGAIN_SECONDS = 1.0  # after which a revision that could not be loaded is tried again; each time twice as long
+MOST_SECONDS = 60.0
 REPLAYED = "replayed.json"
 
 
@@ -154,6 +157,8 @@ class Live:
         self._fault: str | None = None
         self._synonyms = LiveSynonyms()
         self._stamp = 0
+        self._looking = threading.Lock()  # who asks and who watches do not load the same revision twice
+        self._failed, self._again, self._wait = 0, 0.0, AGAIN_SECONDS
         self._ended = threading.Event()
         self.storefront = Storefront(parts or Parts(), store)
         if home is not None:
@@ -186,25 +191,35 @@ class Live:
 
     def look(self) -> bool:
         """Load what was promoted since, if anything was, and synonyms that were written. A revision that cannot be
-        loaded is told in :attr:`fault`, and the one before goes on answering.
+        loaded is told in :attr:`fault`, and the one before goes on answering; it is tried again later, because what is
+        wrong may pass (a store that is away, a disk that is full).
         """
         if self.home is None:
             return False
+        with self._looking:
+            return self._look(self.home)
+
+    def _look(self, home: Home) -> bool:
         self._synonyms.look(self.storefront.parts.searcher)
-        if (stamp := self.home.stamp()) == self._stamp:
+        if (stamp := home.stamp()) == self._stamp:
             return False
-        self._stamp = stamp
+        if stamp == self._failed and time.monotonic() < self._again:
+            return False
         try:
-            revision = self.home.live()
-            if revision.number == self.storefront.parts.revision:
-                return False
-            self.storefront = self._opened(self.home, revision)
-        except TuwenError as error:
-            self._fault = f"revision could not be loaded: {error.what}"
-            log.error("revision could not be loaded: %s", error)
+            revision = home.live()
+            found = None if revision.number == self.storefront.parts.revision else self._opened(home, revision)
+        except Exception as error:
+            self._fault = (
+                f"revision could not be loaded: {error.what if isinstance(error, TuwenError) else type(error).__name__}"
+            )
+            log.error("revision could not be loaded: %s", error, exc_info=not isinstance(error, TuwenError))
+            self._wait = min(2 * self._wait, MOST_SECONDS) if stamp == self._failed else AGAIN_SECONDS
+            self._failed, self._again = stamp, time.monotonic() + self._wait
             return False
-        self._fault = None
-        return True
+        self._stamp, self._failed, self._fault = stamp, 0, None
+        if found is not None:
+            self.storefront = found
+        return found is not None
 
     def watch(self) -> threading.Thread:
         """Look every half second, in a thread of its own, until :meth:`end`."""
@@ -214,9 +229,9 @@ class Live:
             while not self._ended.wait(LOOK_SECONDS):
                 try:
                     self.look()
-                    if self.store is not None and self.store.version.now() != seen:
-                        seen = self.store.version.now()
+                    if self.store is not None and (now := self.store.version.now()) != seen:
                         self.storefront.catch_up()
+                        seen = now
                 except Exception:
                     log.exception("looking for another revision failed")
 
