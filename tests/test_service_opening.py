@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import threading
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import NoReturn
 
+import httpx
 import numpy as np
 import onnx
 import pytest
@@ -17,14 +20,16 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from homes import Shop
 from tuwen import workflow
 from tuwen.apps.encoders import saved
+from tuwen.bundle.home import Kind
 from tuwen.data.dataset import Dataset
 from tuwen.data.sample import write_sample_shop
 from tuwen.errors import DataError
 from tuwen.index.store import Index
-from tuwen.preprocess import weights
+from tuwen.preprocess import tokenisers, weights
 from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.text import Text
 from tuwen.progress import Silent
+from tuwen.service.limits import Limits
 from tuwen.store import Store
 from tuwen.store.engine import StoreUnavailable
 from tuwen.workflow import serving
@@ -83,17 +88,22 @@ def made(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def worded(made) -> Path:
+    return with_words(made)
+
+
 @pytest.fixture
 def home(made, tmp_path) -> Path:
     return Path(shutil.copytree(made / "home", tmp_path / "home"))
 
 
-def test_an_item_needs_no_wheel_where_the_index_keeps_what_reads_it(made, home, tmp_path, monkeypatch):
+def test_an_item_needs_no_wheel_where_the_index_keeps_what_reads_it(made, worded, home, tmp_path, monkeypatch):
     def missing(name: str) -> NoReturn:
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(weights, "distribution", missing)  # tuwen without the extra pretrained
-    workflow.promote(with_words(made), home)
+    workflow.promote(worded, home)
     shop = Shop(home, tmp_path / "store.db")
     told = shop.good("POST", "/v1/items", {"item": "NEW", "columns": {"title": "zebra lamp"}})
     assert told["findable"]
@@ -147,4 +157,50 @@ def test_a_revision_that_could_not_be_loaded_for_a_passing_reason_is_tried_again
     assert not shop.live.look()  # not at once: a revision that is damaged would keep the machine busy
     monkeypatch.setattr(shop.live, "_again", 0.0)
     assert shop.live.look() and shop.live.storefront.parts.revision == before + 1 and shop.live.fault is None
+    shop.store.close()
+
+
+def test_a_new_item_waits_for_nothing_to_be_loaded(worded, home, tmp_path):
+    workflow.promote(worded, home)
+    shop = Shop(home, tmp_path / "store.db")
+    assert shop.live.storefront.parts.searcher is not None
+    index = shop.live.storefront.parts.searcher.index
+    shutil.rmtree(index.folder / str(index.settings["encoders"]))  # all of it is in memory since the opening
+    told = shop.good("POST", "/v1/items", {"item": "NEW", "columns": {"title": "zebra lamp"}})
+    assert told["findable"] and shop.good("GET", "/v1/search?words=zebra")["hits"][0]["item"] == "NEW"
+    shop.store.close()
+
+
+def test_a_tokeniser_is_parsed_once_whichever_part_keeps_it(tmp_path):
+    for name in ("index", "bundle"):
+        tokeniser().save(str(tmp_path / name))
+    assert tokenisers.read(tmp_path / "index") is tokenisers.read(tmp_path / "bundle")
+
+
+def test_shoppers_are_answered_while_an_operator_promotes(made, home, tmp_path, monkeypatch):
+    shop, go_on, begun = Shop(home, tmp_path / "store.db", limits=Limits(workers=1)), threading.Event(), []
+    real = serving.self_test
+
+    def slow(kind: Kind, folder: Path) -> None:
+        begun.append(kind)
+        assert go_on.wait(20)
+        real(kind, folder)
+
+    monkeypatch.setattr(serving, "self_test", slow)
+    shutil.copytree(made / "index", home / "incoming" / "index")
+    transport = httpx.ASGITransport(shop.app)
+
+    async def both() -> tuple[bool, int]:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+            promoting = asyncio.create_task(client.post("/v1/operator/promote", json={"folder": "index"}))
+            while not begun:
+                await asyncio.sleep(0.01)
+            asking = asyncio.create_task(client.get("/v1/search?words=lamp"))
+            await asyncio.wait([asking], timeout=10)
+            answered = asking.done()
+            go_on.set()
+            return answered, (await promoting).status_code
+
+    assert asyncio.run(both()) == (True, 200)
+    assert shop.good("GET", "/readyz")["revision"] == 3
     shop.store.close()

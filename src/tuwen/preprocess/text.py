@@ -161,7 +161,7 @@ class Text:
             elif text.tokens in NGRAMS:
                 text._tokeniser = Ngrams.load(folder, text._ranges())
             else:
-                text._tokeniser = Tokenizer.from_file(str(folder / "tokenizer.json"))
+                text._tokeniser = tokenisers.read(folder / "tokenizer.json")
         except Exception as error:  # the tokenizers and safetensors packages raise bare exceptions
             raise BundleError("the tokeniser cannot be read", where=str(folder), seen=error) from None
         return text

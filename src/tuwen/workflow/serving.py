@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from tuwen.apps.recommend.shelf import Shelf
 from tuwen.apps.search import Question
@@ -30,6 +34,7 @@ log = logging.getLogger("tuwen.serving")
 LOOK_SECONDS = 0.5
 AGAIN_SECONDS = 1.0  # after which a revision that could not be loaded is tried again; each time twice as long
 MOST_SECONDS = 60.0
+SIDE = 256  # pixels of a picture that is read only so that what reads it is loaded
 REPLAYED = "replayed.json"
 
 
@@ -129,6 +134,27 @@ def open_parts(home: Home, revision: Revision) -> Parts:
     )
 
 
+def _warm(parts: Parts) -> None:
+    """Load what is loaded when it is first needed: no shopper, and no new item, waits for a tokeniser or a network."""
+    picture = io.BytesIO()
+    Image.new("RGB", (SIDE, SIDE)).save(picture, "JPEG")
+    found, shelf = parts.searcher, None if parts.recommender is None else parts.recommender.shelf
+    steps: list[Callable[[], Any]] = []
+    if found is not None:
+        steps.append(lambda: found.search(Question(words="a")))
+    if parts.shelve is not None:
+        shelve = parts.shelve
+        steps.append(lambda: shelve(" ", {"title": "a"}, [picture.getvalue()]))  # encoded, and not put there
+    for reader in () if shelf is None else shelf.catalogue.readers.values():
+        value = "a" if reader.use == "text" else picture.getvalue()
+        steps.append(partial(reader.read, value))
+    for step in steps:
+        try:
+            step()
+        except TuwenError as error:  # who asks for it is told the same; what needs none of it is answered
+            log.warning("a part of what is served cannot be used: %s", error)
+
+
 def _dataset(folder: Path) -> Dataset:
     """Its tables that are answered from are read at once: one that is damaged is found before anybody asks."""
     found = Dataset.open(folder)
@@ -187,6 +213,7 @@ class Live:
         if index is not None and self.store is not None:
             _replayed(front, index)
         self._synonyms.look(front.parts.searcher)
+        _warm(front.parts)
         return front
 
     def look(self) -> bool:
@@ -250,7 +277,7 @@ def _replayed(front: Storefront, index: Path) -> None:
     place = index / REPLAYED
     try:
         with held(index / ".replaying"):
-            known = json.loads(place.read_bytes()) if place.exists() else {"change": 0}
+            known: dict[str, Any] = json.loads(place.read_bytes()) if place.exists() else {"change": 0}
             latest = front.replay(known["change"], known.get("left", []))
             told = {"change": latest, "left": sorted(front.left)}
             if told != known:

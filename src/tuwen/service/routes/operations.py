@@ -110,16 +110,16 @@ def _add_revisions(service: FastAPI, served: Served) -> None:
         home = home_of()
         folder = home.incoming / asked.folder
         try:
-            added = await served.work(lambda: serving.promote(folder, home.folder))
+            added = await served.change(lambda: serving.promote(folder, home.folder))
         except (BundleError, DataError) as error:  # who asks knows the folder by its name in ``incoming``
             error.rename(f"{home.incoming}/", "")
             raise RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, **error.fields()) from None
-        await served.work(served.live.look)
+        await served.change(served.live.look)
         return vars(added)
 
     @service.post("/v1/operator/back", summary="Make an earlier revision live again", responses=PROBLEMS)
     async def back(asked: BackRequest) -> dict[str, Any]:
         home = home_of()
-        added = await served.work(lambda: home.back(asked.revision))
-        await served.work(served.live.look)
+        added = await served.change(lambda: home.back(asked.revision))
+        await served.change(served.live.look)
         return vars(added)
