@@ -136,7 +136,7 @@ def test_with_a_full_disk_events_are_refused_and_lists_go_on(served) -> None:
         for pid, (_, hard) in zip(pids, before, strict=True):
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))
         answer = served.client.post("/v1/events", json=sent)
-        assert answer.status_code == 503 and "disk" in answer.json()["todo"], answer.text
+        assert answer.status_code == 503 and "tell who runs" in answer.json()["todo"], answer.text
         assert served.client.post("/v1/recommend", json={"user": "full", "count": 3}).status_code == 200
     finally:
         for pid, limit in zip(pids, before, strict=True):
@@ -302,7 +302,7 @@ def test_a_picture_that_was_damaged_on_the_disk_is_told_and_hides_nothing_else(h
     known = shop.live.storefront.cards.keys()
     shown = next(item for item in known if shop.good("GET", f"/v1/items/{item}")["pictures"])
     answer = shop.ask("GET", f"/v1/items/{shown}/pictures/0")
-    assert "cut short" in problem(answer, 422)["what"]
+    assert "cut short" in problem(answer, 500)["what"]
     assert shop.good("GET", f"/v1/items/{shown}")["columns"]["title"]
     assert shop.items("POST", "/v1/recommend", {"count": 3})
     shop.store.close()

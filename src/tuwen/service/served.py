@@ -52,6 +52,7 @@ class Served:
     def __post_init__(self) -> None:
         self._queue = anyio.CapacityLimiter(self.limits.workers)
         self._writers = anyio.CapacityLimiter(1)
+        self._operators = anyio.CapacityLimiter(1)
 
     @property
     def front(self) -> Storefront:
@@ -83,6 +84,14 @@ class Served:
             RequestError: too many wait.
         """
         return await self._run(call, self._writers)
+
+    async def change(self, call: Callable[[], T]) -> T:
+        """In the thread that changes what is live: it loads parts for seconds, and no shopper waits for that.
+
+        Raises:
+            RequestError: too many wait.
+        """
+        return await self._run(call, self._operators)
 
     async def _run(self, call: Callable[[], T], queue: anyio.CapacityLimiter) -> T:
         if queue.statistics().tasks_waiting >= self.limits.waiting:

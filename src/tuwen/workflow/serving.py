@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from tuwen.apps.recommend.shelf import Shelf
 from tuwen.apps.search import Question
@@ -27,6 +32,9 @@ from tuwen.workflow.shelving import Shelver
 
 log = logging.getLogger("tuwen.serving")
 LOOK_SECONDS = 0.5
+AGAIN_SECONDS = 1.0  # after which a revision that could not be loaded is tried again; each time twice as long
+MOST_SECONDS = 60.0
+SIDE = 256  # pixels of a picture that is read only so that what reads it is loaded
 REPLAYED = "replayed.json"
 
 
@@ -126,6 +134,27 @@ def open_parts(home: Home, revision: Revision) -> Parts:
     )
 
 
+def _warm(parts: Parts) -> None:
+    """Load what is loaded when it is first needed: no shopper, and no new item, waits for a tokeniser or a network."""
+    picture = io.BytesIO()
+    Image.new("RGB", (SIDE, SIDE)).save(picture, "JPEG")
+    found, shelf = parts.searcher, None if parts.recommender is None else parts.recommender.shelf
+    steps: list[Callable[[], Any]] = []
+    if found is not None:
+        steps.append(lambda: found.search(Question(words="a")))
+    if parts.shelve is not None:
+        shelve = parts.shelve
+        steps.append(lambda: shelve(" ", {"title": "a"}, [picture.getvalue()]))  # encoded, and not put there
+    for reader in () if shelf is None else shelf.catalogue.readers.values():
+        value = "a" if reader.use == "text" else picture.getvalue()
+        steps.append(partial(reader.read, value))
+    for step in steps:
+        try:
+            step()
+        except TuwenError as error:  # who asks for it is told the same; what needs none of it is answered
+            log.warning("a part of what is served cannot be used: %s", error)
+
+
 def _dataset(folder: Path) -> Dataset:
     """Its tables that are answered from are read at once: one that is damaged is found before anybody asks."""
     found = Dataset.open(folder)
@@ -154,6 +183,8 @@ class Live:
         self._fault: str | None = None
         self._synonyms = LiveSynonyms()
         self._stamp = 0
+        self._looking = threading.Lock()  # who asks and who watches do not load the same revision twice
+        self._failed, self._again, self._wait = 0, 0.0, AGAIN_SECONDS
         self._ended = threading.Event()
         self.storefront = Storefront(parts or Parts(), store)
         if home is not None:
@@ -163,7 +194,16 @@ class Live:
     @property
     def fault(self) -> str | None:
         """What is wrong with what was promoted, though the service answers; None where nothing is."""
-        return "; ".join(one for one in (self._fault, self._synonyms.fault) if one) or None
+        return "; ".join(one for one in (self._fault, self._left(), self._synonyms.fault) if one) or None
+
+    def _left(self) -> str | None:
+        left = dict(self.storefront.left)
+        if not left:
+            return None
+        first = next(iter(left))
+        return (
+            f"items of the store that could not be brought in: {len(left)}; the first, '{first[:100]}': {left[first]}"
+        )
 
     def _opened(self, home: Home, revision: Revision) -> Storefront:
         """A revision that knows, before it answers, what came and went over HTTP."""
@@ -173,29 +213,40 @@ class Live:
         if index is not None and self.store is not None:
             _replayed(front, index)
         self._synonyms.look(front.parts.searcher)
+        _warm(front.parts)
         return front
 
     def look(self) -> bool:
         """Load what was promoted since, if anything was, and synonyms that were written. A revision that cannot be
-        loaded is told in :attr:`fault`, and the one before goes on answering.
+        loaded is told in :attr:`fault`, and the one before goes on answering; it is tried again later, because what is
+        wrong may pass (a store that is away, a disk that is full).
         """
         if self.home is None:
             return False
+        with self._looking:
+            return self._look(self.home)
+
+    def _look(self, home: Home) -> bool:
         self._synonyms.look(self.storefront.parts.searcher)
-        if (stamp := self.home.stamp()) == self._stamp:
+        if (stamp := home.stamp()) == self._stamp:
             return False
-        self._stamp = stamp
+        if stamp == self._failed and time.monotonic() < self._again:
+            return False
         try:
-            revision = self.home.live()
-            if revision.number == self.storefront.parts.revision:
-                return False
-            self.storefront = self._opened(self.home, revision)
-        except TuwenError as error:
-            self._fault = f"revision could not be loaded: {error.what}"
-            log.error("revision could not be loaded: %s", error)
+            revision = home.live()
+            found = None if revision.number == self.storefront.parts.revision else self._opened(home, revision)
+        except Exception as error:
+            self._fault = (
+                f"revision could not be loaded: {error.what if isinstance(error, TuwenError) else type(error).__name__}"
+            )
+            log.error("revision could not be loaded: %s", error, exc_info=not isinstance(error, TuwenError))
+            self._wait = min(2 * self._wait, MOST_SECONDS) if stamp == self._failed else AGAIN_SECONDS
+            self._failed, self._again = stamp, time.monotonic() + self._wait
             return False
-        self._fault = None
-        return True
+        self._stamp, self._failed, self._fault = stamp, 0, None
+        if found is not None:
+            self.storefront = found
+        return found is not None
 
     def watch(self) -> threading.Thread:
         """Look every half second, in a thread of its own, until :meth:`end`."""
@@ -205,9 +256,9 @@ class Live:
             while not self._ended.wait(LOOK_SECONDS):
                 try:
                     self.look()
-                    if self.store is not None and self.store.version.now() != seen:
-                        seen = self.store.version.now()
+                    if self.store is not None and (now := self.store.version.now()) != seen:
                         self.storefront.catch_up()
+                        seen = now
                 except Exception:
                     log.exception("looking for another revision failed")
 
@@ -220,13 +271,16 @@ class Live:
 
 
 def _replayed(front: Storefront, index: Path) -> None:
-    """Bring the index up to the store, by one process at a time; ``replayed.json`` says how far it is."""
+    """Bring the index up to the store, by one process at a time; ``replayed.json`` says how far it is, and which items
+    could not be brought in: they are tried again at each opening.
+    """
     place = index / REPLAYED
     try:
         with held(index / ".replaying"):
-            done = json.loads(place.read_bytes())["change"] if place.exists() else 0
-            latest = front.replay(done)
-            if latest != done:
-                write_json(place, {"change": latest})
+            known: dict[str, Any] = json.loads(place.read_bytes()) if place.exists() else {"change": 0}
+            latest = front.replay(known["change"], known.get("left", []))
+            told = {"change": latest, "left": sorted(front.left)}
+            if told != known:
+                write_json(place, told)
     except InUse:  # another worker does it: who searches sees it when it is there
         return

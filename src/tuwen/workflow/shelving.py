@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from tuwen.apps.encoders import FrozenText, unit
 from tuwen.apps.search import Searcher
 from tuwen.index.segments import Batch
 from tuwen.preprocess.colours import colour_of_picture, colour_of_texts
-from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.terms import terms
 from tuwen.preprocess.text import Text
 from tuwen.workflow.indexing import COLOUR, TELLING, plain_text
@@ -33,15 +32,16 @@ class Shelver:
     def __init__(self, searcher: Searcher) -> None:
         self.searcher = searcher
 
-    def __call__(self, item: str, columns: Mapping[str, Any], pictures: Sequence[bytes]) -> None:
-        """Add an item, or put it in the place of what it was.
+    def __call__(self, item: str, columns: Mapping[str, Any], pictures: Sequence[bytes]) -> Callable[[], None]:
+        """Encode an item, and give what then adds it, or puts it in the place of what it was.
 
         Args:
             columns: by name, as collect reads them.
             pictures: JPEG bytes, as :func:`tuwen.data.media.normalise` leaves them.
 
         Raises:
-            DataError: a value of another type than the index holds. InUse: another process writes for too long.
+            DataError: a value of another type than the index holds. InUse, by what is given: another process writes for
+                too long.
         """
         index, settings = self.searcher.index, self.searcher.index.settings
         known = index.snapshot.table.columns
@@ -51,7 +51,7 @@ class Shelver:
             table = table.with_columns(pl.Series(COLOUR, [self._colour(columns, pictures)], dtype=pl.String))
         fields = {name: [terms(plain_text(table[name][0]))] for name in settings["fields"]}
         vectors = {space: self._vector(space, columns, pictures)[None] for space in index.snapshot.spaces}
-        index.add(Batch(table, fields, vectors))
+        return partial(index.add, Batch(table, fields, vectors))
 
     def _colour(self, columns: Mapping[str, Any], pictures: Sequence[bytes]) -> str | None:
         told = [str(columns[name]) for name in TELLING if columns.get(name) is not None]
@@ -78,15 +78,15 @@ class Shelver:
 
     @cached_property
     def _items(self) -> FrozenText:
-        """As the items' own words were encoded: some networks want to be told what is an item and what a question."""
+        """As the items' own words were encoded: some networks want to be told what is an item and what a question. The
+        tokeniser and the network are those that the index keeps: the extra that it was made with need not be here.
+        """
         asked = self.searcher.matcher.encoders["text"]
         assert isinstance(asked, FrozenText)
         of_item, _ = PREFIXES.get(self.searcher.index.settings["recipe"]["text"], ("", ""))
         question = asked.frozen.modality
         assert isinstance(question, Text)
-        modality = Text(tokens=question.tokens, length=question.length, prefix=of_item)
-        modality.fit([])
-        return FrozenText(Frozen(modality, asked.frozen.onnx_path), asked.centre)
+        return FrozenText(asked.frozen.behind(question.beginning(of_item)), asked.centre)
 
 
 def _scaled(picture: Array | None, words: Array | None) -> Array | None:

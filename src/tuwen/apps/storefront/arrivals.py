@@ -34,22 +34,29 @@ class Arrivals:
     def __len__(self) -> int:
         return len(self._vectors)
 
-    def take(self, item: str, columns: Mapping[str, Any], pictures: Sequence[bytes]) -> None:
-        """Read an item as the catalogue's own were read; one that the recommender knows is none."""
+    def read(self, item: str, columns: Mapping[str, Any], pictures: Sequence[bytes]) -> dict[str, Array] | None:
+        """Kind → f32 [width] of an item, read as the catalogue's own were; None of one that the recommender knows.
+
+        Raises:
+            TuwenError: what reads it cannot be loaded.
+        """
         if self._shelf.known(item) is not None:
-            return
+            return None
         uses = {reader.use for reader in self._shelf.catalogue.readers.values()}
         words = " | ".join(str(columns[name]) for name in ("title", "description") if columns.get(name))
         question = Question(
             words if words and "text" in uses else None, pictures[0] if pictures and "image" in uses else None
         )
         try:
-            vectors = question.vectors(self._shelf.catalogue) if question else {}
+            return question.vectors(self._shelf.catalogue) if question else {}
         except DataError:  # it says nothing: it is new all the same
-            vectors = {}
+            return {}
+
+    def take(self, item: str, vectors: Mapping[str, Array]) -> None:
+        """Recommend an item by what :meth:`read` gave of it."""
         with self._lock:
             self._vectors.pop(item, None)
-            self._vectors[item] = vectors
+            self._vectors[item] = dict(vectors)
             while len(self._vectors) > MOST:
                 self._vectors.pop(next(iter(self._vectors)))
 

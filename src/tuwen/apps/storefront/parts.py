@@ -53,7 +53,7 @@ class Parts:
         searcher: answers the search box.
         dataset: what a person reads of an item, and its pictures.
         reports: name → report or comparison.
-        shelve: brings an item into the index: (its key, columns, pictures as JPEG bytes).
+        shelve: encodes an item for the index, (its key, columns, pictures as JPEG bytes), and gives what puts it there.
         other: the second recommender of an experiment.
         experiment: ``name``, ``share`` of shoppers that the other one answers; empty for none.
     """
@@ -64,7 +64,7 @@ class Parts:
     searcher: Searcher | None = None
     dataset: Dataset | None = None
     reports: Mapping[str, Report] = field(default_factory=dict)
-    shelve: Callable[[str, Mapping[str, Any], Sequence[bytes]], None] | None = None
+    shelve: Callable[[str, Mapping[str, Any], Sequence[bytes]], Callable[[], None]] | None = None
     other: Recommending | None = None
     experiment: Mapping[str, Any] = field(default_factory=dict)
 

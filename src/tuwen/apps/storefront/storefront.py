@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,11 +23,13 @@ from tuwen.apps.storefront.experiment import arm_of
 from tuwen.apps.storefront.parts import Parts, Recommending
 from tuwen.apps.storefront.remembered import Known, Remembered
 from tuwen.bundle.reading import read_rows
-from tuwen.errors import DataError, did_you_mean
+from tuwen.errors import DataError, InUse, TuwenError, did_you_mean
 from tuwen.store import Store
+from tuwen.store.engine import StoreUnavailable
 from tuwen.store.items import StoredItem
 from tuwen.store.version import Trace
 
+log = logging.getLogger("tuwen.serving")
 DAY = 86_400_000_000  # microseconds
 NEW = {"en": "new in the shop", "zh": "新上架"}
 PURPOSE = "recommend"  # of the consent that a shopper gives or refuses
@@ -63,6 +66,7 @@ class Storefront:
         self.cards = Cards(parts, store, self.changes)
         self._lists = Remembered()
         self._arrived = 0
+        self.left: dict[str, str] = {}  # item of the store → why it could not be brought in
         self._arrivals = None if parts.recommender is None else Arrivals(parts.recommender.shelf)
 
     # --- Recommend --------------------------------------------------------------------------------------------
@@ -277,38 +281,81 @@ class Storefront:
         if stored is None:
             return False
         self._arrive(stored)
-        if self.parts.searcher is None:
-            return False
-        self._index(stored)
-        return self.parts.searcher.refresh().row_of(item) is not None
+        if self.parts.searcher is not None:
+            self._index(stored)
+        self.left.pop(item, None)
+        return self._finds(item)
+
+    def put(self, store: Store, item: str, columns: Mapping[str, Any], pictures: Sequence[bytes]) -> tuple[int, bool]:
+        """Write an item into the store, the index and among the recommended: into none where it cannot be encoded.
+
+        Returns:
+            The number of the change, and whether search finds the item now.
+
+        Raises:
+            TuwenError: it cannot be encoded, or not be written.
+        """
+        shelved = None if self.parts.shelve is None else self.parts.shelve(item, columns, pictures)
+        vectors = None if self._arrivals is None else self._arrivals.read(item, columns, pictures)
+        change = store.items.put(item, columns, pictures)
+        if self._arrivals is not None and vectors is not None:
+            self._arrivals.take(item, vectors)
+        self._lists = Remembered()
+        if shelved is not None:
+            shelved()
+        self.left.pop(item, None)
+        return change, self._finds(item)
+
+    def _finds(self, item: str) -> bool:
+        return self.parts.searcher is not None and self.parts.searcher.refresh().row_of(item) is not None
 
     def _index(self, stored: StoredItem) -> None:
         searcher = self.parts.need_searcher()
         if stored.live and self.parts.shelve is not None:
-            self.parts.shelve(stored.item, stored.columns, stored.pictures)
+            self.parts.shelve(stored.item, stored.columns, stored.pictures)()
         elif not stored.live and searcher.index.snapshot.row_of(stored.item) is not None:
             searcher.index.remove([stored.item])
         searcher.index.mend()
 
-    def replay(self, since: int) -> int:
+    def replay(self, since: int, again: Sequence[str] = ()) -> int:
         """Bring into an index what changed in the store after a number; returns the number of the last change. An index
-        that was just promoted knows nothing of what came and went over HTTP before.
+        that was just promoted knows nothing of what came and went over HTTP before. An item that cannot be brought in
+        stands in :attr:`left` from then on.
+
+        Args:
+            again: items that were left before.
         """
         if self.store is None or self.parts.searcher is None:
             return since
         self.parts.searcher.refresh()
+        for item in again:
+            if (known := self.store.items.get(item)) is not None:
+                self._tried(self._index, known)
         while found := self.store.items.since(since, most=20):
             for stored in found:
-                self._index(stored)
+                self._tried(self._index, stored)
             since = found[-1].change
         self.parts.searcher.refresh()
         return since
+
+    def _tried(self, how: Callable[[StoredItem], None], stored: StoredItem) -> None:
+        """One item that cannot be read must not keep a whole shop closed: it is told, and the others come."""
+        try:
+            how(stored)
+        except (StoreUnavailable, InUse):  # it is not the item
+            raise
+        except Exception as error:
+            self.left[stored.item] = error.what if isinstance(error, TuwenError) else type(error).__name__
+            unforeseen = not isinstance(error, TuwenError)
+            log.error("an item could not be brought in: %s: %s", stored.item, error, exc_info=unforeseen)
 
     def _arrive(self, stored: StoredItem) -> None:
         if self._arrivals is None:
             return
         if stored.live:
-            self._arrivals.take(stored.item, stored.columns, stored.pictures)
+            vectors = self._arrivals.read(stored.item, stored.columns, stored.pictures)
+            if vectors is not None:
+                self._arrivals.take(stored.item, vectors)
         else:
             self._arrivals.drop(stored.item)
         self._lists = Remembered()
@@ -320,7 +367,7 @@ class Storefront:
         before = self._arrived
         while found := self.store.items.since(self._arrived, most=20):
             for stored in found:
-                self._arrive(stored)
+                self._tried(self._arrive, stored)
             self._arrived = found[-1].change
         return self._arrived - before
 

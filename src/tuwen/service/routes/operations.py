@@ -111,20 +111,20 @@ def _add_revisions(service: FastAPI, served: Served) -> None:
         home = home_of()
         folder = home.incoming / asked.folder
         try:
-            added = await served.work(lambda: serving.promote(folder, home.folder))
+            added = await served.change(lambda: serving.promote(folder, home.folder))
         except (BundleError, DataError) as error:
             raise _refused(error, home.incoming) from None
-        await served.work(served.live.look)
+        await served.change(served.live.look)
         return vars(added)
 
     @service.post("/v1/operator/back", summary="Make an earlier revision live again", responses=PROBLEMS)
     async def back(asked: BackRequest) -> dict[str, Any]:
         home = home_of()
         try:
-            added = await served.work(lambda: home.back(asked.revision))
+            added = await served.change(lambda: home.back(asked.revision))
         except DataError as error:
             raise _refused(error, home.folder) from None
-        await served.work(served.live.look)
+        await served.change(served.live.look)
         return vars(added)
 
 

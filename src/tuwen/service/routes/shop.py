@@ -91,8 +91,8 @@ def _add_items(service: FastAPI, served: Served) -> None:
                 raise DataError(
                     "an item needs a title or a picture", where="columns", allowed="columns.title, pictures"
                 )
-            change = store.items.put(sent.item, columns, pictures)
-            return ChangeResponse(item=sent.item, change=change, findable=front.take_in(sent.item))
+            change, findable = front.put(store, sent.item, columns, pictures)
+            return ChangeResponse(item=sent.item, change=change, findable=findable)
 
         return await served.work(write)
 
