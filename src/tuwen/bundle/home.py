@@ -257,7 +257,7 @@ class Home:
                 raise DataError(
                     "there is no such revision to go back to",
                     where=str(self.folder / LIVE),
-                    seen=number or "nothing before this one",
+                    seen="nothing before this one" if number is None else number,
                     allowed=", ".join(map(str, known)) or None,
                 )
             gone = [name for name in wanted.parts.values() if not (self.folder / name).is_dir()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from typing import Any
 
 from tuwen.store.events import KINDS
 
+log = logging.getLogger("tuwen.service")
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -62,15 +64,17 @@ class Measures:
 
     def end(self, method: str, route: str, status: int, seconds: float) -> None:
         self._under_way.dec()
-        found = self._of_route.get((method, route, status))
-        if found is None:
-            found = self._requests.labels(method, route, str(status)), self._seconds.labels(route)
-            self._of_route[method, route, status] = found
-        found[0].inc()
-        found[1].observe(seconds)
+        with _counted_or_not():
+            found = self._of_route.get((method, route, status))
+            if found is None:
+                found = self._requests.labels(method, route, str(status)), self._seconds.labels(route)
+                self._of_route[method, route, status] = found
+            found[0].inc()
+            found[1].observe(seconds)
 
     def event(self, kind: str) -> None:
-        self._events.labels(kind if kind in KINDS else "other").inc()
+        with _counted_or_not():
+            self._events.labels(kind if kind in KINDS else "other").inc()
 
     def traffic(self) -> dict[str, Any]:
         """What shoppers and shops asked the API: ``requests`` ``failed`` (5xx) ``under_way`` ``p50`` ``p95`` (seconds),
@@ -106,6 +110,15 @@ class Measures:
 
         self._revision.set(revision)
         return generate_latest(self._registry)
+
+
+@contextmanager
+def _counted_or_not() -> Iterator[None]:
+    """Where numbers are shared in files and the disk is full, an answer goes out uncounted."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("a request was not counted: %s", error)
 
 
 def _row(route: str, requests: float, failed: float, buckets: Mapping[float, float]) -> dict[str, Any]:
