@@ -303,6 +303,7 @@ class Storefront:
         self._lists = Remembered()
         if shelved is not None:
             shelved()
+            self.parts.need_searcher().index.mend()
         self.left.pop(item, None)
         return change, self._finds(item)
 
