@@ -7,10 +7,9 @@ from typing import Any
 
 from tuwen.evaluation.cell_names import shown_names
 from tuwen.evaluation.comparison_words import checks, decided, kind_phrase, lead
-from tuwen.evaluation.metric_words import METRIC_MEANINGS, METRIC_NAMES
-from tuwen.evaluation.metrics import METRICS
+from tuwen.evaluation.metric_words import described
 from tuwen.evaluation.verdict import quantity
-from tuwen.evaluation.words import COSTS, Text, label
+from tuwen.evaluation.words import COSTS, in_both, label
 
 Plain = dict[str, Any]
 COSTED = ("train_seconds", "trained_parameters", "bundle_mb", "latency_p50_ms")
@@ -42,12 +41,12 @@ def comparison_outline(result: Mapping[str, Any]) -> Plain:
         "seeds": len(result["seeds"]),
         "reference": names[result["reference"]],
         "failed": sorted({one["cell"] for one in result["failures"]}),
-        "said": [_words(lead(found))],
-        "checks": [{"fine": one.fine, **_words(one.text)} for one in checks(found)],
+        "said": [in_both(lead(found))],
+        "checks": [{"fine": one.fine, **in_both(one.text)} for one in checks(found)],
         "metrics": [_metric(result, name, names) for name in metrics],
         "missing": _missing(result),
         "costs": [
-            {**_words(label(key, COSTS)), "values": [_quantity(cell["cost"], key) for cell in cells]}
+            {**in_both(label(key, COSTS)), "values": [_quantity(cell["cost"], key) for cell in cells]}
             for key in COSTED
             if any(key in cell["cost"] for cell in cells)
         ],
@@ -56,13 +55,8 @@ def comparison_outline(result: Mapping[str, Any]) -> Plain:
 
 
 def _metric(result: Mapping[str, Any], name: str, names: Mapping[str, str]) -> Plain:
-    metric = METRICS[name]
     return {
-        "metric": name,
-        "name": _words(METRIC_NAMES[name]),
-        "meaning": _words(METRIC_MEANINGS[name]),
-        "percent": metric.percent,
-        "higher": metric.greater_is_better,
+        **described(name),
         "cells": [_cell(result, cell, name, names) for cell in result["cells"]],
     }
 
@@ -91,7 +85,7 @@ def _missing(result: Mapping[str, Any]) -> list[Plain]:
     primary, cells = result["primary"], result["cells"]
     return [
         {
-            "what": _words(kind_phrase(how, kind)),
+            "what": in_both(kind_phrase(how, kind)),
             "values": [
                 None if how not in (told := cell["missing"].get(kind, {})) else told[how]["metrics"][primary]["value"]
                 for cell in cells
@@ -104,8 +98,4 @@ def _missing(result: Mapping[str, Any]) -> list[Plain]:
 
 
 def _quantity(cost: Mapping[str, Any], key: str) -> Plain | None:
-    return None if cost.get(key) is None else _words(quantity(key, cost[key]))
-
-
-def _words(text: Text) -> Plain:
-    return {"en": text[0], "zh": text[1]}
+    return None if cost.get(key) is None else in_both(quantity(key, cost[key]))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tuwen.evaluation.metrics import RANKING, RETRIEVAL
-from tuwen.evaluation.words import Text, thing
+from typing import Any
+
+from tuwen.evaluation.metrics import METRICS, RANKING, RETRIEVAL
+from tuwen.evaluation.words import Text, in_both, thing
 
 
 class RetrievalNames(dict[str, Text]):
@@ -186,3 +188,15 @@ METRIC_MEANINGS: dict[str, Text] = RetrievalMeanings(
         ),
     }
 )
+
+
+def described(name: str) -> dict[str, Any]:
+    """What a page needs to show a metric: ``metric`` ``name`` ``meaning`` ``percent`` ``higher`` (is better)."""
+    metric = METRICS[name]
+    return {
+        "metric": name,
+        "name": in_both(METRIC_NAMES[name]),
+        "meaning": in_both(METRIC_MEANINGS[name]),
+        "percent": metric.percent,
+        "higher": metric.greater_is_better,
+    }

@@ -8,11 +8,11 @@ from typing import Any
 from tuwen.errors import DataError
 from tuwen.evaluation.comparison_outline import comparison_outline
 from tuwen.evaluation.curves import curves
-from tuwen.evaluation.metric_words import METRIC_MEANINGS, METRIC_NAMES
+from tuwen.evaluation.metric_words import METRIC_NAMES, described
 from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.report import best_baseline
 from tuwen.evaluation.verdict import checks, how_good, lead, outcome, quantity
-from tuwen.evaluation.words import COSTS, Text, baseline_heading, label, thing
+from tuwen.evaluation.words import COSTS, Text, baseline_heading, in_both, label, thing
 
 WAYS: dict[str, Text] = {
     "absent": ("missing", "缺失"),
@@ -40,7 +40,7 @@ def brief(told: Mapping[str, Any]) -> Plain:
         return {
             "kind": "comparison" if compared else "report",
             **{name: told[name] for name in ("task", "rows", "primary")},
-            "metric": _words(METRIC_NAMES[primary]),
+            "metric": in_both(METRIC_NAMES[primary]),
             "percent": METRICS[primary].percent,
             **(_of(found, primary) if found else {"value": None, "low": None, "high": None}),
             "time": told["provenance"].get("time"),
@@ -80,28 +80,28 @@ def outline(report: Mapping[str, Any]) -> Plain:
         **{name: report[name] for name in ("name", "task", "rows", "calibration", "warnings")},
         "confidence": report["bootstrap"]["confidence"],
         "best_baseline": best_baseline(report),
-        "said": [_words(text) for text in (lead(found), how_good(found)) if text[0]],
-        "checks": [{"fine": one.fine, **_words(one.text)} for one in checks(found)],
+        "said": [in_both(text) for text in (lead(found), how_good(found)) if text[0]],
+        "checks": [{"fine": one.fine, **in_both(one.text)} for one in checks(found)],
         "metrics": [_metric(report, name) for name in names],
         "knock_out": [
-            {"what": _words(thing(kind)), "way": _words(label(way, WAYS)), **_of(one["metrics"], primary)}
+            {"what": in_both(thing(kind)), "way": in_both(label(way, WAYS)), **_of(one["metrics"], primary)}
             | {"outcome": outcome(one["comparison"][primary], primary)}
             for kind, ways in report["knock_out"].items()
             for way, one in ways.items()
             if primary in one["metrics"]
         ],
         "slices": [
-            {"of": _words(thing(name)), "part": _words(thing(one["value"])), "rows": one["rows"]}
+            {"of": in_both(thing(name)), "part": in_both(thing(one["value"])), "rows": one["rows"]}
             | _of(one["metrics"], primary)
             for name, values in report["slices"].items()
             for one in values
             if len(values) > 1 and primary in one["metrics"]
         ],
         "curves": [
-            {"name": _words(one.name), "epochs": one.epochs, "parts": one.parts} for one in curves(report["history"])
+            {"name": in_both(one.name), "epochs": one.epochs, "parts": one.parts} for one in curves(report["history"])
         ],
         "costs": [
-            {**_words(label(name, COSTS)), "value": _words(quantity(name, value))}
+            {**in_both(label(name, COSTS)), "value": in_both(quantity(name, value))}
             for name, value in report["cost"].items()
             if value is not None
         ],
@@ -110,16 +110,11 @@ def outline(report: Mapping[str, Any]) -> Plain:
 
 
 def _metric(report: Mapping[str, Any], name: str) -> Plain:
-    metric = METRICS[name]
     return {
-        "metric": name,
-        "name": _words(METRIC_NAMES[name]),
-        "meaning": _words(METRIC_MEANINGS[name]),
-        "percent": metric.percent,
-        "higher": metric.greater_is_better,
+        **described(name),
         **_of(report["metrics"], name),
         "baselines": [
-            {"name": _words(baseline_heading(system)), **_of(values, name)}
+            {"name": in_both(baseline_heading(system)), **_of(values, name)}
             | {"outcome": outcome(report["comparisons"][system][name], name)}
             for system, values in report["baselines"].items()
             if name in values and name in report["comparisons"][system]
@@ -129,7 +124,3 @@ def _metric(report: Mapping[str, Any], name: str) -> Plain:
 
 def _of(metrics: Mapping[str, Any], name: str) -> Plain:
     return {side: metrics[name].get(side) for side in ("value", "low", "high")}
-
-
-def _words(text: Text) -> Plain:
-    return {"en": text[0], "zh": text[1]}

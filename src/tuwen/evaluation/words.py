@@ -6,6 +6,12 @@ import re
 
 Text = tuple[str, str]  # (English, Chinese)
 
+
+def in_both(text: Text) -> dict[str, str]:
+    """As a page that switches languages wants it: ``en``, ``zh``."""
+    return {"en": text[0], "zh": text[1]}
+
+
 WORDS: dict[str, Text] = {
     "title": ("Evaluation report", "评估报告"),
     "skip": ("Skip to the results", "跳到结果"),

@@ -73,16 +73,18 @@ class Workers:
             code = 0
         except TuwenError as error:
             self._say({"kind": type(error).__name__, **error.fields()})
-        except Exception:
+        except Exception:  # the last one who can tell it: the process ends here
             log.exception("a worker failed")
             self._say({"kind": "TuwenError", "what": "a worker failed; why stands above"})
         finally:
             os._exit(code)
 
     def _say(self, told: dict[str, str]) -> None:
-        line = json.dumps(told).encode()
+        line = json.dumps(told, ensure_ascii=False).encode(errors="replace")
         if len(line) >= LONGEST:
-            line = json.dumps({name: text[:300] for name, text in told.items()}).encode()
+            line = json.dumps({name: text[:200] for name, text in told.items()}, ensure_ascii=False).encode(
+                errors="replace"
+            )
         os.write(self._writing, line + b"\n")
 
     def _told(self, seconds: float) -> list[dict[str, str]]:

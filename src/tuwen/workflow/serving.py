@@ -235,7 +235,7 @@ class Live:
         try:
             revision = home.live()
             found = None if revision.number == self.storefront.parts.revision else self._opened(home, revision)
-        except Exception as error:
+        except Exception as error:  # whatever it is, what answers now goes on answering
             self._fault = (
                 f"revision could not be loaded: {error.what if isinstance(error, TuwenError) else type(error).__name__}"
             )

@@ -14,7 +14,7 @@ from tuwen.store import Store
 
 SHOWN = ("title", "description", "category", "brand", "price")
 BRIEF = ("title", "category", "brand", "price")  # in a list
-KEPT = 20_000  # items of the dataset whose brief is kept: some 15 MB
+KEPT = 20_000  # items of the dataset whose brief is kept: some 13 MB (the sample shop's: 645 bytes each)
 HIDDEN = {"images", "sounds", "shapes"}
 
 
@@ -31,7 +31,7 @@ class Cards:
 
     def __init__(self, parts: Parts, store: Store | None, changes: Changes) -> None:
         self._parts, self._store, self._changes = parts, store, changes
-        self._of_dataset = lru_cache(maxsize=KEPT)(self._brief)  # a row of a polars table costs 15 µs to read
+        self._of_dataset = lru_cache(maxsize=KEPT)(self._brief)  # made anew, each costs 6 µs here
 
     @cached_property
     def _rows(self) -> dict[str, int]:

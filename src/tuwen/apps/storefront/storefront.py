@@ -345,7 +345,7 @@ class Storefront:
             how(stored)
         except (StoreUnavailable, InUse):  # it is not the item
             raise
-        except Exception as error:
+        except Exception as error:  # of an encoder, a library's or a plug-in's: which item, and why, is told and logged
             self.left[stored.item] = error.what if isinstance(error, TuwenError) else type(error).__name__
             unforeseen = not isinstance(error, TuwenError)
             log.error("an item could not be brought in: %s: %s", stored.item, error, exc_info=unforeseen)
