@@ -42,7 +42,7 @@ def main() -> None:
         command = [str(Path(sys.executable).with_name("tuwen")), "serve", str(home), "--port", "0"]
         with running(command, told_port) as (port, _):
             codes = [fuzz(program, port, phases, Path(folder), how) for phases in how.phases.split()]
-    sys.exit(max(codes))
+    sys.exit(next((code for code in codes if code), 0))  # one that was killed is below 0
 
 
 def fuzz(program: Path, port: int, phases: str, folder: Path, how: argparse.Namespace) -> int:
