@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -95,8 +96,10 @@ def test_an_experiment_needs_two_and_ends(tmp_path):
     with pytest.raises(DataError, match="no recommender to compare with"):
         home.begin_experiment(other, good, "test", 0.5)
     home.promote(bundle(tmp_path / "one", task="rank"), good)
-    with pytest.raises(DataError, match="the share of the other"):
-        home.begin_experiment(other, good, "test", 1.5)
+    for share in (0.0, 1.0, 1.5, float("nan")):
+        with pytest.raises(DataError, match="one of the two would answer nobody") as refused:
+            home.begin_experiment(other, good, "test", share)
+        assert "promote it" in refused.value.todo
     begun = home.begin_experiment(other, good, "test", 0.25)
     assert begun.parts == home.revisions()[0].parts and (home.folder / begun.experiment["part"]).is_dir()
     assert home.end_experiment().experiment == {}
@@ -107,6 +110,10 @@ def test_an_experiment_needs_two_and_ends(tmp_path):
     home.begin_experiment(other, good, "another", 0.25)
     assert home.back().experiment == {} and home.back().experiment == begun.experiment  # steps, not leaps
     assert home.back().experiment == {} and home.live().parts == begun.parts
+    times = [datetime.fromisoformat(one.time) for one in home.revisions()]
+    ran = home.periods("test")  # revisions 2 and 6: a step back brought it again
+    assert ran == [(times[1], times[2]), (times[5], times[6])] and home.periods("another") == [(times[3], times[4])]
+    assert home.periods("never") == [] and len(set(times)) == len(times)
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"format": 1}', '{"format": 1, "revisions": [{"x": 1}]}'])

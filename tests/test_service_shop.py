@@ -329,6 +329,9 @@ def test_shoppers_are_split_by_a_hash_and_events_count_from_their_first_answer()
     assert told["difference"] == 1.0 and told["lift"] == 1.0 and told["low"] == told["high"] == 1.0
     before = {user: [{"kind": "purchase", "time": 5}] for user in bought}
     assert lift(exposures, before, "purchase")["arms"]["a"]["events"] == 0
+    late = {user: [{"kind": "purchase", "time": t} for t in (15, 20, 30)] for user in bought}
+    told = lift(exposures, late, "purchase", periods=[(8, 20), (25, 30), (30, None)])
+    assert (told["arms"]["a"]["rate"], told["outside"]) == (2.0, 400)  # the end is no part of it
 
 
 def test_an_experiment_from_its_begin_to_what_came_of_it(tmp_path):
@@ -356,8 +359,18 @@ def test_an_experiment_from_its_begin_to_what_came_of_it(tmp_path):
     found = json.loads(tuwen("--json")[1])
     assert found["arms"]["a"]["rate"] == 0.0 and found["arms"]["b"]["rate"] == 1.0 and found["low"] > 0
     assert "the zeros say nothing" in tuwen("--kind", "cart")[1]
+    assert found["ended"] is None and "still runs" in tuwen()[1]
     assert tuwen("--end")[0] == 0 and shop.live.look()
     assert "arm" not in shop.good("POST", "/v1/recommend", {"user": "u0", "count": 2})
+    late = [{"event": f"late{n}", "user": f"u{n}", "item": "SKU-0001", "kind": "purchase"} for n in range(30)]
+    shop.good("POST", "/v1/events", {"events": late})
+    after = json.loads(tuwen("--json")[1])
+    assert after["arms"] == found["arms"] and after["ended"] and after["outside"] == 30
+    said = tuwen()[1]
+    assert "30 purchase events came while it did not run" in said and f"ended {after['ended']}" in said
+    for words in (("--share", "0.3"), ("--against", str(tmp_path / "next"), "--name", "all", "--share", "1")):
+        assert tuwen(*words)[0] != 0
+    assert "promote it" in tuwen("--against", str(tmp_path / "next"), "--name", "all", "--share", "0")[1]
     shop.store.close()
 
 

@@ -39,7 +39,7 @@ class Revision:
 
     Attributes:
         number: from 1.
-        time: when, ISO 8601.
+        time: when, ISO 8601, to the microsecond: what happens after an experiment ends is told from it.
         note: what was done, in a few words.
         parts: kind → folder, relative to the home; ``report/NAME`` for each report and comparison.
         experiment: of two recommenders, ``name``, ``share`` and ``part`` (the folder of the other); empty for none.
@@ -132,6 +132,19 @@ class Home:
         parts = (revision or self.live()).parts
         return {key.partition("/")[2]: self.folder / parts[key] for key in sorted(parts) if key.startswith("report/")}
 
+    def periods(self, experiment: str) -> list[tuple[datetime, datetime | None]]:
+        """When an experiment ran, from and to; None where it still does. More than one where a step back brought it
+        again; nothing where it never ran.
+        """
+        found: list[tuple[datetime, datetime | None]] = []
+        for one in self.revisions():
+            runs, time = one.experiment.get("name") == experiment, datetime.fromisoformat(one.time)
+            if runs and (not found or found[-1][1] is not None):
+                found.append((time, None))
+            elif not runs and found and found[-1][1] is None:
+                found[-1] = found[-1][0], time
+        return found
+
     # --- Changing it ------------------------------------------------------------------------------------------
 
     def promote(
@@ -185,11 +198,17 @@ class Home:
         """Let another recommender answer ``share`` of the shoppers.
 
         Raises:
-            DataError: there is none to compare with, ``share`` is not one, or there was an experiment ``name``.
+            DataError: there is none to compare with, ``share`` leaves one of them without shoppers, or there was an
+                experiment ``name``.
             BundleError: the copy failed its test.
         """
         if not 0 < share < 1:
-            raise DataError("the share of the other recommender", seen=share, allowed="between 0 and 1")
+            raise DataError(
+                "the share is not above 0 and below 1: one of the two would answer nobody, and nothing could be told",
+                seen=share,
+                allowed="above 0 and below 1, such as 0.5 for half of the shoppers",
+                todo="to let the other one answer everybody, promote it",
+            )
         with held(self.folder / ".promoting"), room_on_disk(self.folder):
             live = self.live()
             used = sorted({one.experiment["name"] for one in self.revisions() if one.experiment})
@@ -281,7 +300,7 @@ class Home:
     def _add(self, note: str, parts: Mapping[str, str], experiment: Mapping[str, Any]) -> Revision:
         known = self.revisions()
         number = known[-1].number + 1 if known else 1
-        time = datetime.now(UTC).isoformat(timespec="seconds")
+        time = datetime.now(UTC).isoformat(timespec="microseconds")
         added = Revision(number, time, note, dict(parts), dict(experiment))
         known.append(added)
         write_json(self.folder / LIVE, {"format": FORMAT, "revisions": [vars(one) for one in known]})

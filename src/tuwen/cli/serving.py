@@ -179,24 +179,37 @@ def ab(
     home: HomeFolder,
     bundle: Annotated[Path | None, typer.Option("--against", metavar="BUNDLE", help="Begin: the other one.")] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Of the experiment.")] = None,
-    share: Annotated[float, typer.Option(min=0, max=1, help="Of shoppers that the other one answers.")] = 0.5,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            help="With --against: of shoppers that the other one answers, above 0 and below 1; default: half.",
+            show_default=False,
+        ),
+    ] = None,
     end: Annotated[bool, typer.Option("--end", help="Let the first one answer everybody again.")] = False,
     kind: Annotated[str, typer.Option(help="The events that count.")] = "purchase",
     store: StoreUrl = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Let two recommenders answer a part of the shoppers each, and tell which one brings more, with an interval."""
+    """Let two recommenders answer a part of the shoppers each, and tell which one brings more, with an interval. What
+    shoppers do after the experiment has ended does not count.
+    """
     from tuwen import workflow
     from tuwen.bundle.home import Home
     from tuwen.store import Store
 
     screen = Screen(as_json=json, quiet=quiet)
     _need_home(home, None)
+    if share is not None and bundle is None:
+        raise ConfigError(
+            "--share says how an experiment begins", seen=f"--share {share:g}", todo="add --against BUNDLE"
+        )
     if bundle is not None or end:
         if bundle is not None and name is None:
             raise ConfigError("an experiment has a name", allowed="--name NAME")
-        done = workflow.end_experiment(home) if bundle is None else workflow.begin_experiment(home, name, bundle, share)
+        how = {} if share is None else {"share": share}
+        done = workflow.end_experiment(home) if bundle is None else workflow.begin_experiment(home, name, bundle, **how)
         screen.answer(vars(done))
         screen.say(f"revision {done.number}: {done.note}")
         return
@@ -204,10 +217,13 @@ def ab(
     if name is None and not known:
         raise ConfigError("no experiment ran here", where=str(home), todo="begin one: --against BUNDLE --name NAME")
     with Store(store or Home(home).store) as opened:
-        found = workflow.experiment_result(opened, name or known[-1], kind)
+        found = workflow.experiment_result(home, opened, name or known[-1], kind)
     screen.answer(found)
     rows = [(arm, o["shoppers"], o["events"], o["rate"], o["active"]) for arm, o in found["arms"].items()]
     screen.table(("arm", "shoppers", f"{kind} events", "a shopper", "share active"), rows, title=found["experiment"])
     if not any(one["events"] for one in found["arms"].values()):
         screen.say(f"nobody of either arm had an event of the kind '{kind}' yet: the zeros say nothing")
+    screen.say(f"began {found['began']}, " + (f"ended {found['ended']}" if found["ended"] else "still runs"))
+    if found["outside"]:
+        screen.say(f"{found['outside']} {kind} events came while it did not run: they do not count")
     screen.say(f"b − a: {found['difference']:+.4f} a shopper ({found['low']:+.4f} to {found['high']:+.4f})")

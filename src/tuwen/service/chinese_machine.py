@@ -42,7 +42,9 @@ MACHINE: dict[str, Told] = {
     "the home was written by a newer tuwen": "服务目录由较新的 tuwen 写入",
     "the list of what is live is damaged": "线上版本的列表已损坏",
     "there is no recommender to compare with": "没有可比较的推荐模型",
-    "the share of the other recommender": "另一推荐模型的份额有误",
+    "the share is not above 0 and below 1: one of the two would answer nobody, and nothing could be told": (
+        "份额须大于 0 且小于 1：否则其中一方没有顾客，比不出结果"
+    ),
     "no experiment runs": "没有正在进行的实验",
     "there was an experiment of this name: what was shown in both would be counted together": (
         "已有同名的实验：两次展示会被混在一起统计"

@@ -25,7 +25,7 @@ from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError, DataError, InUse, TuwenError
 from tuwen.evaluation.outline import outline
 from tuwen.files import held, write_json
-from tuwen.store import Store
+from tuwen.store import Store, moments
 from tuwen.workflow.asking import LiveSynonyms, open_index, open_search
 from tuwen.workflow.recommendations import rules_of
 from tuwen.workflow.shelving import Shelver
@@ -61,7 +61,7 @@ def roll_back(home: str | Path, number: int | None = None) -> Revision:
 
 
 def begin_experiment(home: str | Path, name: str, bundle: str | Path, share: float = 0.5) -> Revision:
-    """Let another recommender answer a share of the shoppers, from the next request on."""
+    """Let another recommender answer a share of the shoppers (above 0, below 1), from the next request on."""
     return Home(home).begin_experiment(bundle, self_test, name, share)
 
 
@@ -70,17 +70,23 @@ def end_experiment(home: str | Path) -> Revision:
     return Home(home).end_experiment()
 
 
-def experiment_result(store: Store, name: str, kind: str = "purchase") -> dict[str, Any]:
-    """What came of an experiment: see :func:`tuwen.apps.storefront.experiment.lift`.
+def experiment_result(home: str | Path, store: Store, name: str, kind: str = "purchase") -> dict[str, Any]:
+    """What came of an experiment, from its begin to its end: see :func:`tuwen.apps.storefront.experiment.lift`.
+
+    Returns:
+        Beside what ``lift`` tells: ``began`` and ``ended``, ISO 8601; ``ended`` is None while it runs.
 
     Raises:
-        DataError: nobody took part.
+        DataError: it never ran here, or nobody took part.
     """
-    exposures = store.people.exposed(name)
-    if not exposures:
+    ran, exposures = Home(home).periods(name), store.people.exposed(name)
+    if not ran or not exposures:
         raise DataError("nobody took part in such an experiment", seen=name)
     events = {one["user"]: store.events.of(one["user"], since=one["time"]) for one in exposures}
-    return {"experiment": name, **lift(exposures, events, kind)}
+    periods = [(moments.to_moment(start), None if end is None else moments.to_moment(end)) for start, end in ran]
+    ended = ran[-1][1]
+    told = {"began": ran[0][0].isoformat(), "ended": None if ended is None else ended.isoformat()}
+    return {"experiment": name, **told, **lift(exposures, events, kind, periods=periods)}
 
 
 def self_test(kind: Kind, folder: Path) -> None:

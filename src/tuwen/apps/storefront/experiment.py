@@ -24,29 +24,36 @@ def lift(
     events: Mapping[str, Sequence[Mapping[str, Any]]],
     kind: str,
     *,
+    periods: Sequence[tuple[int, int | None]] = ((0, None),),
     samples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """How many events of a kind a shopper of each arm had after she was first answered, and the difference.
+    """How many events of a kind a shopper of each arm had after she was first answered, while the experiment ran, and
+    the difference. What came later is of a shop that answers everybody alike again, and says nothing of the two.
 
     Shoppers are the unit: they are drawn with replacement within their arm (percentile bootstrap).
 
     Args:
         exposures: ``user``, ``arm`` and ``time``, as the store keeps them.
         events: user → her events with ``kind`` and ``time``.
+        periods: when it ran, from and to (that moment not included; None: it still runs), as moments of the store.
 
     Returns:
         ``arms``: arm → ``shoppers``, ``events``, ``rate`` (events a shopper) and ``active`` (share of shoppers with
-        any); ``difference``, ``low`` and ``high`` of the rate of b minus a; ``lift``: the difference over a's rate.
+        any); ``difference``, ``low`` and ``high`` of the rate of b minus a; ``lift``: the difference over a's rate;
+        ``outside``: events of the kind that came after a first answer, but while the experiment did not run.
 
     Raises:
         DataError: an arm has nobody.
     """
     counts: dict[str, list[int]] = {arm: [] for arm in ARMS}
+    outside = 0
     for one in exposures:
-        after = [e for e in events.get(one["user"], ()) if e["kind"] == kind and e["time"] >= one["time"]]
-        counts[one["arm"]].append(len(after))
+        after = [e["time"] for e in events.get(one["user"], ()) if e["kind"] == kind and e["time"] >= one["time"]]
+        within = sum(any(start <= t and (end is None or t < end) for start, end in periods) for t in after)
+        counts[one["arm"]].append(within)
+        outside += len(after) - within
     found = {arm: np.array(values, float) for arm, values in counts.items()}
     for arm, values in found.items():
         if not len(values):
@@ -58,6 +65,7 @@ def lift(
     rate = float(found["a"].mean())
     return {
         "kind": kind,
+        "outside": outside,
         "arms": {
             arm: {
                 "shoppers": len(values),
