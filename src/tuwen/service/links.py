@@ -8,6 +8,7 @@ from typing import Any
 
 ITEM = "$response.body#/item"
 FIRST = "$response.body#/items/0/item"
+REPORT = "$response.body#/reports/0/name"
 
 
 def _link(operation: str, body: Any = None, **parameters: str) -> dict[str, Any]:
@@ -40,4 +41,9 @@ KEPT = _answered(
 SAID = _answered(
     recommend=_link("recommend_v1_recommend_post", {"user": "$request.path.user"}),
     forget=_link("forget_v1_users__user__delete", user="$request.path.user"),
+)
+REPORTED = _answered(
+    whole=_link("report_v1_report__name__get", name=REPORT),
+    short=_link("short_v1_operator_report__name__get", name=REPORT),
+    page=_link("whole_v1_operator_report__name__page_get", name=REPORT),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,6 +12,7 @@ from starlette.exceptions import HTTPException
 from tuwen import __version__
 from tuwen.errors import TuwenError
 from tuwen.service.guard import Guard, Rules
+from tuwen.service.messages import request_body
 from tuwen.service.pages import add_pages
 from tuwen.service.problems import on_http_error, on_invalid_request, on_tuwen_error
 from tuwen.service.routes.answers import add_answers
@@ -45,8 +47,17 @@ def shop_app(served: Served, rules: Rules) -> FastAPI:
     add_operator(service, served)
     add_pages(service, served)
     plain = service.openapi
-    service.openapi = lambda: _as_problems(plain())  # type: ignore[method-assign]
+    service.openapi = lambda: _with_columns(_as_problems(plain()), served)  # type: ignore[method-assign]
     return service
+
+
+def _with_columns(schema: dict[str, Any], served: Served) -> dict[str, Any]:
+    """What ``/v1/predict`` takes are the columns of the bundle that is live."""
+    predictor = served.front.parts.predictor
+    if predictor is not None:
+        inputs: Sequence[Any] = predictor.inputs
+        schema["paths"]["/v1/predict"]["post"]["requestBody"] = request_body(inputs)
+    return schema
 
 
 def _as_problems(schema: dict[str, Any]) -> dict[str, Any]:

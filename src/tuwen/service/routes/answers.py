@@ -32,6 +32,23 @@ from tuwen.service.shop_messages import (
     SearchResponse,
 )
 
+PHOTO_FORM = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["photo"],
+                "properties": {
+                    "photo": {"type": "string", "contentMediaType": "image/*", "format": "binary"},
+                    "words": {"type": "string"},
+                    "size": {"type": "string", "description": "hits, 1 to 200; default: 20"},
+                },
+            }
+        }
+    },
+}
+
 
 def add_answers(service: FastAPI, served: Served) -> None:
     _add_lists(service, served)
@@ -108,7 +125,12 @@ def _add_search(service: FastAPI, served: Served) -> None:
 
         return await answered(question)
 
-    @service.post("/v1/search/photo", summary="A photo as a file of a form, with words beside it", responses=PROBLEMS)
+    @service.post(
+        "/v1/search/photo",
+        summary="A photo as a file of a form, with words beside it",
+        responses=PROBLEMS,
+        openapi_extra={"requestBody": PHOTO_FORM},
+    )
     async def search_photo(request: Request) -> SearchResponse:
         async with request.form(max_files=2, max_fields=8, max_part_size=served.limits.body_bytes) as form:
             photo, words = form.get("photo"), form.get("words")

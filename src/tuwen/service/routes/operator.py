@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse
 
 from tuwen.data.dataset import Dataset
 from tuwen.evaluation.outline import brief, outline
+from tuwen.service.links import REPORTED
 from tuwen.service.problems import RequestError
 from tuwen.service.served import PROBLEMS, Served
 
@@ -65,7 +66,7 @@ def _add_reports(service: FastAPI, served: Served) -> None:
 
     # the operator's page asks under its own path, so that it does not count as traffic of the shop
     @service.get("/v1/operator/report", summary="The same for the operator's page", responses=PROBLEMS)
-    @service.get("/v1/report", summary="Every report and comparison, in a line each", responses=PROBLEMS)
+    @service.get("/v1/report", summary="Every report and comparison, in a line each", responses=PROBLEMS | REPORTED)
     async def reports() -> dict[str, list[dict[str, Any]]]:
         return {"reports": await served.work(listed)}
 
