@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import re
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -308,6 +309,10 @@ def test_other_content_types_paths_and_methods_are_refused() -> None:
     problem(ask("/v1/predict", content=b"x"), 415)
     problem(ask("/v1/predict", method="GET"), 405)
     assert "/v2/predict" in problem(ask("/v2/predict"), 404)["what"]
+    lost = ask("/nowhere", method="GET", headers={"accept": "text/html"})  # a person at a browser
+    assert lost.status_code == 404 and "/web/missing.js" in lost.text and "/operator" not in lost.text
+    for path in re.findall(r'(?:href|src)="(/web/[^"]+)"', lost.text):
+        assert ask(path, method="GET").status_code == 200
     problem(ask("/v1/predict", content=b"x", headers={"content-type": "multipart/form-data"}), 400)
     problem(ask("/v1/predict", content=b"x", headers={"content-type": "multipart/form-data; boundary=b"}), 400)
 

@@ -283,7 +283,7 @@ REFUSED: tuple[tuple[str, str, Any, int, str], ...] = (
     ("GET", "/v1/items/SKU-9999", None, 404, "没有这件商品"),
     ("GET", "/v1/search?where=price%3C%3Ex", None, 422, "不是数字"),
     ("GET", "/v1/search?where=nonsense", None, 422, "这不是条件"),
-    ("GET", "/v1/search?like=nothing", None, 422, "索引中没有这件商品"),
+    ("GET", "/v1/search?like=nothing", None, 404, "没有这件商品"),
     ("GET", "/v1/search?page=0", None, 422, "应不小于 1"),
     ("GET", "/v1/nothing", None, 404, "未找到：/v1/nothing"),
     ("DELETE", "/v1/search", None, 405, "方法不允许"),

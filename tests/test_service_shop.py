@@ -21,8 +21,9 @@ from homes import Shop, make_home, problem
 from tuwen import workflow
 from tuwen.bundle.home import Home
 from tuwen.cli import app
-from tuwen.service.access import Access, Rate
+from tuwen.service.access import Access
 from tuwen.service.limits import Limits
+from tuwen.service.rate import Rate
 from tuwen.store import Store
 from tuwen.store.engine import writing
 from tuwen.store.tables import EVENTS
@@ -67,6 +68,8 @@ def test_it_says_what_it_answers_from(shop):
         "report",
     ):
         assert f"/v1/{path}" in paths
+    told = paths["/v1/predict"]["post"]["requestBody"]["content"]  # of the bundle that is live
+    assert set(told["multipart/form-data"]["schema"]["properties"]) == {"items.title", "items.price"}
 
 
 def test_a_list_is_for_a_shopper_and_as_long_as_asked(shop):
@@ -179,6 +182,39 @@ def test_an_item_that_is_taken_out_is_nowhere_found(shop):
     again = Shop(Home(shop.live.home.folder).folder, Path(shop.store.name.removeprefix("sqlite:///")))
     assert item not in again.items("POST", "/v1/recommend", {"count": 200})  # nor after a restart
     again.store.close()
+
+
+def test_an_item_that_is_not_there_is_not_found_by_any_question(shop):
+    shop.good("DELETE", "/v1/items/SKU-0005")
+    for item in ("SKU-9999", "SKU-0005"):
+        for method, path, body in (
+            ("GET", f"/v1/items/{item}", None),
+            ("DELETE", f"/v1/items/{item}", None),
+            ("GET", f"/v1/items/{item}/pictures/0", None),
+            ("GET", f"/v1/similar?item={item}", None),
+            ("GET", f"/v1/search?like={item}", None),
+            ("POST", "/v1/search", {"like": item}),
+            ("POST", "/v1/goes-with", {"items": ["SKU-0001", item]}),
+        ):
+            assert "no such" in problem(shop.ask(method, path, body), 404)["what"]
+    shop.good("POST", "/v1/items", {"item": "CAME", "columns": {"title": "balloon"}})
+    assert shop.items("POST", "/v1/goes-with", {"items": ["SKU-0001", "CAME"]}) == []  # bought beside nothing yet
+    shop.good("DELETE", "/v1/items/CAME")  # the index is shared by these tests
+
+
+def test_a_picture_that_is_replaced_is_asked_about_and_seen(shop):
+    path = "/v1/items/SKU-0001/pictures/0"
+    first = shop.ask("GET", path)
+    tag = first.headers["etag"]
+    assert first.headers["cache-control"] == "private, no-cache"
+    for sent in (tag, f'"other", W/{tag}'):
+        still = shop.ask("GET", path, headers={"If-None-Match": sent})
+        assert (still.status_code, still.content, still.headers["etag"]) == (304, b"", tag)
+    for _ in range(2):  # of the dataset by one of the store, and that by another
+        shop.good("POST", "/v1/items", {"item": "SKU-0001", "pictures": [photo()]})
+        other = shop.ask("GET", path, headers={"If-None-Match": tag})
+        assert other.status_code == 200 and other.headers["etag"] != tag and other.content != first.content
+        tag = other.headers["etag"]
 
 
 def test_columns_of_an_item_are_read_as_collect_reads_them(shop):
@@ -375,10 +411,16 @@ def test_an_experiment_from_its_begin_to_what_came_of_it(tmp_path):
 
 
 def test_a_slip_of_the_keys_makes_no_home(tmp_path):
-    for command in (["key", str(tmp_path / "hmoe")], ["ab", str(tmp_path / "hmoe")]):
-        done = CliRunner().invoke(app, command)
-        assert done.exit_code == 2 and "there is no home here" in done.output
-    assert not (tmp_path / "hmoe").exists()
+    store = ["--store", str(tmp_path / "store.db")]
+    for command in (["key"], ["ab"], ["serve"], ["serve", *store]):
+        done = CliRunner().invoke(app, [command[0], str(tmp_path / "hmoe"), *command[1:]])
+        assert done.exit_code == 2 and "there is no home here" in done.output and "no such folder" in done.output
+    assert not (tmp_path / "hmoe").exists() and not (tmp_path / "store.db").exists()
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.json").write_text("{}")
+    done = CliRunner().invoke(app, ["serve", str(tmp_path / "report"), *store])
+    told = " ".join(done.output.split())
+    assert done.exit_code == 2 and "a report or a comparison" in told and "tuwen promote" in told
 
 
 # --- Who may ask --------------------------------------------------------------------------------------------------
@@ -466,12 +508,10 @@ EVENT = {"event": "a", "user": "u", "item": "i", "kind": "click"}
         ("POST", "/v1/recommend", {"user": "x" * 600}),
         ("POST", "/v1/recommend", {"usr": "a"}),
         ("POST", "/v1/recommend", []),
-        ("POST", "/v1/goes-with", {"items": ["no such item"]}),
         ("GET", "/v1/similar?item=SKU-0001&by=smell", None),
         ("GET", "/v1/similar?item=SKU-0001&by=picture", None),  # of which this recommender has none
         ("GET", "/v1/search?where=price%3C%3E5", None),
         ("GET", "/v1/search?page=0", None),
-        ("GET", "/v1/search?like=nothing", None),
         ("POST", "/v1/search", {"picture": "bm8="}),
         ("POST", "/v1/events", {"events": []}),
         ("POST", "/v1/events", {"events": [{"event": "a", "user": "u", "item": "i", "kind": "x y"}]}),
@@ -541,7 +581,7 @@ def test_a_shop_whose_items_were_all_taken_out_has_nothing_to_list(home, tmp_pat
     known = parts.recommender.shelf.users[0]
     for asked in ({"count": 5}, {"user": known}, {"clicked": ["SKU-0001"]}):
         assert shop.items("POST", "/v1/recommend", asked) == []
-    assert shop.items("POST", "/v1/goes-with", {"items": ["SKU-0001"]}) == []
+    problem(shop.ask("POST", "/v1/goes-with", {"items": ["SKU-0001"]}), 404)
     found = shop.good("GET", "/v1/search", params={"words": "lamp"})
     assert (found["total"], found["pages"], found["hits"]) == (0, 0, [])
     problem(shop.ask("GET", "/v1/similar?item=SKU-0001"), 404)

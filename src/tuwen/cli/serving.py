@@ -9,7 +9,7 @@ import typer
 
 from tuwen.cli.commands import Json, Quiet, app
 from tuwen.cli.screen import Screen
-from tuwen.errors import ConfigError
+from tuwen.errors import ConfigError, TuwenError
 
 HomeFolder = Annotated[Path, typer.Argument(metavar="HOME", show_default=False)]
 PANEL = "Serve"
@@ -33,7 +33,10 @@ def serve(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
     keys: Annotated[bool, typer.Option("--keys", help="Ask for a key on this machine too.")] = False,
-    rate: Annotated[float, typer.Option(min=0, help="Requests a second of each who asks; 0 for no limit.")] = 0.0,
+    rate: Annotated[
+        float,
+        typer.Option(min=0, help="Requests a second of each who asks, of all processes together; 0 for no limit."),
+    ] = 0.0,
     store: StoreUrl = None,
     log: Annotated[bool, typer.Option("--log", help="One line of JSON on stderr for each request.")] = False,
     quiet: Quiet = False,
@@ -52,7 +55,7 @@ def serve(
         of_a_home = {"--allow-remote": allow_remote, "--name": name, "--origin": origin, "--workers": workers > 1}
         _refuse_of_a_home(folder, of_a_home | {"--keys": keys, "--rate": rate, "--store": store, "--log": log})
     else:
-        _need_home(folder, store)
+        _need_home(folder)
     if log:
         told = logging.getLogger("tuwen.requests")  # of others' loggers nothing: they may name a shopper
         told.addHandler(logging.StreamHandler())
@@ -110,7 +113,7 @@ def promote(
     elif drop is not None:
         if source is None or home is not None:
             raise ConfigError("--drop takes the home alone", allowed="tuwen promote --drop NAME HOME")
-        _need_home(source, None)
+        _need_home(source)
         done = workflow.drop_report(source, drop)
     elif source is None or home is None:
         raise ConfigError("what to promote, and where", allowed=WAYS)
@@ -138,7 +141,8 @@ def key(
     screen = Screen(as_json=json, quiet=quiet)
     if role not in ROLES:
         raise ConfigError("there is no such role", seen=role, allowed=ROLES)
-    _need_home(home, store)
+    if store is None:  # which a store that is named needs not
+        _need_home(home)
     with Store(store or Home(home).store) as opened:
         if name is not None:
             made = opened.keys.make(name, role)
@@ -166,12 +170,23 @@ def _refuse_of_a_home(bundle: Path, given: dict[str, object]) -> None:
         )
 
 
-def _need_home(home: Path, store: str | None) -> None:
+def _need_home(home: Path) -> None:
     """A slip of the keys must not make a home."""
-    from tuwen.bundle.home import is_home
+    from tuwen.bundle.home import is_home, kind_of
 
-    if store is None and not is_home(home):
-        raise ConfigError("there is no home here", where=str(home), todo=f"tuwen promote FOLDER {home} makes one")
+    if is_home(home):
+        return
+    try:
+        kind: str | None = kind_of(home)
+    except TuwenError:
+        kind = None
+    names = {"search": "an index", "recommend": "a bundle", "predict": "a bundle", "dataset": "a dataset"}
+    if kind is not None:
+        seen, todo = names.get(kind, "a report or a comparison"), f"tuwen promote {home} HOME puts it into a home"
+    else:
+        seen = "something else" if home.exists() else "no such folder"
+        todo = "name the home; tuwen promote FOLDER HOME makes one"
+    raise ConfigError("there is no home here", where=str(home), seen=seen, allowed="a home", todo=todo)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -200,7 +215,7 @@ def ab(
     from tuwen.store import Store
 
     screen = Screen(as_json=json, quiet=quiet)
-    _need_home(home, None)
+    _need_home(home)
     if share is not None and bundle is None:
         raise ConfigError(
             "--share says how an experiment begins", seen=f"--share {share:g}", todo="add --against BUNDLE"

@@ -1,4 +1,4 @@
-"""Who asks: API keys with roles, and how often each may ask."""
+"""Who asks: API keys with roles."""
 
 from __future__ import annotations
 
@@ -69,36 +69,3 @@ class Access:
             if self._store is not None and time.monotonic() - self._read > KNOWN_SECONDS:
                 self._hashes, self._read = self._store.keys.hashes(), time.monotonic()
             return self._hashes
-
-
-class Rate:
-    """A token bucket for each who asks: ``rate`` requests a second on average, ``burst`` at once.
-
-    Args:
-        rate: 0 for no limit.
-    """
-
-    def __init__(self, rate: float, burst: int) -> None:
-        self._rate, self._burst = rate, burst
-        self._buckets: dict[str, tuple[float, float]] = {}
-
-    def take(self, who: str) -> None:
-        """Raises:
-        RequestError: 429, with what to wait for.
-        """
-        if not self._rate:
-            return
-        now = time.monotonic()
-        tokens, then = self._buckets.get(who, (float(self._burst), now))
-        tokens = min(float(self._burst), tokens + (now - then) * self._rate)
-        if tokens < 1:
-            raise RequestError(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                "too many requests",
-                seen=f"more than {self._burst} at once",
-                allowed=f"{self._rate:g} a second",
-                todo=f"wait {(1 - tokens) / self._rate:.1f} seconds",
-            )
-        if len(self._buckets) > 100_000:  # full buckets are forgotten
-            self._buckets = {k: v for k, v in self._buckets.items() if (now - v[1]) * self._rate < self._burst}
-        self._buckets[who] = (tokens - 1, now)

@@ -24,6 +24,7 @@ from tuwen.service.messages import (
     describe,
     request_body,
 )
+from tuwen.service.pages import add_lost
 from tuwen.service.predictor import Predictor
 from tuwen.service.problems import RequestError, on_http_error, on_tuwen_error, refusals
 from tuwen.service.reading import sent_rows
@@ -115,3 +116,4 @@ def _add_pages(service: FastAPI) -> None:
     page("/", "index.html", "text/html; charset=utf-8")
     page("/page.js", "page.js", "text/javascript; charset=utf-8")
     page("/page.css", "page.css", "text/css; charset=utf-8")
+    add_lost(service)

@@ -15,10 +15,11 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tuwen.service.access import Access, Need, Rate
+from tuwen.service.access import Access, Need
 from tuwen.service.limits import Limits
 from tuwen.service.measures import Measures
 from tuwen.service.problems import RequestError, response
+from tuwen.service.rate import Rate
 
 log = logging.getLogger("tuwen.service")
 requests_log = logging.getLogger("tuwen.requests")

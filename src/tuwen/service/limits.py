@@ -16,7 +16,7 @@ class Limits:
         read_seconds: until the whole body must have arrived.
         workers: predictions made at the same time; the network itself uses every core.
         waiting: requests that may wait for a worker before the next is told to come back later.
-        rate: requests a second of each who asks, on average; 0 for no limit.
+        rate: requests a second of each who asks, on average, of all processes together; 0 for no limit.
         burst: of each who asks, at once.
     """
 

@@ -16,12 +16,13 @@ from fastapi import FastAPI
 
 from tuwen.bundle.home import Home
 from tuwen.errors import ConfigError, InUse, MissingExtra
-from tuwen.service.access import Access, Rate
+from tuwen.service.access import Access
 from tuwen.service.application import app
 from tuwen.service.guard import LOCAL_HOSTS, Rules
 from tuwen.service.limits import Limits
 from tuwen.service.measures import Measures, shared_between_processes
 from tuwen.service.predictor import Predictor
+from tuwen.service.rate import Rate
 from tuwen.service.workers import Workers
 from tuwen.store import Store
 
@@ -144,14 +145,15 @@ def serve_home(
                 todo=f"tuwen key {folder} --name till --role shop   (and one of the role operator)",
             )
     _open_files()
+    rate = Rate(limits.rate, limits.burst)  # before workers are forked: it is one for all of them
     with _listen(how.host, how.port) as listener:
         address = _address(how.host, listener)
         if how.workers > 1:
             with shared_between_processes():
-                work = partial(_worker, home, store, how, limits, asked, listener)
+                work = partial(_worker, home, store, how, limits, rate, asked, listener)
                 Workers(work, how.workers).run(lambda: ready(address) if ready else None)
         else:
-            _worker(home, store, how, limits, asked, listener, lambda: ready(address) if ready else None)
+            _worker(home, store, how, limits, rate, asked, listener, lambda: ready(address) if ready else None)
 
 
 def _open_files() -> None:
@@ -171,6 +173,7 @@ def _worker(
     store: str | None,
     how: Listening,
     limits: Limits,
+    rate: Rate,
     asked: bool,
     listener: socket.socket,
     told: Callable[[], None],
@@ -187,7 +190,7 @@ def _worker(
             hosts=_hosts(how),
             origins=how.origins,
             access=Access(opened, required=asked),
-            rate=Rate(limits.rate, limits.burst),
+            rate=rate,
             measures=measures,
             log=how.log,
             limits=limits,

@@ -77,8 +77,9 @@ class Measures:
             self._events.labels(kind if kind in KINDS else "other").inc()
 
     def traffic(self) -> dict[str, Any]:
-        """What shoppers and shops asked the API: ``requests`` ``failed`` (5xx) ``under_way`` ``p50`` ``p95`` (seconds),
-        and ``routes``: the same by route, the busiest first. Quantiles are read off the histogram, linear in a bucket.
+        """What shoppers and shops asked the API: ``requests`` ``failed`` (5xx) ``under_way`` ``p50`` ``p95`` ``p99``
+        (seconds), ``beyond``: which of these are more than the histogram's last edge, that stands in their place; and
+        ``routes``: the same by route, the busiest first. Quantiles are read off the histogram, linear in a bucket.
         """
         requests: Counted = {}
         buckets: dict[str, dict[float, float]] = {}
@@ -123,7 +124,9 @@ def _counted_or_not() -> Iterator[None]:
 
 def _row(route: str, requests: float, failed: float, buckets: Mapping[float, float]) -> dict[str, Any]:
     found = {"requests": int(requests), "failed": int(failed)}
-    return {"route": route, **found, "p50": quantile(buckets, 0.5), "p95": quantile(buckets, 0.95)}
+    read = {name: quantile(buckets, share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
+    beyond = [name for name, value in read.items() if value == float("inf")]
+    return {"route": route, **found, **read, **dict.fromkeys(beyond, BUCKETS[-1]), "beyond": beyond}
 
 
 def quantile(buckets: Mapping[float, float], share: float) -> float | None:
@@ -133,7 +136,7 @@ def quantile(buckets: Mapping[float, float], share: float) -> float | None:
         buckets: upper edge → how many lie below it, as a histogram of Prometheus holds them.
 
     Returns:
-        None where nothing was measured; the last finite edge where it lies beyond.
+        None where nothing was measured; infinity where it lies beyond the last finite edge.
     """
     edges = sorted(buckets)
     if not edges or not buckets[edges[-1]]:
@@ -144,7 +147,7 @@ def quantile(buckets: Mapping[float, float], share: float) -> float | None:
         if buckets[edge] >= wanted:
             inside = buckets[edge] - below
             if edge == float("inf") or not inside:
-                return low if edge == float("inf") else edge
+                return edge
             return min(edge, low + (edge - low) * (wanted - below) / inside)  # rounding must not leave the bucket
         low, below = edge, buckets[edge]
     return low

@@ -18,7 +18,7 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-LOST = WEB / "missing.html"
+LOST, LOST_ALONE = WEB / "missing.html", WEB / "missing-alone.html"
 
 
 def add_pages(service: FastAPI, served: Served) -> None:
@@ -31,14 +31,25 @@ def add_pages(service: FastAPI, served: Served) -> None:
     service.add_exception_handler(HTTPStatus.NOT_FOUND, _lost)
 
 
+def add_lost(service: FastAPI) -> None:
+    """The same way home for a bundle alone, which has no shop: the page and what it loads."""
+    for name in ("missing.js", "core.js", "look.css", "icon.svg"):
+        _add(service, f"/web/{name}", WEB / "shop" / name)
+    service.add_exception_handler(HTTPStatus.NOT_FOUND, _lost_alone)
+
+
 def _add(service: FastAPI, path: str, file: Path) -> None:
     @service.get(path, include_in_schema=False, response_class=FileResponse)
     async def send() -> FileResponse:
         return FileResponse(file, media_type=TYPES[file.suffix])
 
 
-async def _lost(request: Request, error: Exception) -> Response:
+async def _lost(request: Request, error: Exception, page: Path = LOST) -> Response:
     """No such path: a page for a person at a browser, a problem for a program."""
     if request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", ""):
-        return FileResponse(LOST, HTTPStatus.NOT_FOUND, media_type=TYPES[".html"])
+        return FileResponse(page, HTTPStatus.NOT_FOUND, media_type=TYPES[".html"])
     return await on_http_error(request, error)
+
+
+async def _lost_alone(request: Request, error: Exception) -> Response:
+    return await _lost(request, error, LOST_ALONE)

@@ -165,7 +165,9 @@ class ItemResponse(BaseModel):
 
 class ChangeResponse(BaseModel):
     item: str
-    change: int = Field(description="the number of the change: every worker has seen it once /readyz tells as much")
+    change: int = Field(
+        description="the number of the change: higher than that of any before; other workers take it in within a second"
+    )
     findable: bool = Field(description="whether search finds it now")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from itertools import islice
-from typing import Any
+from typing import Any, NoReturn
 
 from tuwen.apps.storefront.changes import Changes
 from tuwen.apps.storefront.parts import Parts
@@ -60,6 +60,13 @@ class Cards:
             or (parts.searcher is not None and parts.searcher.index.snapshot.row_of(item) is not None)
         )
 
+    def need(self, items: Iterable[str]) -> None:
+        """Raises:
+        NoSuchItem: one of them is not in the shop.
+        """
+        for item in self.unknown(items):
+            self._none(item)
+
     def briefs(self, items: Sequence[str]) -> list[dict[str, Any]]:
         """Of each ``item``, what a list shows of it, and how many ``pictures`` it has; the key alone where nothing is
         known.
@@ -100,13 +107,34 @@ class Cards:
                 row = now.table.row(place, named=True)
                 shown = {k: v for k, v in row.items() if not k.startswith("_") and k not in HIDDEN and v is not None}
                 return {**shown, "pictures": 0}
-        raise NoSuchItem(
-            "there is no such item",
-            seen=item[:100],
-            todo="it was taken out of the shop"
-            if stored is not None
-            else did_you_mean(item, list(self._rows)[:50_000]),
-        )
+        return self._none(item)
+
+    def _none(self, item: str) -> NoReturn:
+        todo = did_you_mean(item, list(self._rows)[:50_000])
+        if item in self._changes.items:
+            todo = "it was taken out of the shop"
+        raise NoSuchItem("there is no such item", seen=item[:100], todo=todo)
+
+    def picture_version(self, item: str, place: int = 0) -> str:
+        """Another word wherever :meth:`picture` may give other bytes, told without reading them.
+
+        Raises:
+            NoSuchItem: no such item, or it has no such picture.
+        """
+        self._changes.look()
+        stored = self._changes.items.get(item)
+        if stored is not None and place < stored.pictures:
+            return f"{stored.change}-{place}"
+        if stored is None and place < len(keys := self._pictures(item)):
+            return keys[place]
+        raise NoSuchItem("there is no such picture", seen=f"{item[:100]}, picture {place + 1}")
+
+    def _pictures(self, item: str) -> Sequence[str]:
+        """Content hashes of the pictures that the dataset has of an item."""
+        if self._parts.dataset is None or item not in self._rows:
+            return ()
+        found: Sequence[str] = self._parts.dataset.table("items").row(self._rows[item], named=True).get("images") or ()
+        return found
 
     def picture(self, item: str, place: int = 0) -> bytes:
         """JPEG bytes.
@@ -117,10 +145,8 @@ class Cards:
         stored = None if self._store is None else self._store.items.get(item)
         if stored is not None and place < len(stored.pictures):
             return stored.pictures[place]
-        if stored is None and item in self._rows and self._parts.dataset is not None:
-            keys: Sequence[str] = self._parts.dataset.table("items")["images"][self._rows[item]].to_list()
-            if place < len(keys):
-                return self._parts.dataset.media.read(keys[place])
+        if stored is None and self._parts.dataset is not None and place < len(keys := self._pictures(item)):
+            return self._parts.dataset.media.read(keys[place])
         raise NoSuchItem("there is no such picture", seen=f"{item[:100]}, picture {place + 1}")
 
     @cached_property

@@ -17,11 +17,13 @@ class Changed:
     Attributes:
         live: false where it was taken out.
         pictures: how many.
+        change: the number of its last change.
     """
 
     live: bool
     columns: Mapping[str, Any]
     pictures: int
+    change: int
 
 
 class Changes:
@@ -49,7 +51,7 @@ class Changes:
             if self._store.version.items() > self.change:
                 while found := self._store.items.since(self.change):
                     for one in found:
-                        self.items[one.item] = Changed(one.live, one.columns, len(one.pictures))
+                        self.items[one.item] = Changed(one.live, one.columns, len(one.pictures), one.change)
                     self.change = found[-1].change
                 self.gone = frozenset(item for item, one in self.items.items() if not one.live)
             self._seen = version

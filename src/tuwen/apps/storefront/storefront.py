@@ -143,7 +143,7 @@ class Storefront:
             by: ``picture`` or ``text``; None for both.
         """
         shelf = self.parts.need_recommender().shelf
-        self.cards.full(item)
+        self.cards.need([item])
         most, kinds = count + len(self.gone()), None if by is None else [by]
         if shelf.known(item) is not None:
             listed = shelf.similar(item, most, kinds)
@@ -153,8 +153,15 @@ class Storefront:
         return Answer(self._shown(self._still_there(listed)[:count]), self.parts.revision)
 
     def goes_with(self, items: Sequence[str], count: int = 20) -> Answer:
-        """What is bought beside all of these."""
-        listed = self.parts.need_recommender().shelf.goes_with(items, count + len(self.gone()))
+        """What is bought beside all of these; one that came since the recommender learned was bought beside nothing.
+
+        Raises:
+            NoSuchItem: one of them is not in the shop.
+        """
+        shelf = self.parts.need_recommender().shelf
+        self.cards.need(items)
+        known = [item for item in items if shelf.known(item) is not None]
+        listed = shelf.goes_with(known, count + len(self.gone())) if len(known) == len(items) else []
         return Answer(self._shown(self._still_there(listed)[:count]), self.parts.revision)
 
     def _recommender(self, user: str | None) -> tuple[Recommending, str | None]:
@@ -208,8 +215,15 @@ class Storefront:
     # --- Search -----------------------------------------------------------------------------------------------
 
     def search(self, question: Question) -> dict[str, Any]:
-        """See :meth:`tuwen.apps.search.Searcher.search`; every hit says how many pictures it has."""
-        found = self.parts.need_searcher().search(question)
+        """See :meth:`tuwen.apps.search.Searcher.search`; every hit says how many pictures it has.
+
+        Raises:
+            NoSuchItem: there is none that hits are to be like.
+        """
+        searcher = self.parts.need_searcher()
+        if question.like is not None:
+            self.cards.need([question.like])
+        found = searcher.search(question)
         for hit, card in zip(found["hits"], self.cards.briefs([hit["item"] for hit in found["hits"]]), strict=True):
             hit["pictures"] = card["pictures"]
         return {**found, "revision": self.parts.revision}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import FastAPI, Path, Response
+from fastapi import FastAPI, Header, Path, Response
 
 from tuwen.errors import DataError
 from tuwen.service.links import CHANGED, KEPT, SAID
@@ -25,8 +26,13 @@ from tuwen.store.events import KINDS
 
 ItemKey = Annotated[Key, Path()]
 NAMED = 100  # unknown items of one request that its answer names
-PICTURES = {"Cache-Control": "private, max-age=3600"}
-PICTURE = {**PROBLEMS, 200: {"content": {"image/jpeg": {}}, "description": "JPEG"}}
+# kept by a browser, and asked about before it is shown again: a picture may be replaced under its address
+PICTURES = {"Cache-Control": "private, no-cache"}
+PICTURE = {
+    **PROBLEMS,
+    200: {"content": {"image/jpeg": {}}, "description": "JPEG, with an ETag"},
+    304: {"description": "still the one that If-None-Match names"},
+}
 
 
 def add_shop(service: FastAPI, served: Served) -> None:
@@ -102,10 +108,22 @@ def _add_items(service: FastAPI, served: Served) -> None:
         response_class=Response,
         responses=PICTURE,
     )
-    async def picture(item: ItemKey, place: Annotated[int, Path(ge=0, le=1000)]) -> Response:
-        front = served.front
-        data = await served.work(lambda: front.cards.picture(item, place))
-        return Response(data, media_type="image/jpeg", headers=PICTURES)
+    async def picture(
+        item: ItemKey,
+        place: Annotated[int, Path(ge=0, le=1000)],
+        if_none_match: Annotated[str | None, Header(max_length=10_000, include_in_schema=False)] = None,
+    ) -> Response:
+        cards = served.front.cards
+
+        def read() -> Response:
+            # the version first: of a picture that is replaced meanwhile the old name goes out, and is asked about again
+            headers = {**PICTURES, "ETag": f'"{cards.picture_version(item, place)}"'}
+            known = [one.strip().removeprefix("W/") for one in (if_none_match or "").split(",")]
+            if headers["ETag"] in known:
+                return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+            return Response(cards.picture(item, place), media_type="image/jpeg", headers=headers)
+
+        return await served.work(read)
 
     @service.get(
         "/v1/items/{item:path}",

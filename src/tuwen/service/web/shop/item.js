@@ -162,7 +162,7 @@ export async function basketView(go) {
     go({});
   } }, items.length > 1 ? say("buy-all", { count: number(items.length) }) : say("buy"));
   const place = made("div", {}, ghosts(5, true));
-  const ready = ask("/v1/goes-with", { items: keys, count: 12 })
+  const ready = ask("/v1/goes-with", { items: items.map((one) => one.item), count: 12 })
     .then((answer) => place.replaceChildren(grid(answer.items, { strip: true, label: say("basket-goes") })), () => place.parentElement.remove());
   return { title, ready, page: made("div", { className: "basket" }, heading, made("ul", { className: "rows" }, rows),
     made("p", { className: "sum" }, made("b", {}, say("total", { sum: priced(total) })), buy),

@@ -42,7 +42,15 @@ async function status() {
 
 // --- Live -------------------------------------------------------------------------------------------------------
 
-const time = (seconds) => (seconds === null ? "–" : say("ms", { value: number(1000 * seconds, { maximumSignificantDigits: 3 }) }));
+/** A quantile of what was measured; one that lies beyond the last edge of the histogram says so. */
+function time(row, name) {
+  if (row[name] === null) return "–";
+  const value = say("ms", { value: number(1000 * row[name], { maximumSignificantDigits: 3 }) });
+  return row.beyond.includes(name) ? say("more-than", { value }) : value;
+}
+
+/** A route that breaks between its parts, never inside one. */
+const path = (route) => made("code", { className: "route" }, route.replaceAll(":path", "").split(/(?<=.\/)/).flatMap((part, i) => (i ? [made("wbr"), part] : [part])));
 
 function looked(traffic) {
   const now = performance.now() / 1000;
@@ -61,11 +69,11 @@ async function live() {
     made("div", { className: "tilerow" },
       tile("requests", number(traffic.requests), `${say("since")} · ${say("under-way", { count: number(traffic.under_way) })}`),
       tile("per-second", number(seen.rates.at(-1) ?? 0, { maximumFractionDigits: 1 }), say("now"), spark(seen.rates, say("per-second"))),
-      tile("p50", time(traffic.p50), say("since")),
-      tile("p95", time(traffic.p95), say("since")),
+      tile("p50", time(traffic, "p50"), say("since")),
+      tile("p95", time(traffic, "p95"), say("since")),
       tile("failed", traffic.failed ? number(traffic.failed) : say("none-failed"), say("since"))),
-    traffic.routes.length ? block(say("by-route"), table(say("by-route"), [say("route"), [say("requests")], ["p50"], ["p95"], [say("failed")]],
-      traffic.routes.map((row) => [made("code", {}, row.route.replaceAll(":path", "")), number(row.requests), time(row.p50), time(row.p95), number(row.failed)]))) : nothing(say("no-traffic"), say("no-traffic-todo")),
+    traffic.routes.length ? block(say("by-route"), table(say("by-route"), [say("route"), [say("requests")], ["p50"], ["p95"], ["p99"], [say("failed")]],
+      traffic.routes.map((row) => [path(row.route), number(row.requests), time(row, "p50"), time(row, "p95"), time(row, "p99"), number(row.failed)]))) : nothing(say("no-traffic"), say("no-traffic-todo")),
     block(say("events-kept"), traffic.events === null ? made("p", { className: "hint" }, say("no-store"))
       : kinds.length ? bars(kinds, (value) => number(value), say("events-kept")) : made("p", { className: "hint" }, say("no-events"))),
   ];

@@ -10,14 +10,17 @@ export const wide = (one) => { one.classList.add("full"); return one; };
 export const nothing = (title, todo, commands = []) => made("div", { className: "empty" }, icon("spark"), made("h3", {}, title), todo ? made("p", {}, todo) : null,
   commands.length ? made("pre", { tabIndex: 0 }, made("code", {}, commands.join("\n"))) : null);
 
-/** A table; a heading in brackets is one of numbers. It scrolls by itself where it is wider than the page. */
+/**
+ * A table; a heading in brackets is one of numbers. It scrolls by itself where it is wider than the page; on a phone a
+ * row is a small block, each value under its heading. The roles stay what they are: a block is no row to a browser.
+ */
 export function table(label, headings, rows) {
-  const numeric = headings.map(Array.isArray);
-  const cell = (value, i) => made(i ? "td" : "th", { className: numeric[i] ? "n" : undefined, scope: i ? undefined : "row" }, value);
+  const numeric = headings.map(Array.isArray), names = headings.flat();
+  const cell = (value, i) => made(i ? "td" : "th", { className: numeric[i] ? "n" : undefined, scope: i ? undefined : "row", role: i ? "cell" : "rowheader", "data-name": i ? names[i] : undefined }, value);
   return made("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": label },
-    made("table", {}, made("caption", { className: "unseen" }, label),
-      made("thead", {}, made("tr", {}, headings.flat().map((one, i) => made("th", { scope: "col", className: numeric[i] ? "n" : undefined }, one)))),
-      made("tbody", {}, rows.map((row) => made("tr", {}, row.map(cell))))));
+    made("table", { role: "table" }, made("caption", { className: "unseen" }, label),
+      made("thead", { role: "rowgroup" }, made("tr", { role: "row" }, names.map((one, i) => made("th", { scope: "col", role: "columnheader", className: numeric[i] ? "n" : undefined }, one)))),
+      made("tbody", { role: "rowgroup" }, rows.map((row) => made("tr", { role: "row" }, row.map(cell))))));
 }
 
 // --- Numbers of reports -----------------------------------------------------------------------------------------
