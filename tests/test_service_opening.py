@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import threading
+import weakref
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -20,7 +22,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from homes import Shop
 from tuwen import workflow
 from tuwen.apps.encoders import saved
-from tuwen.bundle.home import Kind
+from tuwen.bundle.home import Home, Kind
 from tuwen.data.dataset import Dataset
 from tuwen.data.sample import write_sample_shop
 from tuwen.errors import DataError
@@ -30,6 +32,7 @@ from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.text import Text
 from tuwen.progress import Silent
 from tuwen.service.limits import Limits
+from tuwen.service.listening import _settle
 from tuwen.store import Store
 from tuwen.store.engine import StoreUnavailable
 from tuwen.workflow import serving
@@ -169,6 +172,31 @@ def test_a_new_item_waits_for_nothing_to_be_loaded(worded, home, tmp_path):
     told = shop.good("POST", "/v1/items", {"item": "NEW", "columns": {"title": "zebra lamp"}})
     assert told["findable"] and shop.good("GET", "/v1/search?words=zebra")["hits"][0]["item"] == "NEW"
     shop.store.close()
+
+
+def test_what_is_loaded_is_left_to_itself_and_what_is_not_served_any_more_goes(home, tmp_path):
+    class Ring:
+        def __init__(self) -> None:
+            self.itself = self
+
+    seen: list[int] = []
+    with Store(tmp_path / "store.db") as store:
+        live = serving.Live(Home(home), store, loaded=lambda: seen.append(live.storefront.parts.revision))
+        assert not live.look() and seen == []
+        workflow.roll_back(home)
+        assert live.look() and seen == [live.storefront.parts.revision]  # told once it is there
+    ring = Ring()
+    gone = weakref.ref(ring)
+    try:
+        _settle()
+        assert gc.get_freeze_count() > 1000
+        del ring
+        gc.collect()
+        assert gone() is not None  # nobody walks through what was loaded
+        _settle()
+        assert gone() is None
+    finally:
+        gc.unfreeze()
 
 
 def test_a_tokeniser_is_parsed_once_whichever_part_keeps_it(tmp_path):

@@ -14,6 +14,7 @@ from homes import Shop, make_home
 from tuwen.apps.storefront import remembered
 from tuwen.apps.storefront.remembered import Known, Remembered
 from tuwen.apps.storefront.storefront import Answer
+from tuwen.service.shop_messages import ListResponse
 
 ALL = 20  # items: the whole catalogue, so that whatever moves one of them is seen
 USERS = ["new", "other", "U0003"]
@@ -85,6 +86,10 @@ def test_what_is_sent_is_what_the_schema_says_and_the_same_the_second_time(shop)
     assert answers[0].content == answers[1].content and answers[0].headers["content-type"] == "application/json"
     told = json.loads(answers[0].content)
     assert set(told) == {"items", "revision"} and len(told["items"]) == 5  # what is not known is left out
+    checked = ListResponse.model_validate_json(answers[0].content, strict=True)  # nobody checks it on its way out
+    assert json.loads(checked.model_dump_json(exclude_none=True)) == told
+    known = shop.live.storefront.remembered("new", (), 5)
+    assert known is not None and known.items == told["items"] and known.json() == answers[0].content
     schema = shop.good("GET", "/openapi.json")["paths"]["/v1/recommend"]["post"]
     assert schema["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/ListResponse")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import ipaddress
 import socket
 import sys
@@ -184,7 +185,7 @@ def _worker(
 
     sys.setswitchinterval(SWITCH_SECONDS)
     with Store(store or home.store) as opened:
-        live, measures = Live(home, opened), Measures()
+        live, measures = Live(home, opened, loaded=_settle), Measures()
         live.watch()
         rules = Rules(
             hosts=_hosts(how),
@@ -223,8 +224,19 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
+        _settle()
         if self.started and self._ready is not None:
             self._ready(self._url)
+
+
+def _settle() -> None:
+    """What was loaded stays, so the garbage collector need not walk through it again: with 200 items that took 215 ms
+    of processor time, in which nobody was answered. What was loaded before and is not served any more
+    goes with this one collection.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _hosts(how: Listening) -> Sequence[str] | None:

@@ -182,10 +182,17 @@ class Live:
     Args:
         home: None for parts that never change.
         store: None for none.
+        loaded: called, in the thread that looked, when another revision has taken the place of the one before.
     """
 
-    def __init__(self, home: Home | None, store: Store | None, parts: Parts | None = None) -> None:
-        self.home, self.store = home, store
+    def __init__(
+        self,
+        home: Home | None,
+        store: Store | None,
+        parts: Parts | None = None,
+        loaded: Callable[[], None] | None = None,
+    ) -> None:
+        self.home, self.store, self._loaded = home, store, loaded
         self._fault: str | None = None
         self._synonyms = LiveSynonyms()
         self._stamp = 0
@@ -252,6 +259,8 @@ class Live:
         self._stamp, self._failed, self._fault = stamp, 0, None
         if found is not None:
             self.storefront = found
+            if self._loaded is not None:
+                self._loaded()
         return found is not None
 
     def watch(self) -> threading.Thread:

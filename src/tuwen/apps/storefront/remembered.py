@@ -11,7 +11,7 @@ from typing import Any
 
 from tuwen.store.version import Trace
 
-MOST = 100_000  # items of all lists that are kept: some 70 MB of short texts (the sample shop's: 660 bytes an item)
+MOST = 100_000  # items of all lists that are kept: some 22 MB as JSON (the sample shop's: 215 bytes an item)
 SECONDS = 60.0  # how long an event may stay as recent as it was
 
 
@@ -61,11 +61,11 @@ class Remembered:
         with self._lock:
             self._forget(asked)
             self._known[asked] = known
-            self._items += len(known.answer.items)
+            self._items += known.answer.size
             old = time.monotonic() - SECONDS
             while self._items > MOST or next(iter(self._known.values())).made < old:
                 self._forget(next(iter(self._known)))
 
     def _forget(self, asked: Hashable) -> None:
         gone = self._known.pop(asked, None)
-        self._items -= 0 if gone is None else len(gone.answer.items)
+        self._items -= 0 if gone is None else gone.answer.size

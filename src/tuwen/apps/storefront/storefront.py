@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import polars as pl
+from pydantic_core import from_json, to_json
 
 from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.shelf import Listed, Recent
@@ -37,19 +38,35 @@ LIVE_EVENTS = 200  # of a shopper, the latest, that are read from the store
 SEEN_ONLY = {"impression", "search"}  # kinds of events that tell nothing of what a shopper wants
 
 
-@dataclass(frozen=True)
 class Answer:
-    """Args:
-    items: best first: ``item``, ``score``, ``reason`` where there is one, and what a list shows of it.
-    revision: of the parts that answered.
-    arm: of the experiment, where one runs.
-    sent: what a door made of it, by the kind of door, kept as long as the answer is.
+    """A list as it is told.
+
+    Args:
+        items: best first: ``item``, ``score``, ``reason`` where there is one, and what a list shows of it.
+        revision: of the parts that answered.
+        arm: of the experiment, where one runs.
     """
 
-    items: list[dict[str, Any]]
-    revision: int
-    arm: str | None = None
-    sent: dict[str, bytes] = field(default_factory=dict, compare=False)
+    def __init__(self, items: list[dict[str, Any]], revision: int, arm: str | None = None) -> None:
+        self.revision, self.arm, self.size = revision, arm, len(items)
+        self._items: list[dict[str, Any]] | None = items
+        self._json = b""
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        known = self._items
+        return from_json(self._json)["items"] if known is None else known
+
+    def json(self) -> bytes:
+        """The list as it is sent, written once. From then on it is all that is kept: of the dictionaries of a hundred
+        thousand remembered items the garbage collector would walk through each one, while nobody is answered.
+        """
+        items = self._items  # read once: another thread may be writing the same
+        if items is not None:
+            arm = {} if self.arm is None else {"arm": self.arm}
+            self._json = to_json({"items": items, "revision": self.revision, **arm}, inf_nan_mode="null")
+            self._items = None
+        return self._json
 
 
 class Storefront:
