@@ -89,7 +89,7 @@ def quantity(key: str, value: Any) -> Text:
     for ending, unit in (("_ms", "ms"), ("_mb", "MB"), ("_gb", "GB")):
         if key.endswith(ending):
             text = f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
-            return (text, text)
+            return (text, text.replace("ms", "毫秒"))
     text = f"{value:,}" if isinstance(value, int) else number(value)
     return (text, text)
 

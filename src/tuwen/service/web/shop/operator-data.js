@@ -6,11 +6,13 @@ import { block, nothing, table, wide } from "./panels.js";
 
 /** Why something was left out, in the language of the page. */
 const because = (reason) => (language === "zh" ? REASONS[reason] : null) ?? reason;
+/** "items.csv, row 163": where it stands, in the language of the page. */
+const placed = (text) => (language === "zh" ? text.replace(/, row ([\d,]+)/, "，第 $1 行") : text);
 function warned(text) {
   const found = /^(\w+): ([\d,]+) values of '(.+?)' could not be used and are left empty \((.*)\); the first: (.*)$/.exec(text);
   if (!found) return text;
   const why = found[4].split(/, (?=[\d,]+ )/).map((one) => one.replace(/^([\d,]+) (.*)$/, (_, count, reason) => `${count} ${because(reason)}`)).join(", ");
-  return say("emptied", { table: say(found[1]), count: found[2], column: found[3], why, first: found[5] });
+  return say("emptied", { table: say(found[1]), count: found[2], column: found[3], why, first: placed(found[5]) });
 }
 const share = (value) => (value === undefined ? "–" : number(value, { style: "percent", maximumFractionDigits: 1 }));
 
@@ -44,5 +46,5 @@ export async function dataPanel() {
 function listed(title, rows, columns) {
   if (!rows.length) return null;
   const name = say(title, { count: number(rows.length) });
-  return wide(block("", made("details", {}, made("summary", {}, name), table(name, columns.map((one) => say(one)), rows.map((row) => columns.map((one) => one === "reason" ? because(row[one]) : one === "table" ? say(row[one]) : String(row[one] ?? "–")))))));
+  return wide(block("", made("details", {}, made("summary", {}, name), table(name, columns.map((one) => say(one)), rows.map((row) => columns.map((one) => one === "reason" ? because(row[one]) : one === "table" ? say(row[one]) : placed(String(row[one] ?? "–"))))))));
 }

@@ -33,8 +33,8 @@ export async function searchView(at, go) {
     try {
       const answer = await ask("/v1/search", question(at));
       const near = answer.total - answer.holding; // facets count those that hold the words
-      const found = answer.holding && near
-        ? say("results-both", { holding: number(answer.holding), near: number(near) })
+      const close = at.q && near && answer.hits.some((hit) => hit.reasons?.length);
+      const found = close ? say(answer.holding ? "results-both" : "results-near", { holding: number(answer.holding), near: number(near) })
         : say(answer.total === 1 ? "results-one" : "results", { count: number(answer.total) });
       count.textContent = `${found} · ${say("took", { ms: number(answer.milliseconds, { maximumFractionDigits: 0 }) })}`;
       tell(found);

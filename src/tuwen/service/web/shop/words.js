@@ -18,7 +18,7 @@ export const WORDS = {
   "browse-instead": ["Nothing here recommends yet, so these are all items.", "尚未发布推荐模型，因此显示全部商品。"],
   "nothing-served": ["This shop is not open yet", "商店尚未开张"],
   "nothing-served-todo": ["Nothing was promoted. On the machine that serves it: tuwen promote dataset HOME, and the same with an index and a bundle.", "尚未发布任何内容。请在服务器上运行：tuwen promote dataset HOME，并以同样方式发布索引和模型包。"],
-  "results": ["{count} results", "{count} 个结果"], "results-both": ["{holding} with the words, {near} more near in meaning or looks", "{holding} 个包含所搜文字，另有 {near} 个意思或外观相近"], "results-one": ["1 result", "1 个结果"], "results-for": ["Results for “{words}”", "“{words}”的搜索结果"], "results-photo": ["What looks like your photo", "与你的图片相似"],
+  "results": ["{count} results", "{count} 个结果"], "results-both": ["{holding} with the words, {near} more near in meaning or looks", "{holding} 个包含所搜文字，另有 {near} 个意思或外观相近"], "results-near": ["None with the words, {near} near in meaning or looks", "没有商品包含所搜文字，有 {near} 个意思或外观相近"], "results-one": ["1 result", "1 个结果"], "results-for": ["Results for “{words}”", "“{words}”的搜索结果"], "results-photo": ["What looks like your photo", "与你的图片相似"],
   "took": ["{ms} ms", "{ms} 毫秒"], "filters": ["Filters", "筛选"], "clear": ["Clear filters", "清除筛选"], "remove-filter": ["Remove the filter {name}", "移除筛选：{name}"],
   "sort": ["Sort", "排序"], "sort-relevance": ["Best match", "最相关"], "sort-popular": ["Popular", "最受欢迎"], "sort-price": ["Price, low to high", "价格从低到高"], "sort--price": ["Price, high to low", "价格从高到低"], "sort-title": ["Name", "名称"],
   "under": ["under {high}", "{high} 以下"], "over": ["{low} and more", "{low} 及以上"], "from-to": ["{low} to {high}", "{low} 至 {high}"],
