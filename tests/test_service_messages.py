@@ -70,6 +70,7 @@ MACHINE = (
     "apps/encoders.py",
     "apps/query.py",
     "apps/recommend/shelf.py",
+    "apps/recommend/shelf_files.py",
     "apps/storefront/experiment.py",
     "bundle/bundle.py",
     "bundle/files.py",

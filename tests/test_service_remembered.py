@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from homes import Shop, make_home
 from tuwen.apps.storefront import remembered
+from tuwen.apps.storefront.answer import Answer
 from tuwen.apps.storefront.remembered import Known, Remembered
-from tuwen.apps.storefront.storefront import Answer
 from tuwen.service.shop_messages import ListResponse
 
 ALL = 20  # items: the whole catalogue, so that whatever moves one of them is seen

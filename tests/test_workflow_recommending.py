@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from tuwen import workflow
+from tuwen.apps.recommend import shelf_files
 from tuwen.apps.recommend.rules import Rules
-from tuwen.apps.recommend.shelf import Shelf
 from tuwen.cli import app
 from tuwen.config import RankRun
 from tuwen.data.dataset import Dataset
@@ -190,12 +190,12 @@ def test_a_ranker_that_learned_nothing_is_told_and_the_bundle_answers_all_the_sa
     told = CliRunner().invoke(app, ["train", *given, "--set", "ranker.smallest_leaf=100000"])
     assert told.exit_code == 0, told.output
     assert "warning: The ranker learned nothing" in told.output
-    shelf, manifest = Shelf.open(tmp_path / "bundle")
+    shelf, manifest = shelf_files.read(tmp_path / "bundle")
     assert manifest["ranker"] == {"use": "blend"} and "没有学到" in manifest["warnings"][0]["zh"]
     sold = np.bincount(shelf.history.item, minlength=len(shelf.catalogue))
     listed = [shelf.place(one.item) for one in shelf.for_session([], 5)]
     assert sold[listed].mean() > 2 * sold.mean()
-    assert Shelf.open(shop / "out" / "bundle")[1]["ranker"]["use"] == "lambdarank"
+    assert shelf_files.read(shop / "out" / "bundle")[1]["ranker"]["use"] == "lambdarank"
 
 
 @pytest.mark.parametrize("ranker", ["linear", "blend"])
@@ -204,7 +204,7 @@ def test_a_run_with_another_ranker_and_towers_is_trained_and_asked(shop, report,
     towers = "retrievers.towers={use: two-tower, epochs: 1, width: 8}"
     told = CliRunner().invoke(app, ["train", *given, "--set", f"ranker={ranker}", "--set", towers])
     assert told.exit_code == 0, told.output
-    shelf, manifest = Shelf.open(tmp_path / "bundle")
+    shelf, manifest = shelf_files.read(tmp_path / "bundle")
     assert manifest["ranker"]["use"] == ranker and manifest["warnings"] == []
     assert len(shelf.for_shopper(shelf.users[0], 5)) == 5
 
@@ -220,14 +220,14 @@ def asked(shop: Path, *given: str) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def users(shop, report) -> list[str]:
-    return Shelf.open(shop / "out" / "bundle")[0].users
+    return shelf_files.read(shop / "out" / "bundle")[0].users
 
 
 def test_a_bundle_answers_as_the_recommender_that_it_was_written_from(shop, report) -> None:
     run = RankRun.read(shop / "NEXT.yaml")
     history, users = history_of(run, Dataset.open(shop / "out" / "dataset"), Silent())
     fitted = recommender_of(run).fit(history)
-    shelf, manifest = Shelf.open(shop / "out" / "bundle")
+    shelf, manifest = shelf_files.read(shop / "out" / "bundle")
     assert shelf.users == users and manifest["task"] == "rank"
     expected = fitted.recommend(history.asked(range(len(users))), 7)
     for place, (user, listed) in enumerate(shelf.for_everybody(7)):
@@ -245,7 +245,7 @@ def test_a_session_needs_no_known_shopper_and_clicks_move_it(shop, users) -> Non
 
 
 def test_similar_items_are_the_nearest_by_cosine(shop, report) -> None:
-    shelf, _ = Shelf.open(shop / "out" / "bundle")
+    shelf, _ = shelf_files.read(shop / "out" / "bundle")
     vectors = shelf.catalogue.vectors["picture"]
     item = next(i for i in range(len(vectors)) if vectors[i].any())
     cosines = np.where(vectors.any(axis=1), vectors @ vectors[item], -2.0)
@@ -256,7 +256,7 @@ def test_similar_items_are_the_nearest_by_cosine(shop, report) -> None:
 
 
 def test_what_goes_with_an_item_was_bought_beside_it(shop, report) -> None:
-    shelf, _ = Shelf.open(shop / "out" / "bundle")
+    shelf, _ = shelf_files.read(shop / "out" / "bundle")
     known, place = shelf.history, int(np.bincount(shelf.history.item).argmax())
     day = np.floor(known.day)
     baskets = {(u, d) for u, d in zip(known.shopper[known.item == place], day[known.item == place], strict=True)}
@@ -304,7 +304,7 @@ def test_lists_for_everybody_are_a_table(shop, users, tmp_path, ending: str) -> 
 
 
 def test_without_what_was_bought(shop, users) -> None:
-    shelf, _ = Shelf.open(shop / "out" / "bundle")
+    shelf, _ = shelf_files.read(shop / "out" / "bundle")
     had = set(shelf.catalogue.items[shelf.history.item[shelf.history.shopper == 0]].tolist())
     listed = {one["item"] for one in asked(shop, "--shopper", users[0], "--no-again", "--count", "30")}
     assert listed and not listed & had
@@ -349,7 +349,7 @@ def test_a_question_that_cannot_be_answered_is_told_why(shop, report, monkeypatc
 
 
 def test_a_list_longer_than_the_catalogue_and_a_past_of_many_events_are_answered(shop, report) -> None:
-    shelf, _ = Shelf.open(shop / "out" / "bundle")
+    shelf, _ = shelf_files.read(shop / "out" / "bundle")
     assert 0 < len(shelf.for_shopper(shelf.users[0], 10**6)) <= len(shelf.catalogue)
     assert len(shelf.for_session(["SKU-0001", "SKU-0002"] * 50_000, 5)) == 5
     none = np.zeros(len(shelf.catalogue), bool)
@@ -372,7 +372,7 @@ def test_a_damaged_bundle_is_told(shop, report, tmp_path) -> None:
     shutil.copytree(shop / "out" / "bundle", copy)
     (copy / "events" / "0.npy").write_bytes((copy / "events" / "0.npy").read_bytes()[:-7])
     with pytest.raises(BundleError, match="damaged"):
-        Shelf.open(copy)
+        shelf_files.read(copy)
 
 
 @pytest.mark.parametrize("command", ["predict", "serve", "evaluate"])

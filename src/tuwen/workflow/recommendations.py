@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from tuwen.apps.recommend import shelf_files
 from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.shelf import Shelf
 from tuwen.files import room_on_disk
@@ -34,7 +35,7 @@ def recommend(
             (``Rules.draw``: today, UTC).
         only, exclude, boost: see :meth:`~tuwen.apps.recommend.shelf.Shelf.ruled`.
     """
-    shelf, manifest = Shelf.open(bundle)
+    shelf, manifest = shelf_files.read(bundle)
     own = rules_of(manifest["run"])
     rules = replace(
         own,

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from tuwen import __version__
-from tuwen.apps.recommend import RANKERS, RETRIEVERS
+from tuwen.apps.recommend import RANKERS, RETRIEVERS, shelf_files
 from tuwen.apps.recommend.history import Array, Asked, Catalogue
 from tuwen.apps.recommend.lists import Lists
 from tuwen.apps.recommend.recommender import Recommender, Windows, candidates
@@ -161,7 +161,7 @@ def learn(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> Path
             **_ordered_by(run, shelf.recommender),
         }
         with writing(out, manifest) as folder:
-            shelf.write(folder)
+            shelf_files.write(shelf, folder)
     return out
 
 

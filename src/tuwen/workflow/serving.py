@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from tuwen.apps.recommend.shelf import Shelf
+from tuwen.apps.recommend import shelf_files
 from tuwen.apps.search import Question
 from tuwen.apps.storefront import Parts, Storefront
 from tuwen.apps.storefront.experiment import lift
@@ -171,7 +171,7 @@ def _dataset(folder: Path) -> Dataset:
 
 
 def _recommending(folder: Path) -> Recommending:
-    shelf, manifest = Shelf.open(folder)
+    shelf, manifest = shelf_files.read(folder)
     return Recommending(shelf, rules_of(manifest["run"]), manifest["name"], manifest["data"]["last_day"])
 
 

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from tuwen.apps.recommend import RANKERS, RETRIEVERS
 from tuwen.apps.recommend.baskets import goes_with, together_in_baskets
-from tuwen.apps.recommend.features import Features
-from tuwen.apps.recommend.history import Array, Asked, Catalogue, History, Shoppers
+from tuwen.apps.recommend.history import Array, Asked, History
 from tuwen.apps.recommend.questions import Question, likeness, with_taste
-from tuwen.apps.recommend.recommender import Recommender, Stage
+from tuwen.apps.recommend.recommender import Recommender
 from tuwen.apps.recommend.rules import FEW_SALES, Rest, Rules
-from tuwen.apps.recommend.scores import NOTHING, Retriever, best
-from tuwen.apps.recommend.state import of_catalogue, read_state, write_state
-from tuwen.apps.recommend.vectors import Kept
-from tuwen.bundle.files import verify
-from tuwen.errors import BundleError, DataError, did_you_mean
+from tuwen.apps.recommend.scores import NOTHING, best
+from tuwen.errors import DataError, did_you_mean
 
-READERS = "readers"  # the folder of what new pictures and texts are read by
 TASTED = 500  # items of a shopper's own list that move the answer to a question
 TASTE_DAYS = 30.0  # in which what a shopper chose counts half
 DEMAND_DAYS = 30.0  # in which a purchase counts half, where what sells fills a list up
@@ -377,76 +369,3 @@ class Shelf:
             strict=True,
         )
         return [Listed(*row) for row in rows]
-
-    # --- Files ------------------------------------------------------------------------------------------------
-
-    def write(self, folder: Path) -> None:
-        """Into a folder that :func:`tuwen.bundle.files.writing` gave."""
-        history, stage = self.history, self.recommender.stage
-        write_state(folder / "catalogue", of_catalogue(self.catalogue))
-        for name, reader in self.catalogue.readers.items():
-            reader.save(folder / READERS / name)
-        write_state(folder / "about", self.about)
-        events = {"shopper": history.shopper, "item": history.item, "day": history.day, "value": history.value}
-        shoppers = {"users": np.array(self.users, np.str_), "numbers": dict(history.shoppers.numbers)}
-        write_state(folder / "events", {**events, **shoppers, "now": history.now, "baskets": self.baskets})
-        (folder / "retrievers").mkdir()
-        for turn, retriever in enumerate(stage.retrievers.values()):
-            write_state(folder / "retrievers" / f"{turn}", vars(retriever))
-        features = stage.features
-        told = vars(features) | {"names": "\n".join(features.names)}
-        write_state(folder / "features", told | {"of_pairs": "\n".join(self.recommender.model.names)})
-        (folder / "ranker.txt").write_text(self.recommender.model.text(), encoding="utf-8")
-
-    @classmethod
-    def open(cls, folder: str | Path) -> tuple[Shelf, dict[str, Any]]:
-        """A shelf and its manifest, every file checked.
-
-        Raises:
-            BundleError: there is none, it is damaged, or it is a bundle of another task.
-        """
-        folder = Path(folder)
-        manifest = verify(folder)
-        if manifest["task"] != "rank":
-            raise BundleError(
-                "the bundle does not recommend",
-                where=str(folder),
-                seen=f"task {manifest['task']}",
-                allowed="task rank",
-                todo=f"tuwen predict {folder} FILE",
-            )
-        run = manifest["run"]
-        readers = {name: Kept(folder / READERS / name, spec["use"]) for name, spec in run["modalities"].items()}
-        catalogue = Catalogue(**read_state(folder / "catalogue"), readers=readers)
-        events = read_state(folder / "events")
-        history = History(
-            catalogue,
-            Shoppers(len(events["users"]), events["numbers"]),
-            events["shopper"],
-            events["item"],
-            events["day"],
-            events["value"],
-            events["now"],
-        )
-        makers = {name: _maker(spec) for name, spec in run["retrievers"].items()}
-        recommender = Recommender(makers, _ranker(manifest["ranker"]), per=run["per"], seed=run["seed"])
-        retrievers = {name: make() for name, make in makers.items()}
-        for turn, retriever in enumerate(retrievers.values()):
-            vars(retriever).update(read_state(folder / "retrievers" / f"{turn}"))
-        told = read_state(folder / "features")
-        of_pairs = str(told.pop("of_pairs")).split("\n")
-        recommender.stage = Stage(retrievers, Features(**told | {"names": told["names"].split("\n")}))
-        recommender.model = recommender.ranker()
-        recommender.model.read((folder / "ranker.txt").read_text(encoding="utf-8"), of_pairs)
-        about = read_state(folder / "about")
-        return cls(recommender, history, events["users"].tolist(), events["baskets"], about), manifest
-
-
-def _maker(spec: Mapping[str, Any]) -> Callable[[], Retriever]:
-    options = {name: value for name, value in spec.items() if name != "use"}
-    return lambda: RETRIEVERS.build(spec["use"], options)
-
-
-def _ranker(spec: Mapping[str, Any]) -> Callable[[], Any]:
-    options = {name: value for name, value in spec.items() if name != "use"}
-    return lambda: RANKERS.build(spec["use"], options)

@@ -7,24 +7,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-import polars as pl
-from pydantic_core import from_json, to_json
 
 from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.shelf import Listed, Recent
 from tuwen.apps.search import Question
+from tuwen.apps.storefront.answer import Answer
 from tuwen.apps.storefront.arrivals import Arrivals
 from tuwen.apps.storefront.cards import Cards, NoSuchItem
 from tuwen.apps.storefront.changes import Changes
+from tuwen.apps.storefront.columns import Columns, jsonable
 from tuwen.apps.storefront.experiment import arm_of
 from tuwen.apps.storefront.parts import Parts, Recommending
 from tuwen.apps.storefront.remembered import Known, Remembered
-from tuwen.bundle.reading import read_rows
-from tuwen.errors import DataError, InUse, TuwenError, did_you_mean
+from tuwen.errors import DataError, InUse, TuwenError
 from tuwen.store import Store
 from tuwen.store.engine import StoreUnavailable
 from tuwen.store.items import StoredItem
@@ -36,37 +34,6 @@ NEW = {"en": "new in the shop", "zh": "新上架"}
 PURPOSE = "recommend"  # of the consent that a shopper gives or refuses
 LIVE_EVENTS = 200  # of a shopper, the latest, that are read from the store
 SEEN_ONLY = {"impression", "search"}  # kinds of events that tell nothing of what a shopper wants
-
-
-class Answer:
-    """A list as it is told.
-
-    Args:
-        items: best first: ``item``, ``score``, ``reason`` where there is one, and what a list shows of it.
-        revision: of the parts that answered.
-        arm: of the experiment, where one runs.
-    """
-
-    def __init__(self, items: list[dict[str, Any]], revision: int, arm: str | None = None) -> None:
-        self.revision, self.arm, self.size = revision, arm, len(items)
-        self._items: list[dict[str, Any]] | None = items
-        self._json = b""
-
-    @property
-    def items(self) -> list[dict[str, Any]]:
-        known = self._items
-        return from_json(self._json)["items"] if known is None else known
-
-    def json(self) -> bytes:
-        """The list as it is sent, written once. From then on it is all that is kept: of the dictionaries of a hundred
-        thousand remembered items the garbage collector would walk through each one, while nobody is answered.
-        """
-        items = self._items  # read once: another thread may be writing the same
-        if items is not None:
-            arm = {} if self.arm is None else {"arm": self.arm}
-            self._json = to_json({"items": items, "revision": self.revision, **arm}, inf_nan_mode="null")
-            self._items = None
-        return self._json
 
 
 class Storefront:
@@ -81,6 +48,7 @@ class Storefront:
         self.parts, self.store = parts, store
         self.changes = Changes(store)
         self.cards = Cards(parts, store, self.changes)
+        self.columns = Columns(parts.dataset)
         self._lists = Remembered()
         self._arrived = 0
         self.left: dict[str, str] = {}  # item of the store → why it could not be brought in
@@ -261,47 +229,13 @@ class Storefront:
 
     # --- Items ------------------------------------------------------------------------------------------------
 
-    @cached_property
-    def columns_of_items(self) -> dict[str, str]:
-        """Column → kind, of what an item may have."""
-        found = dict.fromkeys(("title", "description", "category", "brand"), "text") | {"price": "number"}
-        if self.parts.dataset is not None:
-            for name, dtype in self.parts.dataset.table("items").schema.items():
-                if name not in ("item", "images", "sounds", "shapes"):
-                    found.setdefault(name, _kind(dtype))
-        return found
-
-    def read_columns(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """The columns of a new item as collect reads them, and as JSON holds them; empty ones are left out.
-
-        Raises:
-            DataError: a column that the shop's items do not have, or a value that cannot be read.
-        """
-        for name in columns:
-            if name not in self.columns_of_items:
-                known = list(self.columns_of_items)
-                raise DataError(
-                    f"items have no column '{name[:100]}'",
-                    where="columns",
-                    allowed=known,
-                    todo=did_you_mean(name, known),
-                )
-        inputs = [
-            {"column": f"items.{name}", "kind": self.columns_of_items[name], "modality": "item"} for name in columns
-        ]
-        question = read_rows([{f"items.{name}": value for name, value in columns.items()}], inputs, {})
-        if question.unreadable:
-            raise question.unreadable[0].error
-        read = {name: question.columns["item"][f"items.{name}"][0] for name in columns}
-        return {name: _jsonable(value) for name, value in read.items() if value is not None}
-
     def as_it_stands(self, item: str) -> tuple[dict[str, Any], list[bytes]]:
         """The columns and pictures of an item; nothing where it is new, or was taken out."""
         try:
             card = self.cards.full(item)
         except NoSuchItem:
             return {}, []
-        known = {name: _jsonable(value) for name, value in card.items() if name in self.columns_of_items}
+        known = {name: jsonable(value) for name, value in card.items() if name in self.columns.kinds}
         return known, [self.cards.picture(item, place) for place in range(card["pictures"])]
 
     def take_in(self, item: str) -> bool:
@@ -422,20 +356,6 @@ class Storefront:
         rows = [row or {columns[kinds[0]][0]: None} for row in rows]
         answers = predictor.predict(rows)
         return {**answers[0], "without": dict(zip(kinds, answers[1:], strict=True))}
-
-
-def _kind(dtype: pl.DataType) -> str:
-    if dtype.is_numeric():
-        return "number"
-    if dtype.is_temporal():
-        return "date"
-    return "list" if dtype.is_nested() else "text"
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, pl.Series):
-        return value.to_list()
-    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _after(day: str) -> int:

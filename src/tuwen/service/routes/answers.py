@@ -10,7 +10,8 @@ from fastapi import FastAPI, Query, Request, Response
 from starlette.datastructures import UploadFile
 
 from tuwen.apps.search import Question
-from tuwen.apps.storefront.storefront import Answer, Storefront
+from tuwen.apps.storefront.answer import Answer
+from tuwen.apps.storefront.storefront import Storefront
 from tuwen.errors import DataError
 from tuwen.service.links import LISTED
 from tuwen.service.messages import Prediction, PredictResponse

@@ -90,7 +90,7 @@ def _add_items(service: FastAPI, served: Served) -> None:
 
         def write() -> ChangeResponse:
             columns, pictures = front.as_it_stands(sent.item)
-            columns = {k: v for k, v in columns.items() if k not in sent.columns} | front.read_columns(sent.columns)
+            columns = {k: v for k, v in columns.items() if k not in sent.columns} | front.columns.read(sent.columns)
             if sent.pictures is not None:
                 pictures = [served.normalised(text, f"pictures, {i + 1}") for i, text in enumerate(sent.pictures)]
             if not columns.get("title") and not pictures:
