@@ -389,7 +389,9 @@ def test_an_operator_sees_everything_promotes_and_goes_back(visit: Any, home: Pa
     assert "sum" in compared and NASTY[:20] in compared and "Half without text" in compared
     page.set_viewport_size({"width": 390, "height": 900})  # on a phone no table is cut
     assert page.locator(".scroll").count() > 3 and sideways(page) == 0
-    assert page.eval_on_selector_all(".scroll", "all => all.filter(one => one.scrollWidth > one.clientWidth).length") == 0
+    assert (
+        page.eval_on_selector_all(".scroll", "all => all.filter(one => one.scrollWidth > one.clientWidth).length") == 0
+    )
     page.set_viewport_size({"width": 1280, "height": 900})
 
     before = Home(home).live()
