@@ -27,7 +27,7 @@ from homes import Shop, make_home, problem
 from tuwen import workflow
 from tuwen.bundle.home import Home
 from tuwen.errors import TuwenError
-from tuwen.service.access import Rate
+from tuwen.service.rate import Rate
 from tuwen.store import Store
 
 CLIENTS = 1000

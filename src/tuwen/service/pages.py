@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from pathlib import Path
 
+import anyio
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 
@@ -18,6 +19,7 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+READ_BY = anyio.open_file  # anyio loads it when it is first named: not while somebody waits for a page
 LOST, LOST_ALONE = WEB / "missing.html", WEB / "missing-alone.html"
 
 
