@@ -132,6 +132,19 @@ def need_answers(port: int, good: dict[str, Any]) -> None:
             raise SystemExit(f"{path}: {error.code} for a good request: {error.read().decode()[:500]}") from None
 
 
+def need_whole(port: int) -> None:
+    """Items may be gone, for that was asked for; a part of what is served may not.
+
+    Raises:
+        SystemExit: one is.
+    """
+    for path in ("/readyz", "/v1/report"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
+            told = json.load(answer)
+        if not all(told.get("parts", told).values()) or told.get("fault"):
+            raise SystemExit(f"the home is not whole any more, so not all was fuzzed: {path} says {told}")
+
+
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--examples", type=int, default=30, help="of each operation, and of walks from one to the next")
@@ -149,7 +162,7 @@ def main() -> None:
             (Path(folder) / "good.json").write_text(json.dumps(good), encoding="utf-8")
             print(f"a whole shop is served after {time.monotonic() - began:.0f} s", flush=True)
             codes = [fuzz(program, port, phases, Path(folder), how) for phases in how.phases.split()]
-            need_answers(port, good)  # what was sent took nothing away
+            need_whole(port)
     sys.exit(next((code for code in codes if code), 0))  # one that was killed is below 0
 
 
