@@ -69,6 +69,22 @@ def test_it_says_what_it_answers_from(shop):
         assert f"/v1/{path}" in paths
 
 
+def test_what_is_told_of_a_new_shopper_counts_over_http_as_on_the_command_line(shop, home):
+    lists = {}
+    for city in ("", *shop.live.storefront.parts.recommender.shelf.history.shoppers.levels["users.city"].tolist()):
+        about = {"about": {"users.city": city, "age": 30}} if city else {}
+        lists[city] = [
+            one["item"] for one in shop.good("POST", "/v1/recommend", {"user": "new", "count": 8, **about})["items"]
+        ]
+        given = ["--about", f"users.city={city}", "--about", "age=30"] if city else []
+        bundle = str(Home(home).part("recommend"))
+        told = CliRunner().invoke(app, ["recommend", bundle, "--shopper", "new", *given, "--count", "8", "--json"])
+        assert [one["item"] for one in json.loads(told.stdout)] == lists[city]
+    assert len(set(map(tuple, lists.values()))) > 1
+    refused = shop.ask("POST", "/v1/recommend", {"user": "new", "about": {"users.agee": 30}})
+    assert refused.status_code == 422 and "users.age" in refused.text
+
+
 def test_a_list_is_for_a_shopper_and_as_long_as_asked(shop):
     known = shop.live.storefront.parts.recommender.shelf.users[0]
     found = shop.good("POST", "/v1/recommend", {"user": known, "count": 5})

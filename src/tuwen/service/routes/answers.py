@@ -50,7 +50,7 @@ def _add_lists(service: FastAPI, served: Served) -> None:
     )
     async def recommend(asked: RecommendRequest) -> Response:
         front = served.front
-        known = front.remembered(asked.user, asked.clicked, asked.count)
+        known = front.remembered(asked.user, asked.clicked, asked.count, asked.about)
         if known is None:
             known = await served.work(lambda: _made(front, asked))
         return Response(_bytes(known), media_type="application/json")
@@ -71,7 +71,7 @@ def _listed(answer: Answer) -> ListResponse:
 
 
 def _made(front: Storefront, asked: RecommendRequest) -> Answer:
-    answer = front.recommend(asked.user, asked.clicked, asked.count)
+    answer = front.recommend(asked.user, asked.clicked, asked.count, asked.about)
     _bytes(answer)
     return answer
 
@@ -104,7 +104,7 @@ def _add_search(service: FastAPI, served: Served) -> None:
     async def search_more(asked: SearchRequest) -> SearchResponse:
         def question() -> Question:
             photo = None if asked.picture is None else served.normalised(asked.picture, "picture")
-            return Question(asked.words, photo, asked.like, asked.where, asked.sort, asked.page, asked.size, asked.mode)
+            return Question(**{**asked.model_dump(), "picture": photo})
 
         return await answered(question)
 
