@@ -278,6 +278,26 @@ def test_a_mode_that_cannot_be_is_told() -> None:
         Question("mouse", mode="nonsense")  # type: ignore[arg-type]
 
 
+def test_a_way_to_make_rankings_one_that_cannot_be_is_told() -> None:
+    with pytest.raises(ConfigError, match="no such way"):
+        Question("mouse", fuse="nonsense")  # type: ignore[arg-type]
+
+
+def test_a_question_chooses_how_words_and_vectors_become_one(shop: Searcher) -> None:
+    """By reciprocal rank the scores are those of the paper, from the places of each ranking; the next question is asked
+    as the index keeps it.
+    """
+    before = ask(shop, "red laptop")
+    answer = ask(shop, "red laptop", fuse="reciprocal-rank")
+    words, vectors = (found(ask(shop, "red laptop", mode=mode, size=100)) for mode in ("words", "vectors"))
+    for hit in answer["hits"]:
+        places = [one.index(hit["item"]) for one in (words, vectors) if hit["item"] in one]
+        assert hit["score"] <= round(sum(1 / (61 + place) for place in places), 6) + 1e-6
+    assert answer["hits"][0]["score"] > 1 / 61 and max(hit["score"] for hit in answer["hits"]) <= 2 / 61 + 1e-6
+    assert [hit["score"] for hit in ask(shop, "red laptop")["hits"]] == [hit["score"] for hit in before["hits"]]
+    assert ask(shop, "red laptop", fuse="scores")["hits"] == before["hits"] != answer["hits"]
+
+
 @pytest.mark.parametrize("reciprocal", [False, True])
 def test_answers_are_the_same_each_time_and_in_whatever_order_items_came(
     tmp_path: Path, shop: Searcher, reciprocal: bool

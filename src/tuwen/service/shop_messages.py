@@ -89,6 +89,7 @@ class SearchRequest(Strict):
     page: int = Field(1, ge=1, le=100_000)
     size: int = Field(20, ge=1, le=200)
     mode: Literal["hybrid", "words", "vectors"] = "hybrid"
+    fuse: Fuse | None = Field(None, description=FUSE)
 
 
 class SearchResponse(BaseModel):

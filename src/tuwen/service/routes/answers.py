@@ -19,11 +19,13 @@ from tuwen.service.reading import content, sent_rows
 from tuwen.service.rows import to_rows
 from tuwen.service.served import PROBLEMS, Served
 from tuwen.service.shop_messages import (
+    FUSE,
     Count,
     EmbedRequest,
     EmbedResponse,
     ExplainRequest,
     ExplainResponse,
+    Fuse,
     GoesWithRequest,
     Key,
     ListResponse,
@@ -97,8 +99,9 @@ def _add_search(service: FastAPI, served: Served) -> None:
         page: Annotated[int, Query(ge=1, le=100_000)] = 1,
         size: Annotated[int, Query(ge=1, le=200)] = 20,
         like: Key | None = None,
+        fuse: Annotated[Fuse | None, Query(description=FUSE)] = None,
     ) -> SearchResponse:
-        return await answered(lambda: Question(words, None, like, where or (), sort, page, size))
+        return await answered(lambda: Question(words, None, like, where or (), sort, page, size, fuse=fuse))
 
     @service.post("/v1/search", summary="Words, a photo, or both", responses=PROBLEMS)
     async def search_more(asked: SearchRequest) -> SearchResponse:
