@@ -108,6 +108,10 @@ def found(answer: dict[str, Any]) -> list[str]:
         ("红色裙", "e"),
         ("蓝色衬衫", "f"),
         ("battery", "g"),
+        ("红色连依裙", "e"),
+        ("连衣群", "e"),
+        ("连裙", "e"),
+        ("连衣衣裙", "e"),
         ("hp 16gb", "d"),
         ("hadset", "b"),
         ("head set", "b"),
@@ -177,6 +181,13 @@ def test_reasons_and_suggestions_tell_what_was_done(shop: Searcher) -> None:
     assert "looked for 'wireless'" in answer["notes"][0]["en"]
     reason = answer["hits"][0]["reasons"][0]
     assert (reason["by"], reason["field"], set(reason["words"])) == ("words", "title", {"wireless", "mouse"})
+
+
+def test_a_wrong_character_is_told_and_a_right_one_left_alone(shop: Searcher) -> None:
+    answer = ask(shop, "红色连依裙")
+    assert answer["suggestions"] == ["红色连衣裙"] and "连衣裙" in answer["notes"][0]["zh"]
+    right = ask(shop, "红色连衣裙")
+    assert right["suggestions"] == [] and right["notes"] == [] and found(answer)[0] == found(right)[0]
 
 
 def test_filters_facets_and_order(shop: Searcher) -> None:

@@ -15,7 +15,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tuwen.apps.query import LONGEST, Speller, Synonyms, Understood, understand
+from tuwen.apps.query import LONGEST, Synonyms, Understood, understand
+from tuwen.apps.spelling import Speller
 from tuwen.errors import ConfigError
 from tuwen.index.fusion import best_first, places_of, reciprocal_rank, weighted
 from tuwen.index.store import Snapshot
