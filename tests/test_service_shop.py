@@ -584,3 +584,25 @@ def test_a_store_that_is_gone_is_told_as_such(shop):
     assert shop.ask("GET", "/readyz").status_code == 503
     event = {"events": [{"event": "e", "user": "u", "item": "SKU-0001", "kind": "click"}]}
     assert "store" in problem(shop.ask("POST", "/v1/events", event), 503)["what"]
+
+
+def test_an_item_keeps_how_popular_it_is_whatever_is_written_of_it(shop, home):
+    searcher = shop.live.storefront.parts.searcher
+
+    def popularity() -> int | None:
+        now = searcher.refresh()
+        row = now.row_of("SKU-0004")
+        return None if row is None else now.table["_popularity"][row]
+
+    before = popularity()
+    assert before
+    for columns in ({"price": 3}, {"title": "another lamp"}):
+        shop.good("POST", "/v1/items", {"item": "SKU-0004", "columns": columns})
+        assert popularity() == before
+    shop.good("DELETE", "/v1/items/SKU-0004")
+    assert popularity() is None
+    shop.good("POST", "/v1/items", {"item": "SKU-0004", "columns": {"title": "a lamp again"}})
+    assert popularity() == before
+    first = shop.good("POST", "/v1/search", {"words": "", "sort": "popular", "size": 200})["hits"]
+    assert [hit["_popularity"] for hit in first if "_popularity" in hit] == []  # the index's own
+    assert "SKU-0004" in [hit["item"] for hit in first]
