@@ -13,6 +13,7 @@ from tuwen.apps.recommend.history import Asked, History
 from tuwen.errors import DataError, did_you_mean
 
 TABLE = "users."
+MOST = 1e30  # of a number; more is no answer to anything that a shop asks
 
 
 def told_of(asked: Asked, history: History, about: Mapping[str, Any]) -> Asked:
@@ -67,6 +68,6 @@ def _number(name: str, value: Any) -> float:
         number = float(value)
     except (TypeError, ValueError):
         number = math.inf
-    if math.isinf(number) or isinstance(value, bool):
+    if abs(number) > MOST or isinstance(value, bool):
         raise DataError(f"'{name}' is a number", where="about", seen=str(value)[:100])
     return number
