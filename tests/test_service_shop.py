@@ -69,6 +69,13 @@ def test_it_says_what_it_answers_from(shop):
         assert f"/v1/{path}" in paths
 
 
+def test_a_question_over_http_chooses_how_rankings_become_one(shop):
+    one = shop.good("GET", "/v1/search?words=table+lamp&fuse=reciprocal-rank")["hits"]
+    assert one == shop.good("POST", "/v1/search", {"words": "table lamp", "fuse": "reciprocal-rank"})["hits"] != []
+    refused = shop.ask("POST", "/v1/search", {"words": "lamp", "fuse": "sum"})
+    assert refused.status_code == 422 and "reciprocal-rank" in refused.text
+
+
 def test_what_is_told_of_a_new_shopper_counts_over_http_as_on_the_command_line(shop, home):
     lists = {}
     for city in ("", *shop.live.storefront.parts.recommender.shelf.history.shoppers.levels["users.city"].tolist()):
