@@ -146,7 +146,7 @@ def answers(searcher: Searcher, rows: int, times: int) -> dict[str, Any]:
 
 
 def added(searcher: Searcher, rows: int, times: int) -> dict[str, Any]:
-    spent, worked, encoder = [], [], searcher.encoders["text"]
+    spent, worked, encoder = [], [], searcher.matcher.encoders["text"]
     for n in range(times):
         item, title = f"new{n}", f"Zebra lamp {n}"
         began, busy = time.perf_counter(), time.process_time()

@@ -27,6 +27,7 @@ shop: SHOP.yaml
 task: {use: rank, depth: 10, horizon: 28}
 events: {where: kind = 'purchase'}
 facts: [items.category, items.price]
+shoppers: [users.age, users.city]
 retrievers:
   bought lately: {use: popularity, half_life: 30}
   bought before: again

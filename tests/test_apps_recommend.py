@@ -84,13 +84,64 @@ def test_on_a_checkerboard_the_withheld_item_comes_first(use: str, options: dict
     assert (scores.argmax(axis=1) == np.arange(size)).all()
 
 
-def test_an_item_that_nobody_bought_but_looks_like_a_favourite_is_found() -> None:
+@pytest.mark.parametrize("kind", ["picture", "text"])
+def test_an_item_that_nobody_bought_but_looks_or_reads_like_a_favourite_is_found(kind: str) -> None:
     goods = catalogue(30, np.random.default_rng(1))
-    goods.vectors["picture"][29] = goods.vectors["picture"][3]
+    goods.vectors["text"] = np.roll(goods.vectors["picture"], 7, axis=0).copy()
+    goods.vectors[kind][29] = goods.vectors[kind][3]
     known = bought([(0, 3), (1, 4), (0, 5)], 30, 2, goods)
-    retriever = built("content")
+    retriever = RETRIEVERS.build("content", {"kind": kind})
     retriever.fit(known)
     assert retriever.score(known.asked([0])).top(1)[0, 0] == 29
+
+
+def families(seed: int) -> tuple[History, np.ndarray, np.ndarray]:
+    """Items of 30 families look and read alike; each shopper buys of two of them. Of every family one item was never
+    bought and is the twin of one that was, in picture and text.
+
+    Returns:
+        What was bought; int64 [twins], the unsold items; int64 [twins], the items that they are twins of.
+    """
+    rng = np.random.default_rng(seed)
+    kinds, each, shoppers = 30, 12, 60
+    family = np.repeat(np.arange(kinds), each)
+    vectors = {}
+    for name in ("picture", "text"):
+        centres = rng.standard_normal((kinds, 12))
+        found = centres[family] + 0.4 * rng.standard_normal((len(family), 12))
+        found[::each] = found[1::each]  # the first of a family is the twin of the second
+        vectors[name] = (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    taste = np.stack([rng.permutation(kinds)[:2] for _ in range(shoppers)])
+    who = rng.integers(0, shoppers, 1500)
+    what = taste[who, rng.integers(0, 2, 1500)] * each + rng.integers(1, each, 1500)
+    days = np.sort(rng.uniform(0, 300, 1500))
+    goods = Catalogue(np.arange(len(family)).astype(str), vectors)
+    known = History.of(goods, Shoppers(shoppers), who, what, days, np.full(1500, np.nan), 300.0)
+    return known, np.arange(0, len(family), each), np.arange(1, len(family), each)
+
+
+@pytest.mark.parametrize(("ranker", "options"), [("lambdarank", {"rounds": 20, "smallest_leaf": 10}), ("linear", {})])
+def test_the_unsold_twin_of_a_favourite_is_found_by_the_whole_system(ranker: str, options: dict) -> None:
+    """Retrievers, features, ranker, rules: who bought an item is shown its twin, who bought nothing like it is not."""
+    known, unsold, twins = families(0)
+    content = {
+        f"like the {kind}": lambda kind=kind: RETRIEVERS.build("content", {"kind": kind})
+        for kind in known.catalogue.vectors
+    }
+    recommender = Recommender(
+        content | {"sells": lambda: RETRIEVERS.build("popularity", {"half_life": 30}), "again": lambda: built("again")},
+        lambda: RANKERS.build(ranker, options),
+        per=40,
+        windows=Windows(horizon=20, step=20, count=4, least=100),
+    ).fit(known)
+    assert not np.isin(unsold, known.item).any()
+    listed = recommender.recommend(known.asked(range(60)), 10, Rules(again=False)).items
+    had = known.bought.toarray() > 0
+    fans = had[:, twins]  # [shoppers, families]
+    shown = np.array([[np.isin(item, listed[one]) for item in unsold] for one in range(60)])
+    assert fans.sum() > 50 and shown[fans].mean() > 0.8  # of ten places, among 24 items of two families
+    strangers = ~had.reshape(60, 30, 12).any(axis=2)
+    assert shown[strangers].mean() < 0.02
 
 
 def styled(seed: int, shown: bool) -> tuple[History, np.ndarray, np.ndarray]:

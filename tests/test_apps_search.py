@@ -108,6 +108,10 @@ def found(answer: dict[str, Any]) -> list[str]:
         ("红色裙", "e"),
         ("蓝色衬衫", "f"),
         ("battery", "g"),
+        ("红色连依裙", "e"),
+        ("连衣群", "e"),
+        ("连裙", "e"),
+        ("连衣衣裙", "e"),
         ("hp 16gb", "d"),
         ("hadset", "b"),
         ("head set", "b"),
@@ -177,6 +181,13 @@ def test_reasons_and_suggestions_tell_what_was_done(shop: Searcher) -> None:
     assert "looked for 'wireless'" in answer["notes"][0]["en"]
     reason = answer["hits"][0]["reasons"][0]
     assert (reason["by"], reason["field"], set(reason["words"])) == ("words", "title", {"wireless", "mouse"})
+
+
+def test_a_wrong_character_is_told_and_a_right_one_left_alone(shop: Searcher) -> None:
+    answer = ask(shop, "红色连依裙")
+    assert answer["suggestions"] == ["红色连衣裙"] and "连衣裙" in answer["notes"][0]["zh"]
+    right = ask(shop, "红色连衣裙")
+    assert right["suggestions"] == [] and right["notes"] == [] and found(answer)[0] == found(right)[0]
 
 
 def test_filters_facets_and_order(shop: Searcher) -> None:
@@ -276,6 +287,26 @@ def test_pages_that_cannot_be_are_told(how: dict[str, Any]) -> None:
 def test_a_mode_that_cannot_be_is_told() -> None:
     with pytest.raises(ConfigError, match="no such mode"):
         Question("mouse", mode="nonsense")  # type: ignore[arg-type]
+
+
+def test_a_way_to_make_rankings_one_that_cannot_be_is_told() -> None:
+    with pytest.raises(ConfigError, match="no such way"):
+        Question("mouse", fuse="nonsense")  # type: ignore[arg-type]
+
+
+def test_a_question_chooses_how_words_and_vectors_become_one(shop: Searcher) -> None:
+    """By reciprocal rank the scores are those of the paper, from the places of each ranking; the next question is asked
+    as the index keeps it.
+    """
+    before = ask(shop, "red laptop")
+    answer = ask(shop, "red laptop", fuse="reciprocal-rank")
+    words, vectors = (found(ask(shop, "red laptop", mode=mode, size=100)) for mode in ("words", "vectors"))
+    for hit in answer["hits"]:
+        places = [one.index(hit["item"]) for one in (words, vectors) if hit["item"] in one]
+        assert hit["score"] <= round(sum(1 / (61 + place) for place in places), 6) + 1e-6
+    assert answer["hits"][0]["score"] > 1 / 61 and max(hit["score"] for hit in answer["hits"]) <= 2 / 61 + 1e-6
+    assert [hit["score"] for hit in ask(shop, "red laptop")["hits"]] == [hit["score"] for hit in before["hits"]]
+    assert ask(shop, "red laptop", fuse="scores")["hits"] == before["hits"] != answer["hits"]
 
 
 @pytest.mark.parametrize("reciprocal", [False, True])

@@ -256,7 +256,7 @@ def test_a_clock_that_jumps_loses_no_event_and_no_list(home, tmp_path, monkeypat
         front = shop.live.storefront
         assert front.remembered("u", (), 5) is None  # what she did is seen, whatever the clock says
         lists.append(shop.items("POST", "/v1/recommend", {"user": "u", "count": 5}))
-        assert lists[-1] == [one["item"] for one in front._recommended("u", (), 5).items]
+        assert lists[-1] == [one["item"] for one in front._recommended("u", (), 5, {}).items]
     assert lists[-1] != lists[0] and all(len(one) == 5 for one in lists)
     assert {one["event"] for one in shop.store.events.all()} == {"e0", "e1", "e2"}
     shop.store.close()

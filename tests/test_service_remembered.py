@@ -62,7 +62,7 @@ def test_whatever_is_written_a_remembered_list_is_the_one_that_would_be_made(hom
         front = shop.live.storefront
         for user in USERS:
             told = shop.items("POST", "/v1/recommend", {"user": user, "count": ALL})
-            assert told == [one["item"] for one in front._recommended(user, (), ALL).items]
+            assert told == [one["item"] for one in front._recommended(user, (), ALL, {}).items]
             titles = [
                 one.get("title") for one in shop.good("POST", "/v1/recommend", {"user": user, "count": ALL})["items"]
             ]

@@ -72,6 +72,29 @@ def test_it_says_what_it_answers_from(shop):
     assert set(told["multipart/form-data"]["schema"]["properties"]) == {"items.title", "items.price"}
 
 
+def test_a_question_over_http_chooses_how_rankings_become_one(shop):
+    one = shop.good("GET", "/v1/search?words=table+lamp&fuse=reciprocal-rank")["hits"]
+    assert one == shop.good("POST", "/v1/search", {"words": "table lamp", "fuse": "reciprocal-rank"})["hits"] != []
+    refused = shop.ask("POST", "/v1/search", {"words": "lamp", "fuse": "sum"})
+    assert refused.status_code == 422 and "reciprocal-rank" in refused.text
+
+
+def test_what_is_told_of_a_new_shopper_counts_over_http_as_on_the_command_line(shop, home):
+    lists = {}
+    for city in ("", *shop.live.storefront.parts.recommender.shelf.history.shoppers.levels["users.city"].tolist()):
+        about = {"about": {"users.city": city, "age": 30}} if city else {}
+        lists[city] = [
+            one["item"] for one in shop.good("POST", "/v1/recommend", {"user": "new", "count": 8, **about})["items"]
+        ]
+        given = ["--about", f"users.city={city}", "--about", "age=30"] if city else []
+        bundle = str(Home(home).part("recommend"))
+        told = CliRunner().invoke(app, ["recommend", bundle, "--shopper", "new", *given, "--count", "8", "--json"])
+        assert [one["item"] for one in json.loads(told.stdout)] == lists[city]
+    assert len(set(map(tuple, lists.values()))) > 1
+    refused = shop.ask("POST", "/v1/recommend", {"user": "new", "about": {"users.agee": 30}})
+    assert refused.status_code == 422 and "users.age" in refused.text
+
+
 def test_a_list_is_for_a_shopper_and_as_long_as_asked(shop):
     known = shop.live.storefront.parts.recommender.shelf.users[0]
     found = shop.good("POST", "/v1/recommend", {"user": known, "count": 5})
@@ -621,3 +644,25 @@ def test_a_store_that_is_gone_is_told_as_such(shop):
     assert shop.ask("GET", "/readyz").status_code == 503
     event = {"events": [{"event": "e", "user": "u", "item": "SKU-0001", "kind": "click"}]}
     assert "store" in problem(shop.ask("POST", "/v1/events", event), 503)["what"]
+
+
+def test_an_item_keeps_how_popular_it_is_whatever_is_written_of_it(shop, home):
+    searcher = shop.live.storefront.parts.searcher
+
+    def popularity() -> int | None:
+        now = searcher.refresh()
+        row = now.row_of("SKU-0004")
+        return None if row is None else now.table["_popularity"][row]
+
+    before = popularity()
+    assert before
+    for columns in ({"price": 3}, {"title": "another lamp"}):
+        shop.good("POST", "/v1/items", {"item": "SKU-0004", "columns": columns})
+        assert popularity() == before
+    shop.good("DELETE", "/v1/items/SKU-0004")
+    assert popularity() is None
+    shop.good("POST", "/v1/items", {"item": "SKU-0004", "columns": {"title": "a lamp again"}})
+    assert popularity() == before
+    first = shop.good("POST", "/v1/search", {"words": "", "sort": "popular", "size": 200})["hits"]
+    assert [hit["_popularity"] for hit in first if "_popularity" in hit] == []  # the index's own
+    assert "SKU-0004" in [hit["item"] for hit in first]

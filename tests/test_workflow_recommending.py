@@ -33,11 +33,12 @@ events: {where: kind = 'purchase'}
 modalities:
   picture: {use: image, columns: [items.images], encoder: {use: efficientnet-lite0}}
 facts: [items.category, items.price]
-shoppers: [users.age]
+shoppers: [users.age, users.city]
 retrievers:
   lately: {use: popularity, half_life: 30}
   before: again
   together: item-knn
+  in this city: {use: segment, column: users.city}
   looks alike: {use: content, kind: picture}
 per: 20
 ranker: {use: lambdarank, rounds: 20, smallest_leaf: 10}
@@ -145,6 +146,8 @@ def test_what_happens_after_a_cut_does_not_change_its_lists(shop, report) -> Non
         ("efficientnet-lite0", "cnn", "has to be trained before"),
         ("facts:", "launch: items.title\nfacts:", "'items.title' does not order the items"),
         ("facts: [items.category, items.price]", "facts: [items.images]", "is not a category or a number"),
+        ("users.age, users.city", "users.city, users.agee", "users have no column 'users.agee'"),
+        ("users.age, users.city", "users.city, users.joined", "'users.joined' is not a number or a category"),
     ],
 )
 def test_a_slip_is_told_with_its_place(shop, report, tmp_path, old: str, new: str, said: str) -> None:
@@ -244,6 +247,37 @@ def test_a_session_needs_no_known_shopper_and_clicks_move_it(shop, users) -> Non
     assert asked(shop, "--shopper", "nobody", "--count", "4") == asked(shop, "--shopper", "NOBODY", "--count", "4")
 
 
+def test_what_is_told_of_a_new_shopper_is_what_the_table_tells_of_a_known_one(shop, report) -> None:
+    shelf, _ = shelf_files.read(shop / "out" / "bundle")
+    assert shelf.told == ["users.age", "users.city"] and "in this city" in shelf.recommender.stage.retrievers
+    nothing, lists = asked(shop, "--shopper", "nobody"), []
+    for city in shelf.history.shoppers.levels["users.city"].tolist():
+        lists.append(asked(shop, "--about", f"users.city={city}"))
+        assert lists[-1] == asked(shop, "--shopper", "nobody", "--about", f"city={city}")
+        assert [one["item"] for one in lists[-1]] == [
+            one.item for one in shelf.for_live("nobody", [], about={"users.city": city})
+        ]
+    assert any(one != nothing for one in lists)
+    assert asked(shop, "--about", "users.city=Atlantis") == nothing  # a category that nobody had is harmless
+    one = shelf.users[3]
+    known = {name: values[3].item() for name, values in shelf.history.shoppers.numbers.items()}
+    level = int(shelf.history.shoppers.categories["users.city"][3])
+    known["users.city"] = shelf.history.shoppers.levels["users.city"][level - 1]
+    assert shelf.for_shopper(one) == shelf.for_shopper(one, about=known)
+
+
+def test_levels_of_shoppers_stand_in_the_order_in_which_they_came(shop, report, monkeypatch) -> None:
+    """Who comes later, with whatever category, changes no number of those who were there."""
+    run, dataset = RankRun.read(shop / "NEXT.yaml"), Dataset.open(shop / "out" / "dataset")
+    history, _ = history_of(run, dataset, Silent())
+    levels = history.shoppers.categories["users.city"]
+    came = [history.day[levels[history.shopper] == level].min() for level in range(1, int(levels.max()) + 1)]
+    assert came == sorted(came) and len(came) > 2
+    monkeypatch.setattr("tuwen.workflow.history.MOST_LEVELS", 2)
+    with pytest.raises(ConfigError, match="tells too many kinds of shoppers apart"):
+        history_of(run, dataset, Silent())
+
+
 def test_similar_items_are_the_nearest_by_cosine(shop, report) -> None:
     shelf, _ = shelf_files.read(shop / "out" / "bundle")
     vectors = shelf.catalogue.vectors["picture"]
@@ -315,6 +349,10 @@ def test_without_what_was_bought(shop, users) -> None:
     ("given", "said"),
     [
         ([], "ask one thing at a time"),
+        (["--about", "users.age=30", "--like", "SKU-0001"], "ask one thing at a time"),
+        (["--about", "users.age"], "this tells nothing of a shopper"),
+        (["--about", "users.agee=30"], "the recommender does not read 'users.agee'"),
+        (["--about", "users.age=old"], "'users.age' is a number"),
         (["--shopper", "U0001", "--like", "SKU-0001"], "ask one thing at a time"),
         (["--shopper", "U0001", "--by", "picture"], "--by says by what items are alike"),
         (["--like", "SKU-9999"], "there is no such item"),

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tuwen import workflow
-from tuwen.apps.matching import Blend
+from tuwen.apps.matching import RECIPROCAL, Blend
 from tuwen.apps.search import Question
 from tuwen.cli import app
 from tuwen.data.dataset import Dataset
@@ -184,6 +184,15 @@ def test_judge_tells_words_and_both_with_intervals(dataset: Path, tmp_path: Path
     kept = learned["search"]["learned"]["blend"]
     assert workflow.open_search(out).matcher.blend == Blend(**kept) and learned["metrics"] == report["metrics"]
     assert workflow.index(dataset, out, PLAIN)["added"] == 0 and "blend" in Index(out).settings
+    assert workflow.index(dataset, out, PLAIN, fuse="reciprocal-rank")["added"] == 0  # nothing is made anew for it
+    assert workflow.open_search(out).matcher.blend == RECIPROCAL and "blend" in Index(out).settings
+    by_rank = said(*again[:-2], "--replace", "--json")[1]
+    assert by_rank["search"]["model"] == "reciprocal rank" and "reciprocal rank" in report["baselines"]
+    assert by_rank["metrics"] == report["baselines"]["reciprocal rank"]
+    assert by_rank["baselines"]["hybrid"] == report["metrics"]
+    hits = said("search", out, "lamp", "--fuse", "reciprocal-rank", "--json")[1]["hits"]
+    assert hits == said("search", out, "lamp", "--json")[1]["hits"]
+    assert said("search", out, "lamp", "--fuse", "sum", "--json")[0] == 2
     (tmp_path / "bad.csv").write_text("query,thing\na,b\n")
     assert said("judge", out, tmp_path / "bad.csv", "--out", tmp_path / "other")[0] == 3
 
@@ -428,6 +437,7 @@ def test_slips_of_a_run_are_told_with_their_place(shop_files: Path, tmp_path: Pa
         ("task.judgments=none.csv", "there is no such file"),
         ("index.txt=none", "unknown key 'index.txt'"),
         ("index.text=bert", "bert"),
+        ("index.fuse=sum", "reciprocal-rank"),
         ("index.where=[colour=blue]", "colour"),
     ):
         code, _, error = said("run", shop_files / "WORDS.yaml", "--out", tmp_path / "out", "--set", change, "--json")

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tuwen.apps.query import LONGEST, Speller, Synonyms, Understood, understand
+from tuwen.apps.query import LONGEST, Synonyms, Understood, understand
+from tuwen.apps.spelling import Speller
 from tuwen.errors import ConfigError
 from tuwen.index.fusion import best_first, places_of, reciprocal_rank, weighted
 from tuwen.index.store import Snapshot
@@ -22,6 +24,7 @@ from tuwen.index.store import Snapshot
 Array = npt.NDArray[Any]
 Text = dict[str, str]  # en, zh
 Mode = Literal["hybrid", "words", "vectors"]
+Fuse = Literal["scores", "reciprocal-rank"]
 WORDS = "words"
 DEPTH = 200  # neighbours that a space of vectors brings in
 READ = 1000  # of the rows that hold the words: the best, which vectors then rank anew
@@ -64,6 +67,10 @@ class Blend:
         return [known.get(leg, 0.2) for leg in legs]
 
 
+EQUAL = {WORDS: 1.0, "text": 1.0, "joint": 1.0, "picture": 1.0}
+RECIPROCAL = Blend(EQUAL, EQUAL, feedback=0.0, reciprocal=True)  # nothing learned, nothing chosen
+
+
 @dataclass(frozen=True)
 class Found:
     """The rows of an answer.
@@ -98,6 +105,12 @@ class Matcher:
     def __init__(self, encoders: Mapping[str, Encoder], synonyms: Synonyms, blend: Blend) -> None:
         self.encoders, self.synonyms, self.blend = encoders, synonyms, blend
         self.speller = Speller()
+
+    def by(self, blend: Blend) -> Matcher:
+        """The same with rankings that become one in another way."""
+        found = copy(self)
+        found.blend = blend
+        return found
 
     def find(
         self,

@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tuwen.errors import ConfigError, MissingExtra
+from tuwen.apps.spelling import Speller
+from tuwen.errors import ConfigError
 from tuwen.index.segments import Segment
 from tuwen.index.words import Alternative, Slot
 from tuwen.preprocess.cleaning import clean
 from tuwen.preprocess.colours import synonyms as colour_names
 from tuwen.preprocess.terms import STOP_WORDS, asked, is_chinese, stem, terms
+from tuwen.preprocess.words import is_word
 
 LONGEST = 1000  # characters of a query that are read
 MOST = 24  # words of it that are looked for
+MOST_TORN = 5  # words that a wrong character may leave of one
 SYNONYM, PARTS, CORRECTED, CONTAINED = 0.9, 0.7, 0.8, 0.6  # what a way to say it is worth beside the word itself
 Phrase = tuple[str, ...]
 
@@ -109,52 +112,6 @@ def _phrases(text: str) -> list[Phrase]:
     return [phrase for phrase in found if phrase]
 
 
-# --- Spelling -----------------------------------------------------------------------------------------------------
-
-
-class Speller:
-    """Near words of a vocabulary (optimal string alignment: a letter more, less, other, or two swapped)."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, dict[str, list[str]]] = {}  # part → first letter → words
-
-    def near(self, word: str, segments: Sequence[Segment], frequency: Callable[[str], int], most: int) -> list[str]:
-        """Words that items have and that ``word`` may be a slip of, the likeliest first.
-
-        Codes (with a digit) are never corrected; of 4 to 7 letters one may be wrong, of more two, in the first letter
-        none.
-
-        Raises:
-            MissingExtra: the extra ``search`` is not installed.
-        """
-        if not (word.isalpha() and len(word) >= 4) or is_chinese(word):
-            return []
-        try:
-            from rapidfuzz import process
-            from rapidfuzz.distance import OSA
-        except ImportError:
-            raise MissingExtra("search", "spelling") from None
-        allowed = 1 if len(word) < 8 else 2
-        distances: dict[str, int] = {}
-        for segment in segments:
-            pool = self._words(segment).get(word[0], [])
-            for text, distance, _ in process.extract(word, pool, scorer=OSA.distance, score_cutoff=allowed, limit=50):
-                distances[text] = int(distance)
-        living = {text: frequency(text) for text in distances}
-        order = sorted((distances[text], -n, text) for text, n in living.items() if n)
-        return [text for _, _, text in order[:most]]
-
-    def _words(self, segment: Segment) -> dict[str, list[str]]:
-        """First letter → the words of a part."""
-        if segment.name not in self._known:
-            found: dict[str, list[str]] = {}
-            for term in segment.words.terms:
-                if len(term) >= 3 and term.isalpha():
-                    found.setdefault(term[0], []).append(term)
-            self._known[segment.name] = found
-        return self._known[segment.name]
-
-
 # --- Understanding ------------------------------------------------------------------------------------------------
 
 
@@ -178,7 +135,7 @@ def understand(
     telling = [one for one in found if one[0] not in STOP_WORDS]
     if found and not telling:
         return Understood(only_stop_words=True, cut=cut)
-    reading = _Reading(segments, frequency, synonyms, speller)
+    reading = _Reading(segments, frequency, synonyms, speller, clean(text[:LONGEST]))
     at = 0
     while at < len(telling[:MOST]):
         at += reading.take(telling, at)
@@ -189,9 +146,15 @@ class _Reading:
     """The slots of a query, as they are found word by word."""
 
     def __init__(
-        self, segments: Sequence[Segment], frequency: Callable[[str], int], synonyms: Synonyms, speller: Speller
+        self,
+        segments: Sequence[Segment],
+        frequency: Callable[[str], int],
+        synonyms: Synonyms,
+        speller: Speller,
+        text: str,
     ) -> None:
         self.segments, self.frequency, self.synonyms, self.speller = segments, frequency, synonyms, speller
+        self.text = text
         self.slots: list[Slot] = []
         self.corrected: dict[str, str] = {}
         self.unknown: list[str] = []
@@ -208,25 +171,57 @@ class _Reading:
             single = [((whole,), 1.0), ((words[at + 1][0],), 1.0)]
             self.slots.append(self._slot([((whole, words[at + 1][0]), 1.0), ((joined,), 1.0), *single]))
             return 2
+        if size := self._torn(words, at):
+            return size
         self._word(whole, parts)
         return 1
 
-    def _word(self, whole: str, parts: Phrase) -> None:
+    def _torn(self, words: Sequence[tuple[str, Phrase]], at: int) -> int:
+        """A Chinese word with a wrong character is cut at it: 连衣群 is 连衣 and 群, which no item has. How many words
+        beside each other are one slip; 0 for none.
+        """
+        for size in range(min(MOST_TORN, len(words) - at), 1, -1):
+            joined = "".join(whole for whole, _ in words[at : at + size])
+            strange = [whole for whole, parts in words[at : at + size] if not self._answered(whole, parts)]
+            if joined not in self.text or not strange or any(map(is_word, strange)):
+                continue
+            if near := self.speller.near_chinese(joined, self.segments, self.frequency, 3):
+                self._taken(joined, [((word,), CORRECTED) for word in near])
+                return size
+        return 0
+
+    def _ways(self, whole: str, parts: Phrase) -> list[Alternative]:
         ways: list[Alternative] = [((whole,), 1.0)]
         ways += [(other, SYNONYM) for other in self.synonyms.of_phrase((whole,))]
-        ways += [(parts, PARTS)] if parts else []
-        if any(all(map(self.frequency, way)) for way, _ in ways):
-            self.slots.append(self._slot(ways))
+        return ways + ([(parts, PARTS)] if parts else [])
+
+    def _answered(self, whole: str, parts: Phrase) -> bool:
+        """Whether an item has the word, or another way to say it."""
+        return any(all(map(self.frequency, way)) for way, _ in self._ways(whole, parts))
+
+    def _word(self, whole: str, parts: Phrase) -> None:
+        answered, in_parts = self._answered(whole, ()), self._answered(whole, parts)
+        near: list[str] = []
+        if not answered and not (in_parts and set(whole) <= set("".join(parts))):
+            near = self.speller.near_chinese(whole, self.segments, self.frequency, 3)
+        if in_parts and not near:
+            self.slots.append(self._slot(self._ways(whole, parts)))
             return
-        near = self.speller.near(whole, self.segments, self.frequency, 3)
+        if in_parts:  # 腹发水 is 洗发水, though items have the 发水 in it
+            self._taken(whole, [*(((word,), CORRECTED) for word in near), (parts, PARTS)])
+            return
+        near = near or self.speller.near(whole, self.segments, self.frequency, 3)
         # the stem of a slip may be farther off than the slip: wireles
         near = near or self.speller.near(f"{whole}s", self.segments, self.frequency, 3)
         other = [((word,), CORRECTED) for word in near] or self._split(whole) or self._contained(whole)
         if other:
-            self.corrected[whole] = " ".join(other[0][0])
-            self.slots.append(self._slot(other))
+            self._taken(whole, other)
         else:
             self.unknown.append(whole)
+
+    def _taken(self, word: str, other: Sequence[Alternative]) -> None:
+        self.corrected[word] = " ".join(other[0][0])
+        self.slots.append(self._slot(other))
 
     def _split(self, word: str) -> list[Alternative]:
         """``laptopbag`` as ``laptop bag``, where both are words of items: the most even one."""
@@ -247,7 +242,7 @@ class _Reading:
             at += size or 1
         if within:
             return [(tuple(within), CONTAINED), *(((part,), CONTAINED / 2) for part in within if len(within) > 1)]
-        holding = {term: self.frequency(term) for one in self.segments for term in one.words.terms if word in term}
+        holding = {term: self.frequency(term) for term in self.speller.holding(word, self.segments)}
         order = sorted(holding, key=lambda term: (-holding[term], term))
         return [((term,), CONTAINED) for term in order[:10] if holding[term]]
 

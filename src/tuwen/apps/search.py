@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from tuwen.apps.matching import WORDS, Blend, Encoder, Found, Matcher, Mode, Text, popular, row_of
+from tuwen.apps.matching import RECIPROCAL, WORDS, Blend, Encoder, Found, Fuse, Matcher, Mode, Text, popular, row_of
 from tuwen.apps.query import LONGEST, Synonyms, Understood, corrected, held_by
 from tuwen.errors import ConfigError
 from tuwen.index.filters import MOST_VALUES, Condition, facet, mask, ordered
@@ -43,6 +43,8 @@ class Question:
         page: from 1.
         size: hits a page.
         mode: with words, vectors, or both.
+        fuse: how words and vectors become one: by ``scores``, with the weights that the index learned or the built-in
+            ones, or by ``reciprocal-rank``, all alike; None for what the index keeps.
     """
 
     words: str | None = None
@@ -53,8 +55,16 @@ class Question:
     page: int = 1
     size: int = 10
     mode: Mode = "hybrid"
+    fuse: Fuse | None = None
 
     def __post_init__(self) -> None:
+        if self.fuse is not None and self.fuse not in get_args(Fuse):
+            raise ConfigError(
+                "there is no such way to make rankings one",
+                where="--fuse",
+                seen=str(self.fuse)[:100],
+                allowed=get_args(Fuse),
+            )
         if self.mode not in get_args(Mode):
             raise ConfigError(
                 "there is no such mode", where="--mode", seen=str(self.mode)[:100], allowed=get_args(Mode)
@@ -123,8 +133,12 @@ class Searcher:
         self.matcher.synonyms = synonyms.with_colours()
 
     def _blend(self) -> Blend:
+        return self.blend or self._fused(self.index.settings.get("fuse", "scores"))
+
+    def _fused(self, fuse: Fuse) -> Blend:
         kept = self.index.settings.get("blend")
-        return self.blend or (Blend(**kept["blend"]) if kept else Blend())
+        by_scores = Blend(**kept["blend"]) if kept else Blend()
+        return RECIPROCAL if fuse == "reciprocal-rank" else by_scores
 
     def refresh(self) -> Snapshot:
         """The newest state of the index; where it was made anew meanwhile, with its own encoders."""
@@ -154,7 +168,8 @@ class Searcher:
         now = self.refresh()
         notes: list[Text] = []
         asked = self._asked(now, question, notes)
-        understood, found = self.matcher.find(
+        matcher = self.matcher if question.fuse is None else self.matcher.by(self._fused(question.fuse))
+        understood, found = matcher.find(
             now,
             question.words or "",
             picture=question.picture,

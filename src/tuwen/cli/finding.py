@@ -12,9 +12,10 @@ from tuwen.cli.screen import Screen
 from tuwen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from tuwen.apps.matching import Mode
+    from tuwen.apps.matching import Fuse, Mode
     from tuwen.index.vectors import Kind
 
+FUSES = ("scores", "reciprocal-rank")
 SHOWN = ("title", "brand", "price", "colour")
 IndexFolder = Annotated[Path, typer.Argument(metavar="INDEX", show_default=False)]
 Where = Annotated[
@@ -49,6 +50,12 @@ def index(
     ] = None,
     where: Where = None,
     kind: Annotated[str, typer.Option(help="Of vectors: exact, approximate, auto.")] = "auto",
+    fuse: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW", help="How words and vectors become one from now on: scores (at first), reciprocal-rank."
+        ),
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Anew, also over one made in another way.")] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -58,11 +65,13 @@ def index(
     from tuwen.workflow.indexing import Recipe
 
     _one_of("kind", kind, "auto", "exact", "approximate")
+    if fuse is not None:
+        _one_of("fuse", fuse, *FUSES)
     screen = Screen(as_json=json, quiet=quiet)
     place = None if bundle is None else str(bundle.resolve())
     weights = dict(map(_weight, field or []))
     recipe = Recipe(weights, text, picture, place, tuple(where or ()), cast("Kind", kind))
-    told = workflow.index(dataset, out, recipe, screen.progress(), replace)
+    told = workflow.index(dataset, out, recipe, screen.progress(), replace, fuse=cast("Fuse | None", fuse))
     screen.answer({"index": str(out), **told})
     screen.say(f"{told['items']:,} items; {told['added']:,} taken in, {told['removed']:,} removed")
     screen.say(f"index: {out}", f'next: tuwen search {out} "WORDS"')
@@ -133,6 +142,13 @@ def search(
     page: Annotated[int, typer.Option(min=1)] = 1,
     size: Annotated[int, typer.Option(min=1, max=1000, help="Hits a page.")] = 10,
     mode: Annotated[str, typer.Option(help="hybrid, words, vectors.")] = "hybrid",
+    fuse: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW",
+            help="How words and vectors become one: scores, reciprocal-rank; default: what the index keeps.",
+        ),
+    ] = None,
     synonyms: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Lines: tv, television, 电视; default INDEX/synonyms.txt.")
     ] = None,
@@ -145,7 +161,8 @@ def search(
 
     _one_of("mode", mode, "hybrid", "words", "vectors")
     screen = Screen(as_json=json, quiet=quiet)
-    question = Question(" ".join(words or ()), None, like, where or (), sort, page, size, cast("Mode", mode))
+    how = cast("Mode", mode), cast("Fuse | None", fuse)
+    question = Question(" ".join(words or ()), None, like, where or (), sort, page, size, *how)
     answer = workflow.search(index, question, picture=photo, synonyms=synonyms)
     screen.answer(answer)
     _show(screen, answer)
@@ -172,10 +189,11 @@ def judge(
     report = workflow.judge_search(index, judgments, out, screen.progress(), learn=learn, replace=replace)
     screen.answer(report)
     names = [name for name in report["metrics"] if not name.startswith("burges")]
-    systems = {"hybrid": report["metrics"], **report["baselines"]}
+    model = report["search"]["model"]
+    systems = {model: report["metrics"], **report["baselines"]}
     rows = [(name, *(_figure(metrics[one]) for one in names)) for name, metrics in systems.items()]
     screen.table(("system", *names), rows)
-    compared = {f"hybrid minus {name}": found for name, found in report["comparisons"].items()}
+    compared = {f"{model} minus {name}": found for name, found in report["comparisons"].items()}
     compared |= report["search"]["comparisons"]
     rows = [(name, *(_figure(metrics[one]) for one in names)) for name, metrics in compared.items()]
     screen.table(("difference", *names), rows)

@@ -41,6 +41,13 @@ def recommend(
         Path | None,
         typer.Option(metavar="FILE", help="One list for each shopper, into a .parquet, .csv or .jsonl file."),
     ] = None,
+    about: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="What is known of her: users.gender=female; several. Alone, or with --shopper or --clicked.",
+        ),
+    ] = None,
     count: Annotated[int, typer.Option(min=1, max=1000, help="Items in a list.")] = 20,
     again: Annotated[
         bool | None,
@@ -78,6 +85,7 @@ def recommend(
         "--clicked": clicked,
         "--review": review,
         "--photo": photo,
+        "--about": about,
         "--like": like,
         "--beside": beside,
         "--everybody": everybody,
@@ -105,11 +113,13 @@ def recommend(
     if shopper is not None and shopper not in shelf:
         told = "the answer goes by what is asked alone" if review or photo else "this is what one without a past gets"
         screen.say(f"note: the bundle does not know the shopper {shopper!r}; {told}")
+    known = dict(map(_about, about or ()))
     answers: dict[str, Callable[[], list[Any]]] = {
         "--like": lambda: shelf.similar(like, count, by, rules),
         "--beside": lambda: shelf.goes_with(beside, count, rules),
-        "--shopper": lambda: shelf.for_shopper(shopper, count, rules),
-        "--clicked": lambda: shelf.for_session(clicked, count, rules),
+        "--shopper": lambda: shelf.for_shopper(shopper, count, rules, known),
+        "--clicked": lambda: shelf.for_session(clicked, count, rules, known),
+        "--about": lambda: shelf.for_session([], count, rules, known),
     }
     if review is None and photo is None:
         listed = answers[given[0]]()
@@ -131,12 +141,14 @@ def recommend(
 
 def _one_question(given: list[str], by: list[str] | None) -> None:
     alone = [name for name in given if name in ALONE]
-    if not given or (alone and len(given) > 1) or {"--shopper", "--clicked"} <= set(given):
+    shown = {"--review", "--photo"} & set(given)
+    both = {"--shopper", "--clicked"} <= set(given)
+    if not given or (alone and len(given) > 1) or both or (shown and "--about" in given):
         raise ConfigError(
             "ask one thing at a time",
             seen=", ".join(given) or "nothing",
-            allowed="--shopper, --clicked, --like, --beside or --everybody; --review and --photo together, and beside "
-            "--shopper or --clicked",
+            allowed="--shopper, --clicked, --about, --like, --beside or --everybody; --review and --photo together, "
+            "and beside --shopper or --clicked; --about beside --shopper or --clicked",
         )
     if by and given != ["--like"]:
         raise ConfigError("--by says by what items are alike", seen=given[0], allowed="--like ITEM --by picture")
@@ -151,6 +163,13 @@ def _order_by_itself(given: list[str], rules: list[str]) -> None:
             allowed="--only and --exclude",
             todo="leave it out, or ask by --shopper, --clicked, --review, --photo or --everybody",
         )
+
+
+def _about(text: str) -> tuple[str, str]:
+    column, _, value = text.partition("=")
+    if not column.strip() or not value.strip():
+        raise ConfigError("this tells nothing of a shopper", where="--about", seen=text, allowed="users.age=30")
+    return column.strip(), value.strip()
 
 
 def _boost(text: str) -> tuple[str, float]:

@@ -97,7 +97,9 @@ class RankRun(Document):
         {}, description="of the items: pictures and texts, through frozen encoders; one vector each"
     )
     facts: list[str] = Field([], description="columns of items the ranker reads: categories, or numbers")
-    shoppers: list[str] = Field([], description="numeric columns of users that it reads")
+    shoppers: list[str] = Field(
+        [], description="columns of users that it reads: numbers, or categories (gender, club, occupation)"
+    )
     launch: str | None = Field(
         None,
         description="column of items whose order is the order in which they come to the shop: a date, or a number "

@@ -38,6 +38,10 @@ class SearchIndex(Strict):
     bundle: str | None = Field(
         None, description="contrast bundle, where words and pictures meet; relative to this file"
     )
+    fuse: Literal["scores", "reciprocal-rank"] = Field(
+        "scores",
+        description="how words and vectors become one: by scores with learned or built-in weights, or by rank",
+    )
     where: list[str] = Field([], description="only items that meet these conditions: `split=train`")
 
 

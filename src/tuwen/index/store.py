@@ -96,6 +96,15 @@ class Snapshot:
                 return int(begin + row)
         return None
 
+    def last_row_of(self, item: str) -> int | None:
+        """The latest row of an item, also where it was removed and no rebuild has dropped it yet."""
+        rows = [
+            begin + segment.place[item]
+            for begin, segment in zip(self.begins, self.segments, strict=False)
+            if item in segment.place
+        ]
+        return rows[-1] if rows else None
+
     def nearest(self, space: str, query: Array, count: int, allowed: Array | None = None) -> tuple[Array, Array]:
         """(int64 [≤ count] rows, f32 scores), best first.
 

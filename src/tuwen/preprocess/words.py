@@ -32,6 +32,13 @@ def words(text: str) -> list[str]:
     return out
 
 
+def is_word(text: str) -> bool:
+    """Whether the dictionary has this Chinese text as one word of several characters."""
+    from rjieba import cut
+
+    return len(text) > 1 and list(cut(text, False)) == [text]
+
+
 def characters(text: str) -> list[str]:
     """Every character of a cleaned text, the single spaces between words included (so English words stay apart)."""
     return list(text)

@@ -14,6 +14,9 @@ FIRST, AHEAD = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
 Key = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w-]+$")]
 Words = Annotated[str, AfterValidator(lambda text: text.replace("\0", ""))]  # PostgreSQL keeps no such character
+Fuse = Literal["scores", "reciprocal-rank"]
+FUSE = "how words and vectors become one; default: what the index keeps"
+Told = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Count = Annotated[int, Field(ge=1, le=200, description="items of the list")]
 
 
@@ -41,6 +44,12 @@ class RecommendRequest(Strict):
     user: Key | None = Field(None, examples=["U0001"])
     clicked: list[Key] = Field([], max_length=1000, description="items looked at just now, the latest last")
     count: Count = 20
+    about: dict[Told, float | str | bool | None] = Field(
+        {},
+        max_length=100,
+        description="columns of users that the recommender reads; of one who is known they take the place of the table",
+        examples=[{"users.age": 30, "users.gender": "female"}],
+    )
 
 
 class GoesWithRequest(Strict):
@@ -80,6 +89,7 @@ class SearchRequest(Strict):
     page: int = Field(1, ge=1, le=100_000)
     size: int = Field(20, ge=1, le=200)
     mode: Literal["hybrid", "words", "vectors"] = "hybrid"
+    fuse: Fuse | None = Field(None, description=FUSE)
 
 
 class SearchResponse(BaseModel):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tuwen.apps.recommend.history import Catalogue, History, Shoppers
+from tuwen.apps.recommend.history import MOST_LEVELS, Catalogue, History, Shoppers
+from tuwen.apps.recommend.told import TABLE
 from tuwen.apps.recommend.vectors import Reader, Reduction
 from tuwen.config import RankRun
 from tuwen.data.dataset import Dataset
@@ -46,7 +47,7 @@ def history_of(run: RankRun, dataset: Dataset, progress: Progress) -> tuple[Hist
     value = np.full(len(known), np.nan) if paid is None else paid / np.maximum(quantity, 1)
     history = History.of(
         catalogue,
-        _shoppers(run, dataset, users),
+        _shoppers(run, dataset, users, known.select("user", "time")),
         np.array([place_of_user[key] for key in known["user"].to_list()], np.int64),
         np.array([place_of_item[key] for key in known["item"].to_list()], np.int64),
         day,
@@ -182,25 +183,59 @@ def _launch(run: RankRun, series: pl.Series) -> np.ndarray:
     return series.cast(pl.Float64).to_numpy()
 
 
-def _shoppers(run: RankRun, dataset: Dataset, users: list[str]) -> Shoppers:
-    numbers: dict[str, Any] = {}
-    if run.shoppers:
-        if not dataset.has("users"):
-            raise ConfigError("the dataset has no users", where=run.where("shoppers"), todo="leave 'shoppers' out")
-        table = dataset.table("users")
-        told = pl.DataFrame({"user": users}).join(table, on="user", how="left", maintain_order="left")
-        for place, name in enumerate(run.shoppers):
-            column = name.removeprefix("users.")
-            if column not in table.columns or not _is_number(table[column]):
-                numeric = [f"users.{c}" for c in table.columns if c != "user" and _is_number(table[c])]
-                raise ConfigError(
-                    f"'{name}' is not a number of users",
-                    where=run.where("shoppers", place),
-                    allowed=numeric,
-                    todo=did_you_mean(name, numeric),
-                )
-            numbers[f"users.{column}"] = told[column].cast(pl.Float32).fill_null(float("nan")).to_numpy()
-    return Shoppers(len(users), numbers)
+def _shoppers(run: RankRun, dataset: Dataset, users: list[str], buyers: pl.DataFrame) -> Shoppers:
+    """What the table of users tells of those who bought something.
+
+    Args:
+        buyers: ``user`` and ``time`` of every event.
+    """
+    if not run.shoppers:
+        return Shoppers(len(users))
+    if not dataset.has("users"):
+        raise ConfigError("the dataset has no users", where=run.where("shoppers"), todo="leave 'shoppers' out")
+    table = dataset.table("users")
+    told = pl.DataFrame({"user": users}).join(table, on="user", how="left", maintain_order="left")
+    first = buyers.group_by("user").agg(pl.col("time").min())
+    numbers, categories, levels = {}, {}, {}
+    for place, name in enumerate(run.shoppers):
+        column = name.removeprefix(TABLE)
+        where, allowed = run.where("shoppers", place), [f"{TABLE}{c}" for c in table.columns if c != "user"]
+        if f"{TABLE}{column}" not in allowed:
+            todo = did_you_mean(name, allowed)
+            raise ConfigError(f"users have no column '{name}'", where=where, allowed=allowed, todo=todo)
+        if _is_number(table[column]):
+            numbers[f"{TABLE}{column}"] = told[column].cast(pl.Float32).fill_null(float("nan")).to_numpy()
+        else:
+            found = _categories(name, told.select("user", level=_texts(name, table, column, told, where)), first, where)
+            categories[f"{TABLE}{column}"], levels[f"{TABLE}{column}"] = found
+    return Shoppers(len(users), numbers, categories, levels)
+
+
+def _texts(name: str, table: pl.DataFrame, column: str, told: pl.DataFrame, where: str) -> pl.Series:
+    kind = table[column].dtype
+    if kind != pl.String and kind != pl.Boolean:
+        raise ConfigError(f"'{name}' is not a number or a category", where=where, seen=kind)
+    texts = told[column].cast(pl.String).str.strip_chars()
+    return texts.set(texts == "", None)
+
+
+def _categories(name: str, told: pl.DataFrame, first: pl.DataFrame, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """int32 [users], and the names of the levels: those come first that bought first, so that who comes later changes
+    nothing of what was known before.
+    """
+    met = told.join(first, on="user", how="left", maintain_order="left")
+    known = met.drop_nulls("level").group_by("level").agg(pl.col("time").min()).sort("time", "level", nulls_last=True)
+    if len(known) > MOST_LEVELS:
+        raise ConfigError(
+            f"'{name}' tells too many kinds of shoppers apart",
+            where=where,
+            seen=f"{len(known):,} different texts",
+            allowed=f"a column of at most {MOST_LEVELS}",
+            todo="leave it out, or give the shop's file a coarser column: the region of a postal code",
+        )
+    number = {text: place for place, text in enumerate(known["level"].to_list(), start=1)}
+    levels = np.array([number.get(text, 0) for text in told["level"].to_list()], np.int32)
+    return levels, known["level"].to_numpy().astype(np.str_)
 
 
 def _is_number(series: pl.Series) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from tuwen.apps.matching import Fuse
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture
 from tuwen.data.kinds import MEDIA
@@ -63,6 +64,8 @@ def index(
     progress: Progress | None = None,
     replace: bool = False,
     renew: bool = False,
+    *,
+    fuse: Fuse | None = None,
 ) -> dict[str, Any]:
     """Make the index ``out`` of the items of a dataset, or bring one that stands there up to date.
 
@@ -73,6 +76,8 @@ def index(
     Args:
         replace: make it anew, whatever index stands there.
         renew: make it anew where one of another recipe stands there.
+        fuse: how words and vectors become one where a question does not say; None leaves it as it is, by ``scores`` at
+            first. Nothing is made anew for it.
 
     Returns:
         ``items``, ``added``, ``removed``, ``spaces``, ``fields``, ``facets``.
@@ -94,9 +99,12 @@ def index(
         "dataset": opened.manifest["hash"],
         "encoders": f"{ENCODERS}{uuid.uuid4().hex[:12]}",  # those of an index that is replaced stay until it is
     }
+    settings |= {} if fuse is None else {"fuse": fuse}
     standing = None if replace else _standing(out, settings, renew=renew)
     if standing is not None:
         _refuse_another(standing, settings, out)
+        if fuse is not None and fuse != standing.settings.get("fuse", "scores"):
+            standing.keep(fuse=fuse)
         return _updated(standing, table, opened, fields, progress)
     there = [path.name for path in out.iterdir()] if out.is_dir() else []
     strange = sorted(name for name in there if name != ".lock" and not name.startswith((ENCODERS, KEPT)))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tuwen.apps.matching import WORDS, Blend, Encoder
+from tuwen.apps.matching import RECIPROCAL, WORDS, Blend, Encoder
 from tuwen.apps.search import Searcher
 from tuwen.errors import DataError
 from tuwen.evaluation.graded import Judged, graded_figures
@@ -51,7 +51,7 @@ NOTES = {
         "zh": "未被评判的商品在 NDCG 中按不相关计，在 condensed NDCG 中不计：只有一种检索能找到的商品往往无人评判过",
     },
 }
-RECIPROCAL = Blend({WORDS: 1.0, "text": 1.0}, feedback=0.0, reciprocal=True)
+FUSED = {"scores": "hybrid", "reciprocal-rank": "reciprocal rank"}
 NO_FEEDBACK = Blend(feedback=0.0)
 
 
@@ -105,7 +105,7 @@ def judge_search(
 
     Returns:
         the report, see :func:`~tuwen.evaluation.search.search_report`; the model is ``hybrid``, words and vectors with
-        weights that the other queries chose.
+        weights that the other queries chose, or ``reciprocal rank`` where the index keeps that.
 
     Raises:
         DataError: the file lacks a column, a grade is none, no query has a relevant item in the index, or another
@@ -134,7 +134,7 @@ def judge_search(
     figures = [graded_figures(one, judged, DEPTH) for one in lists]
     systems, grid = dict(zip(ways, figures, strict=False)), figures[len(ways) :]
     chosen, hybrid = _cross_validated(read, grid)
-    account = _account(read, chosen)
+    account = _account(read, chosen) | {"model": FUSED[searcher.index.settings.get("fuse", "scores")]}
     if learn:
         account["learned"] = _learned(searcher, read, grid, Path(judgments))
     return written(
@@ -143,7 +143,7 @@ def judge_search(
         searcher.index,
         shown or Shown(),
         began=began,
-        model="hybrid",
+        model=account["model"],
         task="search",
         primary=f"ndcg@{DEPTH}",
         found=account,

@@ -27,8 +27,9 @@ def run(
     spec = SearchRun.read(path, list(overrides))
     completed(spec)
     collected(Shop.read((path.parent / spec.shop).resolve()), out / "dataset", progress)
-    recipe = Recipe(**spec.index.model_dump() | {"where": tuple(spec.index.where)})
-    index(out / "dataset", out / "index", recipe, progress, renew=True)
+    told = spec.index.model_dump() | {"where": tuple(spec.index.where)}
+    fuse = told.pop("fuse")
+    index(out / "dataset", out / "index", Recipe(**told), progress, renew=True, fuse=fuse)
     judged = spec.evaluation
     shown = Shown(spec.name, spec.plain(), judged.samples, judged.confidence, spec.seed)
     task = spec.task

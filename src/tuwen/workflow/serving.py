@@ -147,7 +147,8 @@ def _warm(parts: Parts) -> None:
     found, shelf = parts.searcher, None if parts.recommender is None else parts.recommender.shelf
     steps: list[Callable[[], Any]] = []
     if found is not None:
-        steps.append(lambda: found.search(Question(words="a")))
+        slip = "zzzz 龘靐"  # no item has it: what is known of the words of items is gathered
+        steps.append(lambda: found.search(Question(words=slip)))
     if parts.shelve is not None:
         shelve = parts.shelve
         steps.append(lambda: shelve(" ", {"title": "a"}, [picture.getvalue()]))  # encoded, and not put there

@@ -149,6 +149,6 @@ def fitting(table: pl.DataFrame, index: Index) -> pl.DataFrame:
                 allowed=str(dtype),
             )
         table = table.with_columns(cast.alias(name))
-    rows = [index.snapshot.row_of(item) for item in table["item"]]
+    rows = [index.snapshot.last_row_of(item) for item in table["item"]]  # also of one that was taken out and comes back
     counts = [0 if row is None else known["_popularity"][row] for row in rows]
     return table.with_columns(pl.Series("_popularity", counts, dtype=pl.Int64))

@@ -1,7 +1,8 @@
 """What a ranker sees of a shopper and an item: numbers, all of them known at the moment of asking.
 
 Three groups: of the item (how it sells, how new it is, what its kind does), of the shopper, and of the two together
-(what the retrievers say, how alike the item is to what was bought, its categories and price beside the shopper's own).
+(what the retrievers say, how alike the item is to what was bought, its categories and price beside the shopper's own,
+and how much more shoppers of her own category buy of the item's).
 What is not known is not a number.
 """
 
@@ -22,6 +23,7 @@ MEMORY = 60.0  # days in which a shopper's event loses half of its weight
 LATEST = 50  # events of a shopper that an item's content is held against
 AROUND = 51  # items in launch order that are an item's neighbourhood
 YEAR, SEASON = 365.0, 28.0  # days
+GROUP = 20.0  # purchases of the shop that the habits of a category of shoppers start from
 
 
 class Features:
@@ -33,10 +35,21 @@ class Features:
         shares: f64 [all levels of all categories], how everybody's purchases divide over each category's.
         usual_price: what is paid for an item in the mean.
         sold: bool [items], whether an item was bought before that moment.
+        groups: column of shoppers → f32 [its levels + 1, all levels of all categories], the logarithm of how much more
+            a category of shoppers buys of a category of items than all do; 0 where nothing is known.
     """
 
-    def __init__(self, names: list[str], of_items: Array, shares: Array, usual_price: float, sold: Array) -> None:
+    def __init__(
+        self,
+        names: list[str],
+        of_items: Array,
+        shares: Array,
+        usual_price: float,
+        sold: Array,
+        groups: Mapping[str, Array],
+    ) -> None:
         self.names, self.of_items, self.shares, self.usual_price, self.sold = names, of_items, shares, usual_price, sold
+        self.groups = groups
 
     @classmethod
     def at(cls, history: History) -> Self:
@@ -49,7 +62,7 @@ class Features:
         of_items = np.empty((len(history.catalogue), len(found)), np.float32)
         for place, values in enumerate(found.values()):
             of_items[:, place] = values
-        return cls(list(found), of_items, shares, _mean(history.value), history.sold)
+        return cls(list(found), of_items, shares, _mean(history.value), history.sold, _groups(history, shares))
 
     def of(self, asked: Asked, row: Array, item: Array, scores: Mapping[str, Scores]) -> tuple[Array, list[str]]:
         """f32 [pairs, features] of pairs of an asked shopper and an item, and the features' names.
@@ -62,6 +75,7 @@ class Features:
         found = {name: values[row] for name, values in self._of_shoppers(asked).items()}
         found |= {f"retriever {name}": says.at(row, item) for name, says in scores.items()}
         found |= {"price gap": self._price_gap(asked, row, item)} | _likeness(asked, row, item)
+        found |= self._of_groups(asked, row, item)
         habits = [f"habit {column}" for column in asked.catalogue.categories]
         names = [*self.names, *habits, *found]
         stacked = np.empty((len(row), len(names)), np.float32)
@@ -77,13 +91,24 @@ class Features:
         latest = np.full(len(asked), np.nan)
         np.fmin.at(latest, asked.row, asked.age)
         weight = np.bincount(asked.row, 0.5 ** (asked.age / MEMORY), len(asked))
-        return {"events": count, "days since": latest, "recent events": weight, **dict(asked.numbers)}
+        told = {name: np.where(level > 0, level, np.nan) for name, level in asked.categories.items()}
+        return {"events": count, "days since": latest, "recent events": weight, **asked.numbers, **told}
 
     def _habits(self, asked: Asked, row: Array, item: Array) -> Array:
         """How much more a shopper buys of an item's kind than others do, by each category: f32 [pairs, categories]."""
         level, _ = asked.catalogue.levels
         shares = np.log(np.maximum(lift(asked, level[asked.item], self.shares, MEMORY), 1e-4))
         return np.asarray(shares[row[:, None], level[item]])
+
+    def _of_groups(self, asked: Asked, row: Array, item: Array) -> dict[str, Array]:
+        """The same of all shoppers of her category: what is known of one who bought nothing yet."""
+        level, _ = asked.catalogue.levels
+        found = {}
+        for name, lifts in self.groups.items():
+            own = asked.categories[name][row]
+            for place, column in enumerate(asked.catalogue.categories):
+                found[f"group {name} {column}"] = lifts[own, level[item, place]]
+        return found
 
     def _price_gap(self, asked: Asked, row: Array, item: Array) -> Array:
         known = np.isfinite(asked.value)
@@ -93,6 +118,22 @@ class Features:
         price = self.of_items[item, self.names.index("price")]
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.log(price) - np.log(own)[row])
+
+
+def _groups(history: History, shares: Array) -> dict[str, Array]:
+    level, _ = history.catalogue.levels
+    if not level.shape[1]:
+        return {}
+    weight, found = 0.5 ** (history.age / MEMORY), {}
+    for name, told in history.shoppers.categories.items():
+        own, size = told[history.shopper], len(history.shoppers.levels[name]) + 1
+        place = own[:, None].astype(np.int64) * len(shares) + level[history.item]
+        counts = np.bincount(place.ravel(), np.repeat(weight, level.shape[1]), size * len(shares))
+        total = np.bincount(own, weight, size)[:, None]
+        lift = (counts.reshape(size, -1) + GROUP * shares) / (total + GROUP) / np.maximum(shares, 1e-4)
+        lift[0] = 1.0  # of those whose category is not told, nothing is told
+        found[name] = np.log(np.maximum(lift, 1e-4)).astype(np.float32)
+    return found
 
 
 def _of_items(history: History) -> dict[str, Array]:

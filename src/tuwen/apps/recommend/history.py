@@ -20,6 +20,7 @@ from tuwen.apps.recommend.neighbours import neighbours
 from tuwen.errors import DataError
 
 Array = np.ndarray
+MOST_LEVELS = 256  # of a category of shoppers: each has a line of numbers for every item
 
 
 class Reads(Protocol):
@@ -107,10 +108,14 @@ class Shoppers:
 
     Attributes:
         numbers: column (``users.age``) → f32 [shoppers], not a number where missing.
+        categories: column (``users.gender``) → int32 [shoppers], 0 where missing.
+        levels: column → str [levels], their names; the first one's number is 1.
     """
 
     count: int
     numbers: Mapping[str, Array] = field(default_factory=dict)
+    categories: Mapping[str, Array] = field(default_factory=dict)
+    levels: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -247,6 +252,24 @@ class History:
         order = np.argsort(self.shopper, kind="stable")
         return order, np.concatenate([[0], np.cumsum(np.bincount(self.shopper, minlength=self.shoppers.count))])
 
+    def met(self, categories: Mapping[str, Array]) -> dict[str, Array]:
+        """Categories of shoppers, 0 where nobody of that category bought anything before now: the table also tells of
+        those who come later, and a category that came with them is not known yet.
+
+        Args:
+            categories: column → int32 [any], levels.
+        """
+        return {name: np.where(self._met[name][level], level, 0) for name, level in categories.items()}
+
+    @cached_property
+    def _met(self) -> dict[str, Array]:
+        """Column → bool [levels + 1]."""
+        buyers, found = np.unique(self.shopper), {}
+        for name, level in self.shoppers.categories.items():
+            size = max(len(self.shoppers.levels.get(name, ())), int(level.max(initial=0)))
+            found[name] = np.isin(np.arange(size + 1), level[buyers])
+        return found
+
     def asked(self, who: Sequence[int] | Array) -> Asked:
         """These shoppers as a recommender is asked for them: by what they did."""
         who = np.asarray(who, np.int64)
@@ -255,8 +278,9 @@ class History:
         events = np.concatenate([*places, np.empty(0, np.int64)]).astype(np.int64)
         begins = np.concatenate([[0], np.cumsum([len(p) for p in places])]).astype(np.int64)
         numbers = {name: values[who] for name, values in self.shoppers.numbers.items()}
+        categories = self.met({name: level[who] for name, level in self.shoppers.categories.items()})
         age = self.now - self.day[events]
-        return Asked(self.catalogue, begins, self.item[events], age, self.value[events], numbers)
+        return Asked(self.catalogue, begins, self.item[events], age, self.value[events], numbers, categories)
 
 
 @dataclass(frozen=True)
@@ -270,6 +294,7 @@ class Asked:
         age: f64 [events], days ago.
         value: f64 [events], what was paid.
         numbers: column → f32 [asked].
+        categories: column → int32 [asked], 0 where missing or not known.
     """
 
     catalogue: Catalogue
@@ -278,6 +303,7 @@ class Asked:
     age: Array
     value: Array
     numbers: Mapping[str, Array] = field(default_factory=dict)
+    categories: Mapping[str, Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.begins) - 1
@@ -308,5 +334,5 @@ class Asked:
         begin, end, _ = which.indices(len(self))
         events = slice(int(self.begins[begin]), int(self.begins[end]))
         begins = self.begins[begin : end + 1] - self.begins[begin]
-        numbers = {name: values[begin:end] for name, values in self.numbers.items()}
-        return Asked(self.catalogue, begins, self.item[events], self.age[events], self.value[events], numbers)
+        told = ({name: v[begin:end] for name, v in table.items()} for table in (self.numbers, self.categories))
+        return Asked(self.catalogue, begins, self.item[events], self.age[events], self.value[events], *told)

@@ -21,7 +21,9 @@ class Linear:
     1974), which ListNet (Cao et al., 2007) calls top one.
 
     Each feature is bent to its place among the values that training saw, -1 to 1, so that neither scale nor outliers
-    matter; one that is not known counts as the middle one, and that it is not known has a weight of its own.
+    matter; one that is not known counts as the middle one, and that it is not known has a weight of its own. What is
+    the same for a whole list, such as a shopper's category, cannot move its order: a category tells by what its
+    shoppers buy (``group …``), and its level is not read.
 
     Args:
         l2: how many lists have to speak for a weight before half of it is believed, about.
@@ -47,7 +49,10 @@ class Linear:
         kept = (hits > 0) & (lists.bought | (draw < share))
         sizes = np.bincount(np.repeat(np.arange(len(lists.sizes)), lists.sizes)[kept], minlength=len(lists.sizes))
         sizes, features, bought = sizes[sizes > 0], lists.features[kept], lists.bought[kept]
-        self.curves = [_curve(column) for column in features.T]
+        levels = np.isin(lists.names, lists.categories)  # have no order to be bent along
+        self.curves = [
+            _curve(column[:0] if level else column) for column, level in zip(features.T, levels, strict=True)
+        ]
         design = self._design(features)
         begins = _begins(sizes)
         wanted = bought / np.repeat(np.add.reduceat(bought, begins, dtype=float), sizes) if len(sizes) else bought

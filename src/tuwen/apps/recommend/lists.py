@@ -19,12 +19,14 @@ class Lists:
         bought: bool [pairs].
         sizes: int64 [lists]: how many pairs each shopper has; they stand together.
         names: of the features.
+        categories: those of them whose numbers are levels without an order; the same for all pairs of a list.
     """
 
     features: Array
     bought: Array
     sizes: Array
     names: list[str]
+    categories: tuple[str, ...] = ()
 
     @classmethod
     def joined(cls, parts: list[Lists]) -> Lists:
@@ -33,6 +35,7 @@ class Lists:
             np.concatenate([part.bought for part in parts]),
             np.concatenate([part.sizes for part in parts]),
             parts[0].names,
+            parts[0].categories,
         )
 
 

@@ -34,14 +34,18 @@ class Popularity:
         return Grouped(self.demand, self.firsts, np.zeros(len(asked), np.int64))
 
 
+KIN = 20.0  # purchases of the shop that what a category of shoppers buys starts from
+
+
 class Segment:
-    """How often an item was bought by shoppers alike in one number (their age): of all shoppers who bought
-    something, in as many bins of equal size, those in the shopper's own and, with less weight, the bins beside it. A
-    shopper without that number gets what everybody buys.
+    """How often an item was bought by shoppers alike. In one number (their age): of all shoppers who bought
+    something, in as many bins of equal size, those in the shopper's own and, with less weight, the bins beside it. In
+    one category (their gender): those of the same one, the fewer they are the more as everybody does. A shopper of whom
+    that is not known gets what everybody buys.
 
     Args:
         column: of the shopper.
-        bins: of equal size.
+        bins: of equal size; of a number.
         spread: how far in bins the neighbours count (the deviation of a normal curve).
         half_life: days.
     """
@@ -59,6 +63,10 @@ class Segment:
         self.column, self.bins, self.spread, self.half_life = column, bins, spread, half_life
 
     def fit(self, history: History) -> None:
+        if self.column in history.shoppers.categories:
+            self.shares = self._of_categories(history).astype(np.float32)  # [levels + 1, items]
+            self.firsts = firsts(self.shares)
+            return
         told = history.shoppers.numbers.get(self.column, np.full(history.shoppers.count, np.nan))
         buyers = told[np.unique(history.shopper)]  # the table also tells of shoppers who come later
         known = buyers[np.isfinite(buyers)]
@@ -75,7 +83,20 @@ class Segment:
         self.shares = np.concatenate([shares, everybody[None]]).astype(np.float32)  # [bins + 1, items]
         self.firsts = firsts(self.shares)
 
+    def _of_categories(self, history: History) -> Array:
+        size = len(history.shoppers.levels[self.column]) + 1
+        level = history.shoppers.categories[self.column][history.shopper]
+        weight = 0.5 ** (history.age / self.half_life)
+        shape = (size, len(history.catalogue))
+        counts = sparse.csr_matrix((weight, (level, history.item)), shape=shape).toarray()
+        everybody = counts.sum(axis=0) / max(float(weight.sum()), 1e-9)
+        counts[0] = 0.0  # of whom it is not told: what everybody buys
+        shares: Array = (counts + KIN * everybody) / (counts.sum(axis=1, keepdims=True) + KIN)
+        return shares
+
     def score(self, asked: Asked) -> Scores:
+        if self.column in asked.categories:
+            return Grouped(self.shares, self.firsts, asked.categories[self.column])
         told = asked.numbers.get(self.column, np.full(len(asked), np.nan))
         bins = np.where(np.isfinite(told), np.searchsorted(self.edges, told), len(self.shares) - 1)
         return Grouped(self.shares, self.firsts, bins)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tuwen.apps.recommend.history import Array
+from tuwen.apps.recommend.history import MOST_LEVELS, Array
 from tuwen.apps.recommend.lists import Lists
 from tuwen.apps.recommend.trees import Trees
 from tuwen.errors import MissingExtra, unloadable
@@ -49,13 +49,16 @@ class LambdaRank:
             "seed": seed,
             "deterministic": True,
             "force_row_wise": True,
+            "max_cat_to_onehot": MOST_LEVELS + 2,  # one category beside all others: what Trees can run
             "verbose": -1,
         }
 
     def fit(self, lists: Lists) -> None:
         lightgbm = _lightgbm()
         names = [name.replace(" ", "_").replace(".", "_") for name in lists.names]
-        data = lightgbm.Dataset(lists.features, lists.bought, group=lists.sizes, feature_name=names)
+        levels = [lists.names.index(name) for name in lists.categories]
+        told = {"feature_name": names, "categorical_feature": levels}
+        data = lightgbm.Dataset(lists.features, lists.bought, group=lists.sizes, **told)
         self.booster = lightgbm.train(self.options | {"num_threads": 0}, data, self.rounds)
         self.names, self.trees = lists.names, Trees(self.booster)
         self.learned = bool(self.booster.feature_importance("split").sum())

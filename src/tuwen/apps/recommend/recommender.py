@@ -143,7 +143,7 @@ class Recommender:
         kept = hit | _drawn(row, hit, self.windows.negatives, rng)
         row, item, hit = row[kept], item[kept], hit[kept]
         features, names = stage.features.of(asked, row, item, scores)
-        return Lists(features, hit, np.bincount(row, minlength=len(who)), names)
+        return Lists(features, hit, np.bincount(row, minlength=len(who)), names, tuple(asked.categories))
 
     def importance(self) -> dict[str, float]:
         """Feature → its share of what the ranker goes by."""

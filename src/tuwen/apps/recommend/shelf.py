@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -15,6 +16,7 @@ from tuwen.apps.recommend.questions import Question, likeness, with_taste
 from tuwen.apps.recommend.recommender import Recommender
 from tuwen.apps.recommend.rules import FEW_SALES, Rest, Rules
 from tuwen.apps.recommend.scores import NOTHING, best
+from tuwen.apps.recommend.told import told_of
 from tuwen.errors import DataError, did_you_mean
 
 TASTED = 500  # items of a shopper's own list that move the answer to a question
@@ -98,11 +100,17 @@ class Shelf:
 
     # --- Answers ----------------------------------------------------------------------------------------------
 
-    def for_shopper(self, user: str, count: int = 20, rules: Rules | None = None) -> list[Listed]:
-        """What this shopper may buy next. One who is not known gets what a shopper without a past gets."""
+    def for_shopper(
+        self, user: str, count: int = 20, rules: Rules | None = None, about: Mapping[str, Any] | None = None
+    ) -> list[Listed]:
+        """What this shopper may buy next. One who is not known gets what a shopper without a past gets.
+
+        Args:
+            about: see :meth:`for_session`; it takes the place of what the table told.
+        """
         if user not in self._user:
-            return self.for_session([], count, rules)
-        asked = self._latest(self.history.asked([self._user[user]]))
+            return self.for_session([], count, rules, about)
+        asked = told_of(self._latest(self.history.asked([self._user[user]])), self.history, about or {})
         return self._answered(asked, count, rules, [user])[0]
 
     def for_session(
@@ -110,27 +118,24 @@ class Shelf:
         items: Sequence[str],
         count: int = 20,
         rules: Rules | None = None,
-        numbers: Mapping[str, float] | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> list[Listed]:
         """What somebody may want who just looked at these items, the latest last; nobody need know her.
 
         Args:
-            numbers: what is known of her: ``{"users.age": 30}``.
+            about: what is known of her: ``{"users.age": 30, "users.gender": "female"}``.
 
         Raises:
-            DataError: an item that does not exist.
+            DataError: an item that does not exist, or ``about`` names what the recommender does not read.
         """
-        asked = self._session(items, numbers)
+        asked = told_of(self._session(items), self.history, about or {})
         return self._answered(asked, count, rules, ["\n".join(items)])[0]
 
-    def _session(self, items: Sequence[str], numbers: Mapping[str, float] | None = None) -> Asked:
+    def _session(self, items: Sequence[str]) -> Asked:
         places = np.array([self.place(item) for item in items[-MOST_EVENTS:]], np.int64)
-        told = {
-            name: np.array([(numbers or {}).get(name, np.nan)], np.float32) for name in self.history.shoppers.numbers
-        }
         ages = np.arange(len(places), 0, -1) / 86_400  # seconds apart
         unpaid = np.full(len(places), np.nan)
-        return Asked(self.catalogue, np.array([0, len(places)]), places, ages, unpaid, told)
+        return replace(self._nobody(), begins=np.array([0, len(places)]), item=places, age=ages, value=unpaid)
 
     def for_question(
         self,
@@ -169,12 +174,21 @@ class Shelf:
         return self._named(*found)
 
     def for_live(
-        self, user: str | None, recent: Sequence[Recent], count: int = 20, rules: Rules | None = None
+        self,
+        user: str | None,
+        recent: Sequence[Recent],
+        count: int = 20,
+        rules: Rules | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> list[Listed]:
         """What a shopper may want next, by what is known of her (nothing, for one who is not known) and by what she
         did since, oldest first; items that are not known are left out.
+
+        Args:
+            about: see :meth:`for_session`; it takes the place of what the table told.
         """
-        return self._answered(self._live(user, recent), count, rules, [user or ""])[0]
+        asked = told_of(self._live(user, recent), self.history, about or {})
+        return self._answered(asked, count, rules, [user or ""])[0]
 
     def taste(self, user: str | None, recent: Sequence[Recent]) -> dict[str, Array]:
         """Kind → f32 [width], of length 1: the mean of the items that a shopper chose, the latest most; zeros where
@@ -191,13 +205,12 @@ class Shelf:
         places = np.array([place for place, _ in told], np.int64)
         values = np.array([np.nan if one.value is None else one.value for _, one in told])
         ages = np.array([one.ago for _, one in told])
-        asked = Asked(
-            self.catalogue,
-            np.array([0, len(known.item) + len(told)]),
-            np.concatenate([known.item, places]),
-            np.concatenate([known.age, ages]),
-            np.concatenate([known.value, values]),
-            known.numbers,
+        asked = replace(
+            known,
+            begins=np.array([0, len(known.item) + len(told)]),
+            item=np.concatenate([known.item, places]),
+            age=np.concatenate([known.age, ages]),
+            value=np.concatenate([known.value, values]),
         )
         return self._latest(asked)
 
@@ -205,7 +218,13 @@ class Shelf:
         """A shopper of whom nothing is known."""
         nothing = np.empty(0)
         numbers = {name: np.array([np.nan], np.float32) for name in self.history.shoppers.numbers}
-        return Asked(self.catalogue, np.array([0, 0]), np.empty(0, np.int64), nothing, nothing, numbers)
+        categories = {name: np.zeros(1, np.int32) for name in self.history.shoppers.categories}
+        return Asked(self.catalogue, np.array([0, 0]), np.empty(0, np.int64), nothing, nothing, numbers, categories)
+
+    @property
+    def told(self) -> list[str]:
+        """Columns of users that answers go by."""
+        return [*self.history.shoppers.numbers, *self.history.shoppers.categories]
 
     def known(self, item: str) -> int | None:
         """Where an item stands in the catalogue; None where it does not."""
@@ -324,7 +343,7 @@ class Shelf:
             return asked
         kept = np.arange(len(asked.item)) >= asked.begins[1:][asked.row] - MOST_EVENTS
         begins = np.concatenate([[0], np.cumsum(np.bincount(asked.row[kept], minlength=len(asked)))])
-        return Asked(asked.catalogue, begins, asked.item[kept], asked.age[kept], asked.value[kept], asked.numbers)
+        return replace(asked, begins=begins, item=asked.item[kept], age=asked.age[kept], value=asked.value[kept])
 
     def _count(self, count: int) -> int:
         if count < 1:

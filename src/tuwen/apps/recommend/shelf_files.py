@@ -14,7 +14,7 @@ from tuwen.apps.recommend.history import Catalogue, History, Shoppers
 from tuwen.apps.recommend.recommender import Recommender, Stage
 from tuwen.apps.recommend.scores import Retriever
 from tuwen.apps.recommend.shelf import Shelf
-from tuwen.apps.recommend.state import of_catalogue, read_state, write_state
+from tuwen.apps.recommend.state import of_catalogue, of_shoppers, read_state, write_state
 from tuwen.apps.recommend.vectors import Kept
 from tuwen.bundle.files import verify
 from tuwen.errors import BundleError
@@ -30,7 +30,7 @@ def write(shelf: Shelf, folder: Path) -> None:
         reader.save(folder / READERS / name)
     write_state(folder / "about", shelf.about)
     events = {"shopper": history.shopper, "item": history.item, "day": history.day, "value": history.value}
-    shoppers = {"users": np.array(shelf.users, np.str_), "numbers": dict(history.shoppers.numbers)}
+    shoppers = {"users": np.array(shelf.users, np.str_), **of_shoppers(history.shoppers)}
     write_state(folder / "events", {**events, **shoppers, "now": history.now, "baskets": shelf.baskets})
     (folder / "retrievers").mkdir()
     for turn, retriever in enumerate(stage.retrievers.values()):
@@ -61,9 +61,11 @@ def read(folder: str | Path) -> tuple[Shelf, dict[str, Any]]:
     readers = {name: Kept(folder / READERS / name, spec["use"]) for name, spec in run["modalities"].items()}
     catalogue = Catalogue(**read_state(folder / "catalogue"), readers=readers)
     events = read_state(folder / "events")
+    if "categories" not in events:
+        raise BundleError("made by an older tuwen", where=str(folder), todo="train it again")
     history = History(
         catalogue,
-        Shoppers(len(events["users"]), events["numbers"]),
+        Shoppers(len(events["users"]), events["numbers"], events["categories"], events["levels"]),
         events["shopper"],
         events["item"],
         events["day"],

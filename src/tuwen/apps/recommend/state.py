@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from tuwen.apps.recommend.history import Array, Catalogue
+from tuwen.apps.recommend.history import Array, Catalogue, Shoppers
 from tuwen.errors import BundleError
 
 PLAIN = "state.json"
@@ -81,4 +81,12 @@ def of_catalogue(catalogue: Catalogue) -> State:
         "categories": dict(catalogue.categories),
         "numbers": dict(catalogue.numbers),
         "launch": catalogue.launch,
+    }
+
+
+def of_shoppers(shoppers: Shoppers) -> State:
+    return {
+        "numbers": dict(shoppers.numbers),
+        "categories": dict(shoppers.categories),
+        "levels": {name: np.asarray(levels, np.str_) for name, levels in shoppers.levels.items()},
     }

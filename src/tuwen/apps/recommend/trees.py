@@ -16,7 +16,7 @@ class Trees:
     """What a LightGBM model of numbers says.
 
     Args:
-        booster: ``lightgbm.Booster``, of numerical features alone.
+        booster: ``lightgbm.Booster``, of numbers, and of categories that are split one beside all others.
     """
 
     def __init__(self, booster: Any) -> None:
@@ -76,6 +76,10 @@ def _numbered(tree: Node) -> list[tuple[Any, ...]]:
             found.append(("LEAF", 0, 0.0, 0, 0, 0, float(node["leaf_value"])))
             return place
         found.append(())
+        if node["decision_type"] == "==":  # what is missing is no category
+            ends = visit(node["left_child"]), visit(node["right_child"])
+            found[place] = ("BRANCH_EQ", node["split_feature"], float(node["threshold"]), 0, *ends, None)
+            return place
         missing = node["default_left"] if node["missing_type"] == "NaN" else node["threshold"] >= 0
         ends = visit(node["left_child"]), visit(node["right_child"])
         found[place] = ("BRANCH_LEQ", node["split_feature"], _below(node["threshold"]), int(missing), *ends, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.shelf import Listed, Recent
+from tuwen.apps.recommend.told import named
 from tuwen.apps.search import Question
 from tuwen.apps.storefront.answer import Answer
 from tuwen.apps.storefront.arrivals import Arrivals
@@ -56,28 +57,36 @@ class Storefront:
 
     # --- Recommend --------------------------------------------------------------------------------------------
 
-    def recommend(self, user: str | None, clicked: Sequence[str] = (), count: int = 20) -> Answer:
+    def recommend(
+        self, user: str | None, clicked: Sequence[str] = (), count: int = 20, about: Mapping[str, Any] | None = None
+    ) -> Answer:
         """What a shopper may want next: by what the bundle knows of her, what she did since, and what she clicked just
         now. One whom nobody knows gets what somebody without a past gets.
 
         Args:
             clicked: items that she looked at just now, the latest last; those that are not known are left out.
+            about: what is told of her: ``{"users.age": 30}``; see :func:`tuwen.apps.recommend.told.told_of`.
+
+        Raises:
+            DataError: ``about`` names what no recommender reads.
         """
-        known = self.remembered(user, clicked, count)
+        known = self.remembered(user, clicked, count, about)
         if known is not None:
             return known
         lists = self._lists  # others take its place when an item comes while the list is made
         version, change, trace = self.changes.look(), self.changes.change, self._trace(user)
-        made = self._recommended(user, clicked, count)
+        made = self._recommended(user, clicked, count, self._read(about or {}))
         if self.store is None or self.store.version.cheap:
-            lists.put((user, tuple(clicked), count), Known(made, version, change, trace, time.monotonic()))
+            lists.put(_asked(user, clicked, count, about), Known(made, version, change, trace, time.monotonic()))
         return made
 
-    def remembered(self, user: str | None, clicked: Sequence[str] = (), count: int = 20) -> Answer | None:
+    def remembered(
+        self, user: str | None, clicked: Sequence[str] = (), count: int = 20, about: Mapping[str, Any] | None = None
+    ) -> Answer | None:
         """What :meth:`recommend` would answer, where it is known already: microseconds, so no thread is needed."""
         if self.store is not None and not self.store.version.cheap:
             return None
-        asked, version = (user, tuple(clicked), count), self.changes.look()
+        asked, version = _asked(user, clicked, count, about), self.changes.look()
         lists = self._lists
         known = lists.get(asked)
         if known is None or known.change != self.changes.change:
@@ -92,17 +101,26 @@ class Storefront:
     def _trace(self, user: str | None) -> Trace:
         return () if user is None or self.store is None else self.store.version.of(user, LIVE_EVENTS)
 
-    def _recommended(self, user: str | None, clicked: Sequence[str], count: int) -> Answer:
+    def _read(self, about: Mapping[str, Any]) -> dict[str, Any]:
+        """By the names of columns. In an experiment what one recommender reads the other may not, and who asks cannot
+        know which of them answers.
+        """
+        parts = [one for one in (self.parts.recommender, self.parts.other) if one is not None]
+        known = [name for one in parts for name in one.shelf.told]
+        return {named(column, known): value for column, value in about.items()}
+
+    def _recommended(self, user: str | None, clicked: Sequence[str], count: int, about: Mapping[str, Any]) -> Answer:
         found, arm = self._recommender(user)
         recent: list[Recent] = []
         if user is not None and self.store is not None:
             lately = self._lately(self.store, user, found)
             if lately is None:  # she said no: what is known of her has no part in it
-                user, (found, arm) = None, self._recommender(None)
+                user, about, (found, arm) = None, {}, self._recommender(None)
             else:
                 recent = lately
         recent += [Recent(item, 0.0, None) for item in clicked]
-        listed = self._shown(found.shelf.for_live(user, recent, count, self._rules(found)))
+        told = {name: value for name, value in about.items() if name in found.shelf.told}
+        listed = self._shown(found.shelf.for_live(user, recent, count, self._rules(found), told))
         if arm is not None and user is not None and self.store is not None:
             self.store.people.expose(self.parts.experiment["name"], user, arm)
         return Answer(self._with_arrivals(listed, user, recent, count), self.parts.revision, arm)
@@ -356,6 +374,14 @@ class Storefront:
         rows = [row or {columns[kinds[0]][0]: None} for row in rows]
         answers = predictor.predict(rows)
         return {**answers[0], "without": dict(zip(kinds, answers[1:], strict=True))}
+
+
+def _asked(
+    user: str | None, clicked: Sequence[str], count: int, about: Mapping[str, Any] | None
+) -> tuple[Hashable, ...]:
+    """By what an answer is remembered."""
+    told = sorted((name, str(value)) for name, value in (about or {}).items())
+    return user, tuple(clicked), count, tuple(told)
 
 
 def _after(day: str) -> int:

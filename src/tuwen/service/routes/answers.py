@@ -20,11 +20,13 @@ from tuwen.service.reading import content, sent_rows
 from tuwen.service.rows import to_rows
 from tuwen.service.served import PROBLEMS, Served
 from tuwen.service.shop_messages import (
+    FUSE,
     Count,
     EmbedRequest,
     EmbedResponse,
     ExplainRequest,
     ExplainResponse,
+    Fuse,
     GoesWithRequest,
     Key,
     ListResponse,
@@ -68,7 +70,7 @@ def _add_lists(service: FastAPI, served: Served) -> None:
     )
     async def recommend(asked: RecommendRequest) -> Response:
         front = served.front
-        known = front.remembered(asked.user, asked.clicked, asked.count)
+        known = front.remembered(asked.user, asked.clicked, asked.count, asked.about)
         if known is None:
             known = await served.work(lambda: _made(front, asked))
         return Response(known.json(), media_type="application/json")
@@ -92,7 +94,7 @@ def _made(front: Storefront, asked: RecommendRequest) -> Answer:
     """Written in the thread that made it. It goes out as it stands (a test holds it against :class:`ListResponse`): to
     check every card first took as long as the trees do.
     """
-    answer = front.recommend(asked.user, asked.clicked, asked.count)
+    answer = front.recommend(asked.user, asked.clicked, asked.count, asked.about)
     answer.json()
     return answer
 
@@ -110,14 +112,15 @@ def _add_search(service: FastAPI, served: Served) -> None:
         page: Annotated[int, Query(ge=1, le=100_000)] = 1,
         size: Annotated[int, Query(ge=1, le=200)] = 20,
         like: Key | None = None,
+        fuse: Annotated[Fuse | None, Query(description=FUSE)] = None,
     ) -> SearchResponse:
-        return await answered(lambda: Question(words, None, like, where or (), sort, page, size))
+        return await answered(lambda: Question(words, None, like, where or (), sort, page, size, fuse=fuse))
 
     @service.post("/v1/search", summary="Words, a photo, or both", responses=PROBLEMS)
     async def search_more(asked: SearchRequest) -> SearchResponse:
         def question() -> Question:
             photo = None if asked.picture is None else served.normalised(asked.picture, "picture")
-            return Question(asked.words, photo, asked.like, asked.where, asked.sort, asked.page, asked.size, asked.mode)
+            return Question(**{**asked.model_dump(), "picture": photo})
 
         return await answered(question)
 
