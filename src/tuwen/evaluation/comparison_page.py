@@ -11,7 +11,7 @@ from markupsafe import Markup
 from tuwen.evaluation import comparison_figures as figures
 from tuwen.evaluation import samples_page, verdict
 from tuwen.evaluation.cell_names import shown_names
-from tuwen.evaluation.comparison_words import checks, decided, kind_phrase, lead, level, others, words
+from tuwen.evaluation.comparison_words import alone, checks, decided, kind_phrase, lead, level, others, words
 from tuwen.evaluation.figures import Figure
 from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
@@ -41,7 +41,9 @@ def render_comparison(result: Plain) -> str:
     context = {
         "t": _words,
         "name": result["name"],
-        "title": words("title"),
+        "title": words("title_one" if alone(result) else "title"),
+        "alone": alone(result),
+        "seeds": _by_seed(result),
         "result": result,
         "full": full,
         "hero": _hero(result),
@@ -102,7 +104,7 @@ def _hero(result: Plain) -> dict[str, Any]:
         "chips": [
             *([_words(task)] if task else []),
             _words("test_rows", rows=f"{result['rows']:,}"),
-            _words("cells_count", count=len(result["cells"])),
+            *([] if alone(result) else [_words("cells_count", count=len(result["cells"]))]),
             _words("one_seed") if seeds == 1 else _words("seeds_count", count=seeds),
             *([_words("folds_count", count=folds)] if folds > 1 else []),
         ],
@@ -122,6 +124,21 @@ def _cells(result: Plain) -> dict[str, Any]:
     ]
     heads = [(METRIC_NAMES[m], METRICS[m].greater_is_better, m == result["primary"]) for m in names]
     return {"metrics": heads, "rows": rows}
+
+
+def _by_seed(result: Plain) -> list[tuple[int, list[Text]]]:
+    """Of a single cell, seed by seed, every metric; nothing where there are several cells or one seed."""
+    if not alone(result) or len(result["seeds"]) < 2:
+        return []
+    (cell,) = result["cells"]
+    rows = []
+    for at, seed in enumerate(result["seeds"]):
+        told = []
+        for metric, found in cell["metrics"].items():
+            percent = METRICS[metric].percent
+            told.append(verdict.measured(found["seeds"][at], percent, verdict.decimals(found["seeds"], percent)))
+        rows.append((seed, told))
+    return rows
 
 
 def _value(found: Plain, metric: str) -> dict[str, Any]:

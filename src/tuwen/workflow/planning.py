@@ -72,21 +72,30 @@ def plan_of(
     """The cells of a comparison, each with its run; a cell whose settings are wrong has failed already.
 
     Args:
+        varied: without any there is one cell, the run as it is, under its own name.
         reference: keys with the value that the reference has.
 
     Raises:
-        ConfigError: a key that may not be varied, two cells that are the same, or a reference that is no cell.
+        ConfigError: a key that may not be varied, two cells that are the same, a reference that is no cell, or one
+            training in all.
         TuwenError: the settings of the reference itself are wrong.
     """
     if not 1 <= seeds <= 1000:
         raise ConfigError("that is no number of seeds", where="--seeds", seen=seeds, allowed="1 to 1000")
+    if seeds == 1 and not varied:
+        raise ConfigError(
+            "nothing varies and there is one seed: that is one training, with nothing beside it",
+            where=str(run_yaml),
+            allowed="--vary KEY=VALUE,VALUE, or more seeds than one",
+            todo=f"tuwen run {run_yaml} --out DIR, or tuwen train and tuwen evaluate",
+        )
     base = Base(*written(run_yaml, overrides), str(run_yaml))
     refuse_fixed(varied)
     run = base.run
     chosen = _reference(varied, reference)
-    plan = Plan(run, varied, [], name_of(chosen), [run.seed + i for i in range(seeds)], split_of(run).folds)
-    for values in combinations(varied):
-        name = name_of(values)
+    named = {name_of(values) or run.name: values for values in combinations(varied)}  # nothing varied: the run itself
+    plan = Plan(run, varied, [], name_of(chosen) or run.name, [run.seed + i for i in range(seeds)], split_of(run).folds)
+    for name, values in named.items():
         try:
             made = variant(base, values)
             plan.cells.append(Planned(name, values, made.kept, run_of(base, made)))
