@@ -140,6 +140,17 @@ def test_the_lead_counts_what_the_intervals_say() -> None:
     assert "other seeds" in "".join(Page(render_comparison(alone)).text)
 
 
+def test_notes_stand_on_the_page_in_both_languages_with_their_cells() -> None:
+    notes = [
+        {"note": "RUN.yaml:3: x has no effect", "note_zh": "RUN.yaml:3: x 不起作用", "cells": ["concat", "sum"]},
+        {"note": "RUN.yaml:4: y has no effect", "note_zh": "RUN.yaml:4: y 不起作用", "cells": ["sum"]},
+    ]
+    text = "".join(Page(render_comparison(result_of("rate", ("concat", "sum"), failures=[], notes=notes))).text)
+    for told in ("x has no effect", "x 不起作用", "y has no effect (in sum)", "y 不起作用（sum）"):
+        assert told in text
+    assert "x has no effect (in" not in text
+
+
 def test_one_cell_is_told_by_its_seeds_without_a_table_of_differences() -> None:
     result = result_of("classify", ("演示 demo",), varied={}, failures=[])
     (cell,) = result["cells"]

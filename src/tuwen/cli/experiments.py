@@ -131,7 +131,7 @@ def tune(
 
 
 def _show_tuning(screen: Screen, result: dict[str, Any], out: Path) -> None:
-    from tuwen.evaluation.tuning_page import ordered, outside
+    from tuwen.evaluation.tuning_page import carried, ordered, outside
 
     keys = list(result["search"])
     rows = [
@@ -145,6 +145,7 @@ def _show_tuning(screen: Screen, result: dict[str, Any], out: Path) -> None:
         screen.say(f"the run as it is written: {result['metric']} {shown(result['as_written'])} on the validation part")
     if result["outside"]:
         screen.say(outside(result)[0])
+    screen.say(*(f"note: {note}" for note, _ in carried(result["notes"])))
     screen.say(f"best: {out / 'best.yaml'}", f"trials: {(out / 'tune.html').resolve()}")
 
 

@@ -60,6 +60,7 @@ def render_comparison(result: Plain) -> str:
         "failures": [_failure(one) for one in result["failures"]],
         "how": _how(result),
         "kept": _kept(result),
+        "notes": carried(result),
         "provenance": [(label(key, PROVENANCE), spelt(value)) for key, value in result["provenance"].items()],
         "run": yaml.safe_dump(dict(result["run"]), allow_unicode=True, sort_keys=False),
         "lower": not METRICS[primary].greater_is_better,
@@ -233,6 +234,23 @@ def _failure(one: Plain) -> dict[str, Any]:
     parts = [str(one[key]) for key in ("where", "seen", "allowed", "todo") if one.get(key)]
     at = "" if one["seed"] is None else f"{one['seed']}" + (f" · {one['fold'] + 1}" if one["fold"] else "")
     return {"cell": one["cell"], "at": at, "what": one["what"], "more": parts}
+
+
+def carried(result: Plain) -> list[Text]:
+    """The notes of settings without effect, with the cells that carry them where it is not all."""
+    every = {cell["name"] for cell in result["cells"]} | {
+        one["cell"] for one in result["failures"] if one["seed"] is not None
+    }
+    told = []
+    for one in result["notes"]:
+        some = [] if every <= set(one["cells"]) else one["cells"]
+        told.append(
+            (
+                one["note"] + (f" (in {', '.join(some)})" if some else ""),
+                one["note_zh"] + (f"（{'、'.join(some)}）" if some else ""),
+            )
+        )
+    return told
 
 
 def _kept(result: Plain) -> list[tuple[str, str]]:

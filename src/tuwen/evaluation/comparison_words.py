@@ -84,6 +84,7 @@ COMPARISON: dict[str, Text] = {
     "varied": ("Varied", "变化的设置"),
     "kept": ("kept from the run", "沿用原设置"),
     "settings": ("Settings and origin", "设置与来源"),
+    "notes": ("Settings that change nothing, or less than they seem", "不起作用或作用有限的设置"),
     "seeds": ("Seeds", "种子"),
     "how": (
         "Intervals: {samples} bootstrap resamples, seed {seed}. Each draws {unit} with replacement, all seeds' answers "

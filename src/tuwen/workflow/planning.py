@@ -10,7 +10,7 @@ from typing import Any
 
 from tuwen.config import Run, written
 from tuwen.errors import ConfigError, TuwenError
-from tuwen.workflow.idle import without_effect
+from tuwen.workflow.idle import idle_in
 from tuwen.workflow.knock_out import Together, inputs_of
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.trainings import failure
@@ -53,12 +53,14 @@ class Plan:
         return inputs_of(*(cell.run for cell in self.cells if cell.run is not None))
 
     def notes(self) -> list[dict[str, Any]]:
-        """``note``: a setting without effect (:mod:`tuwen.workflow.idle`), and the ``cells`` that carry it."""
-        found: dict[str, list[str]] = {}
+        """``note``: a setting without effect (:mod:`tuwen.workflow.idle`), ``note_zh`` the same in Chinese, and the
+        ``cells`` that carry it.
+        """
+        found: dict[tuple[str, str], list[str]] = {}
         for name, run in self.living():
-            for note in without_effect(run):
+            for note in idle_in(run):
                 found.setdefault(note, []).append(name)
-        return [{"note": note, "cells": cells} for note, cells in found.items()]
+        return [{"note": note, "note_zh": chinese, "cells": cells} for (note, chinese), cells in found.items()]
 
     def living(self) -> list[tuple[str, Run]]:
         """The cells that have not failed."""
