@@ -98,7 +98,7 @@ def _combine(model: Model, answers: np.ndarray, examples: Examples) -> None:
     fusion = model.fusion
     assert isinstance(fusion, Late)
     every = np.arange(len(examples))
-    present = {m: torch.from_numpy(source.batch(every)[1]) for m, source in examples.inputs.items()}
+    present = {m: torch.from_numpy(source.there(every)) for m, source in examples.inputs.items()}
     present = model.counted(present)  # what a generator fills has a say too
     fusion.fit_combination(torch.from_numpy(answers), present, torch.from_numpy(examples.targets), model.task)
 
