@@ -77,6 +77,20 @@ def test_pieces_that_train_as_one_believe_the_same_members(tmp_path):
     assert text > 5 * first
 
 
+def test_a_validation_part_chooses_the_epoch_of_pieces_that_train_as_one(tmp_path):
+    """With patience they stop where the text has only learned by heart, as each piece would by itself."""
+    found = []
+    for clip in (1e9, None):  # a clipped gradient trains one piece after the other
+        model, unseen = model_of(frozen=True), examples(2, frozen=True)
+        settings = replace(SETTINGS, epochs=4, patience=1, gradient_clip=clip)
+        cut = Cut(np.arange(ROWS), tmp_path / str(clip), "f")
+        fit_late(model, examples(frozen=True), unseen, settings, seed=3, cut=cut)
+        found.append(model.fusion.temperature)
+    apart, together = found
+    assert together[1] > 5 * together[0]
+    torch.testing.assert_close(apart[0], together[0], rtol=0.2, atol=0)
+
+
 class Dies:
     """A progress that ends the process after so many steps."""
 
