@@ -202,6 +202,7 @@ class VectorCache:
                 for shard in np.unique(shards[shards >= 0]).tolist():
                     block[shards == shard] = self._shards[shard][rows[shards == shard]]
                 yield block
+                del block  # before the next one is made
 
         return mapped(self.folder, blocks(), len(places), width)
 

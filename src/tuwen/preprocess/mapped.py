@@ -26,5 +26,6 @@ def mapped(folder: Path, blocks: Iterable[np.ndarray], rows: int, width: int) ->
     with room_on_disk(folder), tempfile.TemporaryFile(dir=folder) as file:
         for block in blocks:
             file.write(np.ascontiguousarray(block, np.float32).data)
+            del block  # before the next one is made
         file.flush()
         return np.memmap(file, np.float32, "r", shape=(rows, width)).view(np.ndarray)
