@@ -9,8 +9,9 @@ A generator stands over the same three vectors, the picture's absent in every ro
 
 The limit is for fusions: a run of ten epochs over 20,000 items on frozen vectors takes less than 60 seconds on 2 cores.
 What a run does is done for one epoch and counted ten times: the loop with its batches and, of `late`, its trainings out
-of fold. It is judged by processor seconds: a step keeps one core busy, so on an idle machine they are about the time on
-the clock, and on a busy one they stay what they are. Once with batches of 128, once with the default of a run.
+of fold; what it does once, `late` fitting its combination, counts once (`once` tells it). It is judged by processor
+seconds: a step keeps one core busy, so on an idle machine they are about the time on the clock, and on a busy one they
+stay what they are. Once with batches of 128, once with the default of a run.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from tuwen.training.batches import Examples
 from tuwen.training.inputs import EncodedInput
 from tuwen.training.loop import Settings, train
 from tuwen.training.optimiser import optimiser
-from tuwen.training.out_of_fold import Cut, fit_late
+from tuwen.training.out_of_fold import Cut, fit_late, fit_late_on
 
 SPECS = {
     "pixels": ArraySpec("pixels", (224, 224, 3)),
@@ -165,16 +166,18 @@ def of_fusion(name: str, least: float) -> dict[str, Any]:
     targets = torch.from_numpy(rng.integers(0, CLASSES, FUSION_BATCH))
     found = measured(model, model.fusion, arrays, targets, least)
     batches = (FUSION_BATCH, Settings().batch_size)
-    taken = {f"batch {batch}": round(EPOCHS * seconds_of_an_epoch(name, batch), 1) for batch in batches}
+    found_of = {batch: seconds_of_an_epoch(name, batch) for batch in batches}
+    taken = {f"batch {batch}": round(EPOCHS * epoch + once, 1) for batch, (epoch, once) in found_of.items()}
     return found | {
         "processor_seconds_of_10_epochs_over_20000_rows": taken,
+        "once": round(found_of[batches[-1]][1], 1),
         "target": MOST_SECONDS,
         "met": {batch: one < MOST_SECONDS for batch, one in taken.items()},
     }
 
 
-def seconds_of_an_epoch(name: str, batch: int) -> float:
-    """Processor seconds of one epoch of a run's training over ITEMS rows, all of it."""
+def seconds_of_an_epoch(name: str, batch: int) -> tuple[float, float]:
+    """Processor seconds of one epoch of a run's training over ITEMS rows, all of it, and of what it does once."""
     model, _ = over_vectors(name)
     rng = np.random.default_rng(2)
     every, there = np.arange(ITEMS), np.ones(ITEMS, bool)
@@ -183,12 +186,18 @@ def seconds_of_an_epoch(name: str, batch: int) -> float:
         for m, encoder in model.encoders.items()
     }
     examples, settings = Examples(inputs, rng.integers(0, CLASSES, ITEMS)), Settings(epochs=1, batch_size=batch)
+    out_of_fold, once = isinstance(model.fusion, Late) and model.fusion.folds, 0.0
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()
-        if isinstance(model.fusion, Late) and model.fusion.folds:
+        if out_of_fold:
             fit_late(model, examples, None, settings, seed=0, cut=Cut(every, Path(folder), "bench"))
         train(model, examples, None, settings, seed=0)
-        return time.process_time() - began
+        taken = time.process_time() - began
+    if out_of_fold:  # answers of all rows and the combination, as they are at the end of the trainings out of fold
+        began = time.process_time()
+        fit_late_on(model, examples)
+        once = time.process_time() - began
+    return taken - once, once
 
 
 @torch.inference_mode()

@@ -15,10 +15,13 @@ import pytest
 
 from evaluation_tables import drawn_binary, drawn_classes, drawn_rate
 from test_evaluation_page import Page
+from tuwen.cli.results import results_page
+from tuwen.cli.screen import shown
 from tuwen.evaluation.cell_names import shown_names
 from tuwen.evaluation.chart_names import width, wrapped_names
 from tuwen.evaluation.comparison import Bootstrap, Cell, compare
 from tuwen.evaluation.comparison_figures import COLOURS
+from tuwen.evaluation.comparison_outline import comparison_outline
 from tuwen.evaluation.comparison_page import render_comparison
 from tuwen.evaluation.comparison_words import COMPARISON, checks, lead
 from tuwen.evaluation.metrics import PRIMARY
@@ -132,9 +135,42 @@ def test_the_lead_counts_what_the_intervals_say() -> None:
     warned = [check.text[0] for check in checks(result) if not check.fine]
     assert any("validation part" in text for text in warned) and any("failed" in text for text in warned)
     alone = result_of("classify", ("concat",), seeds=1, failures=[])
-    assert "nothing to compare" in lead(alone)[0]
+    assert "of one seed" in lead(alone)[0] and "一个种子" in lead(alone)[1]
     assert any("Only 1 seed:" in check.text[0] for check in checks(alone))
     assert "other seeds" in "".join(Page(render_comparison(alone)).text)
+
+
+def test_notes_stand_on_the_page_in_both_languages_with_their_cells() -> None:
+    notes = [
+        {"note": "RUN.yaml:3: x has no effect", "note_zh": "RUN.yaml:3: x 不起作用", "cells": ["concat", "sum"]},
+        {"note": "RUN.yaml:4: y has no effect", "note_zh": "RUN.yaml:4: y 不起作用", "cells": ["sum"]},
+    ]
+    text = "".join(Page(render_comparison(result_of("rate", ("concat", "sum"), failures=[], notes=notes))).text)
+    for told in ("x has no effect", "x 不起作用", "y has no effect (in sum)", "y 不起作用（sum）"):
+        assert told in text
+    assert "x has no effect (in" not in text
+
+
+def test_one_cell_is_told_by_its_seeds_without_a_table_of_differences() -> None:
+    result = result_of("classify", ("演示 demo",), varied={}, failures=[])
+    (cell,) = result["cells"]
+    values = cell["metrics"]["accuracy"]["seeds"]
+    english, chinese = lead(result)
+    ends = [f"{100 * end(values):.1f}" for end in (min, max)]
+    assert f"the mean over 3 seeds; by seed {ends[0]} % to {ends[1]} %" in english
+    assert "3 个种子的平均" in chinese and f"{ends[0]}% 至 {ends[1]}%" in chinese
+    html = render_comparison(result)
+    seen = Page(html)
+    charts = json.loads(next(script for script in seen.scripts if script.lstrip().startswith("{")))
+    assert set(charts) >= {"cells-accuracy"} and not {"cost", "differences"} & set(charts)
+    assert not any(figure["layout"].get("shapes") for figure in charts.values())
+    text = "".join(seen.text)
+    assert all(f"{100 * value:.1f}%" in text for value in values) and "各种子的结果" in text
+    assert not any(word in text for word in ("Reference", "reference", "参照", "every cell", "所有组合"))
+    brief = comparison_outline(result)
+    assert brief["said"][0]["en"] == english and brief["varied"] == {}
+    line = next(one for one in results_page(Path("runs"), {}, {"demo": result}).splitlines() if "| 演示 demo |" in one)
+    assert all(shown(value) in line for value in values)
 
 
 def judged_by(samples: int, count: int, **holm: float) -> dict:

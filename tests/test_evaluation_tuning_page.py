@@ -38,6 +38,7 @@ def result() -> dict:
         "best": {"number": 2, "value": 0.9, "values": trials[1]["values"]},
         "as_written": 0.7,
         "outside": {},
+        "notes": [{"note": "x has no effect", "note_zh": "x 不起作用", "values": []}],
         "provenance": {"seed": 0},
         "run": {"name": "演示"},
     }
@@ -67,6 +68,7 @@ def test_the_page_is_complete_safe_and_bilingual(result) -> None:
 
 def test_a_run_that_was_not_tried_is_told_with_its_values(result) -> None:
     assert "was not tried" not in render_tuning(result)
+    assert all(told in render_tuning(result) for told in ("x has no effect (in every trial)", "x 不起作用（全部试验）"))
     text = "".join(Page(render_tuning(result | {"as_written": None, "outside": {"fusion": NASTY, "a.b": "3"}})).text)
     assert f"is outside the search, so it was not tried: fusion={NASTY}, a.b=3. To see it" in text
     assert f"原有设置不在搜索范围内，因此未被尝试：fusion={NASTY}, a.b=3。" in text

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuwen.errors import ConfigError, DataError, MissingExtra
+from tuwen.models import ENCODERS
 from tuwen.models.pretrained import Bert, e5_small, efficientnet_lite0, export_onnx, minilm, tokenizer
 from tuwen.models.pretrained.blockwise import quantised, restored
 from tuwen.preprocess import weights as weights_module
@@ -142,6 +143,18 @@ def test_lite0_still_sees_that_a_watch_is_a_dial():
 
 
 # --- Rows and padding ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("e5-small", marks=needs_e5),
+        pytest.param("minilm", marks=needs_minilm),
+        pytest.param("efficientnet-lite0", marks=needs_lite0),
+    ],
+)
+def test_the_depth_that_is_told_before_a_network_is_loaded_is_its_depth(name):
+    assert len(network(name).blocks) == ENCODERS.load(name).depth
 
 
 @pytest.mark.parametrize("name", [pytest.param("e5-small", marks=needs_e5), pytest.param("minilm", marks=needs_minilm)])

@@ -7,9 +7,10 @@ import yaml
 
 from shops import small_sample
 from tuwen import workflow
-from tuwen.config import written
+from tuwen.config import Run, written
 from tuwen.errors import BundleError, ConfigError, DataError
 from tuwen.progress import Silent
+from tuwen.workflow.idle import idle_in
 
 QUICK = ["training.epochs=2", "modalities.picture.size=32", "evaluation.samples=100"]
 TEXT_ONLY = "{use: text, columns: reviews.text, encoder: lstm}"
@@ -278,6 +279,7 @@ def test_a_network_too_large_for_the_machine_is_checked_without_its_memory(shop)
 NO_VALIDATION = "split={use: hash, validation: 0}"
 PATIENT = "training.patience=2"
 FROZEN = "modalities.picture.encoder=efficientnet-lite0"
+GRADUAL = "training.unfreeze=gradual"
 TUNED = "modalities.picture.encoder={use: efficientnet-lite0, frozen: false}"
 
 
@@ -288,6 +290,9 @@ TUNED = "modalities.picture.encoder={use: efficientnet-lite0, frozen: false}"
         (["training.layer_decay=0.9", "training.encoder_learning_rate=1e-4"], ["encoder_learning_rate", "layer_decay"]),
         ([TUNED, "training.layer_decay=0.9"], []),
         ([TUNED, "training.epochs=2", "training.unfreeze_epoch=2"], ["after 2 epochs"]),
+        ([TUNED, "training.epochs=5", "training.unfreeze_epoch=2", GRADUAL], ["reaches the top 3 of 17 layers"]),
+        ([TUNED.replace("}", ", train_layers: 3}"), "training.epochs=3", GRADUAL], []),
+        ([TUNED.replace("}", ", train_layers: 3}"), "training.epochs=2", GRADUAL], ["the top 2 of 3 layers"]),
         ([TUNED.replace("}", ", lora: 4}"), "training.layer_decay=0.9"], ["training.layer_decay"]),
         (["training.epochs=2", "training.average_epochs=3"], ["only 2 epochs"]),
         ([f"modalities={{text: {TEXT_ONLY}}}", "training.modality_dropout=0.3"], ["one kind of input"]),
@@ -313,6 +318,8 @@ def test_settings_without_effect_are_named_with_their_place(shop, overrides, tol
     assert len(found) == len(told)
     for line, part in zip(found, told, strict=True):
         assert part in line and line.startswith("--set ")
+    for english, chinese in idle_in(Run.read(shop / "RUN.yaml", overrides)):
+        assert english.split(": ")[0] == chinese.split(": ")[0] and any("一" <= letter <= "龥" for letter in chinese)
 
 
 def test_options_alone_are_those_of_the_default_component(shop, tmp_path):

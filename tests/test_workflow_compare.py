@@ -96,6 +96,27 @@ def test_a_comparison_in_a_file_is_the_one_on_the_command_line(shop, compared, t
         assert f"| {name} | {shown(cell['metrics']['accuracy']['value'])}" in page
 
 
+def test_nothing_varied_is_the_run_as_it_is_over_its_seeds(shop, tmp_path) -> None:
+    """One cell under the run's name, whose trainings are those of a comparison that varied a key to the own value."""
+    file = tmp_path / "seeds.yaml"
+    file.write_text(f"run: {shop[0]}\nseeds: 2\nset: [training.epochs=2]\n", encoding="utf-8")
+    own = Run.read(shop[0]).training.batch_size
+    out = tmp_path / "out"
+    workflow.compare(
+        shop[0], out, shop[1], vary=[f"training.batch_size={own}"], seeds=2, overrides=["training.epochs=2"]
+    )
+    before = stamps(out)
+    result = workflow.compare_as_written(file, out, shop[1], replace=True)
+    assert len(before) == 2 and stamps(out) == before
+    (cell,) = result["cells"]
+    assert cell["name"] == result["reference"] == result["name"] == "twofold" and result["varied"] == {}
+    found = cell["metrics"]["accuracy"]
+    assert found["value"] == pytest.approx(sum(found["seeds"]) / 2) and found["low"] <= found["value"] <= found["high"]
+    with pytest.raises(ConfigError, match="one seed") as caught:
+        workflow.compare_as_written(file, out, shop[1], seeds=1)
+    assert "tuwen run" in str(caught.value.todo)
+
+
 def test_another_comparison_is_not_written_over_unless_told(shop, compared, tmp_path) -> None:
     out, _ = compared
     kept, before = (out / "compare.json").read_bytes(), stamps(out)

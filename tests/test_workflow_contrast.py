@@ -22,6 +22,7 @@ from tuwen.errors import BundleError, ConfigError, DataError
 from tuwen.service.application import app as service
 from tuwen.workflow.evaluation import bundle_rows
 from tuwen.workflow.gathering import gather
+from tuwen.workflow.idle import layers_of
 from tuwen.workflow.indexing import Recipe
 from tuwen.workflow.starting import start_of
 
@@ -288,6 +289,9 @@ def test_settings_of_pretrained_weights_count_where_init_brings_some(shop, pairs
     assert workflow.without_effect(shop / "prices.yaml", asked) == []
     found = workflow.without_effect(shop / "prices.yaml", [*asked, "init=null"])
     assert len(found) == 2 and all("or init)" in line for line in found)
+    assert workflow.without_effect(shop / "prices.yaml", ["training.epochs=1", "training.unfreeze=gradual"]) == []
+    deep = Run.read(shop / "prices.yaml", ["modalities.photo.encoder.channels=[8, 8, 8]"])
+    assert [layers_of(deep, name, brought=True) for name in ("photo", "words", "brand")] == [3, 1, 2]
     found = workflow.without_effect(shop / "prices.yaml", ["training.unfreeze_epoch=1", "training.layer_decay=0.5"])
     assert "training.layer_decay has no effect" in found[0]
     assert "holds pretrained weights still for good: the training ends after 1 epochs" in found[1]

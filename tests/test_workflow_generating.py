@@ -1,6 +1,7 @@
 """Runs with a generator from end to end: what travels, what is said, what a stop costs."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import polars as pl
@@ -19,17 +20,19 @@ from tuwen.data.dataset import Dataset
 from tuwen.data.sample import write_sample_shop
 from tuwen.errors import ConfigError
 from tuwen.evaluation import samples
-from tuwen.models.generator import Impute
+from tuwen.models.assemble import Part, assemble
+from tuwen.models.generator import Augment, Impute
 from tuwen.models.tasks import Binary
+from tuwen.preprocess.spec import ArraySpec
 from tuwen.preprocess.target import BinaryTarget, RateTarget
 from tuwen.progress import Silent
-from tuwen.training.adversarial import Adversarial, train_generator
+from tuwen.training.adversarial import Adversarial, train_generator, usable
 from tuwen.training.batches import Examples, outputs_of
-from tuwen.training.inputs import EncodedInput
+from tuwen.training.inputs import EncodedInput, SetInput, StreamedInput
 from tuwen.training.loop import network_of
 from tuwen.workflow.fitting import fit_network, prepare
 from tuwen.workflow.gathering import gather
-from tuwen.workflow.generating import as_trained, rare_classes
+from tuwen.workflow.generating import as_trained, rare_classes, vectors_of, with_made_rows
 from tuwen.workflow.sampling import distinct_rows, held_back, judged, trust
 from tuwen.workflow.training import fingerprint, write_bundle
 from twofold import collected
@@ -267,3 +270,45 @@ def test_a_comparison_tells_how_good_each_cells_generator_is(tmp_path, capsys):
     again = workflow.compare(run, out, dataset, vary=[vary], seeds=2, overrides=settings)
     assert [{k: v for k, v in cell.items() if k != "generator"} for cell in result["cells"]] == again["cells"]
     assert 'id="generator"' not in (out / "compare.html").read_text(encoding="utf-8")
+
+
+def test_the_vectors_of_the_stages_lie_in_files_and_not_in_memory(tmp_path):
+    """4,000 rows of 2 × 512 numbers are 16 MB; a batch of them is held at once, and the numbers are the same."""
+    rng, rows, width = np.random.default_rng(0), 4000, 512
+    numbers = rng.normal(size=(rows, 4)).astype(np.float32)
+    there, none = rng.random(rows) < 0.9, np.zeros((rows, 0), np.int32)
+    inputs = {m: EncodedInput({"numbers": numbers, "categories": none}, there, np.arange(rows)) for m in "ab"}
+    encoders = {m: (Part("table", {"width": width}), ArraySpec("table", (4, 0))) for m in "ab"}
+    torch.manual_seed(0)
+    model = assemble(encoders, Part("sum"), Part("binary", {"target": "y"}), BinaryTarget(1.0, None, 0.5))
+    examples = Examples(inputs, (rng.random(rows) < 0.2).astype(np.float32))
+    generator = Augment(dict.fromkeys("ab", width), 2, [["a"], ["b"]])
+    tracemalloc.start()
+    vectors = vectors_of(model, examples, tmp_path)
+    seen = usable(generator, vectors)
+    both = with_made_rows(generator, vectors, {1: 500}, 0, tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3e6 and not list(tmp_path.iterdir())
+    np.testing.assert_array_equal(seen, np.flatnonzero(there))
+    some = np.array([0, 999, 3999])
+    with torch.no_grad():
+        expected = model.encoders["a"](torch.from_numpy(numbers[some]), torch.from_numpy(none[some])).numpy()
+    np.testing.assert_allclose(both.inputs["a"].batch(some)[0]["vector"], expected, rtol=1e-5, atol=1e-6)
+    assert len(both) == rows + 500 and both.targets[rows:].all()
+    arrays, present = both.inputs["b"].batch(np.arange(rows, rows + 500))
+    assert present.all() and np.abs(arrays["vector"]).sum(axis=1).min() > 0
+
+
+def test_presence_alone_is_what_a_batch_says_of_it(tmp_path):
+    """Of every kind of input, a broken value among those that are read when they are asked for."""
+    index, rows = np.array([2, 0, 1, 1, 2]), np.array([4, 0, 2, 3])
+    known = np.array([True, False, True])
+    kept = EncodedInput({"x": np.arange(3.0)}, known, index)
+    read = StreamedInput(
+        [1, None, 3], lambda values: ({"x": np.zeros(len(values))}, np.array([v is not None for v in values])), index
+    )
+    sets = SetInput(EncodedInput({"x": np.arange(3.0)}, known, np.arange(3)), np.array([[0, 1], [1, 1], [2, 1]]), index)
+    for source in (kept, read, sets):
+        np.testing.assert_array_equal(source.there(rows), source.batch(rows)[1])
+        assert source.there(rows).tolist() == [True, True, False, False]

@@ -18,9 +18,10 @@ from tuwen import workflow
 from tuwen.config import Run, written
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, DataError, InUse, MissingExtra, TuwenError
+from tuwen.evaluation.tuning_page import carried
 from tuwen.files import held
 from tuwen.workflow.gathering import gather
-from tuwen.workflow.searching import Range, as_written, dimension
+from tuwen.workflow.searching import Range, as_written, dimension, dimensions, idle_of
 from tuwen.workflow.variants import Base
 from twofold import collected, write_shop
 
@@ -38,6 +39,19 @@ def shop(tmp_path_factory) -> Shop:
 def tuned(shop, tmp_path_factory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("out")
     return out, workflow.tune(shop[0], out, shop[1], search=SEARCH, trials=12, overrides=QUICK)
+
+
+def test_settings_without_effect_are_told_with_the_values_that_make_them_so(shop) -> None:
+    base = Base(*written(shop[0], ["training.layer_decay=0.5", "fusion={use: sum, width: 8}"]), str(shop[0]))
+    late, decay = sorted(
+        idle_of(base, dimensions(["fusion=sum,late", "fusion.width=4:8"])),
+        key=lambda one: one["note"].split(": ")[1],
+    )
+    assert "fusion.width has no effect" in late["note"] and late["values"] == ["fusion=late"]
+    assert "training.layer_decay has no effect" in decay["note"] and decay["values"] == []
+    (english, chinese), (every, all_) = carried([late, decay])
+    assert english.endswith("(in fusion=late)") and chinese.endswith("（fusion=late）") and "不起作用" in chinese
+    assert every.endswith("(in every trial)") and all_.endswith("（全部试验）")
 
 
 def test_the_best_values_are_those_that_can_work(tuned) -> None:

@@ -24,7 +24,10 @@ def compare(
     dataset: MaybeDataset = None,
     vary: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=V,V", help="Values of a setting: --vary fusion=sum,concat. Several: every pair."),
+        typer.Option(
+            metavar="KEY=V,V",
+            help="Values of a setting: --vary fusion=sum,concat. Several: every pair. None: the run as it is.",
+        ),
     ] = None,
     seeds: Annotated[
         int | None,
@@ -45,6 +48,7 @@ def compare(
 ) -> None:
     """Train every combination of some settings several times and compare them on the same test rows: DIR/compare.json
     and DIR/compare.html. What is finished is not trained again; a combination that fails does not lose the others.
+    Without --vary the run as it is, over several seeds: how much of its score is chance.
 
     Instead of RUN.yaml and --vary it takes a file that says run, vary and seeds, as those in runs/compare; --seeds and
     --set go before what such a file says.
@@ -127,7 +131,7 @@ def tune(
 
 
 def _show_tuning(screen: Screen, result: dict[str, Any], out: Path) -> None:
-    from tuwen.evaluation.tuning_page import ordered, outside
+    from tuwen.evaluation.tuning_page import carried, ordered, outside
 
     keys = list(result["search"])
     rows = [
@@ -141,24 +145,28 @@ def _show_tuning(screen: Screen, result: dict[str, Any], out: Path) -> None:
         screen.say(f"the run as it is written: {result['metric']} {shown(result['as_written'])} on the validation part")
     if result["outside"]:
         screen.say(outside(result)[0])
+    screen.say(*(f"note: {note}" for note, _ in carried(result["notes"])))
     screen.say(f"best: {out / 'best.yaml'}", f"trials: {(out / 'tune.html').resolve()}")
 
 
 def _show_comparison(screen: Screen, result: dict[str, Any], out: Path) -> None:
     from tuwen.evaluation.comparison_page import shortened
-    from tuwen.evaluation.comparison_words import lead, never_learned, noted, too_few_samples
+    from tuwen.evaluation.comparison_words import alone, lead, never_learned, noted, too_few_samples
 
     brief, primary, kinds = shortened(result)[1], result["primary"], result["kinds"]
+    several = not alone(result)
     rows: list[tuple[object, ...]] = []
     lost: list[tuple[object, ...]] = []
     for cell in brief["cells"]:
         name, found, against = cell["name"], cell["metrics"][primary], cell["difference"]
         told = ("reference", "") if name == brief["reference"] else _against(result, against)
+        told = told if several else (", ".join(map(shown, found["seeds"])), shown(found["spread"]))
         rows.append((name, found["value"], _interval(found), *told, cell["cost"]["train_seconds"]))
         missing = [_missing(cell, kind, how, primary) for kind in kinds for how in ("half", "all")]
         lost.append((name, found["value"], *missing))
-    whole = ("cell", primary, "interval", "difference")
-    screen.table((*whole, "clearly", "train s"), rows, whole=whole)
+    heads = ("difference", "clearly") if several else ("by seed", "spread")
+    whole = ("cell", primary, "interval", heads[0])
+    screen.table((*whole, heads[1], "train s"), rows, whole=whole)
     few, lost_classes = too_few_samples(result), never_learned(brief)
     screen.say(lead(brief)[0], *([] if few is None else [few.text[0]]))
     screen.say(*([] if lost_classes is None else [f"warning: {lost_classes[0]}"]))

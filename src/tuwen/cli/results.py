@@ -9,6 +9,7 @@ from typing import Any
 from tuwen.cli.screen import Screen, shown
 from tuwen.errors import ConfigError, TuwenError
 from tuwen.evaluation import samples
+from tuwen.evaluation.comparison_words import alone
 from tuwen.evaluation.report import best_baselines, of_all
 from tuwen.evaluation.samples_page import warned
 from tuwen.files import whole
@@ -149,8 +150,11 @@ def _comparison(folder: Path, name: str, result: Mapping[str, Any]) -> str:
     without = [(kind, how) for kind in kinds for how in ("half", "all")]
     place = f"{folder.name}/compare/{name}.yaml"
     judged = [primary, *(m for m in ALSO if m != primary and m in result["cells"][0]["metrics"])]
-    heads = [primary, *(f"{how} without {kind}" for kind, how in without), f"against {result['reference']}"]
-    heads += [head for metric in judged[1:] for head in (metric, "its difference")]
+    single, seeds = alone(result), "by seed" if len(result["seeds"]) > 1 else None
+    against = f"against {result['reference']}", "its difference"
+    heads = [primary, *(f"{how} without {kind}" for kind, how in without), seeds if single else against[0]]
+    heads += [head for metric in judged[1:] for head in (metric, seeds if single else against[1])]
+    heads = [head for head in heads if head]
     lines = [
         f"## {name}",
         "",
@@ -163,6 +167,8 @@ def _comparison(folder: Path, name: str, result: Mapping[str, Any]) -> str:
     for cell in result["cells"]:
         missing = [_without(cell["missing"].get(kind, {}).get(how), primary) for kind, how in without]
         told = [[_cell(cell["metrics"][metric]), _against(cell, metric)] for metric in judged]
+        if single:
+            told = [[_cell(one), *([_seeds(one)] if seeds else [])] for one in map(cell["metrics"].get, judged)]
         told[0][1:1] = missing
         cost = shown(cell["cost"]["train_seconds"])
         lines.append("| " + " | ".join([cell["name"], *(text for texts in told for text in texts), cost]) + " |")
@@ -201,6 +207,11 @@ def _against(cell: Mapping[str, Any], metric: str) -> str:
     """A cell's difference to the reference."""
     found = cell["difference"] and cell["difference"].get(metric)
     return _cell({**found, "value": found["difference"]}) if found else "–"
+
+
+def _seeds(found: Mapping[str, Any]) -> str:
+    """What each seed has, and their standard deviation."""
+    return f"{', '.join(map(shown, found['seeds']))}; ±{shown(found['spread'])}"
 
 
 def _cell(found: Mapping[str, Any] | None) -> str:

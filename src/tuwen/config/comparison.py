@@ -16,7 +16,9 @@ class Comparison(Document):
     """What ``tuwen compare`` is told on the command line, as a file."""
 
     run: str = Field(description="RUN.yaml, relative to this file")
-    vary: list[str] = Field(min_length=1, description="KEY=V,V as `--vary` takes it, in quotes")
+    vary: list[str] = Field(
+        [], description="KEY=V,V as `--vary` takes it, in quotes; without any the run as it is, over the seeds"
+    )
     seeds: int = Field(5, ge=1, le=1000, description="trainings of each combination")
     reference: list[str] = Field([], description="KEY=V of the cell that the others are compared with")
     set: list[str] = Field([], description="KEY=VALUE that changes the run for all cells")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuwen.evaluation.chart_names import wrapped_names
-from tuwen.evaluation.comparison_words import COMPARISON, decided, others
+from tuwen.evaluation.comparison_words import COMPARISON, alone, decided, others
 from tuwen.evaluation.figures import BLUE, GREY, ORANGE, Figure, axis, figure_of, short, whiskers
 from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
@@ -40,7 +40,7 @@ def cell_dots(result: Plain, metric: str) -> Figure | None:
     shapes = [
         _line(short(cell["metrics"][metric]["value"] * scale), GREY)
         for cell in rows
-        if cell["name"] == result["reference"]
+        if cell["name"] == result["reference"] and not alone(result)
     ]
     x = axis(METRIC_NAMES[metric], ticksuffix="%" if percent else "", nticks=6)
     return figure_of(data, 90 + _row(rows, 36) * len(rows), x, _names(rows, at), shapes=shapes)
@@ -69,13 +69,13 @@ def difference_dots(result: Plain, metric: str) -> Figure | None:
 
 
 def cost_score(result: Plain, metric: str) -> Figure | None:
-    """What a cell scores against what its training takes; numbers are places in the table."""
+    """What a cell scores against what its training takes, of several cells; numbers are places in the table."""
     rows = [
         (i + 1, cell)
         for i, cell in enumerate(result["cells"])
         if cell["metrics"][metric]["value"] is not None and cell["cost"].get("train_seconds")
     ]
-    if not rows:
+    if not rows or alone(result):
         return None
     scale, percent = _scale(metric)
     found = [cell["metrics"][metric] for _, cell in rows]

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from tuwen.evaluation import comparison_figures as figures
 from tuwen.evaluation import samples_page, verdict
 from tuwen.evaluation.cell_names import shown_names
-from tuwen.evaluation.comparison_words import checks, decided, kind_phrase, lead, level, others, words
+from tuwen.evaluation.comparison_words import alone, checks, decided, kind_phrase, lead, level, others, words
 from tuwen.evaluation.figures import Figure
 from tuwen.evaluation.metric_words import METRIC_NAMES
 from tuwen.evaluation.metrics import METRICS
@@ -41,7 +41,9 @@ def render_comparison(result: Plain) -> str:
     context = {
         "t": _words,
         "name": result["name"],
-        "title": words("title"),
+        "title": words("title_one" if alone(result) else "title"),
+        "alone": alone(result),
+        "seeds": _by_seed(result),
         "result": result,
         "full": full,
         "hero": _hero(result),
@@ -58,6 +60,7 @@ def render_comparison(result: Plain) -> str:
         "failures": [_failure(one) for one in result["failures"]],
         "how": _how(result),
         "kept": _kept(result),
+        "notes": carried(result),
         "provenance": [(label(key, PROVENANCE), spelt(value)) for key, value in result["provenance"].items()],
         "run": yaml.safe_dump(dict(result["run"]), allow_unicode=True, sort_keys=False),
         "lower": not METRICS[primary].greater_is_better,
@@ -102,7 +105,7 @@ def _hero(result: Plain) -> dict[str, Any]:
         "chips": [
             *([_words(task)] if task else []),
             _words("test_rows", rows=f"{result['rows']:,}"),
-            _words("cells_count", count=len(result["cells"])),
+            *([] if alone(result) else [_words("cells_count", count=len(result["cells"]))]),
             _words("one_seed") if seeds == 1 else _words("seeds_count", count=seeds),
             *([_words("folds_count", count=folds)] if folds > 1 else []),
         ],
@@ -122,6 +125,21 @@ def _cells(result: Plain) -> dict[str, Any]:
     ]
     heads = [(METRIC_NAMES[m], METRICS[m].greater_is_better, m == result["primary"]) for m in names]
     return {"metrics": heads, "rows": rows}
+
+
+def _by_seed(result: Plain) -> list[tuple[int, list[Text]]]:
+    """Of a single cell, seed by seed, every metric; nothing where there are several cells or one seed."""
+    if not alone(result) or len(result["seeds"]) < 2:
+        return []
+    (cell,) = result["cells"]
+    rows = []
+    for at, seed in enumerate(result["seeds"]):
+        told = []
+        for metric, found in cell["metrics"].items():
+            percent = METRICS[metric].percent
+            told.append(verdict.measured(found["seeds"][at], percent, verdict.decimals(found["seeds"], percent)))
+        rows.append((seed, told))
+    return rows
 
 
 def _value(found: Plain, metric: str) -> dict[str, Any]:
@@ -216,6 +234,23 @@ def _failure(one: Plain) -> dict[str, Any]:
     parts = [str(one[key]) for key in ("where", "seen", "allowed", "todo") if one.get(key)]
     at = "" if one["seed"] is None else f"{one['seed']}" + (f" · {one['fold'] + 1}" if one["fold"] else "")
     return {"cell": one["cell"], "at": at, "what": one["what"], "more": parts}
+
+
+def carried(result: Plain) -> list[Text]:
+    """The notes of settings without effect, with the cells that carry them where it is not all."""
+    every = {cell["name"] for cell in result["cells"]} | {
+        one["cell"] for one in result["failures"] if one["seed"] is not None
+    }
+    told = []
+    for one in result["notes"]:
+        some = [] if every <= set(one["cells"]) else one["cells"]
+        told.append(
+            (
+                one["note"] + (f" (in {', '.join(some)})" if some else ""),
+                one["note_zh"] + (f"（{'、'.join(some)}）" if some else ""),
+            )
+        )
+    return told
 
 
 def _kept(result: Plain) -> list[tuple[str, str]]:

@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tuwen.evaluation.metric_words import METRIC_NAMES
+from tuwen.evaluation.metrics import METRICS
 from tuwen.evaluation.unlearned import unlearned_warning
-from tuwen.evaluation.verdict import FEW_ROWS, Check, outcome
+from tuwen.evaluation.verdict import FEW_ROWS, Check, decimals, measured, outcome, span
 from tuwen.evaluation.words import SPLITS, WORDS, Text, thing
 
 Plain = Mapping[str, Any]
@@ -17,6 +19,16 @@ FEW_SEEDS = 3
 COMPARISON: dict[str, Text] = {
     "title": ("Comparison", "对比实验"),
     "what": ("What was compared?", "比较了什么？"),
+    "title_one": ("Several seeds", "多种子训练"),
+    "what_one": ("What was trained?", "训练了什么？"),
+    "one_run": ("Run", "运行"),
+    "by_seed": ("By seed", "各种子的结果"),
+    "cells_one": ("All metrics", "全部指标"),
+    "cells_note_one": (
+        "Large dot: mean over the seeds. Line: interval, for other test rows and other seeds. Small dots: each seed.",
+        "大圆点：各种子的平均值。线段：区间，兼顾换一批测试行与换种子。小点：每个种子。",
+    ),
+    "cost_one": ("Cost", "成本"),
     "against": ("Against the reference", "与参照相比"),
     "cells": ("All cells", "全部组合"),
     "cells_note": (
@@ -72,6 +84,7 @@ COMPARISON: dict[str, Text] = {
     "varied": ("Varied", "变化的设置"),
     "kept": ("kept from the run", "沿用原设置"),
     "settings": ("Settings and origin", "设置与来源"),
+    "notes": ("Settings that change nothing, or less than they seem", "不起作用或作用有限的设置"),
     "seeds": ("Seeds", "种子"),
     "how": (
         "Intervals: {samples} bootstrap resamples, seed {seed}. Each draws {unit} with replacement, all seeds' answers "
@@ -107,6 +120,12 @@ def others(result: Plain) -> list[Plain]:
     return [cell for cell in result["cells"] if cell["name"] != result["reference"] and cell["difference"]]
 
 
+def alone(result: Plain) -> bool:
+    """Whether there is one cell only, of those that failed too."""
+    names = {cell["name"] for cell in result["cells"]} | {one["cell"] for one in result["failures"]}
+    return names <= {result["reference"]}
+
+
 def level(result: Plain) -> float:
     """The largest p of a clear difference."""
     return float(round(1 - result["bootstrap"]["confidence"], 9))
@@ -119,12 +138,16 @@ def decided(result: Plain, difference: Plain, metric: str) -> str:
 
 
 def lead(result: Plain) -> Text:
-    """How many cells are better or worse than the reference."""
+    """How many cells are better or worse than the reference; of one cell how good it is, over its seeds."""
     primary, reference = result["primary"], result["reference"]
     outcomes = [decided(result, cell["difference"][primary], primary) for cell in others(result)]
     if not outcomes:
         if any(cell["name"] == reference for cell in result["cells"]):
-            return ("There is one cell, and nothing to compare it with.", "只有一个组合，没有可比较的对象。")
+            return (
+                _of_one(result)
+                if alone(result)
+                else ("There is one cell, and nothing to compare it with.", "只有一个组合，没有可比较的对象。")
+            )
         return (
             f"The reference, {reference}, has no numbers: see below what failed.",
             f"参照“{reference}”没有结果：失败原因见下文。",
@@ -139,6 +162,24 @@ def lead(result: Plain) -> Text:
     )
 
 
+def _of_one(result: Plain) -> Text:
+    """What the seeds of one cell say together, and how far apart they are."""
+    (cell,) = (one for one in result["cells"] if one["name"] == result["reference"])
+    metric, found = METRICS[result["primary"]], cell["metrics"][result["primary"]]
+    values = [value for value in found["seeds"] if value is not None]
+    digits = decimals([found["value"], *values], metric.percent)
+    (english, chinese), value = METRIC_NAMES[metric.name], measured(found["value"], metric.percent, digits)
+    inside = span(found["low"], found["high"], metric.percent, digits)
+    inside = (f" ({inside[0]})", f"（{inside[1]}）") if inside[0] else ("", "")
+    if len(values) < 2:
+        return (f"{english} {value[0]}{inside[0]}, of one seed.", f"{chinese}{value[1]}{inside[1]}，仅一个种子。")
+    least, most = (measured(end(values), metric.percent, digits) for end in (min, max))
+    return (
+        f"{english} {value[0]}{inside[0]}, the mean over {len(values)} seeds; by seed {least[0]} to {most[0]}.",
+        f"{chinese}{value[1]}{inside[1]}，{len(values)} 个种子的平均；各种子为 {least[1]} 至 {most[1]}。",
+    )
+
+
 def checks(result: Plain) -> list[Check]:
     """What speaks for these numbers, and what a reader must not do with them."""
     rows, seeds, split = result["rows"], len(result["seeds"]), result["split"]
@@ -149,6 +190,8 @@ def checks(result: Plain) -> list[Check]:
         )
     else:
         text = (f"The same {rows:,} test rows for every cell.", f"所有组合使用相同的 {rows:,} 行测试数据。")
+        if alone(result):
+            text = (f"The same {rows:,} test rows for every seed.", f"所有种子使用相同的 {rows:,} 行测试数据。")
         found.append(Check(True, text))
     if seeds < FEW_SEEDS:
         text = (
@@ -157,7 +200,10 @@ def checks(result: Plain) -> list[Check]:
         )
         found.append(Check(False, text))
     else:
-        found.append(Check(True, (f"Every cell trained with {seeds} seeds.", f"每个组合都用 {seeds} 个种子训练。")))
+        text = (f"Every cell trained with {seeds} seeds.", f"每个组合都用 {seeds} 个种子训练。")
+        if alone(result):
+            text = (f"Trained with {seeds} seeds.", f"用 {seeds} 个种子训练。")
+        found.append(Check(True, text))
     how = SPLITS.get(split, (split, split))
     found.append(Check(split != "random", (f"Test part: {how[0]}.", f"测试集：{how[1]}。")))
     found += [Check(False, lost)] if (lost := never_learned(result)) else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -44,6 +44,7 @@ TUNING: dict[str, Text] = {
     "seconds": ("Seconds", "秒"),
     "as_written": ("the run as it is written", "原有设置"),
     "number": ("Trial", "试验序号"),
+    "notes": ("Settings that change nothing, or less than they seem", "不起作用或作用有限的设置"),
     "settings": ("Settings and origin", "设置与来源"),
     "validation_rows": ("{rows} validation rows", "{rows} 行验证数据"),
     "trials_count": ("{count} trials", "{count} 次试验"),
@@ -94,11 +95,26 @@ def render_tuning(result: Plain) -> str:
         "each": [
             (key, chart(charts, f"each-{i}", _each(result, known, key))) for i, key in enumerate(result["search"])
         ],
+        "notes": carried(result["notes"]),
         "rows": [_row(trial, result) for trial in ordered(result)],
         "provenance": [(label(key, PROVENANCE), spelt(value)) for key, value in result["provenance"].items()],
         "run": yaml.safe_dump(dict(result["run"]), allow_unicode=True, sort_keys=False),
     }
     return page("tuning.html.j2", context, charts)
+
+
+def carried(notes: Iterable[Plain]) -> list[Text]:
+    """The notes of settings without effect, with the searched values that make them so where it is not all."""
+    told = []
+    for one in notes:
+        some = one["values"]
+        told.append(
+            (
+                f"{one['note']} (in {', '.join(some) or 'every trial'})",
+                f"{one['note_zh']}（{'、'.join(some) or '全部试验'}）",
+            )
+        )
+    return told
 
 
 def _words(key: str, **values: Any) -> Markup:

@@ -51,6 +51,12 @@ class Task(nn.Module):
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         raise NotImplementedError
 
+    def row_losses(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """(losses, weights), f32 [batch] each: :meth:`loss` is the sum of the losses over the sum of the weights. What
+        an ensemble asks for, whose members count in different rows.
+        """
+        raise NotImplementedError
+
     def plain_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """What answers are worth as they stand, without the weights and the smoothing that training may add: of
         probabilities the log loss, whose smallest value is at the true ones.
@@ -107,6 +113,11 @@ class Rate(Task):
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:  # f32 [batch, 1], f32 [batch]
         return self.error(outputs.squeeze(1), targets)
 
+    def row_losses(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        error = functional.huber_loss if isinstance(self.error, nn.HuberLoss) else functional.mse_loss
+        losses = error(outputs.squeeze(1), targets, reduction="none")
+        return losses, torch.ones_like(losses)
+
 
 class Binary(Task):
     """Yes or no: sigmoid and log loss. Yes is ``at_least`` a number, or ``equals`` a value."""
@@ -132,9 +143,14 @@ class Binary(Task):
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:  # f32 [batch, 1], f32 [batch]
         if not self.balanced:
             return self.plain_loss(outputs, targets)
+        losses, _ = self.row_losses(outputs, targets)
+        return losses.mean()
+
+    def row_losses(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         losses = functional.binary_cross_entropy_with_logits(outputs.squeeze(1), targets, reduction="none")
-        weights = torch.where(targets > 0.5, 0.5 / self.mean, 0.5 / (1 - self.mean))
-        return (losses * weights).mean()
+        if self.balanced:
+            losses = losses * torch.where(targets > 0.5, 0.5 / self.mean, 0.5 / (1 - self.mean))
+        return losses, torch.ones_like(losses)
 
     def plain_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return functional.binary_cross_entropy_with_logits(outputs.squeeze(1), targets)
@@ -163,6 +179,15 @@ class Classify(Task):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:  # f32 [batch, classes], int64 [batch]
         return self.error(outputs, targets)
+
+    def row_losses(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        error = self.error
+        losses = functional.cross_entropy(
+            outputs, targets, error.weight, ignore_index=-1, reduction="none", label_smoothing=error.label_smoothing
+        )
+        known = targets >= 0
+        weights = known.to(losses.dtype) if error.weight is None else error.weight[targets.clamp(min=0)] * known
+        return losses, weights
 
     def plain_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return functional.cross_entropy(outputs, targets, ignore_index=-1)

@@ -30,7 +30,12 @@ class Pretrained(Encoder):
 
     Args:
         load: gives the network with its weights; it has a ``width``, and ``blocks`` from the input upwards.
+
+    Attributes:
+        depth: how many ``blocks`` the network has; 0 where that is not known before it is loaded.
     """
+
+    depth: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -160,6 +165,7 @@ class EfficientNetLite0(OfPictures):
     """
 
     pretrained: ClassVar[str | None] = "efficientnet-lite0"
+    depth: ClassVar[int] = 16
     modality_defaults: ClassVar[dict[str, Any]] = {"size": 224}
 
     def __init__(
@@ -227,6 +233,7 @@ class E5Small(SentenceEncoder):
     """multilingual-e5-small (Wang et al., 2024; MIT), 384 numbers a text, Chinese and English."""
 
     pretrained: ClassVar[str | None] = "e5-small"
+    depth: ClassVar[int] = 12
     modality_options: ClassVar[dict[str, Any]] = {"tokens": "e5-small"}
 
     @staticmethod
@@ -240,6 +247,7 @@ class MiniLm(SentenceEncoder):
     """all-MiniLM-L6-v2 (Wang et al., 2020; Apache-2.0), 384 numbers a text, English only."""
 
     pretrained: ClassVar[str | None] = "minilm"
+    depth: ClassVar[int] = 6
     modality_options: ClassVar[dict[str, Any]] = {"tokens": "minilm"}
 
     @staticmethod

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy as np
 
 from tuwen.errors import BundleError
 from tuwen.files import room_on_disk, whole
+from tuwen.preprocess.mapped import mapped
 from tuwen.preprocess.modality import Arrays, Modality, load, read_state, write_state
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Progress
@@ -168,8 +169,7 @@ class VectorCache:
     ) -> np.ndarray:
         """f32 [len(keys), width], read-only; ``compute`` gets positions in ``keys`` that no shard holds, some at once.
 
-        The answer lies in a nameless file beside the shards and is mapped: the kernel keeps in memory what is asked for
-        and has room, so that memory does not grow with the number of vectors. The file is gone with the array.
+        The answer is :func:`tuwen.preprocess.mapped.mapped`, in a file beside the shards.
 
         Args:
             keys: content keys; equal keys are computed once, and one that is None has zeros.
@@ -194,17 +194,17 @@ class VectorCache:
         """The vectors at (shard, row) int [n, 2], zeros where the shard is −1: f32 [n, width] in a nameless file."""
         wanted = places[:, 0].max(initial=-1)
         width = self._shards[wanted].shape[1] if self._shards else 0
-        if not len(places) or not width:
-            return np.zeros((len(places), width), np.float32)
-        with room_on_disk(self.folder), tempfile.TemporaryFile(dir=self.folder) as file:
+
+        def blocks() -> Iterator[np.ndarray]:
             for start in range(0, len(places), BLOCK):
                 shards, rows = places[start : start + BLOCK].T
                 block = np.zeros((len(shards), width), np.float32)
                 for shard in np.unique(shards[shards >= 0]).tolist():
                     block[shards == shard] = self._shards[shard][rows[shards == shard]]
-                file.write(block.data)
-            file.flush()
-            return np.memmap(file, np.float32, "r", shape=(len(places), width)).view(np.ndarray)
+                yield block
+                del block  # before the next one is made
+
+        return mapped(self.folder, blocks(), len(places), width)
 
     def _compute(
         self,

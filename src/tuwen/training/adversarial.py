@@ -23,6 +23,7 @@ from tuwen.progress import Progress, Silent
 from tuwen.training import checkpoint as checkpoints
 from tuwen.training.batches import Examples, batch_of
 from tuwen.training.checkpoint import Checkpoint
+from tuwen.training.inputs import MOST_SEEN
 from tuwen.training.interrupt import Interrupt
 from tuwen.training.optimiser import WeightAverage
 
@@ -301,13 +302,15 @@ def usable(generator: Generator, examples: Examples) -> np.ndarray:
 
 def presence(examples: Examples, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Modality → bool [rows]."""
-    return {m: source.batch(rows)[1] for m, source in examples.inputs.items()}
+    return {m: source.there(rows) for m, source in examples.inputs.items()}
 
 
 def standardise(generator: Generator, examples: Examples, rows: np.ndarray) -> None:
-    """Learn means and deviations of the vectors that are there in these rows."""
+    """Learn means and deviations of the vectors that are there in these rows; of very many rows from some, evenly
+    spaced, since all would be in memory at once.
+    """
     for m, scaling in generator.standardise.items():
-        arrays, present = examples.inputs[m].batch(rows)
+        arrays, present = examples.inputs[m].batch(rows[:: -(-len(rows) // MOST_SEEN)])
         scaling.prepare(arrays["vector"][present])  # type: ignore[operator]
 
 

@@ -19,6 +19,7 @@ Encode = Callable[[Any], tuple[Arrays, np.ndarray]]
 
 MOST_SEEN = 25_000  # values that an encoder may look at before training
 DECODED_BYTES = 1_500_000_000  # decoded values that a process keeps, at most; others are decoded for every batch
+READ_AT_ONCE = 64  # values whose presence is looked at together
 IDLE = 100  # batches of others after which an input gives its room away
 
 
@@ -29,6 +30,10 @@ class Input(Protocol):
 
     def batch(self, rows: np.ndarray) -> tuple[Arrays, np.ndarray]:
         """Arrays [len(rows), ...] and presence bool [len(rows)] of the rows at these positions."""
+        ...
+
+    def there(self, rows: np.ndarray) -> np.ndarray:
+        """Presence alone, bool [len(rows)], without the arrays of all these rows in memory at once."""
         ...
 
     def take(self, rows: np.ndarray) -> Input:
@@ -54,6 +59,9 @@ class EncodedInput:
     def batch(self, rows: np.ndarray) -> tuple[Arrays, np.ndarray]:
         found = self.index[rows]
         return {name: array[found] for name, array in self.arrays.items()}, self.present[found]
+
+    def there(self, rows: np.ndarray) -> np.ndarray:
+        return self.present[self.index[rows]]
 
     def take(self, rows: np.ndarray) -> EncodedInput:
         return EncodedInput(self.arrays, self.present, self.index[rows])
@@ -170,6 +178,12 @@ class StreamedInput:
         arrays = {name: np.stack([row[0][name] for row in one]) for name in one[0][0]}
         return arrays, np.array([row[1] for row in one])
 
+    def there(self, rows: np.ndarray) -> np.ndarray:
+        found = np.zeros(len(rows), bool)  # what cannot be read is absent too, so each is read
+        for start in range(0, len(rows), READ_AT_ONCE):
+            found[start : start + READ_AT_ONCE] = self.batch(rows[start : start + READ_AT_ONCE])[1]
+        return found
+
     def take(self, rows: np.ndarray) -> StreamedInput:
         return StreamedInput(self.values, self.encode, self.index[rows], self.read, self.decoded)
 
@@ -203,6 +217,10 @@ class SetInput:
         mask = there.reshape(shown.shape)
         each = {name: array.reshape(*shown.shape, *array.shape[1:]) for name, array in arrays.items()}
         return each | {MASK: mask}, np.any(mask, axis=1)
+
+    def there(self, rows: np.ndarray) -> np.ndarray:
+        shown = self.sets[self.index[rows]]
+        return np.any(self.pictures.there(shown.reshape(-1)).reshape(shown.shape), axis=1)
 
     def take(self, rows: np.ndarray) -> SetInput:
         return SetInput(self.pictures, self.sets, self.index[rows])

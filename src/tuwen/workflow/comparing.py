@@ -83,7 +83,7 @@ def compare(
 
     Args:
         dataset: without one, the run's shop is collected into ``out/dataset``.
-        vary: ``KEY=VALUE,VALUE``.
+        vary: ``KEY=VALUE,VALUE``; without any the run as it is is trained with every seed.
         seeds: how many trainings a cell; the first has the run's own seed.
         reference: ``KEY=VALUE`` of the cell the others are compared with; a key that is not named takes its first
             value.

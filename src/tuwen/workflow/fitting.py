@@ -120,7 +120,7 @@ def fit_network(
         shown = Within(progress, stage) if stage else progress
         told = {} if stage else augment  # a later stage reads vectors
         if isinstance(model.fusion, Late) and model.fusion.folds:
-            cut = Cut(_for_rows(groups, len(training)), work / f"out-of-fold-{stage or 'model'}", fingerprint)
+            cut = Cut(groups, work / f"out-of-fold-{stage or 'model'}", fingerprint)
             fit_late(model, training, validation, settings, seed=seed, cut=cut, augment=told, progress=shown)
         trained = fit(
             model,
@@ -177,11 +177,6 @@ def _groups(gathered: Gathered) -> np.ndarray:
     """int [train rows]: the same number for rows of the same content."""
     train = gathered.content.gather(gathered.rows("train"))
     return train.rank("dense").to_numpy().astype(np.int64)
-
-
-def _for_rows(groups: np.ndarray, rows: int) -> np.ndarray:
-    """The groups of ``rows`` rows, of which those behind the known ones were made by a generator: each for itself."""
-    return np.concatenate([groups, groups.max() + 1 + np.arange(rows - len(groups))])
 
 
 def _calibrate(model: Model, unseen: Examples, trained: Trained) -> None:

@@ -6,8 +6,9 @@ The encoders are those of the plain training before it, frozen; every vector is 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tuwen.models.assemble import Part, connect
 from tuwen.models.encoder import Encoder
 from tuwen.models.generator import Generator, Given, Impute
 from tuwen.models.model import Model
+from tuwen.preprocess.mapped import mapped
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.preprocess.target import BinaryTarget, ClassifyTarget, Target
 from tuwen.progress import Progress
@@ -115,7 +117,7 @@ def with_generator(
         model: trained without a generator.
         before: what that training gave.
         learn: trains a model in place.
-        work: folder of the generator's checkpoint.
+        work: folder of the generator's checkpoint, and of the files that the vectors lie in.
 
     Raises:
         ConfigError: the run has nothing to fill from, or no classes to make rows for.
@@ -124,8 +126,9 @@ def with_generator(
     assert part is not None
     began = time.perf_counter()
     with progress.task("vectors", None):
-        vectors = vectors_of(model, training)
-        others = vectors_of(model, validation) if validation is not None else None
+        work.mkdir(parents=True, exist_ok=True)
+        vectors = vectors_of(model, training, work)
+        others = vectors_of(model, validation, work) if validation is not None else None
     generator, classes = _fresh(run, part, model, target)
     account: dict[str, Any] = {"use": part.use, "quality": [], "made": {}}
     wanted = {} if generator.fills else rare_classes(vectors.targets, classes, **_pick(part.options, "floor", "most"))
@@ -134,7 +137,7 @@ def with_generator(
     history = _learned(run, part, generator, vectors, account, _names(target), work, fingerprint, progress)
     if wanted:
         account["made"] = {_names(target)[c]: n for c, n in wanted.items()}
-        vectors = with_made_rows(generator, vectors, wanted, _seed(run, 5))
+        vectors = with_made_rows(generator, vectors, wanted, _seed(run, 5), work)
     seconds = time.perf_counter() - began
     head = _head(run, model, as_trained(target, vectors.targets), generator)
     trained = learn(head, vectors, others, _seed(run, 7), "fusion")
@@ -214,25 +217,31 @@ def _widths(model: Model) -> dict[str, int]:
     return {m: int(encoder.width) for m, encoder in model.encoders.items() if isinstance(encoder, Encoder)}
 
 
-def vectors_of(model: Model, examples: Examples) -> Examples:
-    """The same rows with the vector of each modality instead of its arrays, each distinct value encoded once."""
+def vectors_of(model: Model, examples: Examples, folder: Path) -> Examples:
+    """The same rows with the vector of each modality instead of its arrays, each distinct value encoded once, in
+    nameless files in ``folder`` (:mod:`tuwen.preprocess.mapped`).
+    """
     model.eval()
-    inputs = {m: _encoded(model.encoders[m], m, source) for m, source in examples.inputs.items()}
+    inputs = {m: _encoded(model.encoders[m], m, source, folder) for m, source in examples.inputs.items()}
     return Examples(inputs, examples.targets, examples.together)
 
 
-@torch.inference_mode()
-def _encoded(encoder: torch.nn.Module, name: str, source: Input) -> EncodedInput:
+def _encoded(encoder: torch.nn.Module, name: str, source: Input, folder: Path) -> EncodedInput:
     rows = np.arange(len(source))
     _, firsts, index = np.unique(getattr(source, "index", rows), return_index=True, return_inverse=True)
     device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
-    found, present = [], []
-    for start in range(0, len(firsts), ROWS_AT_ONCE):
-        arrays, there = source.batch(firsts[start : start + ROWS_AT_ONCE])
-        tensors, _ = to_tensors({name: arrays}, {}, device)
-        found.append(encoder(**tensors[name]).float().cpu().numpy())
-        present.append(there)
-    return EncodedInput({"vector": np.concatenate(found)}, np.concatenate(present), index.reshape(-1))
+    present = np.zeros(len(firsts), bool)
+
+    def blocks() -> Iterator[np.ndarray]:
+        for start in range(0, len(firsts), ROWS_AT_ONCE):
+            arrays, present[start : start + ROWS_AT_ONCE] = source.batch(firsts[start : start + ROWS_AT_ONCE])
+            tensors, _ = to_tensors({name: arrays}, {}, device)
+            with torch.inference_mode():
+                block: np.ndarray = encoder(**tensors[name]).float().cpu().numpy()
+            yield block
+
+    vectors = mapped(folder, blocks(), len(firsts), int(encoder.width))  # type: ignore[arg-type]
+    return EncodedInput({"vector": vectors}, present, index.reshape(-1))
 
 
 # --- Rows of rare classes -----------------------------------------------------------------------------------------
@@ -258,19 +267,31 @@ def as_trained(target: Target, targets: np.ndarray) -> Target:
     return replace(target, mean=float(targets.mean())) if isinstance(target, BinaryTarget) else target
 
 
-@torch.inference_mode()
-def with_made_rows(generator: Generator, vectors: Examples, wanted: dict[int, int], seed: int) -> Examples:
-    """The rows and, after them, ``wanted`` made ones of each class, in which every modality is there."""
+def with_made_rows(
+    generator: Generator, vectors: Examples, wanted: dict[int, int], seed: int, folder: Path
+) -> Examples:
+    """The rows and, after them, ``wanted`` made ones of each class, in which every modality is there; in nameless files
+    in ``folder``.
+    """
     classes = torch.from_numpy(np.repeat(list(wanted), list(wanted.values())))
     rows = len(classes)
     noise = torch.randn(rows, generator.noise, generator=torch.Generator().manual_seed(seed))
-    nothing = {m: torch.zeros(rows, w) for m, w in generator.widths.items()}
-    made = generator.restored(generator(nothing, torch.zeros(rows, len(nothing)), noise, classes))
+
+    def made(m: str) -> Iterator[np.ndarray]:
+        for start in range(0, rows, ROWS_AT_ONCE):
+            some, chance = classes[start : start + ROWS_AT_ONCE], noise[start : start + ROWS_AT_ONCE]
+            nothing = {m: torch.zeros(len(some), w) for m, w in generator.widths.items()}
+            with torch.inference_mode():
+                block = generator.restored(generator(nothing, torch.zeros(len(some), len(nothing)), chance, some))[m]
+            yield block.numpy()
+
     inputs: dict[str, Input] = {}
     for m, source in vectors.inputs.items():
         assert isinstance(source, EncodedInput)
         index = np.concatenate([source.index, len(source.present) + np.arange(rows)])
-        vector = np.concatenate([source.arrays["vector"], made[m].numpy()])
+        true = source.arrays["vector"]
+        parts = (true[start : start + ROWS_AT_ONCE] for start in range(0, len(true), ROWS_AT_ONCE))
+        vector = mapped(folder, chain(parts, made(m)), len(true) + rows, true.shape[1])
         inputs[m] = EncodedInput({"vector": vector}, np.concatenate([source.present, np.ones(rows, bool)]), index)
     targets = np.concatenate([vectors.targets, classes.numpy().astype(vectors.targets.dtype)])
     return Examples(inputs, targets, vectors.together)

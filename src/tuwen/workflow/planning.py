@@ -10,7 +10,7 @@ from typing import Any
 
 from tuwen.config import Run, written
 from tuwen.errors import ConfigError, TuwenError
-from tuwen.workflow.idle import without_effect
+from tuwen.workflow.idle import idle_in
 from tuwen.workflow.knock_out import Together, inputs_of
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.trainings import failure
@@ -53,12 +53,14 @@ class Plan:
         return inputs_of(*(cell.run for cell in self.cells if cell.run is not None))
 
     def notes(self) -> list[dict[str, Any]]:
-        """``note``: a setting without effect (:mod:`tuwen.workflow.idle`), and the ``cells`` that carry it."""
-        found: dict[str, list[str]] = {}
+        """``note``: a setting without effect (:mod:`tuwen.workflow.idle`), ``note_zh`` the same in Chinese, and the
+        ``cells`` that carry it.
+        """
+        found: dict[tuple[str, str], list[str]] = {}
         for name, run in self.living():
-            for note in without_effect(run):
+            for note in idle_in(run):
                 found.setdefault(note, []).append(name)
-        return [{"note": note, "cells": cells} for note, cells in found.items()]
+        return [{"note": note, "note_zh": chinese, "cells": cells} for (note, chinese), cells in found.items()]
 
     def living(self) -> list[tuple[str, Run]]:
         """The cells that have not failed."""
@@ -72,21 +74,30 @@ def plan_of(
     """The cells of a comparison, each with its run; a cell whose settings are wrong has failed already.
 
     Args:
+        varied: without any there is one cell, the run as it is, under its own name.
         reference: keys with the value that the reference has.
 
     Raises:
-        ConfigError: a key that may not be varied, two cells that are the same, or a reference that is no cell.
+        ConfigError: a key that may not be varied, two cells that are the same, a reference that is no cell, or one
+            training in all.
         TuwenError: the settings of the reference itself are wrong.
     """
     if not 1 <= seeds <= 1000:
         raise ConfigError("that is no number of seeds", where="--seeds", seen=seeds, allowed="1 to 1000")
+    if seeds == 1 and not varied:
+        raise ConfigError(
+            "nothing varies and there is one seed: that is one training, with nothing beside it",
+            where=str(run_yaml),
+            allowed="--vary KEY=VALUE,VALUE, or more seeds than one",
+            todo=f"tuwen run {run_yaml} --out DIR, or tuwen train and tuwen evaluate",
+        )
     base = Base(*written(run_yaml, overrides), str(run_yaml))
     refuse_fixed(varied)
     run = base.run
     chosen = _reference(varied, reference)
-    plan = Plan(run, varied, [], name_of(chosen), [run.seed + i for i in range(seeds)], split_of(run).folds)
-    for values in combinations(varied):
-        name = name_of(values)
+    named = {name_of(values) or run.name: values for values in combinations(varied)}  # nothing varied: the run itself
+    plan = Plan(run, varied, [], name_of(chosen) or run.name, [run.seed + i for i in range(seeds)], split_of(run).folds)
+    for name, values in named.items():
         try:
             made = variant(base, values)
             plan.cells.append(Planned(name, values, made.kept, run_of(base, made)))

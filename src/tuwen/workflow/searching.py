@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tuwen.config import Run, one_line
 from tuwen.errors import ConfigError, MissingExtra, TuwenError
 from tuwen.workflow.checking import complete
+from tuwen.workflow.idle import idle_in
 from tuwen.workflow.variants import Base, Value, Varied, parse, refuse_fixed, run_of, spelt_out, variant
 
 if TYPE_CHECKING:
@@ -135,6 +136,45 @@ def _tried(base: Base, values: Mapping[str, Value]) -> Run | TuwenError | None:
         return error
     except Exception:  # a plug-in raises what it likes
         return None
+
+
+def idle_of(base: Base, searched: Sequence[Dimension]) -> list[dict[str, Any]]:
+    """``note``: a setting without effect (:mod:`tuwen.workflow.idle`), ``note_zh`` the same in Chinese, and the
+    searched ``values`` that make it so: ``KEY=VALUE``, or ``KEY=LOW:HIGH`` where an end does; none where it is so in
+    every trial. Listed values and both ends of each range are looked at, up to :data:`MIXED` combinations.
+    """
+    keys, looked = [one.key for one in searched], list[dict[str, Value]]()
+    carried: dict[tuple[str, str], list[dict[str, Value]]] = {}
+    for values in islice(product(*(one.values for one in searched)), MIXED):
+        combination = dict(zip(keys, values, strict=True))
+        if not isinstance(run := _tried(base, combination), Run):
+            continue
+        looked.append(combination)
+        for note in idle_in(run):
+            carried.setdefault(note, []).append(combination)
+    return [
+        {
+            "note": note,
+            "note_zh": chinese,
+            "values": [] if len(some) == len(looked) else _making(some, looked, searched),
+        }
+        for (note, chinese), some in carried.items()
+    ]
+
+
+def _making(
+    carriers: Sequence[Mapping[str, Value]], looked: Sequence[Mapping[str, Value]], searched: Sequence[Dimension]
+) -> list[str]:
+    """The values that carry something in whatever company; where none does, all that were among the carriers."""
+    pairs = [(one, value) for one in searched for value in one.values]
+    alone = [
+        (one, value)
+        for one, value in pairs
+        if (having := [each for each in looked if each[one.key] == value]) and all(each in carriers for each in having)
+    ]
+    among = alone or [(one, value) for one, value in pairs if any(each[one.key] == value for each in carriers)]
+    told = [f"{one.key}={one.text if isinstance(one, Range) else value.text}" for one, value in among]
+    return list(dict.fromkeys(told))
 
 
 def _mixed(one: Dimension, value: Value, searched: Sequence[Dimension]) -> Iterator[dict[str, Value]]:

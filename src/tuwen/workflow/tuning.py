@@ -20,7 +20,7 @@ from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, MissingExtra, TuwenError
 from tuwen.evaluation.metrics import METRICS, PRIMARY, measure
 from tuwen.evaluation.report import plain
-from tuwen.evaluation.tuning_page import render_tuning
+from tuwen.evaluation.tuning_page import carried, render_tuning
 from tuwen.files import held, room_on_disk, whole, write_json
 from tuwen.preprocess.target import ContrastTarget
 from tuwen.progress import Progress, Silent, Within
@@ -35,7 +35,7 @@ from tuwen.workflow.memory import out_of_memory
 from tuwen.workflow.places import refuse_occupied
 from tuwen.workflow.retrieval import score_of
 from tuwen.workflow.rules import split_of
-from tuwen.workflow.searching import Dimension, Range, as_written, dimensions, refuse_impossible, suggested
+from tuwen.workflow.searching import Dimension, Range, as_written, dimensions, idle_of, refuse_impossible, suggested
 from tuwen.workflow.sharing import Shared
 from tuwen.workflow.study import finished, opened_study
 from tuwen.workflow.trainings import Training, failure
@@ -125,9 +125,13 @@ def tune(
     searched, run = dimensions(list(search)), base.run
     _refuse(run)
     refuse_impossible(base, searched)
+    notes = idle_of(base, searched)
     out, progress = Path(out), progress or Silent()
     refuse_occupied(out)
     with room_on_disk(out), held(out):
+        for note, _ in carried(notes):
+            with progress.task(f"note: {note}"):
+                pass
         opened = dataset_of(run, run_yaml, dataset, out, progress)
         inside, outside = as_written(base, searched)
         what = Search(base, run, searched, outside, _metric(run), opened, Shared(opened, 0, progress, SEEN))
@@ -142,7 +146,7 @@ def tune(
             first=None if outside else inside,
         )
         _search(study, what, trials, out / "work", progress)
-        result = _result(study, what, rows)
+        result = _result(study, what, rows) | {"notes": notes}
         with whole(out / "best.yaml") as file:
             file.write(_best_yaml(what, result, study, out).encode())
         write_json(out / "tune.json", result)

@@ -99,8 +99,8 @@ class Variant:
 
 
 def name_of(values: Mapping[str, Value]) -> str:
-    """Short, and different for each combination: ``attention · gan=off``."""
-    return " · ".join(_short(key, value) for key, value in values.items()) or "as it is"
+    """Short, and different for each combination: ``attention · gan=off``; nothing where nothing varies."""
+    return " · ".join(_short(key, value) for key, value in values.items())
 
 
 def parse(text: str, flag: str = "--vary", where: str | None = None) -> Varied:
