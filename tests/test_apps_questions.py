@@ -123,7 +123,7 @@ def test_who_asks_moves_the_answer_towards_what_she_buys(shelf: Shelf) -> None:
     assert share[0] < 0.5 < share[1]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     arrays(np.float32, 8, elements=st.sampled_from([-1.0, 0.0, 0.5, 1.0])),
     arrays(np.float32, 8, elements=st.sampled_from([np.nan, -3.0, 0.0, 7.0])),
@@ -251,7 +251,7 @@ def test_chances_are_the_shares_with_which_items_are_drawn() -> None:
         assert all(abs(times / 1000 - 0.2) < 0.04 for times in counter.values())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(arrays(bool, 10), st.integers(1, 12), st.floats(0, 1), st.text(max_size=3))
 def test_a_list_with_chance_in_it_is_full_distinct_and_repeated(few, count, explore, key) -> None:
     items, chances = drawn(key, count, explore, few)

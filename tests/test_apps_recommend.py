@@ -231,7 +231,7 @@ def test_item_knn_is_the_cosine_of_columns() -> None:
     assert np.allclose(retriever.alike.toarray(), expected, atol=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrays(np.float32, (3, 12), elements=st.sampled_from([0.0, 0.5, 1.0, 2.0])), st.integers(1, 15))
 def test_scores_say_the_same_however_they_are_kept(values: np.ndarray, count: int) -> None:
     dense, thin = Dense(values), Sparse(sparse.csr_matrix(values))
@@ -251,7 +251,7 @@ def test_scores_say_the_same_however_they_are_kept(values: np.ndarray, count: in
     assert [i for i in best(values[0], count) if i != NOTHING] == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays(np.float32, 60, elements=st.sampled_from([0.0, 0.5, 1.0, 2.0])),
     arrays(np.int32, 60, elements=st.integers(0, 4)),
@@ -472,7 +472,7 @@ def test_newcomers_get_their_share_of_the_places_and_no_more() -> None:
     assert six(Rules(newcomers=0.3)) == [0, 1, 2]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(arrays(bool, st.integers(0, 12)), st.integers(1, 12), st.integers(0, 12))
 def test_a_list_with_newcomers_is_in_order_full_and_changed_as_little_as_can_be(
     new: np.ndarray, count: int, places: int

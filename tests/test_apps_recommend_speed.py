@@ -102,7 +102,7 @@ def test_who_bought_what_in_some_days() -> None:
     assert known.buying(500.0, 600.0)[1] == []
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 30), st.integers(0, 1000))
 def test_an_inverse_is_one(size: int, seed: int) -> None:
     bought = np.random.default_rng(seed).integers(0, 3, (40, size)).astype(float)

@@ -118,7 +118,7 @@ def test_what_is_not_a_bundle_is_never_replaced(tmp_path: Path) -> None:
 
 
 @given(position=st.integers(0, 6), file=st.sampled_from(["model.safetensors", "modalities/picture/state.json"]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_any_changed_byte_is_found_and_its_file_named(
     tmp_path_factory: pytest.TempPathFactory, position: int, file: str
 ) -> None:

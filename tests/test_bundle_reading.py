@@ -29,7 +29,7 @@ VALUES = st.one_of(
 COLUMNS = ["items.price", "reviews.time", "items.category", "reviews.user", "users.own"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(VALUES, max_size=5), st.sampled_from(COLUMNS), st.sampled_from([k for k in KINDS if k != "image"]))
 def test_any_value_is_read_by_itself_or_refused(values: list[Any], column: str, kind: str) -> None:
     read, errors = read_column(values, column, kind)
@@ -45,7 +45,6 @@ def test_any_value_is_read_by_itself_or_refused(values: list[Any], column: str, 
 @pytest.mark.parametrize(
     ("column", "kind"), [("items.price", "number"), ("reviews.time", "date"), ("items.brand", "text")]
 )
-@settings(deadline=None)
 @given(texts=st.lists(st.sampled_from(WRITTEN) | st.text(alphabet="0123456789.,-￥年月日: T", max_size=12), max_size=6))
 def test_texts_are_read_as_collect_reads_them(column: str, kind: str, texts: list[str]) -> None:
     table, _, name = column.partition(".")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
@@ -106,7 +106,6 @@ def test_a_name_of_work_does_not_command_the_terminal(capsys: pytest.CaptureFixt
     assert "\x1b[31mred" not in told
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_harmless_text_is_printable_and_good_text_stays(text: str) -> None:
     assert not any(one < " " or "\x7f" <= one <= "\x9f" for one in harmless(text))

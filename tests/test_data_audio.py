@@ -39,7 +39,7 @@ def test_every_format_becomes_mono_flac_at_one_rate(form, subtype, rate):
     assert np.abs(samples[middle] - tone(440)[: len(samples)][middle]).max() < (0.02 if subtype != "VORBIS" else 0.1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 999),
     count=st.integers(1, 4_000),
@@ -128,7 +128,7 @@ def test_only_the_beginning_is_decoded_where_only_that_is_asked_for():
     np.testing.assert_array_equal(samples, decoded(sound(tone(440, 2.0)), **READ)[0][:4_000])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     form=st.sampled_from(["WAV", "FLAC", "OGG"]),
     cut=st.integers(0, 3_000),

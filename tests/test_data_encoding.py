@@ -30,7 +30,6 @@ def table(texts: list[str]) -> str:
     return "sku,title\n" + "".join(f"{i},{text}\n" for i, text in enumerate(texts))
 
 
-@settings(deadline=None)
 @given(texts=lines, encoding=st.sampled_from([*UNICODE, "gbk", "gb18030", "utf-16-le", "utf-16-be"]))
 def test_chinese_comes_back_in_every_encoding(texts: list[str], encoding: str) -> None:
     decoded = decode(table(texts).encode(encoding), None, "file")
@@ -39,7 +38,6 @@ def test_chinese_comes_back_in_every_encoding(texts: list[str], encoding: str) -
     assert decoded.guessed == (encoding in ("gbk", "gb18030"))
 
 
-@settings(deadline=None)
 @given(texts=western, encoding=st.sampled_from([*UNICODE, "cp1252", "latin-1"]))
 def test_western_text_comes_back_in_every_encoding(texts: list[str], encoding: str) -> None:
     assert decode(table(texts).encode(encoding), None, "file").data.decode() == table(texts)
@@ -62,7 +60,6 @@ def test_other_encodings(encoding: str, text: str) -> None:
     assert decode(data, encoding, "file").guessed is False
 
 
-@settings(deadline=None)
 @given(
     texts=st.lists(st.sampled_from([t for t in CHINESE if len(t) > 4]), min_size=3, max_size=40),
     main=st.sampled_from(["utf-8", "gb18030"]),
@@ -89,7 +86,7 @@ def test_a_cut_character_spoils_its_own_line_only() -> None:
     assert readable(second) == "连衣\\xe8\\xa3"
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(raw=st.binary(max_size=300), encoding=st.sampled_from(["utf-8", "gb18030", "cp1252", "utf-16", "big5", None]))
 def test_any_bytes_give_utf8_or_a_clear_error(raw: bytes, encoding: str | None) -> None:
     try:

@@ -26,7 +26,7 @@ def kept(drawn: list[tuple[int, int]], share: float) -> np.ndarray:
 
 
 @given(drawn=rows, one=shares, other=shares)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_smaller_share_lies_inside_a_larger_one(drawn, one, other) -> None:
     small, large = kept(drawn, min(one, other)), kept(drawn, max(one, other))
     assert not (small & ~large).any()
@@ -34,7 +34,7 @@ def test_a_smaller_share_lies_inside_a_larger_one(drawn, one, other) -> None:
 
 
 @given(drawn=rows, share=shares)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_class_keeps_its_share_and_at_least_one_row(drawn, share) -> None:
     labels, chosen = np.array([label for _, label in drawn]), kept(drawn, share)
     for label in set(labels.tolist()):
@@ -43,7 +43,7 @@ def test_every_class_keeps_its_share_and_at_least_one_row(drawn, share) -> None:
 
 
 @given(drawn=st.lists(st.tuples(st.integers(), st.integers(0, 4)), min_size=1, max_size=60, unique_by=lambda r: r[0]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_choice_does_not_depend_on_the_order_of_the_rows(drawn) -> None:
     turned = drawn[::-1]
     assert kept(drawn, 0.3).tolist() == kept(turned, 0.3)[::-1].tolist()

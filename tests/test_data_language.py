@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tuwen.data.language import ENOUGH, LANGUAGES, languages
@@ -36,7 +36,6 @@ def test_known_texts(text: str | None, language: str) -> None:
     assert languages(pl.Series("t", [text], pl.String)).to_list() == [language]
 
 
-@settings(deadline=None)  # the first call of a process reads tables
 @given(st.lists(st.one_of(st.none(), st.text(max_size=50))))
 def test_each_text_for_itself(texts: list[str | None]) -> None:
     series = pl.Series("t", texts, pl.String)

@@ -155,7 +155,7 @@ def test_metadata_goes_also_where_the_picture_is_encoded_anew() -> None:
         assert GPS in data and GPS not in normalise(data, **LIMITS)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     width=st.integers(2, 300),
     height=st.integers(2, 300),
@@ -178,7 +178,7 @@ def test_normalise_is_idempotent_and_bounded(
     assert max(opened(once).size) == min(128, max(width, height))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_damage_is_a_reason_never_a_crash(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"]))
@@ -255,7 +255,6 @@ def test_what_is_no_picture_is_told_in_words(data: bytes, words: str) -> None:
 
 
 @given(st.binary(min_size=1, max_size=600))
-@settings(deadline=None)
 def test_whatever_bytes_are_sent_what_they_look_like_can_be_read(data: bytes) -> None:
     words = looks_like(data)
     assert words and len(words) < 120 and words.isprintable()

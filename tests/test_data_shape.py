@@ -114,7 +114,7 @@ def test_what_is_no_good_is_refused_with_its_reason(data, what):
     assert time.monotonic() - begun < 2
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     form=st.sampled_from(sorted(WRITERS)),
     cut=st.integers(0, 500),

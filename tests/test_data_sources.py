@@ -74,7 +74,7 @@ def test_an_open_quote_costs_its_own_line_only(write: Any) -> None:
 cells = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\ufeff\ufdd0\ufdd1"), max_size=8)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     rows=st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=10),
     separator=st.sampled_from([",", ";", "\t", "|"]),
@@ -100,7 +100,7 @@ def test_what_python_writes_as_csv_comes_back(
     assert [tuple(row[c] or "" for c in "abc") for row in got] == rows
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(body=st.text(st.sampled_from('ab,"\n\r1 '), max_size=60))
 def test_any_csv_ends_in_rows_or_reasons(body: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "any.csv"

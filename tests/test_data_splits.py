@@ -42,7 +42,7 @@ def test_every_split_has_options_in_this_test(name):
 
 @pytest.mark.parametrize("name", sorted(OPTIONS))
 @given(content=WORDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_every_row_has_one_part_and_the_same_one_again(name, content):
     frame, series = frame_of(content), pl.Series("content", content)
     split = SPLITS.build(name, OPTIONS[name])
@@ -65,7 +65,7 @@ def test_each_value_of_a_column_is_a_fold_of_its_own():
 
 @pytest.mark.parametrize("name", ["hash", "folds"])
 @given(content=WORDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_equal_content_stays_on_one_side(name, content):
     split = SPLITS.build(name, OPTIONS[name])
     for fold in range(split.folds):
@@ -75,7 +75,7 @@ def test_equal_content_stays_on_one_side(name, content):
 
 
 @given(content=WORDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_each_row_is_test_in_exactly_one_fold(content):
     split = SPLITS.build("folds", {"folds": 4, "stratify": "t.label"})
     frame, series = frame_of(content), pl.Series("content", content)

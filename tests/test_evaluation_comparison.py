@@ -95,7 +95,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
 
 
 @given(st.lists(st.text(max_size=6), min_size=1, max_size=200, unique=True))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_half_of_the_rows_depends_on_their_keys_alone(rows) -> None:
     found = dict(zip(rows, lost(rows, "text"), strict=True))
     assert dict(zip(rows[::-1], lost(rows[::-1], "text"), strict=True)) == found

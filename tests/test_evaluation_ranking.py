@@ -41,7 +41,7 @@ def by_hand(listed, chosen, depth, kept):
 
 
 @given(seed=st.integers(0, 10_000), depth=st.integers(1, 8))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_figure_is_what_its_definition_says(seed, depth):
     lists, chosen = drawn(seed)
     kept = np.random.default_rng(seed + 1).random(CATALOGUE) < 0.3
@@ -52,7 +52,7 @@ def test_every_figure_is_what_its_definition_says(seed, depth):
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_what_was_chosen_first_is_best_and_what_stands_behind_the_depth_counts_nothing(seed):
     lists, chosen = drawn(seed)
     perfect = np.stack([[*sorted(one), *(i for i in range(CATALOGUE) if i not in one)][:8] for one in chosen])

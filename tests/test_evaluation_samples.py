@@ -55,7 +55,7 @@ def test_copies_are_nearer_than_chance():
 
 
 @given(seed=st.integers(0, 1000), rows=st.integers(8, 40), shift=st.floats(-3, 3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_accuracy_and_coverage_are_those_of_scikit_learn(seed, rows, shift):
     rng = np.random.default_rng(seed)
     real, made = rng.normal(size=(rows, 3)), rng.normal(shift, 1, (rows, 3))

@@ -56,7 +56,7 @@ def create(folder: Path, made: Batch) -> Index:
     return Index.create(folder, made, {"name": "x"}, weights=WEIGHTS)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(

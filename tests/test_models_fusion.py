@@ -40,7 +40,7 @@ def drawn(seed, rows=6):
 @pytest.mark.parametrize("absent", ["zero", "learned"])
 @pytest.mark.parametrize("name", EVERY)
 @given(seed=st.integers(0, 10_000), value=st.sampled_from([0.0, 1e9, float("nan"), float("inf")]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_what_is_absent_cannot_change_the_answer(name, absent, seed, value):
     fusion = fusion_of(name, absent=absent)
     vectors, present = drawn(seed)
@@ -50,7 +50,7 @@ def test_what_is_absent_cannot_change_the_answer(name, absent, seed, value):
 
 @pytest.mark.parametrize("name", EVERY)
 @given(seed=st.integers(0, 10_000), order=st.permutations(list(WIDTHS)))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_order_of_modalities_cannot_matter(name, seed, order):
     vectors, present = drawn(seed)
     one = fusion_of(name)
@@ -61,7 +61,7 @@ def test_the_order_of_modalities_cannot_matter(name, seed, order):
 
 @pytest.mark.parametrize("name", EVERY)
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_rows_do_not_mix(name, seed):
     fusion = fusion_of(name)
     vectors, present = drawn(seed)

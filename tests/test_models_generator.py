@@ -36,7 +36,7 @@ def asked(model, vectors, present):
 
 @pytest.mark.parametrize("fusion", EVERY)
 @given(seed=st.integers(0, 10_000), value=st.sampled_from([0.0, 1e9, float("nan"), float("inf")]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_what_is_absent_cannot_change_the_answer(fusion, seed, value):
     model = model_of(fusion)
     vectors, present = drawn(seed)

@@ -49,7 +49,7 @@ MASKS = st.lists(st.lists(st.booleans(), min_size=MOST, max_size=MOST), min_size
 
 
 @pytest.mark.parametrize("kind", SETS)
-@told(max_examples=25, deadline=None)
+@told(max_examples=25)
 @given(MASKS, st.permutations(range(MOST)), st.integers(0, 99))
 @torch.no_grad()
 def test_neither_order_nor_empty_places_nor_other_rows_count(kind, masks, turned, seed):

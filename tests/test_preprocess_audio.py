@@ -126,7 +126,7 @@ def test_an_hour_takes_no_more_than_its_beginning():
     assert arrays["mask"].all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10**6),
     options=st.sampled_from([{"shift": 0.5}, {"gain": 12.0}, {"shift": 0.9, "gain": 30.0}]),

@@ -6,7 +6,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -70,7 +70,6 @@ def test_a_picture_tells_the_colour_of_what_it_shows_not_of_its_background(
             assert colour_of_picture(picture(rgb, back)) == colour
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_what_is_no_picture_has_no_colour(data: bytes) -> None:
     assert colour_of_picture(data) is None

@@ -149,7 +149,7 @@ def test_arrays_are_what_the_spec_says(name, at):
 
 
 @pytest.mark.parametrize(("name", "at"), EVERY)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=st.lists(st.integers(0, 7), min_size=1, max_size=12))
 def test_a_row_does_not_depend_on_the_others(name, at, rows):
     modality = fitted(name, at)

@@ -108,7 +108,7 @@ CHANGES = [{"flip": True}, {"shift": 0.3}, {"brightness": 0.5}, {"contrast": 0.5
 
 
 @pytest.mark.parametrize("options", [*CHANGES, {k: v for change in CHANGES for k, v in change.items()}])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6))
 def test_augmentation_laws(options, seed):
     pixels = np.stack([smooth(12, 16), smooth(12, 16)[::-1], np.zeros((12, 16, 3), np.uint8)])

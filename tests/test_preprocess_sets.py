@@ -21,7 +21,7 @@ SMALL = {"size": (8, 10)}
 ROWS = st.lists(st.none() | st.lists(st.sampled_from(FILES), max_size=5), max_size=5)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(ROWS, st.integers(2, 4))
 def test_each_picture_is_read_as_if_it_were_alone(rows, most):
     one, several = Image(**SMALL), PictureSet(Image(**SMALL), most)

@@ -45,7 +45,7 @@ def test_the_same_surface_in_another_format_has_the_same_points():
     np.testing.assert_array_equal(points_of(files[0]), first)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(scale=st.floats(0.01, 1_000), by=st.tuples(*[st.floats(-50, 50)] * 3))
 def test_where_it_stands_and_how_large_it_is_does_not_matter(scale, by):
     vertices, faces = ball(6)
@@ -85,7 +85,7 @@ def test_broken_bytes_are_absent(data):
     assert not arrays["points"][1:].any()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10**6),
     options=st.sampled_from([{"turn": 180.0}, {"jitter": 0.02}, {"turn": 30.0, "jitter": 0.1, "vertical": "y"}]),

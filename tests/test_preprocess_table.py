@@ -132,7 +132,7 @@ WRITTEN_DATES = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(WRITTEN_DATES, min_size=1, max_size=6))
 def test_a_date_is_read_by_itself_whatever_stands_beside_it(values):
     table = fitted(pl.DataFrame({"d": ["2024-05-06"]}), dates=["d"])

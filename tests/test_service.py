@@ -178,7 +178,7 @@ ROWS = st.fixed_dictionaries({"reviews.text": st.none() | st.text(), "price": st
 
 
 @given(rows=st.lists(ROWS, min_size=1, max_size=5))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_text_and_number_arrives_unchanged(rows: list[dict[str, Any]]) -> None:
     keeper = Shopkeeper()
     assert predict(*rows, predictor=keeper).status_code == 200

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from starlette import formparsers
@@ -209,7 +209,6 @@ def test_reasons_and_kinds_of_files_are_known_too() -> None:
 
 
 @given(st.sampled_from(sorted(chinese.TEXTS)), st.lists(st.text("ab1{}'，é", min_size=1), min_size=3, max_size=3))
-@settings(deadline=None)
 def test_what_was_sent_stands_in_both_languages_as_it_was(template: str, parts: list[str]) -> None:
     told = chinese.TEXTS[template]
     text = _PLACE.sub(lambda place: parts[int(place[1])], template)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evaluation_tables import drawn_classes, drawn_rate
@@ -19,7 +19,6 @@ from tuwen.service.measures import BUCKETS, Measures, quantile
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.floats(0.01, 1))
 @example(7, 24, 1 / 3)
-@settings(deadline=None)
 def test_a_quantile_lies_in_the_bucket_of_the_true_one(seed: int, rows: int, share: float) -> None:
     values = np.random.default_rng(seed).lognormal(-4, 2, rows)
     edges = (*BUCKETS, float("inf"))

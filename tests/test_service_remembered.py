@@ -43,7 +43,7 @@ SAID = st.one_of(
 )
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=st.lists(SAID, max_size=6))
 def test_whatever_is_written_a_remembered_list_is_the_one_that_would_be_made(home, tmp_path_factory, said):
     shop = Shop(home, tmp_path_factory.mktemp("store") / "store.db")

@@ -112,7 +112,7 @@ def test_more_events_than_one_statement_takes(store):
     assert store.events.add([event(f"e{n}") for n in range(1234)]) == 1234 == store.events.count()
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls=st.lists(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 3)), max_size=5), max_size=5))
 def test_however_events_are_sent_the_first_of_each_key_is_kept(tmp_path_factory, calls):
     with Store(tmp_path_factory.mktemp("law") / "store.db") as store:

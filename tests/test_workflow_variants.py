@@ -29,7 +29,7 @@ def made(base: Base, *texts: str):
 
 
 @given(st.lists(values, min_size=1, max_size=5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_values_come_out_as_they_went_in(given_) -> None:
     flow = [yaml.safe_dump(v, default_flow_style=True, width=10**6).removesuffix("\n...\n").strip() for v in given_]
     read_back = [yaml.safe_load(text) for text in flow]
