@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ def page(template: str, context: Mapping[str, Any], charts: Mapping[str, Figure]
     """
     from plotly.offline import get_plotlyjs
 
+    plotly = Markup(get_plotlyjs())  # noqa: S704  # the wheel's own file, put into a script element
+    return _environment().get_template(template).render(**context, charts=charts, plotly=plotly)
+
+
+@cache
+def _environment() -> Environment:
+    """It compiles a template once."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=select_autoescape(default=True),
@@ -31,8 +39,7 @@ def page(template: str, context: Mapping[str, Any], charts: Mapping[str, Figure]
         lstrip_blocks=True,
     )
     environment.globals.update(t=words_of, say=both)
-    plotly = Markup(get_plotlyjs())  # noqa: S704  # the wheel's own file, put into a script element
-    return environment.get_template(template).render(**context, charts=charts, plotly=plotly)
+    return environment
 
 
 def both(text: Text) -> Markup:

@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -26,7 +27,7 @@ PREFIX = {"e5-small": "query: ", "minilm": ""}
 def pretrained(name: str, model: str | None = None) -> Tokenizer:
     """The tokeniser of ``e5-small`` or ``minilm``, without truncation or padding; id 0 is padding.
 
-    With ``hub`` it is that of ``model``, with its own ids.
+    With ``hub`` it is that of ``model``, with its own ids. Nobody may change what is given.
 
     Raises:
         ConfigError: no model is named.
@@ -36,7 +37,7 @@ def pretrained(name: str, model: str | None = None) -> Tokenizer:
         if model is None:
             raise ConfigError("'tokens: hub' needs 'model'", allowed="a folder or a name on the hub")
         return hub.tokenizer(model)
-    return _e5() if name == "e5-small" else _minilm()
+    return _e5(find(name)) if name == "e5-small" else _minilm()
 
 
 def trained(texts: Sequence[str], size: int, min_count: int) -> Tokenizer:
@@ -90,9 +91,10 @@ def ids(tokenizer: Tokenizer, texts: Sequence[str], chunk: int = 4096) -> list[l
     return out
 
 
-def _e5() -> Tokenizer:
+@lru_cache(maxsize=1)  # its 250,000 pieces take a second or more, and every training and index asks for them
+def _e5(file: Path) -> Tokenizer:
     """Unigram (Kudo, 2018) over NFKC text with ``▁`` for spaces, as ``<s> … </s>``; ids 0 and 1 swapped."""
-    header = read_header(find("e5-small").read_bytes())
+    header = read_header(file.read_bytes())
     # six decimals: longer ones change when the tokeniser is saved and read, and so would the names of cached vectors
     vocabulary = [(piece, round(score, 6)) for piece, score in zip(header.pieces, header.scores, strict=True)]
     vocabulary[:2] = vocabulary[1], vocabulary[0]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
 
 from tuwen.models.raters.ensemble import Raters
 from tuwen.models.raters.rater import Rater, Ratings
@@ -56,6 +55,8 @@ def fit_raters(raters: Raters, ratings: Ratings, folds: np.ndarray, *, seed: int
     if not len(pieces):
         raters.weights.fill_(1.0)
         return Stacked({}, None, time.perf_counter() - began)
+    from scipy.optimize import nnls  # half a second that every training would wait for
+
     mean = float(raters.mean)
     weights, _ = nnls(found - mean, ratings.value - mean)
     raters.weights.copy_(torch.from_numpy(weights))

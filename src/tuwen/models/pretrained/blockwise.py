@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 BLOCK = 32
+ROWS = 512  # at once: what stands in the processor's cache takes half of the time
 Bits = Literal[4, 8]
 
 
@@ -20,6 +21,12 @@ def quantised(weight: np.ndarray, bits: Bits) -> tuple[np.ndarray, np.ndarray]:
     The largest weight of a block, with its sign, becomes −8 (or −128): the rule of Q4_0, whose own blocks it gives back
     exactly.
     """
+    parts = [_quantised(weight[start : start + ROWS], bits) for start in range(0, len(weight), ROWS)]
+    packed, scales = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return packed, scales
+
+
+def _quantised(weight: np.ndarray, bits: Bits) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = weight.shape
     blocks = weight.reshape(rows, columns // BLOCK, BLOCK)
     at = np.abs(blocks).argmax(axis=-1)[..., None]
