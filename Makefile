@@ -12,6 +12,8 @@ PORT ?= 8000
 # V=1 shows what pip does
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile $(if $(V),,-qq)
 DEMO := demo
+# pip compiles nothing here, so what is imported is compiled once and kept: else every start of Python costs up to eight seconds more
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-serve test-hub check run runs bench bench-peers load fuzz docs lock clean
@@ -56,8 +58,9 @@ ifneq ($(SERVE),no)
 	@$(BIN)/tuwen serve $(DEMO)/bundle --port $(PORT)
 endif
 
+# whole files to a worker, so that what a file makes for its tests is made once; tests/conftest.py puts the longest first
 test: $(STAMP)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 # its own target: it installs some 50 packages
 test-serve: $(STAMP)

@@ -1,8 +1,9 @@
-"""A small whole shop that is served: made once for a module, without one pretrained network."""
+"""A small whole shop that is served: made once, without one pretrained network, and copied for each file of tests."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tuwen.workflow.indexing import Recipe
 from tuwen.workflow.kinds import part_of
 from tuwen.workflow.serving import Live
 
+ITEMS = 24
 NEXT = """\
 name: next
 shop: SHOP.yaml
@@ -57,14 +59,13 @@ modalities:
 """
 
 
-def make_home(folder: Path, items: int = 24, *, pictures: bool = False, predicts: bool = True) -> Path:
+def make_home(folder: Path, *, pictures: bool = False) -> Path:
     """FOLDER/home with a dataset, an index, a recommender and a bundle that names the category of an item.
 
     Args:
         pictures: whether search and recommender see them, by a pretrained network.
-        predicts: whether it has that bundle, which half of the time goes into.
     """
-    write_sample_shop(folder / "shop", items=items, seed=0)
+    write_sample_shop(folder / "shop", items=ITEMS, seed=0)
     for name, text in (
         ("NEXT.yaml", NEXT.replace("per: 20\n", f"{LOOKS}per: 20\n") if pictures else NEXT),
         ("STARS.yaml", STARS),
@@ -75,10 +76,15 @@ def make_home(folder: Path, items: int = 24, *, pictures: bool = False, predicts
         folder / "dataset", folder / "index", Recipe(text="none", picture="efficientnet-lite0" if pictures else "none")
     )
     part_of("rank", "train")(folder / "shop" / "NEXT.yaml", folder / "dataset", folder / "next")
-    if predicts:
-        workflow.train(folder / "shop" / "STARS.yaml", folder / "dataset", folder / "stars")
-    for name in ("dataset", "index", "next", *(["stars"] if predicts else [])):
+    workflow.train(folder / "shop" / "STARS.yaml", folder / "dataset", folder / "stars")
+    for name in ("dataset", "index", "next", "stars"):
         workflow.promote(folder / name, folder / "home")
+    return folder / "home"
+
+
+def home_in(folder: Path, made: Path) -> Path:
+    """A home of one's own, FOLDER/home, and what it was promoted from beside it: a copy of what is ``made``."""
+    shutil.copytree(made, folder, dirs_exist_ok=True)
     return folder / "home"
 
 

@@ -79,7 +79,7 @@ def test_a_segment_of_a_category_proposes_what_it_buys() -> None:
     assert (tops[2] == sells.score(stranger(known)).top(30)[0]).all()
 
 
-@settings(deadline=None, max_examples=4)
+@settings(max_examples=4)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["lambdarank", "linear"]))
 def test_a_category_that_comes_after_a_moment_changes_nothing_of_it(seed: int, ranker: str) -> None:
     """Neither what the lists of that moment are, nor what a shopper of such a category gets then."""

@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 from databases import MISSING, REASON, postgresql
-from homes import Shop, make_home, problem
+from homes import Shop, problem
 from tuwen import workflow
 from tuwen.bundle.home import Home
 from tuwen.errors import TuwenError
@@ -60,11 +60,6 @@ class Served:
 
     def ready(self) -> dict:
         return self.client.get("/readyz").json()
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    return make_home(tmp_path_factory.mktemp("home"), items=16)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from starlette.datastructures import Headers
 from typer.testing import CliRunner
 
 import tuwen
-from homes import Shop, make_home, problem
+from homes import Shop, home_in, problem
 from tuwen import workflow
 from tuwen.apps.search import Question
 from tuwen.bundle import reading
@@ -247,10 +247,8 @@ def test_what_is_wrong_with_a_value_is_said_in_chinese() -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place: Path = tmp_path_factory.mktemp("messages")
-    make_home(place, items=16)
-    return place
+def folder(made_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return home_in(tmp_path_factory.mktemp("messages"), made_home).parent
 
 
 @pytest.fixture(scope="module")

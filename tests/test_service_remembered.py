@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from homes import Shop, make_home
+from homes import Shop
 from tuwen.apps.storefront import remembered
 from tuwen.apps.storefront.answer import Answer
 from tuwen.apps.storefront.remembered import Known, Remembered
 from tuwen.service.shop_messages import ListResponse
 
-ALL = 20  # items: the whole catalogue, so that whatever moves one of them is seen
+ALL = 30  # items: the whole catalogue, so that whatever moves one of them is seen
 USERS = ["new", "other", "U0003"]
 ITEMS = [f"SKU-{number:04d}" for number in range(1, 7)]
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    return make_home(tmp_path_factory.mktemp("home"), items=16, predicts=False)
-
-
-@pytest.fixture
-def shop(home, tmp_path) -> Iterator[Shop]:
-    found = Shop(home, tmp_path / "store.db")
-    yield found
-    found.store.close()
 
 
 SAID = st.one_of(

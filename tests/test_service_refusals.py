@@ -1,0 +1,78 @@
+"""What a served shop refuses, and in which words."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from homes import Shop, problem
+from tuwen.service.limits import Limits
+
+EVENT = {"event": "a", "user": "u", "item": "i", "kind": "click"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/recommend", {"count": 0}),
+        ("POST", "/v1/recommend", {"count": 10**9}),
+        ("POST", "/v1/recommend", {"user": "a\x00b"}),
+        ("POST", "/v1/recommend", {"user": "x" * 600}),
+        ("POST", "/v1/recommend", {"usr": "a"}),
+        ("POST", "/v1/recommend", []),
+        ("GET", "/v1/similar?item=SKU-0001&by=smell", None),
+        ("GET", "/v1/similar?item=SKU-0001&by=picture", None),  # of which this recommender has none
+        ("GET", "/v1/search?where=price%3C%3E5", None),
+        ("GET", "/v1/search?page=0", None),
+        ("POST", "/v1/search", {"picture": "bm8="}),
+        ("POST", "/v1/events", {"events": []}),
+        ("POST", "/v1/events", {"events": [{"event": "a", "user": "u", "item": "i", "kind": "x y"}]}),
+        ("POST", "/v1/events", {"events": [{"event": "a", "user": "u", "item": "i", "kind": "a", "time": "soon"}]}),
+        ("POST", "/v1/events", {"events": [{**EVENT, "time": "0001-01-01T00:00:00+14:00"}]}),
+        ("POST", "/v1/events", {"events": [{**EVENT, "time": "3025-01-01"}]}),
+        ("POST", "/v1/items", {"item": "nothing"}),
+        ("POST", "/v1/embed", {}),
+        ("POST", "/v1/explain", {"row": {"color": 1}}),
+        ("POST", "/v1/predict", {"rows": [{"color": 1}]}),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(shop, method, path, body):
+    told = problem(shop.ask(method, path, body), 422)
+    assert told["what"] and told["request"]
+
+
+@pytest.mark.parametrize(("limits", "status"), [(Limits(read_seconds=0.05), 408), (Limits(body_bytes=50), 413)])
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/search", "/v1/search/photo", "/v1/predict"])
+def test_a_body_too_slow_or_too_large_is_refused_on_every_route(home, tmp_path, path, limits, status):
+    async def slowly():  # no length is told before
+        for _ in range(8):
+            yield b'{"events": '
+            await asyncio.sleep(0.02)
+
+    shop = Shop(home, tmp_path / "store.db", limits=limits)
+    sent = {"content": slowly(), "headers": {"content-type": "application/json"}}
+    problem(shop.ask("POST", path, **sent), status)
+    shop.store.close()
+
+
+def test_what_nobody_promoted_is_told(tmp_path):
+    shop = Shop(tmp_path / "home", tmp_path / "store.db")
+    for path, body in (("/v1/recommend", {}), ("/v1/predict", {"rows": [{"a": 1}]}), ("/v1/search", {"words": "a"})):
+        assert "promote" in problem(shop.ask("POST", path, body), 404)["todo"]
+    assert shop.ask("GET", "/readyz").status_code == 503
+    assert shop.good("GET", "/v1/report") == {"reports": []}
+    assert "promote" in problem(shop.ask("GET", "/v1/report/stars"), 404)["todo"]
+    shop.store.close()
+
+
+def test_a_store_that_is_gone_is_told_as_such(shop):
+    shop.store._engine.dispose()
+    file = Path(shop.store.name.removeprefix("sqlite:///"))
+    for one in file.parent.glob("store.db*"):
+        one.unlink()
+    file.mkdir()
+    assert shop.ask("GET", "/readyz").status_code == 503
+    event = {"events": [{"event": "e", "user": "u", "item": "SKU-0001", "kind": "click"}]}
+    assert "store" in problem(shop.ask("POST", "/v1/events", event), 503)["what"]
