@@ -91,7 +91,7 @@ def test_a_bag_of_words_has_no_order():
 PIXELS = ArraySpec("pixels", (16, 16, 3))
 
 
-def stripes(rows=1000, seed=0):
+def stripes(rows=800, seed=0):
     """Stripes across or down, any phase, any pair of colours: no pixel and no mean tells them apart."""
     rng = np.random.default_rng(seed)
     answers = rng.random(rows) < 0.5
@@ -143,7 +143,7 @@ def test_vit_knows_where_a_thing_stands():
 TABLE = ArraySpec("table", (4, 2), (4, 6))
 
 
-def rows_of_a_table(rows=1600, seed=0):
+def rows_of_a_table(rows=1000, seed=0):
     """Whether a number is positive, turned round where a category is 2."""
     rng = np.random.default_rng(seed)
     numbers = rng.normal(size=(rows, 4)).astype(np.float32)

@@ -14,7 +14,7 @@ from tuwen.training.loop import Settings, network_of, train
 
 EVERY = sorted(FUSIONS.entries())
 SPEC = ArraySpec("table", (4, 0))
-TRAIN, TEST = 1200, 600
+TRAIN, TEST = 600, 600
 # binomial: 600 fair coins stay within 0.5 ± 0.08 but once in ten thousand draws
 CHANCE = 0.08
 
