@@ -1,6 +1,8 @@
 """The five steps end to end on a small sample shop, through the same functions that every door calls."""
 
 import json
+import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -12,6 +14,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import load_file
 
+from processes import begun
 from shops import small_sample
 from tuwen import workflow
 from tuwen.bundle.bundle import Bundle
@@ -192,26 +195,18 @@ def test_the_same_run_and_data_give_the_same_bundle(shop, trained):
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
-TRAIN = """
-import sys
-from tuwen import workflow
-workflow.train(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:])
-"""
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_training_that_was_stopped_goes_on_and_ends_the_same(shop, trained, tmp_path, how):
     """A process is really killed (or interrupted) after its first checkpoint; the same command then finishes."""
     out = tmp_path / "bundle"
-    command = [sys.executable, "-c", TRAIN, shop / "RUN.yaml", shop / "dataset", out, *QUICK]
-    process = subprocess.Popen([*command, "training.checkpoint_seconds=0.05"], stderr=subprocess.DEVNULL)
+    process = begun("train", shop / "RUN.yaml", shop / "dataset", out, [*QUICK, "training.checkpoint_seconds=0.05"])
     checkpoint = tmp_path / "bundle.training" / "checkpoint.safetensors"
     deadline = time.monotonic() + 60
-    while not checkpoint.is_file() and process.poll() is None and time.monotonic() < deadline:
+    while not checkpoint.is_file() and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.005)
-    process.send_signal(how)
-    process.wait(timeout=60)
-    assert process.returncode != 0 and not out.exists()
+    os.kill(process.pid, how)
+    process.join(timeout=60)
+    assert process.exitcode not in (None, 0) and not out.exists()
     assert checkpoint.is_file()
     workflow.train(shop / "RUN.yaml", shop / "dataset", out, QUICK)
     assert not checkpoint.parent.exists()
@@ -282,29 +277,17 @@ def test_two_trainings_of_one_bundle_do_not_meet(shop, tmp_path):
         workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", QUICK)
 
 
-SMALL_DISK = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit then fails like one on a full disk
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-from tuwen import workflow
-from tuwen.errors import TuwenError
-try:
-    workflow.train(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:], replace=True)
-except TuwenError as error:
-    print(error)
-    sys.exit(error.exit_code)
-"""
-
-
 @pytest.mark.parametrize("when", ["training.checkpoint_seconds=0.01", "training.checkpoint_seconds=1000"])
 def test_a_full_disk_is_told_and_leaves_the_old_bundle(shop, trained, tmp_path, when):
     """Full while a checkpoint is written, and while the bundle is."""
     out = tmp_path / "bundle"
     shutil.copytree(trained[0], out)
-    command = [sys.executable, "-c", SMALL_DISK, shop / "RUN.yaml", shop / "dataset", out, *QUICK, when]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert process.returncode == DataError.exit_code, process.stderr
-    assert "disk" in process.stdout
+    places, said, small = (shop / "RUN.yaml", shop / "dataset", out), tmp_path / "said", {resource.RLIMIT_FSIZE: 20_000}
+    process = begun("train", *places, [*QUICK, when], replace=True, said=said, limits=small)
+    process.join(timeout=120)
+    told = said.read_text(encoding="utf-8")
+    assert process.exitcode == DataError.exit_code, told
+    assert "disk" in told
     assert Bundle.open(out).manifest == Bundle.open(trained[0]).manifest
 
 

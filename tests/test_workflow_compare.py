@@ -6,8 +6,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from processes import begun
 from tuwen import workflow
 from tuwen.cli.results import results_page
 from tuwen.cli.screen import shown
@@ -229,24 +228,16 @@ def test_more_values_and_another_way_of_judging_only_add_trainings(shop, tmp_pat
     assert cells(second)["concat"]["metrics"]["accuracy"]["value"] == first["cells"][0]["metrics"]["accuracy"]["value"]
 
 
-KILLED = """
-import sys
-from tuwen import workflow
-workflow.compare(sys.argv[1], sys.argv[3], sys.argv[2], vary=sys.argv[5:], seeds=2, overrides=[sys.argv[4]])
-"""
-
-
 def test_after_kill_9_only_what_is_missing_is_trained(shop, tmp_path) -> None:
     """The parameters are the same as without a kill, and so is every number."""
     vary, epochs = ["fusion=concat,sum"], "training.epochs=12"
     out = tmp_path / "out"
-    command = [sys.executable, "-c", KILLED, shop[0], shop[1], out, epochs, *vary]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = begun("compare", shop[0], out, shop[1], vary=vary, seeds=2, overrides=[epochs])
     deadline = time.monotonic() + 100
-    while not stamps(out) and process.poll() is None and time.monotonic() < deadline:
+    while not stamps(out) and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.join()
     before = stamps(out)
     assert 0 < len(before) < 4
     (out / "trainings" / ".left-over.half").mkdir()

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from processes import begun
 from tuwen import workflow
 from tuwen.config import Run, written
 from tuwen.data.dataset import Dataset
@@ -109,13 +109,6 @@ def test_the_same_command_does_nothing_again_and_more_trials_go_further(tuned, s
         workflow.tune(shop[0], out, shop[1], search=SEARCH[:2], trials=12, overrides=QUICK)
 
 
-KILLED = """
-import sys
-from tuwen import workflow
-workflow.tune(sys.argv[1], sys.argv[3], sys.argv[2], search=sys.argv[5:], trials=4, overrides=[sys.argv[4]])
-"""
-
-
 def done(study: Path, mode: str = "ro") -> int:
     try:
         with sqlite3.connect(f"file:{study}?mode={mode}", uri=True) as database:
@@ -126,14 +119,13 @@ def done(study: Path, mode: str = "ro") -> int:
 
 def test_after_kill_9_the_trial_that_was_cut_off_is_done_again(shop, tmp_path) -> None:
     search, epochs = ["training.learning_rate=0.001:0.05:log"], "training.epochs=15"
-    command = [sys.executable, "-c", KILLED, shop[0], shop[1], tmp_path, epochs, *search]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = begun("tune", shop[0], tmp_path, shop[1], search=search, trials=4, overrides=[epochs])
     deadline = time.monotonic() + 100
-    while not done(tmp_path / "study.db") and process.poll() is None and time.monotonic() < deadline:
+    while not done(tmp_path / "study.db") and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.2)  # into the next trial
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.join()
     before = done(tmp_path / "study.db", "rw")  # a kill within a transaction leaves a journal that readers cannot undo
     assert 0 < before < 4
     result = workflow.tune(shop[0], tmp_path, shop[1], search=search, trials=4, overrides=[epochs])
