@@ -426,14 +426,22 @@ def test_commands_that_answer_rows_send_on(shop, report, tmp_path, command: str)
     assert told.exit_code == 4 and "tuwen recommend" in told.output
 
 
-def shop_with(shop: Path, folder: Path, rows: list[str], photos: str = "photos") -> Path:
+PICTURES = (  # of the run, which a test that is about events does without
+    "modalities:\n  picture: {use: image, columns: [items.images], encoder: {use: efficientnet-lite0}}\n",
+    "  looks alike: {use: content, kind: picture}\n",
+)
+
+
+def shop_with(shop: Path, folder: Path, rows: list[str], *, pictures: bool = False) -> Path:
     """The sample shop with other events, and NEXT.yaml beside it."""
-    shutil.copytree(shop, folder, ignore=shutil.ignore_patterns("out", "none"), dirs_exist_ok=True)
+    shutil.copytree(shop, folder, ignore=shutil.ignore_patterns("out", "none"))
     header = (shop / "events.csv").read_text(encoding="utf-8-sig").splitlines()[0]
-    if rows:
-        (folder / "events.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
-    text = (folder / "SHOP.yaml").read_text(encoding="utf-8").replace("root: photos", f"root: {photos}")
-    (folder / "SHOP.yaml").write_text(text, encoding="utf-8")
+    (folder / "events.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
+    text = RUN
+    for lines in () if pictures else PICTURES:
+        assert lines in text
+        text = text.replace(lines, "")
+    (folder / "NEXT.yaml").write_text(text, encoding="utf-8")
     return folder / "NEXT.yaml"
 
 
@@ -458,7 +466,7 @@ def test_events_of_one_moment_hold_no_cuts(shop, report, tmp_path) -> None:
 
 
 def test_without_any_picture_a_float_encoder_leaves_all_absent(shop, report, tmp_path) -> None:
-    run = shop_with(shop, tmp_path / "shop", purchases("2025-10-30 00:00:00"))
+    run = shop_with(shop, tmp_path / "shop", purchases("2025-10-30 00:00:00"), pictures=True)
     for photo in (tmp_path / "shop" / "photos").iterdir():
         photo.write_bytes(b"")
     found = workflow.run(run, tmp_path / "out", ["modalities.picture.encoder.precision=float32"])

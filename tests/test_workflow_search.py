@@ -267,10 +267,17 @@ def pictures(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- Live changes -------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def plain(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plain") / "index"
+    workflow.index(dataset, folder, PLAIN)
+    return folder
+
+
 @pytest.fixture
-def standing(dataset: Path, tmp_path: Path) -> Path:
-    workflow.index(dataset, tmp_path / "index", PLAIN)
-    return tmp_path / "index"
+def standing(plain: Path, tmp_path: Path) -> Path:
+    """An index of one's own, without vectors."""
+    return Path(shutil.copytree(plain, tmp_path / "index"))
 
 
 def test_items_are_added_and_removed_one_by_one_while_another_searches(standing: Path, tmp_path: Path) -> None:
