@@ -244,7 +244,7 @@ def test_a_second_training_of_the_same_says_that_it_is_done(shop: Path, tmp_path
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     shop = tmp_path / "big shop"
     process = subprocess.Popen(
-        [*TUWEN, "sample", str(shop), "--items", "2000"],
+        [*TUWEN, "sample", str(shop), "--items", "800"],
         stderr=subprocess.PIPE,
         text=True,
         # what runs in a shell's background has Ctrl-C ignored, and passes that on
@@ -256,7 +256,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert f"  tuwen sample '{shop}' --items 2000" in told.splitlines()
+    assert f"  tuwen sample '{shop}' --items 800" in told.splitlines()
     assert "Traceback" not in told
 
 

@@ -17,7 +17,7 @@ from tuwen.errors import DataError
 from tuwen.evaluation.metrics import METRICS, Scored, Weighted, measure, metrics_of
 from tuwen.evaluation.predictions import Predictions
 
-CASES = settings(max_examples=60, derandomize=True)
+CASES = settings(max_examples=30, derandomize=True)
 
 
 @st.composite

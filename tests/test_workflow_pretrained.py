@@ -70,7 +70,7 @@ def test_frozen_vectors_are_made_once_and_served_the_same(shop, tmp_path):
 
 def test_a_network_is_fine_tuned_and_its_statistics_stay(shop, tmp_path):
     """Fine-tuning moves the pretrained weights; batch statistics of small batches would mix rows, so they stay."""
-    picture = RUN["modalities"]["picture"] | {"encoder": {"use": "efficientnet-lite0", "frozen": False}}
+    picture = RUN["modalities"]["picture"] | {"size": 96, "encoder": {"use": "efficientnet-lite0", "frozen": False}}
     run = written(tmp_path, modalities={"picture": picture}, training={"epochs": 1, "batch_size": 8})
     weights = load_file(workflow.train(run, shop / "dataset", tmp_path / "bundle") / "model.safetensors")
     from tuwen.models.pretrained import efficientnet_lite0

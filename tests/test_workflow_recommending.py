@@ -164,9 +164,10 @@ def test_a_shop_without_events_is_told_what_to_do(shop, report, tmp_path) -> Non
     text = (shop / "SHOP.yaml").read_text(encoding="utf-8")
     start = text.index("events:")
     end = text.index("rating_range")
-    (shop / "QUIET.yaml").write_text(text[:start] + text[end:], encoding="utf-8")
+    run = shop_with(shop, tmp_path / "shop", [])
+    run.with_name("QUIET.yaml").write_text(text[:start] + text[end:], encoding="utf-8")
     with pytest.raises(ConfigError, match="has no events") as caught:
-        workflow.run(shop / "NEXT.yaml", tmp_path / "out", ["shop=QUIET.yaml"])
+        workflow.run(run, tmp_path / "out", ["shop=QUIET.yaml"])
     assert "add 'events' to SHOP.yaml" in str(caught.value.todo)
 
 

@@ -406,9 +406,8 @@ index: {text: none, where: ["price>60"]}
 
 
 @pytest.fixture(scope="module")
-def shop_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("files")
-    write_sample_shop(folder, items=40, seed=0)
+def shop_files(dataset: Path) -> Path:
+    folder = dataset.parent / "shop"
     (folder / "judgments.csv").write_text(
         "query,item,rating\ntable lamp,SKU-0001,3\nlamp,SKU-0001,2\nlamp,SKU-0002,0\n", encoding="utf-8"
     )
