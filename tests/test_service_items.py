@@ -127,7 +127,8 @@ def test_an_item_that_is_not_there_is_not_found_by_any_question(shop):
     shop.good("DELETE", "/v1/items/CAME")  # the index is shared by these tests
 
 
-def test_an_item_keeps_how_popular_it_is_whatever_is_written_of_it(shop, home):
+def test_an_item_keeps_how_popular_it_is_whatever_is_written_of_it(made_home, tmp_path):
+    shop = Shop(home_in(tmp_path, made_home), tmp_path / "store.db")  # where no test took it out
     searcher = shop.live.storefront.parts.searcher
 
     def popularity() -> int | None:
@@ -147,6 +148,7 @@ def test_an_item_keeps_how_popular_it_is_whatever_is_written_of_it(shop, home):
     first = shop.good("POST", "/v1/search", {"words": "", "sort": "popular", "size": 200})["hits"]
     assert [hit["_popularity"] for hit in first if "_popularity" in hit] == []  # the index's own
     assert "SKU-0004" in [hit["item"] for hit in first]
+    shop.store.close()
 
 
 def test_a_picture_that_is_replaced_is_asked_about_and_seen(shop):
