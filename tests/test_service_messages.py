@@ -111,6 +111,7 @@ ALIKE = {  # names of HTTP and of fields: the same in every language
     "--where",
     "--like",
     "--mode",
+    "--fuse",
     "{0}…",
     "{0} to {1}",
     '[{"items.title": "…"}, …]',

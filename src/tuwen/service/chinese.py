@@ -161,6 +161,7 @@ QUESTIONS: dict[str, Told] = {
     "the items have no column '{0}'": "商品没有“{0}”列",
     "there is no such page": "没有这一页",
     "there is no such mode": "没有这种查找方式",
+    "there is no such way to make rankings one": "没有这种合并排序的方式",
     "page {0} of {1}": "第 {0} 页，每页 {1} 件",
     "page ≥ 1, size 1 to {0}": "page ≥ 1，size 为 1 到 {0}",
     "there is no such item in the index": "索引中没有这件商品",

@@ -71,6 +71,7 @@ MACHINE: dict[str, Told] = {
     "the manifest is damaged": "清单已损坏",
     "the manifest cannot be read": "清单无法读取",
     "made by a newer tuwen: format {0}, this one reads {1}": "由较新的 tuwen 写成：格式 {0}，此版本读取 {1}",
+    "made by an older tuwen": "由较旧的 tuwen 写成",
     "made by an older tuwen: format {0}, this one reads {1}": "由较旧的 tuwen 写成：格式 {0}，此版本读取 {1}",
     "something that is not a bundle is in the way": "那里已有别的内容，不是模型包",
     "the bundle would be empty": "模型包将是空的",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 
 from tuwen.service.problems import on_http_error
-from tuwen.service.served import Served
+
+if TYPE_CHECKING:  # a bundle alone has no shop, and neither SciPy nor a store
+    from tuwen.service.served import Served
 
 WEB = Path(__file__).parent / "web"
 TYPES = {
