@@ -116,7 +116,10 @@ def test_an_experiment_needs_two_and_ends(tmp_path):
     assert home.periods("never") == [] and len(set(times)) == len(times)
 
 
-@pytest.mark.parametrize("damage", ["", "[]", '{"format": 1}', '{"format": 1, "revisions": [{"x": 1}]}'])
+UNTIMED = '{"format": 1, "revisions": [{"number": 1, "time": "soon", "note": "", "parts": {}, "experiment": {}}]}'
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"format": 1}', '{"format": 1, "revisions": [{"x": 1}]}', UNTIMED])
 def test_a_damaged_list_is_told_and_not_overwritten(tmp_path, damage):
     home = Home(tmp_path / "home")
     home.promote(bundle(tmp_path / "one"), good)

@@ -107,7 +107,10 @@ class Home:
             told = json.loads(place.read_text(encoding="utf-8"))
             if told["format"] > FORMAT:
                 raise DataError("the home was written by a newer tuwen", where=str(place), todo="upgrade tuwen")
-            return [Revision(**one) for one in told["revisions"]]
+            found = [Revision(**one) for one in told["revisions"]]
+            for one in found:
+                datetime.fromisoformat(one.time)
+            return found
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError):
