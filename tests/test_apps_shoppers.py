@@ -126,9 +126,11 @@ def test_what_is_told_is_checked() -> None:
     assert told_of(known.asked([0]), known, {"gender": " male "}).categories[COLUMN].tolist() == [2]
     aged = replace(known.asked([0]), numbers={"users.age": np.zeros(1, np.float32)})
     assert told_of(aged, known, {"age": "30"}).numbers["users.age"].tolist() == [30]
-    for odd in ("old", True, float("inf"), 1e39):
-        with pytest.raises(DataError, match="is a number"):
+    for odd in ("old", True, float("inf"), 1e39, 10**400):
+        with pytest.raises(DataError, match="is a number, and this is none"):
             told_of(aged, known, {"age": odd})
+    with pytest.raises(DataError, match=r"'users\.age' is given twice"):
+        told_of(aged, known, {"age": 30, "users.age": 40})
     with pytest.raises(DataError, match=r"does not read 'users\.gendre'") as caught:
         told_of(known.asked([0]), known, {"users.gendre": "male"})
     assert "users.gender" in str(caught.value.todo)

@@ -53,7 +53,9 @@ ASKED = (
     "apps/matching.py",
     "apps/search.py",
     "apps/recommend/questions.py",
+    "apps/recommend/told.py",
     "apps/storefront/cards.py",
+    "apps/storefront/columns.py",
     "apps/storefront/parts.py",
     "apps/storefront/storefront.py",
     "bundle/reading.py",
@@ -105,6 +107,7 @@ ALIKE = {  # names of HTTP and of fields: the same in every language
     "Authorization header",
     "Content-Type header",
     "Host header",
+    "about",
     "columns",
     "columns.title, pictures",
     "photo",
@@ -295,6 +298,8 @@ REFUSED: tuple[tuple[str, str, Any, int, str], ...] = (
     ("POST", "/v1/predict", None, 415, "既不是 JSON 也不是表单"),
     ("POST", "/v1/embed", {}, 422, "没有可生成向量的内容"),
     ("GET", "/v1/report/none", None, 404, "尚未上线报告"),
+    ("POST", "/v1/recommend", {"about": {"club": 1}}, 422, "推荐模型不读取“club”"),
+    ("POST", "/v1/recommend", {"about": {"age": "old"}}, 422, "“users.age”是数字，而这不是数字"),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,10 @@ EVENT = {"event": "a", "user": "u", "item": "i", "kind": "click"}
         ("POST", "/v1/recommend", {"user": "a\x00b"}),
         ("POST", "/v1/recommend", {"user": "x" * 600}),
         ("POST", "/v1/recommend", {"usr": "a"}),
+        ("POST", "/v1/recommend", {"about": {"users.age": "old"}}),
+        ("POST", "/v1/recommend", {"about": {"users.age": 10**400}}),
+        ("POST", "/v1/recommend", {"about": {"users.age": 30, "age": 40}}),
+        ("POST", "/v1/recommend", {"about": {"city": "x" * 600}}),
         ("POST", "/v1/recommend", []),
         ("GET", "/v1/similar?item=SKU-0001&by=smell", None),
         ("GET", "/v1/similar?item=SKU-0001&by=picture", None),  # of which this recommender has none
@@ -43,6 +48,12 @@ def test_what_cannot_be_is_refused_in_words(shop, method, path, body):
     assert told["what"] and told["request"]
 
 
+@pytest.mark.parametrize("sent", [{"user": "\ud800"}, {"about": {"age": "\ud800"}}, {"about": {"\ud800": 1}}])
+def test_half_of_a_character_is_refused_and_told_back(shop, sent):
+    body = {"content": json.dumps(sent), "headers": {"Content-Type": "application/json"}}
+    assert problem(shop.ask("POST", "/v1/recommend", **body), 422)["what"]
+
+
 @pytest.mark.parametrize(("limits", "status"), [(Limits(read_seconds=0.05), 408), (Limits(body_bytes=50), 413)])
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/search", "/v1/search/photo", "/v1/predict"])
 def test_a_body_too_slow_or_too_large_is_refused_on_every_route(home, tmp_path, path, limits, status):
@@ -59,7 +70,14 @@ def test_a_body_too_slow_or_too_large_is_refused_on_every_route(home, tmp_path, 
 
 def test_what_nobody_promoted_is_told(tmp_path):
     shop = Shop(tmp_path / "home", tmp_path / "store.db")
-    for path, body in (("/v1/recommend", {}), ("/v1/predict", {"rows": [{"a": 1}]}), ("/v1/search", {"words": "a"})):
+    told = {"about": {"users.age": 30}}
+    asked = (
+        ("/v1/recommend", {}),
+        ("/v1/recommend", told),
+        ("/v1/predict", {"rows": [{"a": 1}]}),
+        ("/v1/search", {"words": "a"}),
+    )
+    for path, body in asked:
         assert "promote" in problem(shop.ask("POST", path, body), 404)["todo"]
     assert shop.ask("GET", "/readyz").status_code == 503
     assert shop.good("GET", "/v1/report") == {"reports": []}

@@ -79,6 +79,14 @@ def test_what_is_sent_is_what_the_schema_says_and_the_same_the_second_time(shop)
     assert schema["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/ListResponse")
 
 
+def test_what_is_told_of_a_shopper_is_remembered_as_it_was_told(shop):
+    front = shop.live.storefront
+    for value, other in ((True, "True"), (None, "None"), (1, "1")):
+        made = front.recommend("new", (), 5, {"city": value})
+        assert front.remembered("new", (), 5, {"city": value}) is made
+        assert front.remembered("new", (), 5, {"city": other}) is None
+
+
 def test_no_more_is_remembered_than_has_room_and_the_oldest_goes_first(monkeypatch):
     monkeypatch.setattr(remembered, "MOST", 10)
     lists = Remembered()

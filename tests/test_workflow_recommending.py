@@ -354,6 +354,8 @@ def test_without_what_was_bought(shop, users) -> None:
         (["--about", "users.age"], "this tells nothing of a shopper"),
         (["--about", "users.agee=30"], "the recommender does not read 'users.agee'"),
         (["--about", "users.age=old"], "'users.age' is a number"),
+        (["--about", "users.age=30", "--about", "age=40"], "'users.age' is given twice"),
+        (["--about", "age=30", "--about", "age=40"], "'age' is given twice"),
         (["--shopper", "U0001", "--like", "SKU-0001"], "ask one thing at a time"),
         (["--shopper", "U0001", "--by", "picture"], "--by says by what items are alike"),
         (["--like", "SKU-9999"], "there is no such item"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -113,7 +113,7 @@ def recommend(
     if shopper is not None and shopper not in shelf:
         told = "the answer goes by what is asked alone" if review or photo else "this is what one without a past gets"
         screen.say(f"note: the bundle does not know the shopper {shopper!r}; {told}")
-    known = dict(map(_about, about or ()))
+    known = _told(about or ())
     answers: dict[str, Callable[[], list[Any]]] = {
         "--like": lambda: shelf.similar(like, count, by, rules),
         "--beside": lambda: shelf.goes_with(beside, count, rules),
@@ -165,11 +165,16 @@ def _order_by_itself(given: list[str], rules: list[str]) -> None:
         )
 
 
-def _about(text: str) -> tuple[str, str]:
-    column, _, value = text.partition("=")
-    if not column.strip() or not value.strip():
-        raise ConfigError("this tells nothing of a shopper", where="--about", seen=text, allowed="users.age=30")
-    return column.strip(), value.strip()
+def _told(about: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in about:
+        column, _, value = (part.strip() for part in text.partition("="))
+        if not column or not value:
+            raise ConfigError("this tells nothing of a shopper", where="--about", seen=text, allowed="users.age=30")
+        if column in found:
+            raise ConfigError(f"'{column}' is given twice", where="--about", todo="leave one of them out")
+        found[column] = value
+    return found
 
 
 def _boost(text: str) -> tuple[str, float]:

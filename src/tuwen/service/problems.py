@@ -102,6 +102,8 @@ class ProblemResponse(Response):
         language = asked_for(Headers(scope=scope))
         told = self.problem.model_dump(exclude_none=True)
         told |= {name: said(told[name], language) for name in SPOKEN if name in told}
+        # half a pair of surrogates may be sent and told back, though no file of bytes holds one
+        told = {n: v.encode("utf-8", "backslashreplace").decode() if n in SPOKEN else v for n, v in told.items()}
         told["title"] = phrase(self.problem.status, self.problem.title, language)
         headers = {name: value for name, value in self.headers.items() if name != "content-length"}
         headers |= {"content-language": language, "vary": "Accept-Language, Origin"}

@@ -17,6 +17,7 @@ Words = Annotated[str, AfterValidator(lambda text: text.replace("\0", ""))]  # P
 Fuse = Literal["scores", "reciprocal-rank"]
 FUSE = "how words and vectors become one; default: what the index keeps"
 Told = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Value = Annotated[str, StringConstraints(max_length=512)]
 Count = Annotated[int, Field(ge=1, le=200, description="items of the list")]
 
 
@@ -44,7 +45,7 @@ class RecommendRequest(Strict):
     user: Key | None = Field(None, examples=["U0001"])
     clicked: list[Key] = Field([], max_length=1000, description="items looked at just now, the latest last")
     count: Count = 20
-    about: dict[Told, float | str | bool | None] = Field(
+    about: dict[Told, int | float | Value | bool | None] = Field(
         {},
         max_length=100,
         description="columns of users that the recommender reads; of one who is known they take the place of the table",

@@ -24,13 +24,12 @@ def told_of(asked: Asked, history: History, about: Mapping[str, Any]) -> Asked:
             that the recommender has not met counts as not known.
 
     Raises:
-        DataError: a column that the recommender does not read, or what is no number in one of numbers.
+        DataError: a column that the recommender does not read, or twice; or what is no number in one of numbers.
     """
     if not about:
         return asked
     numbers, categories = dict(asked.numbers), dict(asked.categories)
-    for given, value in about.items():
-        name = named(given, [*numbers, *categories])
+    for name, value in named(about, [*numbers, *categories]).items():
         if name in numbers:
             numbers[name] = np.array([_number(name, value)], np.float32)
         else:
@@ -39,21 +38,26 @@ def told_of(asked: Asked, history: History, about: Mapping[str, Any]) -> Asked:
     return replace(asked, numbers=numbers, categories=history.met(categories))
 
 
-def named(column: str, known: Sequence[str]) -> str:
-    """A column of users by its whole name.
+def named(about: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """What is told, by the whole names of columns of users.
 
     Raises:
-        DataError: it is none of those that are known.
+        DataError: a column is none of those that are known, or is told twice: as ``users.age`` and as ``age``.
     """
-    name = column if column.startswith(TABLE) else TABLE + column
-    if name not in known:
-        raise DataError(
-            f"the recommender does not read '{column[:100]}'",
-            where="about",
-            allowed=list(known) or "nothing: its run names no 'shoppers'",
-            todo=did_you_mean(name, known),
-        )
-    return name
+    found: dict[str, Any] = {}
+    for column, value in about.items():
+        name = column if column.startswith(TABLE) else TABLE + column
+        if name not in known:
+            raise DataError(
+                f"the recommender does not read '{column[:100]}'",
+                where="about",
+                allowed=list(known) or "nothing: its run names no 'shoppers'",
+                todo=did_you_mean(name, known),
+            )
+        if name in found:
+            raise DataError(f"'{name}' is given twice", where="about", todo="leave one of them out")
+        found[name] = value
+    return found
 
 
 def level_of(value: Any) -> str:
@@ -66,8 +70,8 @@ def _number(name: str, value: Any) -> float:
         return math.nan
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.inf
     if abs(number) > MOST or isinstance(value, bool):
-        raise DataError(f"'{name}' is a number", where="about", seen=str(value)[:100])
+        raise DataError(f"'{name}' is a number, and this is none", where="about", seen=str(value)[:100])
     return number

@@ -105,9 +105,9 @@ class Storefront:
         """By the names of columns. In an experiment what one recommender reads the other may not, and who asks cannot
         know which of them answers.
         """
-        parts = [one for one in (self.parts.recommender, self.parts.other) if one is not None]
-        known = [name for one in parts for name in one.shelf.told]
-        return {named(column, known): value for column, value in about.items()}
+        first, other = self.parts.need_recommender(), self.parts.other
+        both = first.shelf.told + ([] if other is None else other.shelf.told)
+        return named(about, list(dict.fromkeys(both)))
 
     def _recommended(self, user: str | None, clicked: Sequence[str], count: int, about: Mapping[str, Any]) -> Answer:
         found, arm = self._recommender(user)
@@ -379,8 +379,8 @@ class Storefront:
 def _asked(
     user: str | None, clicked: Sequence[str], count: int, about: Mapping[str, Any] | None
 ) -> tuple[Hashable, ...]:
-    """By what an answer is remembered."""
-    told = sorted((name, str(value)) for name, value in (about or {}).items())
+    """By what an answer is remembered; nobody's answer is another's, so true is not "True"."""
+    told = sorted((name, type(value).__name__, str(value)) for name, value in (about or {}).items())
     return user, tuple(clicked), count, tuple(told)
 
 
