@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tuwen.apps.recommend import RANKERS, RETRIEVERS
 from tuwen.apps.recommend.history import Asked, Catalogue, History, Shoppers
+from tuwen.apps.recommend.lists import Lists
 from tuwen.apps.recommend.recommender import Recommender, Windows
 from tuwen.apps.recommend.told import told_of
 from tuwen.errors import DataError
@@ -118,6 +119,15 @@ def test_categories_run_by_onnx_are_what_lightgbm_says() -> None:
     rows[:, place] = rng.choice([1, 2, 3, np.nan], 500)
     rows[rng.random(rows.shape) < 0.1] = np.nan
     assert np.allclose(model.trees.predict(rows), model.booster.predict(rows), atol=1e-5)
+
+
+def test_any_column_may_be_a_feature() -> None:
+    rng = np.random.default_rng(0)
+    features, sizes = rng.standard_normal((40, 4)).astype(np.float32), np.full(4, 10)
+    names = ["group users.sex: m,f [1] items.“kind”", 'users.a"b', "users.a b", "users.a_b"]
+    ranker = RANKERS.build("lambdarank", {"rounds": 2, "smallest_leaf": 2})
+    ranker.fit(Lists(features, rng.random(40) < 0.5, sizes, names))
+    assert set(ranker.importance()) == set(names)
 
 
 def test_what_is_told_is_checked() -> None:

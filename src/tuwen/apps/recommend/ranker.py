@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -55,7 +56,8 @@ class LambdaRank:
 
     def fit(self, lists: Lists) -> None:
         lightgbm = _lightgbm()
-        names = [name.replace(" ", "_").replace(".", "_") for name in lists.names]
+        # LightGBM takes no name with a sign of JSON in it, nor one twice
+        names = [f"{place}_" + re.sub(r"\W", "_", name) for place, name in enumerate(lists.names)]
         levels = [lists.names.index(name) for name in lists.categories]
         told = {"feature_name": names, "categorical_feature": levels}
         data = lightgbm.Dataset(lists.features, lists.bought, group=lists.sizes, **told)
