@@ -54,6 +54,18 @@ def test_half_of_a_character_is_refused_and_told_back(shop, sent):
     assert problem(shop.ask("POST", "/v1/recommend", **body), 422)["what"]
 
 
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/v1/search", {"words": "lamp", "where": ["category=\ud800"]}),
+        ("/v1/feedback", {"feedback": "f", "user": "u", "item": "SKU-0001", "rating": 4, "text": "\ud800"}),
+    ],
+)
+def test_half_of_a_character_among_words_is_read_as_a_mark(shop, path, sent):
+    body = {"content": json.dumps(sent), "headers": {"Content-Type": "application/json"}}
+    assert shop.ask("POST", path, **body).status_code == 200
+
+
 @pytest.mark.parametrize(("limits", "status"), [(Limits(read_seconds=0.05), 408), (Limits(body_bytes=50), 413)])
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/search", "/v1/search/photo", "/v1/predict"])
 def test_a_body_too_slow_or_too_large_is_refused_on_every_route(home, tmp_path, path, limits, status):

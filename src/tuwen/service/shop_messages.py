@@ -13,7 +13,8 @@ from tuwen.store.events import KINDS
 FIRST, AHEAD = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
 Key = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w-]+$")]
-Words = Annotated[str, AfterValidator(lambda text: text.replace("\0", ""))]  # PostgreSQL keeps no such character
+# PostgreSQL keeps no NUL, and nothing half of a character that takes two surrogates
+Words = Annotated[str, AfterValidator(lambda text: text.replace("\0", "").encode("utf-8", "replace").decode())]
 Fuse = Literal["scores", "reciprocal-rank"]
 FUSE = "how words and vectors become one; default: what the index keeps"
 Told = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -85,7 +86,7 @@ class SearchRequest(Strict):
     words: str | None = Field(None, max_length=20_000, examples=["红色 茶壶"])
     picture: str | None = Field(None, description="base64 of a photo", examples=[EXAMPLE_PICTURE])
     like: Key | None = Field(None, description="an item that hits are to be like")
-    where: list[str] = Field([], max_length=50, examples=[["price<=500"]])
+    where: list[Words] = Field([], max_length=50, examples=[["price<=500"]])
     sort: str = Field("relevance", max_length=100, examples=["-price"])
     page: int = Field(1, ge=1, le=100_000)
     size: int = Field(20, ge=1, le=200)
