@@ -56,7 +56,7 @@ def test_every_combination_has_a_name_of_its_own() -> None:
     assert len(set(names)) == 8
     assert name_of(combinations([parse("modalities=[text, table]")])[0]) == "text + table"
     assert name_of(combinations([parse("modalities.text.encoder=lstm")])[0]) == "text: lstm"
-    assert name_of({}) == "as it is" and len(combinations([])) == 1
+    assert name_of({}) == "" and len(combinations([])) == 1  # the run as it is: it has its name
 
 
 def test_a_replaced_component_keeps_what_the_new_one_knows_too(base) -> None:
