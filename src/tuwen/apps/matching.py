@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tuwen.apps.query import LONGEST, Synonyms, Understood, understand
+from tuwen.apps.query import LONGEST, Synonyms, Understood, as_typed, understand
 from tuwen.apps.spelling import Speller
 from tuwen.errors import ConfigError
 from tuwen.index.fusion import best_first, places_of, reciprocal_rank, weighted
@@ -197,11 +197,13 @@ class Matcher:
             notes.append({"en": "only the beginning of the query was read", "zh": "查询过长，只读取了开头部分"})
         if found.only_stop_words:
             notes.append({"en": "the words say nothing about an item", "zh": "这些词没有说明要找什么"})
-        for word, taken in found.corrected.items():
+        for term, other in found.corrected.items():
+            word, taken = as_typed(words, term, other)
             notes.append(
                 {"en": f"no item has '{word}': looked for '{taken}'", "zh": f"没有“{word}”：已按“{taken}”查找"}
             )
-        for word in found.unknown:
+        for term in found.unknown:
+            word, _ = as_typed(words, term)
             notes.append({"en": f"no item has '{word[:40]}'", "zh": f"没有商品包含“{word[:40]}”"})
         return found
 

@@ -264,6 +264,14 @@ def corrected(text: str, taken: Mapping[str, str]) -> str:
     )
 
 
+def as_typed(text: str, word: str, taken: str = "") -> tuple[str, str]:
+    """A word of a query as it was typed, in small letters, and what was taken for it with the same ending: terms are
+    stems, and nobody typed those.
+    """
+    typed = next((part for part in clean(text).split() if [whole for whole, _ in asked(part)] == [word]), word)
+    return typed, _plural(taken, typed)
+
+
 def _plural(term: str, like: str) -> str:
     """A stem with the ending that the word it is taken for has: sunglass, for sunglases, is sunglasses."""
     if not like.endswith("s") or not term.isascii() or not term.isalpha():
