@@ -113,11 +113,13 @@ class Workers:
 
     def _keep(self) -> None:
         while self.running and not self.ended:
-            self.running.discard(os.wait()[0])
+            child, status = os.wait()
+            self.running.discard(child)
             for told in self._told(0):
                 if told:
                     log.error("a worker could not begin: %s", "; ".join(told.values()))
             if not self.ended:
+                log.warning("worker %d ended (%s); another takes its place", child, _how(status))
                 time.sleep(PAUSE_SECONDS)
                 self._begin()
 
@@ -128,3 +130,8 @@ class Workers:
                 os.kill(child, signal.SIGTERM)
             except ProcessLookupError:
                 continue
+
+
+def _how(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return f"signal {-code}" if code < 0 else f"exit {code}"
