@@ -178,7 +178,7 @@ def test_a_suggestion_has_the_ending_that_was_typed(typed: str, taken: str, sugg
 def test_reasons_and_suggestions_tell_what_was_done(shop: Searcher) -> None:
     answer = ask(shop, "wireles mouse")
     assert answer["suggestions"] == ["wireless mouse"]
-    assert answer["notes"][0]["en"] == "no item has 'wireles': looked for 'wireless'"  # as typed, though stems are sought
+    assert answer["notes"][0]["en"] == "no item has 'wireles': looked for 'wireless'"  # not its stem
     assert ask(shop, "zeppelins")["notes"][0]["en"] == "no item has 'zeppelins'"
     reason = answer["hits"][0]["reasons"][0]
     assert (reason["by"], reason["field"], set(reason["words"])) == ("words", "title", {"wireless", "mouse"})

@@ -96,6 +96,8 @@ STARTING = {  # said before a service listens, or by commands alone
     "there is no such folder",
     "not a database URL",
     "nothing to do",
+    "an item's key is never empty",
+    "keys of items",
     "the shop names no items",
     "these rows make no table",
     "a bundle of another task",

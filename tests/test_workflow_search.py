@@ -330,6 +330,8 @@ def test_what_cannot_be_added_is_told(standing: Path, tmp_path: Path) -> None:
         assert found == code and json.loads(error)["error"]["what"]
     with pytest.raises(DataError, match="no table"):
         workflow.update_index(standing, [{"item": "a", "price": [1]}, {"item": "b", "price": {"x": 1}}])
+    with pytest.raises(ConfigError, match="never empty"):
+        workflow.update_index(standing, remove=["SKU-0001", ""])
     assert said("update", tmp_path / "nothing", "--remove", "a")[0] == 3
 
 

@@ -211,10 +211,19 @@ def _shoppers(run: RankRun, dataset: Dataset, users: list[str], buyers: pl.DataF
     return Shoppers(len(users), numbers, categories, levels)
 
 
+def _is_readable(series: pl.Series) -> bool:
+    return _is_number(series) or series.dtype in (pl.String, pl.Boolean)
+
+
 def _texts(name: str, table: pl.DataFrame, column: str, told: pl.DataFrame, where: str) -> pl.Series:
     kind = table[column].dtype
-    if kind != pl.String and kind != pl.Boolean:
-        raise ConfigError(f"'{name}' is not a number or a category", where=where, seen=kind)
+    if not _is_readable(table[column]):
+        readable = [f"{TABLE}{c}" for c in table.columns if c != "user" and _is_readable(table[c])]
+        seen = "a date" if kind.is_temporal() else "a list" if kind.is_nested() else str(kind)
+        todo = "give the shop a number instead, such as the days since" if kind.is_temporal() else "leave it out"
+        raise ConfigError(
+            f"'{name}' is not a number or a category", where=where, seen=seen, allowed=readable, todo=todo
+        )
     texts = told[column].cast(pl.String).str.strip_chars()
     return texts.set(texts == "", None)
 

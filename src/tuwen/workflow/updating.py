@@ -55,6 +55,8 @@ def update_index(
     index, progress = Index(folder), progress or Silent()
     if add is None and not remove and not rebuild:
         raise ConfigError("nothing to do", where=str(folder), allowed="items to add, to remove, or a rebuild")
+    if "" in remove:
+        raise ConfigError("an item's key is never empty", where="--remove", seen="''", allowed="keys of items")
     told: dict[str, Any] = {"added": 0, "replaced": 0, "left_out": 0, "rejected": [], "notes": []}
     if add is not None:
         told |= _added(index, add, shop, progress)
