@@ -158,7 +158,7 @@ def test_one_cell_is_told_by_its_seeds_without_a_table_of_differences() -> None:
     english, chinese = lead(result)
     ends = [f"{100 * end(values):.1f}" for end in (min, max)]
     assert f"the mean over 3 seeds; by seed {ends[0]} % to {ends[1]} %" in english
-    assert "3 个种子的平均" in chinese and f"{ends[0]}% 至 {ends[1]}%" in chinese
+    assert chinese.startswith("准确率 ") and "3 个种子的平均" in chinese and f"{ends[0]}% 至 {ends[1]}%" in chinese
     html = render_comparison(result)
     seen = Page(html)
     charts = json.loads(next(script for script in seen.scripts if script.lstrip().startswith("{")))

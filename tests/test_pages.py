@@ -23,6 +23,7 @@ from test_evaluation_comparison_page import result_of
 from tuwen import workflow
 from tuwen.bundle.home import Home
 from tuwen.evaluation.baselines import trivial
+from tuwen.evaluation.outline import outline
 from tuwen.evaluation.report import build_report, write_report
 from tuwen.service.access import Access
 from tuwen.service.guard import Rules
@@ -64,7 +65,9 @@ def test_whatever_a_page_says_it_says_in_both_languages(page: str, words: str, m
     html = (WEB / page).read_text(encoding="utf-8")
     said = set(re.findall(r'data-(?:say|placeholder|aria-label|title)="([\w-]+)"', html))
     for module in (*modules, "core.js"):
-        said |= set(re.findall(r'\bsay\("([\w-]+)"', (WEB / "shop" / module).read_text(encoding="utf-8")))
+        text = (WEB / "shop" / module).read_text(encoding="utf-8")
+        said |= set(re.findall(r'\bsay\("([\w-]+)"', text))
+        said |= {key + one for key in re.findall(r'\bcounted\("([\w-]+)"', text) for one in ("", "-one")}
     assert said - known == set()
 
 
@@ -365,6 +368,25 @@ def test_where_nothing_was_promoted_the_pages_say_what_to_do(visit: Any) -> None
 
 
 # --- The operator --------------------------------------------------------------------------------------------------
+
+
+@browsing
+def test_one_is_one_and_a_row_is_told_in_the_order_of_the_language(visit: Any) -> None:
+    alone = outline(result_of("rate", ("sum",), varied={}, failures=[]))
+    note = "items: 2 values of 'price' could not be used and are left empty (1 number out of range, 1 not a number); "
+    page = visit("/operator?lang=zh")
+    told = page.evaluate(
+        "async (text) => (await import('/web/operator-data.js')).warned(text)", note + "the first: a.csv, row 403, '-3'"
+    )
+    assert "（1 个数字超出范围，1 个不是数字）" in told and told.endswith("a.csv，第 403 行，'-3'")
+    page.click("[data-language=en]")
+    for seeds, words in ((3, "1 cell3 seeds240 test rows"), (1, "1 cell1 seed240 test rows")):
+        facts = page.evaluate(
+            "async (one) => (await import('/web/operator-comparison.js')).comparison(one, 'x')"
+            ".map((block) => block.querySelector('.facts')?.textContent ?? '').join('')",
+            {**alone, "seeds": seeds},
+        )
+        assert facts == words
 
 
 @browsing

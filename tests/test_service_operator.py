@@ -98,6 +98,7 @@ def test_a_comparison_in_short_says_each_cell_beside_the_reference() -> None:
     assert "difference" not in first["cells"][0] and first["cells"][2]["outcome"] == "worse"
     for one, cell in zip(first["cells"], result["cells"], strict=True):
         assert one["value"] == cell["metrics"][result["primary"]]["value"]
+    assert (short["seeds"], short["alone"]) == (3, False) and brief(result_of("rate", ("sum",), failures=[]))["alone"]
     assert short["value"] == first["cells"][0]["value"] and told["failed"] == ["late"]
     assert [one["what"]["en"] for one in told["missing"]] == ["half without text", "all without text"]
     assert told["costs"][0]["values"][0] == {"en": "1.5 s", "zh": "1.5 秒"}

@@ -27,6 +27,7 @@ from tuwen.evaluation.predictions import Predictions
 from tuwen.files import held
 from tuwen.progress import Silent, Task
 from tuwen.workflow.gathering import gather
+from tuwen.workflow.places import refuse_strange
 from tuwen.workflow.planning import plan_of
 from tuwen.workflow.sharing import Shared
 from tuwen.workflow.variants import parse
@@ -133,6 +134,35 @@ def test_another_comparison_is_not_written_over_unless_told(shop, compared, tmp_
     (tmp_path / "compare.json").write_text("[1]", encoding="utf-8")
     with pytest.raises(ConfigError, match="another comparison"):
         workflow.compare(shop[0], tmp_path, shop[1], vary=[INPUTS])
+
+
+def test_a_comparison_of_other_data_is_not_written_over_unless_told(shop, tmp_path, tmp_path_factory) -> None:
+    asked: dict[str, Any] = {"vary": ["fusion=concat"], "seeds": 1, "overrides": ["training.epochs=1"]}
+    first = workflow.compare(shop[0], tmp_path, shop[1], **asked)["provenance"]["data_hash"]
+    kept, before = (tmp_path / "compare.json").read_bytes(), stamps(tmp_path)
+    _, other = collected(tmp_path_factory.mktemp("changed"), items=200)
+    changed = Dataset.open(other).hash
+    with pytest.raises(ConfigError, match="numbers would be lost") as caught:
+        workflow.compare(shop[0], tmp_path, other, **asked)
+    assert caught.value.seen == f"numbers of data {first[:12]}: the dataset has changed since, to {changed[:12]}"
+    assert "--replace" in str(caught.value.todo)
+    assert (tmp_path / "compare.json").read_bytes() == kept and stamps(tmp_path) == before
+    assert workflow.compare(shop[0], tmp_path, other, **asked, replace=True)["provenance"]["data_hash"] == changed
+    assert len(stamps(tmp_path)) == 2 and before.items() < stamps(tmp_path).items()
+
+
+def test_nothing_is_written_among_files_of_something_else(shop, tmp_path) -> None:
+    (tmp_path / "SHOP.yaml").write_text("", encoding="utf-8")
+    for what, command in (
+        ("a comparison", lambda: workflow.compare(shop[0], tmp_path, shop[1], vary=[INPUTS], replace=True)),
+        ("a search", lambda: workflow.tune(shop[0], tmp_path, shop[1], search=["fusion.width=4,8"])),
+    ):
+        with pytest.raises(DataError, match=f"something else than {what}") as caught:
+            command()
+        assert (caught.value.seen, caught.value.todo) == ("SHOP.yaml", "name another --out")
+    assert [path.name for path in tmp_path.iterdir()] == ["SHOP.yaml"]
+    refuse_strange(tmp_path, "a comparison", ["work"], ["SHOP.yaml"])  # a mark: it was begun here
+    refuse_strange(tmp_path, "a comparison", ["SHOP*"], [])
 
 
 def test_a_value_that_is_written_in_two_ways_is_one_cell(shop, tmp_path) -> None:
@@ -392,6 +422,7 @@ def test_what_is_read_alike_is_fitted_and_encoded_once(shop) -> None:
         (["fusion=sum", "fusion=concat"], [], "varied twice"),
         (["fusion=sum,concat"], ["fusion=gated"], "none of the cells"),
         (["fusion=sum,concat"], ["training.epochs=3"], "none of the cells"),
+        ([], ["training.epochs=3"], "nothing varies, so there is one cell and no reference"),
         (["fusion={use: sum, widht: 1},concat"], [], "no option 'widht'"),  # the reference itself
         (["modalities=[txt],[text]"], [], "did you mean 'text'"),
         (["fusion"], [], "KEY=VALUE"),

@@ -46,8 +46,8 @@ def write_shop(folder: Path, items: int = 240, poisoned: Collection[str] = ()) -
     return folder / "RUN.yaml"
 
 
-def collected(folder: Path) -> tuple[Path, Path]:
+def collected(folder: Path, **made: int) -> tuple[Path, Path]:
     """(RUN.yaml, dataset) of a fresh shop."""
-    run = write_shop(folder / "shop")
+    run = write_shop(folder / "shop", **made)
     workflow.collect(folder / "shop" / "SHOP.yaml", folder / "dataset")
     return run, folder / "dataset"

@@ -41,7 +41,10 @@ def compare(
     ] = None,
     override: Override = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Also over another comparison in DIR; finished trainings stay.")
+        bool,
+        typer.Option(
+            "--replace", help="Also over another comparison in DIR, or one of other data; finished trainings stay."
+        ),
     ] = False,
     json: Json = False,
     quiet: Quiet = False,

@@ -99,13 +99,13 @@ def _hero(result: Plain) -> dict[str, Any]:
     primary = result["primary"]
     sign = 1 if METRICS[primary].greater_is_better else -1
     compared = sorted(others(result), key=lambda cell: -sign * (cell["difference"][primary]["difference"] or 0))
-    seeds, folds = len(result["seeds"]), result["folds"]
+    seeds, folds, cells = len(result["seeds"]), result["folds"], len(result["cells"])
     task = {"rate": "task_rate", "binary": "task_binary"}.get(result["task"])
     return {
         "chips": [
             *([_words(task)] if task else []),
             _words("test_rows", rows=f"{result['rows']:,}"),
-            *([] if alone(result) else [_words("cells_count", count=len(result["cells"]))]),
+            *([] if alone(result) else [_words("one_cell") if cells == 1 else _words("cells_count", count=cells)]),
             _words("one_seed") if seeds == 1 else _words("seeds_count", count=seeds),
             *([_words("folds_count", count=folds)] if folds > 1 else []),
         ],

@@ -100,6 +100,7 @@ COMPARISON: dict[str, Text] = {
     ),
     "unit_rows": ("the test rows", "测试行"),
     "unit_groups": ("{groups} groups of test rows", " {groups} 组测试行"),
+    "one_cell": ("1 cell", "1 个组合"),
     "cells_count": ("{count} cells", "{count} 个组合"),
     "seeds_count": ("{count} seeds", "{count} 个种子"),
     "one_seed": ("1 seed", "1 个种子"),
@@ -172,11 +173,11 @@ def _of_one(result: Plain) -> Text:
     inside = span(found["low"], found["high"], metric.percent, digits)
     inside = (f" ({inside[0]})", f"（{inside[1]}）") if inside[0] else ("", "")
     if len(values) < 2:
-        return (f"{english} {value[0]}{inside[0]}, of one seed.", f"{chinese}{value[1]}{inside[1]}，仅一个种子。")
+        return (f"{english} {value[0]}{inside[0]}, of one seed.", f"{chinese} {value[1]}{inside[1]}，仅一个种子。")
     least, most = (measured(end(values), metric.percent, digits) for end in (min, max))
     return (
         f"{english} {value[0]}{inside[0]}, the mean over {len(values)} seeds; by seed {least[0]} to {most[0]}.",
-        f"{chinese}{value[1]}{inside[1]}，{len(values)} 个种子的平均；各种子为 {least[1]} 至 {most[1]}。",
+        f"{chinese} {value[1]}{inside[1]}，{len(values)} 个种子的平均；各种子为 {least[1]} 至 {most[1]}。",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tuwen.errors import DataError
 from tuwen.evaluation.comparison_outline import comparison_outline
+from tuwen.evaluation.comparison_words import alone
 from tuwen.evaluation.curves import curves
 from tuwen.evaluation.metric_words import METRIC_NAMES, described
 from tuwen.evaluation.metrics import METRICS
@@ -25,7 +26,8 @@ Plain = dict[str, Any]
 
 def brief(told: Mapping[str, Any]) -> Plain:
     """A line of a list of reports: ``kind`` (``report`` or ``comparison``), ``task``, ``rows``, ``primary``, ``time``,
-    ``metric`` (words), ``percent``, and ``value`` ``low`` ``high`` of the model, of a comparison of its reference.
+    ``metric`` (words), ``percent``, and ``value`` ``low`` ``high`` of the model, of a comparison of its reference;
+    of a comparison also ``seeds`` (how many) and ``alone`` (whether it has one cell only).
 
     Args:
         told: content of report.json or of compare.json.
@@ -44,6 +46,7 @@ def brief(told: Mapping[str, Any]) -> Plain:
             "percent": METRICS[primary].percent,
             **(_of(found, primary) if found else {"value": None, "low": None, "high": None}),
             "time": told["provenance"].get("time"),
+            **({"seeds": len(told["seeds"]), "alone": alone(told)} if compared else {}),
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError("this is neither a report nor a comparison", seen=f"{type(error).__name__}: {error}") from None

@@ -28,7 +28,7 @@ from tuwen.workflow.contents import refuse_contrast
 from tuwen.workflow.evaluation import commit
 from tuwen.workflow.judging import pooled
 from tuwen.workflow.memory import out_of_memory
-from tuwen.workflow.places import refuse_occupied
+from tuwen.workflow.places import refuse_occupied, refuse_strange
 from tuwen.workflow.planning import Plan, plan_of, refuse_another
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.sharing import Shared, groups_of
@@ -37,7 +37,8 @@ from tuwen.workflow.trainings import Training, carry_out, failure, mean_cost, re
 from tuwen.workflow.variants import parse
 
 FORMAT = 1
-RESULT = "compare.json"
+RESULT, TRAININGS = "compare.json", "trainings"
+OWN = (RESULT, "compare.html", TRAININGS, "work", "dataset", "failures")  # what a comparison writes into its folder
 
 
 def compare_as_written(
@@ -87,14 +88,15 @@ def compare(
         seeds: how many trainings a cell; the first has the run's own seed.
         reference: ``KEY=VALUE`` of the cell the others are compared with; a key that is not named takes its first
             value.
-        replace: also write over another comparison in ``out``.
+        replace: also write over another comparison in ``out``, or one of other data.
 
     Returns:
         the content of compare.json.
 
     Raises:
         ConfigError: a key that may not be varied, two cells that are the same, a reference that is no cell or whose
-            settings are wrong, or another comparison in ``out`` whose numbers would be lost.
+            settings are wrong, or another comparison in ``out``, or one of other data, whose numbers would be lost.
+        DataError: ``out`` holds something else than a comparison.
         TuwenError: every cell failed; tells why the first did.
         InUse: another process compares in the same folder.
     """
@@ -113,6 +115,7 @@ def _compare(
 ) -> dict[str, Any]:
     refuse_contrast(plan.run)
     refuse_occupied(out)
+    refuse_strange(out, "a comparison", OWN, (RESULT, TRAININGS))
     with room_on_disk(out), held(out):
         if not replace:
             refuse_another(plan, out / RESULT)
@@ -125,7 +128,9 @@ def _compare(
             with progress.task(note):
                 pass
         opened = dataset_of(plan.run, run_yaml, dataset, out, progress)
-        done = _train(plan, opened, out / "trainings", progress)
+        if not replace:
+            refuse_another(plan, out / RESULT, opened.hash)
+        done = _train(plan, opened, out / TRAININGS, progress)
         with progress.task("bootstrap", None):
             result = _result(plan, opened, done) | {"notes": notes}
         write_json(out / RESULT, result)

@@ -116,6 +116,12 @@ def _reference(varied: Sequence[Varied], asked: Sequence[Varied]) -> dict[str, V
     """The first combination, with the values that were asked for."""
     chosen = {one.key: one.values[0] for one in varied}
     known = {one.key: one.values for one in varied}
+    if asked and not varied:
+        raise ConfigError(
+            "nothing varies, so there is one cell and no reference",
+            where=asked[0].where,
+            todo="leave the reference out, or name what varies: --vary KEY=VALUE,VALUE",
+        )
     for wanted in asked:
         found = next((value for value in known.get(wanted.key, ()) if value.bare == wanted.values[0].bare), None)
         if found is None:
@@ -146,17 +152,20 @@ def _refuse_twins(plan: Plan) -> None:
             )
 
 
-def refuse_another(plan: Plan, file: Path) -> None:
+def refuse_another(plan: Plan, file: Path, data: str | None = None) -> None:
     """A comparison may go on and grow; numbers of another one that stand in ``file`` are not written over.
 
+    Args:
+        data: the hash of the dataset, as soon as it is known.
+
     Raises:
-        ConfigError: another run, other keys, or cells or seeds that are no longer asked for.
+        ConfigError: another run, other keys, other data, or cells or seeds that are no longer asked for.
     """
     if not file.exists():
         return
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-        lost = _lost(plan, told)
+        lost = _lost(plan, told, data)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         lost = "a file that is no comparison"
     if lost is not None:
@@ -164,12 +173,12 @@ def refuse_another(plan: Plan, file: Path) -> None:
             "the folder holds another comparison, whose numbers would be lost",
             where=str(file),
             seen=lost,
-            allowed="the same run and keys, with the same values and seeds or more",
+            allowed="the same run, keys and data, with the same values and seeds or more",
             todo="name another --out, or write over it with --replace (finished trainings stay)",
         )
 
 
-def _lost(plan: Plan, told: Mapping[str, Any]) -> str | None:
+def _lost(plan: Plan, told: Mapping[str, Any], data: str | None) -> str | None:
     """What of an earlier result this plan would not measure again; None where it is all there."""
     if told["name"] != plan.run.name:
         return f"a comparison of the run '{told['name']}'"
@@ -180,4 +189,9 @@ def _lost(plan: Plan, told: Mapping[str, Any]) -> str | None:
     if cells:
         return f"also the cell {cells[0]}" + (f" and {len(cells) - 1} more" if cells[1:] else "")
     seeds = [seed for seed in told["seeds"] if seed not in plan.seeds]
-    return f"also seed {', '.join(map(str, seeds))}" if seeds else None
+    if seeds:
+        return f"also seed {', '.join(map(str, seeds))}"
+    earlier = told["provenance"]["data_hash"]
+    if data is not None and earlier != data:
+        return f"numbers of data {earlier[:12]}: the dataset has changed since, to {data[:12]}"
+    return None

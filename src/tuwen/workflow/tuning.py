@@ -32,12 +32,12 @@ from tuwen.workflow.evaluation import commit
 from tuwen.workflow.fitting import Fitted, Prepared, fit_network
 from tuwen.workflow.judging import base_of, predictions_of
 from tuwen.workflow.memory import out_of_memory
-from tuwen.workflow.places import refuse_occupied
+from tuwen.workflow.places import refuse_occupied, refuse_strange
 from tuwen.workflow.retrieval import score_of
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.searching import Dimension, Range, as_written, dimensions, idle_of, refuse_impossible, suggested
 from tuwen.workflow.sharing import Shared
-from tuwen.workflow.study import finished, opened_study
+from tuwen.workflow.study import FILE, finished, opened_study
 from tuwen.workflow.trainings import Training, failure
 from tuwen.workflow.variants import Base, Value, name_of, run_of, variant
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
 
 FORMAT = 1
+OWN = ("best.yaml", "tune.json", "tune.html", "work", "dataset", f"{FILE}*")  # a damaged study may lie beside
 SEEN = ("train", "validation", "unlabelled")  # all parts but the test part
 
 
@@ -109,7 +110,7 @@ def tune(
     Raises:
         ConfigError: a search that is none, a key or value that the run cannot have, a split without a validation part,
             or a folder with another search.
-        DataError: the trials in the folder cannot be read.
+        DataError: the trials in the folder cannot be read, or it holds something else than a search.
         TuwenError: no trial could be completed.
         MissingExtra: optuna is not installed.
         InUse: another process searches in the same folder.
@@ -128,6 +129,7 @@ def tune(
     notes = idle_of(base, searched)
     out, progress = Path(out), progress or Silent()
     refuse_occupied(out)
+    refuse_strange(out, "a search", OWN, (FILE, "tune.json"))
     with room_on_disk(out), held(out):
         for note, _ in carried(notes):
             with progress.task(f"note: {note}"):

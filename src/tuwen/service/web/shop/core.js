@@ -27,6 +27,8 @@ export function say(key, values = {}) {
   const text = dictionary[language][key] ?? key;
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
+/** The words of `key` for so many, or those of `key-one` for one. */
+export const counted = (key, count, values = {}) => say(count === 1 ? `${key}-one` : key, { ...values, count: number(count) });
 /** A text that came in both languages. */
 export const either = (both) => (both ? both[language] ?? both.en ?? "" : "");
 export const locale = () => (language === "zh" ? "zh-CN" : "en-GB");

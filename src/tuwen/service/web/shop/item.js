@@ -1,5 +1,5 @@
 // One item: pictures, what is known, what the model expects, what shoppers said, and what is near it. And the basket.
-import { ask, headed, icon, made, moment, number, picture, problemBox, say, spoken, tell } from "./core.js";
+import { ask, counted, headed, icon, made, moment, number, picture, problemBox, say, spoken, tell } from "./core.js";
 import { href } from "./address.js";
 import { card, empty, ghosts, grid, priced, titled } from "./cards.js";
 import { visit } from "./visit.js";
@@ -77,7 +77,7 @@ function rated(found) {
   if (!ratings.length) return null;
   const mean = ratings.reduce((sum, value) => sum + value, 0) / ratings.length;
   return made("p", { className: "rated" }, stars(mean),
-    made("a", { href: "#reviews" }, say("reviews-count", { mean: number(mean, { maximumFractionDigits: 1 }), count: number(ratings.length) })));
+    made("a", { href: "#reviews" }, counted("reviews-count", ratings.length, { mean: number(mean, { maximumFractionDigits: 1 }) })));
 }
 
 function predicted(prediction) {

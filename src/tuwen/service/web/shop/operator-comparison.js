@@ -1,5 +1,5 @@
 // A comparison: the cells that were trained, on the same rows, beside the one that they are measured by.
-import { either, icon, made, number, say, sentence } from "./core.js";
+import { counted, either, icon, made, number, say, sentence } from "./core.js";
 import { intervals } from "./charts.js";
 import { block, formOf, origin, span, table, verdict, whole, wide } from "./panels.js";
 
@@ -10,7 +10,7 @@ export function comparison(found, name) {
   const varied = Object.entries(found.varied).map(([key, values]) => made("li", {}, made("code", {}, key), ` ${values.join(" · ")}`));
   return [
     wide(block("", made("p", { className: "headline" }, found.said.map(either).join(" ")),
-      made("ul", { className: "facts" }, varied, made("li", {}, say("cells-count", { count: number(first.cells.length) })), made("li", {}, say("seeds-count", { count: number(found.seeds) })), made("li", {}, say("rows-count", { count: number(found.rows) }))),
+      made("ul", { className: "facts" }, varied, made("li", {}, counted("cells-count", first.cells.length)), made("li", {}, counted("seeds-count", found.seeds)), made("li", {}, counted("rows-count", found.rows))),
       made("p", { className: "row" }, found.page ? whole(name) : null, made("small", { className: "hint" }, origin(found))))),
     block(`${either(first.name)} · ${say(first.higher ? "higher" : "lower")}`, made("p", { className: "hint" }, `${either(first.meaning)} (${say("interval", { percent })})`),
       intervals(first.cells.map((one) => ({ ...one, name: one.reference && first.cells.length > 1 ? `${one.name} · ${say("reference-cell")}` : one.name, kind: one.reference ? "ours" : "" })), (row) => form(row), say("primary"))),

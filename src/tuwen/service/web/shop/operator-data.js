@@ -7,11 +7,11 @@ import { block, nothing, table, wide } from "./panels.js";
 /** Why something was left out, in the language of the page. */
 const because = (reason) => (language === "zh" ? REASONS[reason] : null) ?? reason;
 /** "items.csv, row 163": where it stands, in the language of the page. */
-const placed = (text) => (language === "zh" ? text.replace(/, row ([\d,]+)/, "，第 $1 行") : text);
-function warned(text) {
+export const placed = (text) => (language === "zh" ? text.replace(/, row (\d+)(, )?/, (_, row, more) => `，第 ${row} 行${more ? "，" : ""}`) : text);
+export function warned(text) {
   const found = /^(\w+): ([\d,]+) values of '(.+?)' could not be used and are left empty \((.*)\); the first: (.*)$/.exec(text);
   if (!found) return text;
-  const why = found[4].split(/, (?=[\d,]+ )/).map((one) => one.replace(/^([\d,]+) (.*)$/, (_, count, reason) => `${count} ${because(reason)}`)).join(", ");
+  const why = found[4].split(/, (?=[\d,]+ )/).map((one) => one.replace(/^([\d,]+) (.*)$/, (_, count, reason) => say("emptied-why", { count, reason: because(reason) }))).join(language === "zh" ? "，" : ", ");
   return say("emptied", { table: say(found[1]), count: found[2], column: found[3], why, first: placed(found[5]) });
 }
 const share = (value) => (value === undefined ? "–" : number(value, { style: "percent", maximumFractionDigits: 1 }));

@@ -1,5 +1,5 @@
 // How good it is: every report and comparison of the home, one of them at length.
-import { ask, either, icon, keep, kept, made, moment, number, problemBox, say, sentence } from "./core.js";
+import { ask, counted, either, icon, keep, kept, made, moment, number, problemBox, say, sentence } from "./core.js";
 import { curve, intervals, reliability } from "./charts.js";
 import { comparison } from "./operator-comparison.js";
 import { block, formOf, nothing, origin, span, table, verdict, whole, wide } from "./panels.js";
@@ -49,7 +49,7 @@ function card(one, show) {
     made("small", {}, say(one.kind === "comparison" ? "comparison" : `task-${one.task}`)),
     made("b", {}, one.name),
     made("span", { className: "score" }, `${either(one.metric)} `, made("b", {}, form(one))),
-    made("small", {}, one.kind === "comparison" ? say("of-reference") : one.low === null ? "" : span(one, one), one.time ? ` · ${moment(one.time)}` : "")));
+    made("small", {}, one.alone ? counted("of-seeds", one.seeds) : one.kind === "comparison" ? say("of-reference") : one.low === null ? "" : span(one, one), one.time ? ` · ${moment(one.time)}` : "")));
 }
 
 /** A report that could be here, and the commands that make it. */

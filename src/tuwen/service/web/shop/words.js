@@ -32,7 +32,7 @@ export const WORDS = {
   "cart": ["Add to basket", "加入购物篮"], "buy": ["Buy now", "立即购买"], "carted": ["In your basket.", "已加入购物篮。"], "bought": ["Bought. The shop knows it now, and recommends by it.", "已购买。商店已记录，并据此推荐。"],
   "not-kept": ["This service keeps no events: it counts in this tab only.", "本服务不保存事件：只在此标签页内有效。"],
   "predicted": ["Predicted rating", "预测评分"], "predicted-is": ["Predicted", "预测"], "predicted-why": ["what the model expects of a new review", "模型对新评价的预期"], "of": ["of {high}", "满分 {high}"], "stars": ["{value} of {high}", "{value} 分，满分 {high} 分"],
-  "reviews": ["Reviews", "评价"], "reviews-count": ["{mean} on average, {count} reviews", "平均 {mean} 分，{count} 条评价"], "no-reviews": ["Nobody reviewed it yet.", "暂无评价。"], "no-words": ["A rating without words", "仅评分，无文字"],
+  "reviews": ["Reviews", "评价"], "reviews-count": ["{mean} on average, {count} reviews", "平均 {mean} 分，{count} 条评价"], "reviews-count-one": ["{mean} on average, 1 review", "平均 {mean} 分，1 条评价"], "no-reviews": ["Nobody reviewed it yet.", "暂无评价。"], "no-words": ["A rating without words", "仅评分，无文字"],
   "similar": ["Similar items", "相似商品"], "by-both": ["All", "综合"], "by-picture": ["By look", "看起来像"], "by-text": ["By words", "描述相近"], "goes-with": ["Bought together", "经常一起购买"],
   "no-goes": ["Nothing is known to go with it yet.", "暂无搭配推荐。"], "no-similar": ["Nothing is known to be like it.", "暂无相似商品。"],
   "basket": ["Basket", "购物篮"], "basket-empty": ["Your basket is empty", "购物篮是空的"], "basket-empty-todo": ["Put something in it: this tab remembers it until it is closed.", "加入商品后，此标签页会保留到关闭为止。"],
