@@ -14,7 +14,7 @@ from tuwen.apps.recommend import RANKERS, RETRIEVERS
 from tuwen.apps.recommend.history import Asked, Catalogue, History, Shoppers
 from tuwen.apps.recommend.lists import Lists
 from tuwen.apps.recommend.recommender import Recommender, Windows
-from tuwen.apps.recommend.told import told_of
+from tuwen.apps.recommend.told import told_of, unheard
 from tuwen.errors import DataError
 
 COLUMN = "users.gender"
@@ -136,11 +136,30 @@ def test_what_is_told_is_checked() -> None:
     assert told_of(known.asked([0]), known, {"gender": " male "}).categories[COLUMN].tolist() == [2]
     aged = replace(known.asked([0]), numbers={"users.age": np.zeros(1, np.float32)})
     assert told_of(aged, known, {"age": "30"}).numbers["users.age"].tolist() == [30]
-    for odd in ("old", True, float("inf"), 1e39, 10**400):
-        with pytest.raises(DataError, match="is a number, and this is none"):
+    for odd in ("old", "nan", True, float("nan")):
+        with pytest.raises(DataError, match=r"'users\.age' takes a number") as caught:
             told_of(aged, known, {"age": odd})
+        assert caught.value.allowed == "a number such as 30" and caught.value.todo
+    for large in ("inf", float("-inf"), 1e39, 10**400, 10**5000):
+        with pytest.raises(DataError, match=r"'users\.age' is out of range"):
+            told_of(aged, known, {"age": large})
     with pytest.raises(DataError, match=r"'users\.age' is given twice"):
         told_of(aged, known, {"age": 30, "users.age": 40})
     with pytest.raises(DataError, match=r"does not read 'users\.gendre'") as caught:
         told_of(known.asked([0]), known, {"users.gendre": "male"})
     assert "users.gender" in str(caught.value.todo)
+
+
+def test_a_category_that_nobody_had_is_told() -> None:
+    known, _ = shop()
+    levels = known.shoppers.levels[COLUMN].tolist()
+    assert unheard({COLUMN: f" {levels[0]} ", "users.age": 30, "gender": None}, known) == []
+    (note,) = unheard({"gender": levels[0].upper()}, known)
+    assert f"did you mean '{levels[0]}'?" in note["en"] and f"您是否要找“{levels[0]}”" in note["zh"]
+    (note,) = unheard({"gender": "外星人"}, known)
+    assert note["en"] == f"nobody had users.gender '外星人' before, so it tells nothing; known: {', '.join(levels)}"
+    many = known.shoppers.levels | {COLUMN: np.array([*levels, *(f"n{i}" for i in range(20))])}
+    bought = np.arange(len(known.shoppers.categories[COLUMN])) % 15 + 1
+    shoppers = replace(known.shoppers, levels=many, categories={COLUMN: bought.astype(np.int32)})
+    (note,) = unheard({"gender": "外星人"}, replace(known, shoppers=shoppers))
+    assert note["en"].count(",") == 11 and note["en"].endswith(", …") and "……" in note["zh"]

@@ -102,7 +102,15 @@ def test_an_experiment_needs_two_and_ends(tmp_path):
         assert "promote it" in refused.value.todo
     begun = home.begin_experiment(other, good, "test", 0.25)
     assert begun.parts == home.revisions()[0].parts and (home.folder / begun.experiment["part"]).is_dir()
+    with pytest.raises(DataError, match="experiment 'test' still runs") as refused:
+        home.begin_experiment(other, good, "t2", 0.25)
+    assert "--end" in refused.value.todo and home.live() == begun
     assert home.end_experiment().experiment == {}
+    for name in ("", " ", "a\nb", "a\x7f", "\ud800", "x" * 101):
+        with pytest.raises(DataError, match="no name of an experiment") as refused:
+            home.begin_experiment(other, good, name, 0.25)
+        assert "1 to 100 characters" in refused.value.allowed and "another name" in refused.value.todo
+        assert len(refused.value.seen) < 120
     with pytest.raises(DataError, match="no experiment runs"):
         home.end_experiment()
     with pytest.raises(DataError, match="counted together"):

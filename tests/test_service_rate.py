@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuwen.service.problems import RequestError
+from tuwen.service.problems import RequestError, response
 from tuwen.service.rate import Rate
 
 
@@ -59,3 +59,13 @@ def test_it_lets_through_what_a_bucket_of_tokens_would(burst: int, pauses: list[
                 tokens -= 1
             except RequestError:
                 assert tokens < 1
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(50.0, 1), (0.01, 100)])
+def test_the_words_name_the_seconds_of_the_header(rate: float, seconds: int) -> None:
+    bucket = Rate(rate, 1)
+    bucket.take("a")
+    with pytest.raises(RequestError) as refused:
+        bucket.take("a")
+    assert response(refused.value).headers["retry-after"] == str(seconds)
+    assert refused.value.todo == f"wait {seconds} second{'s' * (seconds > 1)}"

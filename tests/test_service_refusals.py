@@ -48,6 +48,13 @@ def test_what_cannot_be_is_refused_in_words(shop, method, path, body):
     assert told["what"] and told["request"]
 
 
+def test_a_place_is_told_as_it_was_sent_and_no_more_than_a_person_reads(shop):
+    told = problem(shop.ask("POST", "/v1/recommend", {"about": {"gender": ["female"]}}), 422)
+    assert told["where"] == "body.about.gender" and "a text or a number" in told["what"]
+    for body in ({"about": {"x" * 10_000: 1}}, {"about": {"x" * 150: []}}):
+        assert len(problem(shop.ask("POST", "/v1/recommend", body), 422)["where"]) < 120
+
+
 @pytest.mark.parametrize("sent", [{"user": "\ud800"}, {"about": {"age": "\ud800"}}, {"about": {"\ud800": 1}}])
 def test_half_of_a_character_is_refused_and_told_back(shop, sent):
     body = {"content": json.dumps(sent), "headers": {"Content-Type": "application/json"}}

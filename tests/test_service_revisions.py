@@ -72,6 +72,12 @@ def test_an_experiment_from_its_begin_to_what_came_of_it(made_home, tmp_path):
     assert tuwen()[0] == 2  # none ran
     assert tuwen("--against", str(tmp_path / "next"), "--name", "other")[0] == 0
     assert shop.live.look()
+    code, said = tuwen()
+    assert code == 0 and "nobody took part yet" in said
+    nobody = json.loads(tuwen("--json")[1])
+    assert [one["shoppers"] for one in nobody["arms"].values()] == [0, 0] and nobody["difference"] is None
+    code, said = tuwen("--name", "othr")
+    assert code == 3 and "no such experiment ran here" in said and "did you mean 'other'?" in said
     arms = {}
     for n in range(30):
         arms[f"u{n}"] = shop.good("POST", "/v1/recommend", {"user": f"u{n}", "count": 2})["arm"]

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from homes import problem
 from tuwen.bundle.home import Home
 from tuwen.cli import app
+from tuwen.service.shop_messages import ListResponse
 from tuwen.store.engine import writing
 from tuwen.store.tables import EVENTS
 
@@ -176,6 +177,13 @@ def test_what_is_told_of_a_new_shopper_counts_over_http_as_on_the_command_line(s
         told = CliRunner().invoke(app, ["recommend", bundle, "--shopper", "new", *given, "--count", "8", "--json"])
         assert [one["item"] for one in json.loads(told.stdout)] == lists[city]
     assert len(set(map(tuple, lists.values()))) > 1
+    for _ in range(2):  # made, and remembered
+        told = shop.good("POST", "/v1/recommend", {"user": "new", "about": {"city": "外星"}})
+        (note,) = ListResponse.model_validate(told).notes
+        assert "users.city '外星' before" in note["en"] and "此前没有人" in note["zh"]
+    assert "note: nobody had users.city '外星'" in " ".join(
+        CliRunner().invoke(app, ["recommend", bundle, "--about", "city=外星"]).output.split()
+    )
     refused = shop.ask("POST", "/v1/recommend", {"user": "new", "about": {"users.agee": 30}})
     assert refused.status_code == 422 and "users.age" in refused.text
 

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from tuwen.bundle.experiments import need_name, need_room, need_share
 from tuwen.bundle.files import MANIFEST, read_manifest
 from tuwen.errors import BundleError, DataError, TuwenError, did_you_mean
 from tuwen.files import held, room_on_disk, write_json
@@ -201,27 +202,15 @@ class Home:
         """Let another recommender answer ``share`` of the shoppers.
 
         Raises:
-            DataError: there is none to compare with, ``share`` leaves one of them without shoppers, or there was an
-                experiment ``name``.
+            DataError: there is none to compare with, ``share`` leaves one of them without shoppers, ``name`` is none or
+                was given before, or another experiment still runs.
             BundleError: the copy failed its test.
         """
-        if not 0 < share < 1:
-            raise DataError(
-                "the share is not above 0 and below 1: one of the two would answer nobody, and nothing could be told",
-                seen=share,
-                allowed="above 0 and below 1, such as 0.5 for half of the shoppers",
-                todo="to let the other one answer everybody, promote it",
-            )
+        need_share(share)
+        need_name(name)
         with held(self.folder / ".promoting"), room_on_disk(self.folder):
             live = self.live()
-            used = sorted({one.experiment["name"] for one in self.revisions() if one.experiment})
-            if name in used:
-                raise DataError(
-                    "there was an experiment of this name: what was shown in both would be counted together",
-                    where=str(self.folder),
-                    seen=name,
-                    todo="give it another name",
-                )
+            need_room(self.folder, name, [one.experiment for one in self.revisions()])
             if "recommend" not in live.parts:
                 todo = f"tuwen promote BUNDLE {self.folder}"
                 raise DataError("there is no recommender to compare with", where=str(self.folder), todo=todo)

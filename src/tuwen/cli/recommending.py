@@ -78,6 +78,7 @@ def recommend(
     quiet: Quiet = False,
 ) -> None:
     """Items for a shopper, a session of clicks, a review or photo, an item or a basket; or lists for everybody."""
+    from tuwen.apps.recommend.told import unheard
     from tuwen.workflow.kinds import part_of
 
     asked: dict[str, Any] = {
@@ -128,6 +129,8 @@ def recommend(
 
         question = Question(review, None if photo is None else _bytes(photo))
         listed = shelf.for_question(question, count, rules, user=shopper, clicked=clicked or ())
+    for note in unheard(known, shelf.history):
+        screen.say(f"note: {note['en']}")
     _show(screen, listed, explored=bool(rules.explore) and like is None and beside is None)
     if not listed:
         may = "nothing" if rules.allowed is None else "nothing that may be listed"

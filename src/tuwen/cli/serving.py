@@ -236,9 +236,14 @@ def ab(
     screen.answer(found)
     rows = [(arm, o["shoppers"], o["events"], o["rate"], o["active"]) for arm, o in found["arms"].items()]
     screen.table(("arm", "shoppers", f"{kind} events", "a shopper", "share active"), rows, title=found["experiment"])
-    if not any(one["events"] for one in found["arms"].values()):
+    empty = [arm for arm, one in found["arms"].items() if not one["shoppers"]]
+    if empty:
+        yet = "" if found["ended"] else " yet"
+        screen.say(f"nobody took part{yet}" if len(empty) > 1 else f"nobody was answered by arm {empty[0]}{yet}")
+    elif not any(one["events"] for one in found["arms"].values()):
         screen.say(f"nobody of either arm had an event of the kind '{kind}' yet: the zeros say nothing")
     screen.say(f"began {found['began']}, " + (f"ended {found['ended']}" if found["ended"] else "still runs"))
     if found["outside"]:
         screen.say(f"{found['outside']} {kind} events came while it did not run: they do not count")
-    screen.say(f"b − a: {found['difference']:+.4f} a shopper ({found['low']:+.4f} to {found['high']:+.4f})")
+    if not empty:
+        screen.say(f"b − a: {found['difference']:+.4f} a shopper ({found['low']:+.4f} to {found['high']:+.4f})")

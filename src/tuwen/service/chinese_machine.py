@@ -45,6 +45,8 @@ MACHINE: dict[str, Told] = {
     "the share is not above 0 and below 1: one of the two would answer nobody, and nothing could be told": (
         "份额须大于 0 且小于 1：否则其中一方没有顾客，比不出结果"
     ),
+    "this is no name of an experiment": "这不能作为实验的名称",
+    "experiment '{0}' still runs": "实验“{0}”仍在进行",
     "no experiment runs": "没有正在进行的实验",
     "there was an experiment of this name: what was shown in both would be counted together": (
         "已有同名的实验：两次展示会被混在一起统计"
@@ -54,8 +56,7 @@ MACHINE: dict[str, Told] = {
     "parts of that revision are gone": "该版本的部分内容已不在",
     "a bundle of the task contrast has embeddings and no answers": "contrast 任务的模型包只有向量，没有答案",
     "it recommends nothing to somebody new": "它对新顾客没有任何推荐",
-    "nobody took part in such an experiment": "没有人参加过这个实验",
-    "nobody was answered by an arm yet": "还没有人由其中一方应答",
+    "no such experiment ran here": "这里没有进行过这个实验",
     "this bundle gives embeddings, and the service gives answers": "此模型包给出向量，而服务给出答案",
     "the synonyms cannot be read": "同义词无法读取",
     "this line names no synonyms": "这一行没有写出同义词",

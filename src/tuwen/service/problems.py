@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -28,7 +28,11 @@ log = logging.getLogger("tuwen.service")
 
 
 class RequestError(DataError):
-    """A request that is refused with a status of its own."""
+    """A request that is refused with a status of its own. ``wait``: whole seconds until it may be sent again, where
+    waiting helps.
+    """
+
+    wait = 1
 
     def __init__(self, status: HTTPStatus, what: str, **fields: str | None) -> None:
         self.status = status
@@ -123,7 +127,8 @@ def response(error: TuwenError, request_number: str | None = None) -> ProblemRes
     elif fields.get("where", "").startswith("--"):  # an option of the command line is a field of the request
         fields["where"] = fields["where"].removeprefix("--")
     problem = Problem(title=status.phrase, status=status, request=request_number, **fields)
-    headers = {"Retry-After": "1"} if status in WAIT else {}
+    wait = error.wait if isinstance(error, RequestError) else 1
+    headers = {"Retry-After": str(wait)} if status in WAIT else {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return ProblemResponse(problem, headers)
@@ -163,11 +168,16 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     found = DataError(
         f"the request is not what was expected: {first['msg'].lower()}",
-        where=".".join(map(str, first["loc"])),
+        where=place_in(first["loc"]),
         seen=_shown(first.get("input")),
         todo="/openapi.json tells what each route takes",
     )
     return response(found, request.scope.get("tuwen.request"))
+
+
+def place_in(steps: Iterable[object]) -> str:
+    """A place in a request: names that were sent too, and no more of each than a person reads."""
+    return ".".join(text if len(text) <= SHOWN else f"{text[:SHOWN]}…" for text in map(str, steps))
 
 
 def _shown(value: object) -> str | None:

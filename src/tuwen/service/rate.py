@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import mmap
 import os
 import secrets
@@ -56,13 +57,16 @@ class Rate:
             if wait <= 0:
                 PLACE.pack_into(self._places, offset, digest, max(whole, now) + spacing)
                 return
-        raise RequestError(
+        seconds = math.ceil(wait)
+        refused = RequestError(
             HTTPStatus.TOO_MANY_REQUESTS,
             "too many requests",
             seen=f"more than {self._burst} at once",
             allowed=f"{self._rate:g} a second",
-            todo=f"wait {wait:.1f} seconds",
+            todo="wait 1 second" if seconds == 1 else f"wait {seconds} seconds",
         )
+        refused.wait = seconds  # as the header tells it
+        raise refused
 
     def _place(self, digest: int, now: float) -> tuple[int, float]:
         """Where one stands, or may stand: a place of nobody who waits, else of who waits least."""

@@ -14,7 +14,7 @@ from tuwen.errors import DataError
 from tuwen.service.limits import Limits
 from tuwen.service.messages import PredictRequest
 from tuwen.service.predictor import Predictor
-from tuwen.service.problems import RequestError
+from tuwen.service.problems import RequestError, place_in
 from tuwen.service.rows import too_large
 
 
@@ -39,9 +39,11 @@ def _from_json(body: bytes, limits: Limits) -> list[dict[str, Any]]:
         rows = PredictRequest.model_validate_json(body).rows
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        place = ".".join(map(str, ("body", *first["loc"])))
+        place = place_in(("body", *first["loc"]))
         example = json.dumps({"rows": [{"COLUMN": "VALUE"}]})
-        raise DataError(f"the body is not what was expected: {first['msg']}", where=place, allowed=example) from None
+        raise DataError(
+            f"the body is not what was expected: {first['msg'].lower()}", where=place, allowed=example
+        ) from None
     if len(rows) > limits.rows:
         raise DataError("too many rows in one request", seen=len(rows), allowed=f"up to {limits.rows}")
     return [dict(row) for row in rows]

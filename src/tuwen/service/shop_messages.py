@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from tuwen.service.messages import EXAMPLE_PICTURE
 from tuwen.store.events import KINDS
@@ -18,7 +19,8 @@ Words = Annotated[str, AfterValidator(lambda text: text.replace("\0", "").encode
 Fuse = Literal["scores", "reciprocal-rank"]
 FUSE = "how words and vectors become one; default: what the index keeps"
 Told = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Value = Annotated[str, StringConstraints(max_length=512)]
+LONGEST_VALUE = 512
+Value = Annotated[str, StringConstraints(max_length=LONGEST_VALUE)]
 Count = Annotated[int, Field(ge=1, le=200, description="items of the list")]
 
 
@@ -36,6 +38,18 @@ def _plausible(moment: datetime) -> datetime:
 Moment = Annotated[datetime, AfterValidator(_plausible)]
 
 
+def _plain(value: Any) -> Any:
+    """Of a value that may be several things pydantic would tell what each of them is not, at a place of its own."""
+    if not isinstance(value, str | int | float | None):
+        raise PydanticCustomError("plain", "Input should be a text or a number")
+    if isinstance(value, str) and len(value) > LONGEST_VALUE:
+        raise PydanticKnownError("string_too_long", {"max_length": LONGEST_VALUE})
+    return value
+
+
+Plain = Annotated[int | float | Value | bool | None, BeforeValidator(_plain)]
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -46,7 +60,7 @@ class RecommendRequest(Strict):
     user: Key | None = Field(None, examples=["U0001"])
     clicked: list[Key] = Field([], max_length=1000, description="items looked at just now, the latest last")
     count: Count = 20
-    about: dict[Told, int | float | Value | bool | None] = Field(
+    about: dict[Told, Plain] = Field(
         {},
         max_length=100,
         description="columns of users that the recommender reads; of one who is known they take the place of the table",
@@ -78,6 +92,9 @@ class ListResponse(BaseModel):
     items: list[ListedItem]
     revision: int = Field(description="of what is served")
     arm: str | None = Field(None, description="of the experiment, where one runs")
+    notes: list[dict[str, str]] | None = Field(
+        None, description="what was told of a shopper and tells nothing, in en and zh"
+    )
 
 
 class SearchRequest(Strict):

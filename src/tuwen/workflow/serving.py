@@ -22,7 +22,7 @@ from tuwen.apps.storefront.parts import Recommending, Report
 from tuwen.bundle.bundle import Bundle
 from tuwen.bundle.home import Home, Kind, Revision, told_in
 from tuwen.data.dataset import Dataset
-from tuwen.errors import BundleError, DataError, InUse, TuwenError
+from tuwen.errors import BundleError, DataError, InUse, TuwenError, did_you_mean
 from tuwen.evaluation.outline import outline
 from tuwen.files import held, write_json
 from tuwen.store import Store, moments
@@ -77,11 +77,18 @@ def experiment_result(home: str | Path, store: Store, name: str, kind: str = "pu
         Beside what ``lift`` tells: ``began`` and ``ended``, ISO 8601; ``ended`` is None while it runs.
 
     Raises:
-        DataError: it never ran here, or nobody took part.
+        DataError: it never ran here.
     """
     ran, exposures = Home(home).periods(name), store.people.exposed(name)
-    if not ran or not exposures:
-        raise DataError("nobody took part in such an experiment", seen=name)
+    if not ran:
+        known = list(dict.fromkeys(one.experiment["name"] for one in Home(home).revisions() if one.experiment))
+        raise DataError(
+            "no such experiment ran here",
+            where=str(home),
+            seen=name[:100],
+            allowed=known or "nothing: no experiment ran here",
+            todo=did_you_mean(name[:100], known),
+        )
     events = {one["user"]: store.events.of(one["user"], since=one["time"]) for one in exposures}
     periods = [(moments.to_moment(start), None if end is None else moments.to_moment(end)) for start, end in ran]
     ended = ran[-1][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -14,10 +15,17 @@ class Answer:
         items: best first: ``item``, ``score``, ``reason`` where there is one, and what a list shows of it.
         revision: of the parts that answered.
         arm: of the experiment, where one runs.
+        notes: what was told and tells nothing, in ``en`` and ``zh``.
     """
 
-    def __init__(self, items: list[dict[str, Any]], revision: int, arm: str | None = None) -> None:
-        self.revision, self.arm, self.size = revision, arm, len(items)
+    def __init__(
+        self,
+        items: list[dict[str, Any]],
+        revision: int,
+        arm: str | None = None,
+        notes: Sequence[dict[str, str]] = (),
+    ) -> None:
+        self.revision, self.arm, self.notes, self.size = revision, arm, notes, len(items)
         self._items: list[dict[str, Any]] | None = items
         self._json = b""
 
@@ -33,6 +41,8 @@ class Answer:
         items = self._items  # read once: another thread may be writing the same
         if items is not None:
             arm = {} if self.arm is None else {"arm": self.arm}
-            self._json = to_json({"items": items, "revision": self.revision, **arm}, inf_nan_mode="null")
+            notes = {"notes": self.notes} if self.notes else {}
+            told = {"items": items, "revision": self.revision, **arm, **notes}
+            self._json = to_json(told, inf_nan_mode="null")
             self._items = None
         return self._json

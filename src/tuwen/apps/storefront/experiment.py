@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tuwen.errors import DataError
-
 ARMS = ("a", "b")
 
 
@@ -43,9 +41,7 @@ def lift(
         ``arms``: arm → ``shoppers``, ``events``, ``rate`` (events a shopper) and ``active`` (share of shoppers with
         any); ``difference``, ``low`` and ``high`` of the rate of b minus a; ``lift``: the difference over a's rate;
         ``outside``: events of the kind that came after a first answer, but while the experiment did not run.
-
-    Raises:
-        DataError: an arm has nobody.
+        While an arm has nobody, its ``rate`` and ``active`` are None, and so is what compares the two.
     """
     counts: dict[str, list[int]] = {arm: [] for arm in ARMS}
     outside = 0
@@ -55,14 +51,6 @@ def lift(
         counts[one["arm"]].append(within)
         outside += len(after) - within
     found = {arm: np.array(values, float) for arm, values in counts.items()}
-    for arm, values in found.items():
-        if not len(values):
-            raise DataError("nobody was answered by an arm yet", seen=arm, todo="wait until shoppers asked")
-    rng = np.random.default_rng(seed)
-    drawn = {arm: _means(values, samples, rng) for arm, values in found.items()}
-    difference = float(found["b"].mean() - found["a"].mean())
-    low, high = np.quantile(drawn["b"] - drawn["a"], [(1 - confidence) / 2, (1 + confidence) / 2])
-    rate = float(found["a"].mean())
     return {
         "kind": kind,
         "outside": outside,
@@ -70,18 +58,26 @@ def lift(
             arm: {
                 "shoppers": len(values),
                 "events": int(values.sum()),
-                "rate": float(values.mean()),
-                "active": float((values > 0).mean()),
+                "rate": float(values.mean()) if len(values) else None,
+                "active": float((values > 0).mean()) if len(values) else None,
             }
             for arm, values in found.items()
         },
-        "difference": difference,
-        "low": float(low),
-        "high": float(high),
-        "lift": difference / rate if rate else None,
+        **_compared(found, samples, confidence, seed),
         "confidence": confidence,
         "samples": samples,
     }
+
+
+def _compared(counts: Mapping[str, np.ndarray], samples: int, confidence: float, seed: int) -> dict[str, float | None]:
+    if not all(map(len, counts.values())):
+        return dict.fromkeys(("difference", "low", "high", "lift"))
+    rng = np.random.default_rng(seed)
+    drawn = {arm: _means(values, samples, rng) for arm, values in counts.items()}
+    low, high = np.quantile(drawn["b"] - drawn["a"], [(1 - confidence) / 2, (1 + confidence) / 2])
+    rate, difference = float(counts["a"].mean()), float(counts["b"].mean() - counts["a"].mean())
+    lift = difference / rate if rate else None
+    return {"difference": difference, "low": float(low), "high": float(high), "lift": lift}
 
 
 def _means(values: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:

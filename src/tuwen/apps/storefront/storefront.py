@@ -13,7 +13,7 @@ import numpy as np
 
 from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.shelf import Listed, Recent
-from tuwen.apps.recommend.told import named
+from tuwen.apps.recommend.told import named, unheard
 from tuwen.apps.search import Question
 from tuwen.apps.storefront.answer import Answer
 from tuwen.apps.storefront.arrivals import Arrivals
@@ -123,7 +123,8 @@ class Storefront:
         listed = self._shown(found.shelf.for_live(user, recent, count, self._rules(found), told))
         if arm is not None and user is not None and self.store is not None:
             self.store.people.expose(self.parts.experiment["name"], user, arm)
-        return Answer(self._with_arrivals(listed, user, recent, count), self.parts.revision, arm)
+        notes = unheard(told, found.shelf.history)
+        return Answer(self._with_arrivals(listed, user, recent, count), self.parts.revision, arm, notes)
 
     def _with_arrivals(
         self, listed: list[dict[str, Any]], user: str | None, recent: list[Recent], count: int
