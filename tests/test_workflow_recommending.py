@@ -353,7 +353,7 @@ def test_without_what_was_bought(shop, users) -> None:
         (["--about", "users.age=30", "--like", "SKU-0001"], "ask one thing at a time"),
         (["--about", "users.age"], "this tells nothing of a shopper"),
         (["--about", "users.agee=30"], "the recommender does not read 'users.agee'"),
-        (["--about", "users.age=old"], "'users.age' is a number"),
+        (["--about", "users.age=old"], "'users.age' takes a number"),
         (["--about", "users.age=30", "--about", "age=40"], "'users.age' is given twice"),
         (["--about", "age=30", "--about", "age=40"], "'age' is given twice"),
         (["--shopper", "U0001", "--like", "SKU-0001"], "ask one thing at a time"),
