@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuwen.preprocess.terms import LONGEST, is_chinese, stem, terms
+from tuwen.preprocess.terms import _CODE, LONGEST, is_chinese, stem, terms
 
 
 @pytest.mark.parametrize(
@@ -45,3 +47,8 @@ def test_any_text_has_terms_that_are_found_again(text: str) -> None:
 
 def test_which_terms_are_chinese() -> None:
     assert is_chinese("连衣裙") and not is_chinese("wh1000xm4")
+
+
+@given(st.text("a0-_./ é，", max_size=40))
+def test_codes_are_found_as_by_the_plain_pattern(text: str) -> None:
+    assert _CODE.findall(text) == re.findall(r"[a-z0-9]+(?:[-_./][a-z0-9]+)+", text)

@@ -198,12 +198,12 @@ class Matcher:
         if found.only_stop_words:
             notes.append({"en": "the words say nothing about an item", "zh": "这些词没有说明要找什么"})
         for term, other in found.corrected.items():
-            word, taken = as_typed(words, term, other)
+            word, taken = as_typed(words[:LONGEST], term, other)
             notes.append(
                 {"en": f"no item has '{word}': looked for '{taken}'", "zh": f"没有“{word}”：已按“{taken}”查找"}
             )
         for term in found.unknown:
-            word, _ = as_typed(words, term)
+            word, _ = as_typed(words[:LONGEST], term)
             notes.append({"en": f"no item has '{word[:40]}'", "zh": f"没有商品包含“{word[:40]}”"})
         return found
 

@@ -15,7 +15,8 @@ from tuwen.preprocess.words import words
 
 LONGEST = 64  # characters of a term: what is longer is no word
 _HAN = re.compile(f"[{HAN}]")
-_CODE = re.compile(r"[a-z0-9]+(?:[-_./][a-z0-9]+)+")  # of letters and digits, joined
+# of letters and digits, joined; looked for once a run of them, because from each of its letters takes its square
+_CODE = re.compile(r"(?<![a-z0-9])[a-z0-9]++(?:[-_./][a-z0-9]+)+")
 _DIGIT = re.compile(r"\d")
 _SIZE = re.compile(r"(\d)\s+(gb|tb|mb|mm|cm|kg|ml|mah|inch|hz|mhz|ghz|dpi|mp|w|v|g|m|l)\b")  # 16 GB and 16gb are one
 
