@@ -37,7 +37,7 @@ class Store:
         self.items = Items(self._engine)
         self.people = People(self._engine)
         self.keys = Keys(self._engine)
-        self.version = Version(self._engine)
+        self.version = Version(self._engine, self.people.refusals)
 
     def ping(self) -> None:
         """Whether it answers.

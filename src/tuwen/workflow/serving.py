@@ -71,7 +71,8 @@ def end_experiment(home: str | Path) -> Revision:
 
 
 def experiment_result(home: str | Path, store: Store, name: str, kind: str = "purchase") -> dict[str, Any]:
-    """What came of an experiment, from its begin to its end: see :func:`tuwen.apps.storefront.experiment.lift`.
+    """What came of an experiment, from its begin to its end: see :func:`tuwen.apps.storefront.experiment.lift`. Who
+    refused recommendations meanwhile has no part in it.
 
     Returns:
         Beside what ``lift`` tells: ``began`` and ``ended``, ISO 8601; ``ended`` is None while it runs.
@@ -79,7 +80,8 @@ def experiment_result(home: str | Path, store: Store, name: str, kind: str = "pu
     Raises:
         DataError: it never ran here.
     """
-    ran, exposures = Home(home).periods(name), store.people.exposed(name)
+    ran, refused = Home(home).periods(name), store.people.refusals.of()
+    exposures = [one for one in store.people.exposed(name) if one["user"] not in refused]
     if not ran:
         known = list(dict.fromkeys(one.experiment["name"] for one in Home(home).revisions() if one.experiment))
         raise DataError(

@@ -51,7 +51,9 @@ def collected(shop: Shop, out: Path, progress: Progress | None = None) -> dict[s
         )
     with Store(url) as store, tempfile.TemporaryDirectory(prefix="tuwen-store-") as folder:
         tables, gone = export(store, Path(folder))
-        return collect_shop(shop, out, progress=progress, additions=Additions(Path(folder), tables, gone))
+        refused = store.people.refusals.of()
+        additions = Additions(Path(folder), tables, gone, refused)
+        return collect_shop(shop, out, progress=progress, additions=additions)
 
 
 def load(bundle: str | Path) -> Bundle:

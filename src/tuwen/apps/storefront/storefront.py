@@ -27,12 +27,12 @@ from tuwen.errors import DataError, InUse, TuwenError
 from tuwen.store import Store
 from tuwen.store.engine import StoreUnavailable
 from tuwen.store.items import StoredItem
+from tuwen.store.refusals import PURPOSE
 from tuwen.store.version import Trace
 
 log = logging.getLogger("tuwen.serving")
 DAY = 86_400_000_000  # microseconds
 NEW = {"en": "new in the shop", "zh": "新上架"}
-PURPOSE = "recommend"  # of the consent that a shopper gives or refuses
 LIVE_EVENTS = 200  # of a shopper, the latest, that are read from the store
 SEEN_ONLY = {"impression", "search"}  # kinds of events that tell nothing of what a shopper wants
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, Header, Path, Response
 
+from tuwen.apps.storefront.held import promoted
 from tuwen.errors import DataError
 from tuwen.service.links import CHANGED, KEPT, SAID
 from tuwen.service.served import PROBLEMS, Served
@@ -170,12 +171,20 @@ def _add_people(service: FastAPI, served: Served) -> None:
         await served.write(lambda: store.people.allow(user, sent.purpose, sent.given))
         return sent
 
-    @service.get("/v1/users/{user:path}", summary="Everything the store has of a shopper", responses=PROBLEMS)
+    @service.get(
+        "/v1/users/{user:path}",
+        summary="Everything that the store and the promoted parts hold of a shopper",
+        responses=PROBLEMS,
+    )
     async def show(user: ItemKey) -> dict[str, list[dict[str, object]]]:
-        store = served.store
-        return await served.work(lambda: store.people.show(user))
+        store, parts = served.store, served.front.parts
+        return await served.work(lambda: {**store.people.show(user), **promoted(parts, user)})
 
-    @service.delete("/v1/users/{user:path}", summary="Forget a shopper; rows that are gone", responses=PROBLEMS)
+    @service.delete(
+        "/v1/users/{user:path}",
+        summary="Forget a shopper, not what she refused; rows that are gone",
+        responses=PROBLEMS,
+    )
     async def forget(user: ItemKey) -> dict[str, int]:
         store = served.store
         return await served.write(lambda: store.people.forget(user))
