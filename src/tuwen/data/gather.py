@@ -63,7 +63,7 @@ def gather(
     notes: list[str] = []
     emptied: dict[str, list[validate.Emptied]] = {}
     read = cut = 0
-    for part in _parts(source, folder, kind, notes):
+    for part in _parts(source, table, folder, kind, notes):
         plan = mapping.plan(
             part.columns,
             table,
@@ -121,7 +121,7 @@ def joined(own: Sheet, more: Sheet, key: Sequence[str], *, last: bool) -> Sheet:
     return Sheet(kept, rejected, own.read + more.read, merged, [*own.notes, *more.notes])
 
 
-def _parts(source: TableSource, folder: Path, kind: sources.Format, notes: list[str]) -> Iterator[Part]:
+def _parts(source: TableSource, table: Table, folder: Path, kind: sources.Format, notes: list[str]) -> Iterator[Part]:
     """Each file of the source, or its query. Of several files an empty one is no harm."""
     if kind == "sql":
         if source.query is None:
@@ -133,7 +133,8 @@ def _parts(source: TableSource, folder: Path, kind: sources.Format, notes: list[
         if len(files) > 1 and path.stat().st_size == 0:
             notes.append(f"{name}: the file is empty")
         else:
-            yield sources.open_file(path, name, kind, encoding=source.encoding, separator=source.separator)
+            told = source.model_dump(include={"encoding", "separator", "skip", "escape"})
+            yield sources.open_file(path, name, kind, names=mapping.names_of(table, source.columns), **told)
 
 
 def _mapped(
