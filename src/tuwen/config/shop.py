@@ -30,6 +30,12 @@ class TableSource(Strict):
     escape: Literal["backslash", "quote"] | None = Field(
         None, description="what stands before a quote inside quotes of a CSV file; default: found out"
     )
+    dates: Literal["day-first", "month-first"] | None = Field(
+        None, description="the order of `05/03/2024`; default: told by the other dates of the column"
+    )
+    decimal: Literal[".", ","] | None = Field(
+        None, description="what stands before decimals in `1.299`; default: told by the other numbers of the column"
+    )
     query: str | None = Field(None, description="SELECT that gives the rows; it cannot write")
     columns: dict[str, str | list[str]] = Field(
         {}, description="tuwen's name: the shop's name, as in `{item: sku, images: [photo1, photo2]}`"
