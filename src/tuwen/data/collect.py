@@ -31,6 +31,7 @@ from tuwen.data.store import MediaWriter
 from tuwen.data.validate import FILE, ROW
 from tuwen.errors import ConfigError, DataError, did_you_mean
 from tuwen.files import PLACING, Ready, finish, held, json_bytes, room_on_disk, sweep
+from tuwen.private import private
 from tuwen.progress import Progress, Silent
 
 Media = Mapping[str, Intake]  # by column
@@ -86,7 +87,7 @@ def collect(
             raise ConfigError("only events can be summed", where=shop.where(name, "duplicates"), seen=name)
     _need_folders(shop)
     _need_own_place(out)
-    with room_on_disk(out), held(out), MediaWriter(out / "media") as store:
+    with private(out), room_on_disk(out), held(out), MediaWriter(out / "media") as store:
         for folder in (out, out / "media"):
             finish(folder)
             sweep(folder)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tuwen.private import scratch
 from tuwen.store.events import KINDS
 
 log = logging.getLogger("tuwen.service")
@@ -22,13 +21,12 @@ def shared_between_processes() -> Iterator[None]:
     """Around several workers: a folder in which their numbers are added up. prometheus_client reads where it is when it
     is imported, so nothing may have imported it before.
     """
-    folder = tempfile.mkdtemp(prefix="tuwen-metrics-")
-    os.environ[SHARED] = folder
-    try:
-        yield
-    finally:
-        del os.environ[SHARED]
-        shutil.rmtree(folder, ignore_errors=True)
+    with scratch("metrics") as folder:
+        os.environ[SHARED] = str(folder)
+        try:
+            yield
+        finally:
+            del os.environ[SHARED]
 
 
 class Measures:
