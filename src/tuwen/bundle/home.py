@@ -338,6 +338,13 @@ def is_home(folder: str | Path) -> bool:
     return (Path(folder) / LIVE).is_file() or (Path(folder) / PARTS).is_dir()
 
 
+def store_beside(part: str | Path) -> Path | None:
+    """The store of the home in which a promoted part stands; None where it stands in none, or that has no store."""
+    home = Path(part).resolve().parent.parent
+    store = home / STORE
+    return store if (home / LIVE).is_file() and store.is_file() else None
+
+
 def kind_of(folder: Path) -> Kind:
     """What a folder is, by what it holds.
 

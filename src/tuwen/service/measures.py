@@ -54,6 +54,9 @@ class Measures:
             "tuwen_requests_under_way", "requests not answered yet", registry=registry, multiprocess_mode="livesum"
         )
         self._revision = Gauge("tuwen_revision", "of the home that is live", registry=registry, multiprocess_mode="max")
+        self._outbox = Gauge(
+            "tuwen_outbox", "changes of items that the index lacks", registry=registry, multiprocess_mode="mostrecent"
+        )
         self._of_route: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._events = Counter("tuwen_events", "events kept", ["kind"], registry=registry)
 
@@ -73,6 +76,10 @@ class Measures:
     def event(self, kind: str) -> None:
         with _counted_or_not():
             self._events.labels(kind if kind in KINDS else "other").inc()
+
+    def outbox(self, changes: int) -> None:
+        with _counted_or_not():
+            self._outbox.set(changes)
 
     def traffic(self) -> dict[str, Any]:
         """What shoppers and shops asked the API: ``requests`` ``failed`` (5xx) ``under_way`` ``p50`` ``p95`` ``p99``
