@@ -26,6 +26,7 @@ from tuwen.files import held, room_on_disk, write_json
 Kind = Literal["predict", "recommend", "search", "dataset", "report"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LIVE, PARTS, INCOMING, STORE = "live.json", "parts", "incoming", "store.db"
+JOURNAL = "journal.log"
 FORMAT = 1
 KEPT = 10  # revisions whose parts stay, so that they can come back
 LINKED = {".shard"}  # of a media store: large, and never changed but at the end
@@ -74,6 +75,11 @@ class Home:
     def store(self) -> Path:
         """Where the store is, unless another is named."""
         return self.folder / STORE
+
+    @property
+    def journal(self) -> Path:
+        """Where events wait while the store is away."""
+        return self.folder / JOURNAL
 
     @property
     def incoming(self) -> Path:
@@ -389,4 +395,7 @@ def _copied(source: Path, place: Path, wanted: Collection[str] | None = None) ->
 
 
 def _others(folder: Path) -> bool:
-    return any(one.name not in (INCOMING, STORE, f"{STORE}-wal", f"{STORE}-shm") for one in folder.iterdir())
+    return any(
+        one.name not in (INCOMING, STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-reserve")
+        for one in folder.iterdir()
+    )

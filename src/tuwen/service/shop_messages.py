@@ -152,6 +152,7 @@ class EventsResponse(BaseModel):
     received: int
     new: int = Field(description="kept by this request")
     known: int = Field(description="were there already, or stood twice in this request: left as they were")
+    journal: int = Field(0, description="wait on the disk for the store, which is away; the answer is 202 then")
     unknown_items: list[str] = Field(
         [], description="not in the shop (the first 100): kept, and of use only once such an item comes"
     )
@@ -232,6 +233,7 @@ class ReadyResponse(BaseModel):
     parts: dict[str, bool]
     fault: str | None = None
     outbox: int = Field(0, description="changes of items that the index has not taken in yet")
+    journal: int = Field(0, description="bytes of events that wait for the store")
 
 
 class ShopResponse(BaseModel):

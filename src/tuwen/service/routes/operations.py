@@ -65,7 +65,9 @@ def _add_health(service: FastAPI, served: Served) -> None:
             ready, fault = False, error.what
         if not ready:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-        return ReadyResponse(ready=ready, revision=parts.revision, parts=found, fault=fault, outbox=outbox)
+        return ReadyResponse(
+            ready=ready, revision=parts.revision, parts=found, fault=fault, outbox=outbox, journal=_waiting(served)
+        )
 
     @service.get("/v1/shop", summary="Which shop is it, and what can be asked?", responses=PROBLEMS)
     async def shop() -> ShopResponse:
@@ -88,7 +90,12 @@ def _add_health(service: FastAPI, served: Served) -> None:
     async def metrics() -> Response:
         with suppress(StoreUnavailable):  # the last number stays
             served.measures.outbox(await served.work(served.front.outbox.backlog))
+        served.measures.journal(_waiting(served))
         return Response(served.measures.text(served.front.parts.revision), media_type="text/plain; version=0.0.4")
+
+
+def _waiting(served: Served) -> int:
+    return 0 if served.live.journal is None else served.live.journal.size()
 
 
 def _add_revisions(service: FastAPI, served: Served) -> None:
