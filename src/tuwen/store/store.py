@@ -68,11 +68,11 @@ class Store:
             if watchdog is not None:
                 watchdog.probe(False)
 
-    def watched(self) -> None:
-        """From now on somebody calls :meth:`ping` all the time: while the database is away nobody else asks it."""
+    def watched(self, on: bool) -> None:
+        """Whether somebody calls :meth:`ping` all the time: while the database is away nobody else asks it then."""
         watchdog = watchdog_of(self._engine)
         if watchdog is not None:
-            watchdog.watched = True
+            watchdog.watched = on
 
     def tidy(self) -> None:
         """Keep the room that removals need on a full disk, and empty a log that still holds what was removed."""
