@@ -30,6 +30,11 @@ class TableSource(Strict):
     )
     constants: dict[str, str | int | float] = Field({}, description="columns the shop has not: `{kind: purchase}`")
     duplicates: Literal["reject", "sum"] = Field("reject", description="events whose key came before")
+    lists: dict[Literal["images", "sounds", "shapes"], str] = Field(
+        {},
+        description="the characters between several pictures of one cell, `{images: ','}`; `''`: a cell is one; "
+        "default: found out",
+    )
     keep: Literal["all", "none"] | list[str] = Field("all", description="which other columns come along")
 
 

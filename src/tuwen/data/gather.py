@@ -76,7 +76,7 @@ def gather(
         notes += part.notes + plan.doubts + [f"{name}: {slip}" for slip in slips]
         with progress.task(f"read {part.name}", part.rows) as task:
             for batch in part.batches(plan.sources()):
-                frame, contents = _mapped(batch, plan, part.name, notes)
+                frame, contents = _mapped(batch, plan, part.name, notes, media, source.lists)
                 checked = validate.check_rows(frame, name, table)
                 bad += [*checked.rejected, validate.unread(batch.unread, name, part.name)]
                 for column, given in contents.items():
@@ -137,14 +137,20 @@ def _parts(source: TableSource, folder: Path, kind: sources.Format, notes: list[
 
 
 def _mapped(
-    batch: Batch, plan: mapping.Plan, file: str, notes: list[str]
+    batch: Batch,
+    plan: mapping.Plan,
+    file: str,
+    notes: list[str],
+    media: Mapping[str, Intake],
+    lists: Mapping[Any, str],
 ) -> tuple[pl.DataFrame, dict[str, dict[str, bytes]]]:
     """The batch under tuwen's names, its media as references, and the bytes of those that came as bytes, by column."""
     columns: list[pl.Series] = []
     contents: dict[str, dict[str, bytes]] = {}
     for name, given in plan.names.items():
         if name in COLUMNS:
-            listed, contents[name] = references(batch.frame, given)
+            exists, separators = media[name].files.exists, lists.get(name)
+            listed, contents[name] = references(batch.frame, given, exists=exists, separators=separators)
             columns.append(listed.alias(name))
         elif name == given[0] and _holds_bytes(batch.frame[name].dtype):
             notes.append(
