@@ -61,6 +61,9 @@ class Media(Strict):
     root: str | None = Field(
         None, description="folder that relative paths of media start from; default: the shop's root"
     )
+    placeholders: list[str] = Field(
+        [], description="pictures that stand for 'no picture', by name: `[no-image.jpg]`; items go without them"
+    )
     allow_private_addresses: bool = Field(False, description="download from inside the shop's own network")
     allow_outside_root: bool = Field(False, description="read paths that lead out of the root folder")
     max_bytes: int = Field(20_000_000, ge=1, description="of a picture file")

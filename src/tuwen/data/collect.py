@@ -25,6 +25,7 @@ from tuwen.data.download import Limits
 from tuwen.data.gather import Sheet, gather, joined, state_of
 from tuwen.data.intake import Intake
 from tuwen.data.kinds import COLUMNS, MEDIA, Medium
+from tuwen.data.placeholders import placeholder_note, placeholders, without_named
 from tuwen.data.schema import TABLES, Table, with_rating_range
 from tuwen.data.store import MediaWriter
 from tuwen.data.validate import FILE, ROW
@@ -243,9 +244,10 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
         if listed:
             ready.add(f"media/{name}.parquet", _parquet(frame.select(*listed, FILE, ROW)))
         for column in listed:
-            keys = pl.col(column).list.eval(
-                pl.element().replace_strict(media[column].keys, default=None, return_dtype=pl.String)
-            )
+            shown = media[column].keys
+            if column == "images" and shop.media.placeholders:
+                shown = without_named(shown, shop.media.placeholders)
+            keys = pl.col(column).list.eval(pl.element().replace_strict(shown, default=None, return_dtype=pl.String))
             frame = frame.with_columns(keys.list.drop_nulls().list.unique(maintain_order=True))
         frames[name] = frame.drop(FILE, ROW)
         data = _parquet(frames[name])
@@ -261,6 +263,10 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
     ready.add("quarantine.parquet", _parquet(quarantine))
     sheets = [one.sheet.frame for one in collected.values()]
     told = "".join(f"{name} {tables[name]['sha256']}\n" for name in sorted(tables))
+    about = summary.of_media(media.values(), sheets, quarantine)
+    shared = placeholders(frames["items"]) if "items" in frames else {}
+    about["pictures"]["placeholders"] = list(shared)
+    notes = [placeholder_note(shared, media["images"].keys, frames["items"].height)] if shared else []
     return {
         "format": FORMAT,
         "tuwen": __version__,
@@ -268,9 +274,9 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
         "hash": hashlib.sha256(told.encode()).hexdigest(),
         "tables": tables,
         "rejected": {"rows": rejected.height, "sha256": ready.add("rejected.parquet", _parquet(rejected))},
-        **summary.of_media(media.values(), sheets, quarantine),
+        **about,
         "media_limits": shop.media.limits(),
-        "warnings": [*(n for one in collected.values() for n in one.sheet.notes), *summary.strangers(frames)],
+        "warnings": [*(n for one in collected.values() for n in one.sheet.notes), *summary.strangers(frames), *notes],
     }
 
 
