@@ -19,10 +19,10 @@ import polars as pl
 
 from tuwen import __version__
 from tuwen.config import Shop, TableSource
-from tuwen.data import summary
+from tuwen.data import joins, summary
 from tuwen.data.dataset import FORMAT, Dataset, read_manifest
 from tuwen.data.download import Limits
-from tuwen.data.gather import Sheet, gather, joined, state_of
+from tuwen.data.gather import Sheet, gather, joined, state_of, with_keys
 from tuwen.data.intake import Intake
 from tuwen.data.kinds import COLUMNS, MEDIA, Medium
 from tuwen.data.placeholders import placeholder_note, placeholders, without_named
@@ -92,6 +92,7 @@ def collect(
         media = {medium.column: _intake(medium, shop, store) for medium in MEDIA.values()}
         collected = {name: _Collected(name, shop, old, media, progress, more) for name in ORDER if name in named}
         collected = {name: collected[name] for name in TABLES if name in collected}
+        _join_keys(collected, shop)
         places: dict[str, str] = {}
         for column, intake in media.items():
             used = _places([c.sheet.frame for c in collected.values()], column)
@@ -130,6 +131,22 @@ class _Collected:
             if name == "items" and more.gone:
                 sheet.frame = sheet.frame.filter(~pl.col("item").is_in(list(more.gone)))
         self.sheet = sheet
+
+
+def _join_keys(collected: Mapping[str, _Collected], shop: Shop) -> None:
+    """Let reviews and events name items and users as their own tables do."""
+    for name in ("reviews", "events"):
+        source = shop.tables().get(name)
+        for column, other in joins.LISTED.items():
+            if name not in collected or other not in collected or column not in collected[name].sheet.frame.columns:
+                continue
+            one = collected[name]
+            join = joins.join_keys(name, column, one.sheet.frame, collected[other].sheet.frame[column])
+            one.sheet.notes += [] if join.note is None else [join.note]
+            if join.joined:
+                one.state = None  # read anew next time: another table of items may say something else
+                summed = source is not None and source.duplicates == "sum"
+                with_keys(one.sheet, join.frame, name, _table(name, shop), summed=summed)
 
 
 def _joined_state(states: Sequence[str | None], gone: Collection[str]) -> str | None:
@@ -276,7 +293,7 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
         "rejected": {"rows": rejected.height, "sha256": ready.add("rejected.parquet", _parquet(rejected))},
         **about,
         "media_limits": shop.media.limits(),
-        "warnings": [*(n for one in collected.values() for n in one.sheet.notes), *summary.strangers(frames), *notes],
+        "warnings": [*(n for one in collected.values() for n in one.sheet.notes), *joins.strangers(frames), *notes],
     }
 
 

@@ -121,6 +121,15 @@ def joined(own: Sheet, more: Sheet, key: Sequence[str], *, last: bool) -> Sheet:
     return Sheet(kept, rejected, own.read + more.read, merged, [*own.notes, *more.notes])
 
 
+def with_keys(sheet: Sheet, frame: pl.DataFrame, name: str, table: Table, *, summed: bool) -> None:
+    """Give a sheet rows whose keys have changed: those that now share one are summed or rejected as ever."""
+    if summed:
+        frame, merged = _summed(frame, table)
+        sheet.merged += merged
+    unique = validate.check_keys(frame, name, table)
+    sheet.frame, sheet.rejected = unique.good, pl.concat([sheet.rejected, *unique.rejected])
+
+
 def _parts(source: TableSource, folder: Path, kind: sources.Format, notes: list[str]) -> Iterator[Part]:
     """Each file of the source, or its query. Of several files an empty one is no harm."""
     if kind == "sql":
