@@ -83,7 +83,7 @@ class Intake:
         for reference in references:
             if reference.startswith(BYTES):
                 states[reference] = self._state
-            elif (url := _url(reference)) is not None:
+            elif (url := address_in(reference)) is not None:
                 states[reference], places[reference] = self._state, url
             elif (file := self._file(reference)) is not None:
                 states[reference], places[reference] = file
@@ -195,7 +195,7 @@ class Intake:
             return DataError("the file cannot be read", seen=error.strerror)
 
 
-def _url(reference: str) -> str | None:
+def address_in(reference: str) -> str | None:
     """The web address in a reference, None for a path."""
     if reference.startswith("//"):
         return "https:" + reference

@@ -8,10 +8,9 @@ from __future__ import annotations
 import polars as pl
 
 # "NA" only in capitals, as R writes it; the others in any case.
-NOTHING = frozenset(
-    ("null", "none", "nan", "nil", "n/a", "#n/a", "<na>", "<null>", "(null)", "(none)", "[null]", "undefined", "\\n")
-    + ("-", "--", "nat", "无", "空", "（空）", "(空)", "无数据", "暂无")
-)
+_WORDS = "null|none|nan|nil|nat|n/a|#n/a|undefined|<na>|<null>|(null)|(none)|[null]|-|--|\\n"
+_CHINESE_WORDS = "无|空|（空）|(空)|无数据|暂无"
+NOTHING = frozenset(f"{_WORDS}|{_CHINESE_WORDS}".split("|"))
 _EDGES = r"^[\s\p{Cc}\p{Cf}]+|[\s\p{Cc}\p{Cf}]+$"
 _FORMULA = r'^=\s*"([^"]*)"$'
 _APOSTROPHE = r"^'([0-9=+\-@].*)$"

@@ -47,7 +47,8 @@ def placeholder_note(counts: Mapping[str, int], names: Mapping[str, str], items:
     more = f" ({len(counts)} such pictures)" if len(counts) > 1 else ""
     return (
         f"items: one picture, {name[:100]!r}, is that of {count:,} of {items:,} items{more}: it is left out where "
-        "items are compared by looks; if it stands for 'no picture', list it in SHOP.yaml: media: {placeholders: [FILE]}"
+        "items are compared by looks; if it stands for 'no picture', say so in SHOP.yaml: "
+        "media: {placeholders: [FILE]}"
     )
 
 
