@@ -71,7 +71,7 @@ def predict(
 ) -> pl.DataFrame:
     """Answer every row of a CSV, JSONL or Parquet file.
 
-    Columns of pictures, sounds and shapes hold paths relative to the file, web addresses, or bytes; of several the first
+    Columns of pictures, sounds and shapes hold paths relative to the file, addresses, or bytes; of several the first
     readable one counts (the first N where the run said ``pictures: N``). Columns the bundle does not read are passed
     through; a file, number or date that cannot be read counts as absent and its row says so in ``problem``.
 
