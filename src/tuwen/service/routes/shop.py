@@ -5,10 +5,12 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Path, Response
+from fastapi import APIRouter, FastAPI, Header, Path, Request, Response
 
 from tuwen.apps.storefront.held import promoted
 from tuwen.errors import DataError
+from tuwen.service.batches import BeaconRoute, kept_and_refused
+from tuwen.service.language import asked_for
 from tuwen.service.links import CHANGED, KEPT, SAID
 from tuwen.service.served import PROBLEMS, Served
 from tuwen.service.shop_messages import (
@@ -40,6 +42,9 @@ PICTURE = {
     200: {"content": {"image/jpeg": {}}, "description": "JPEG, with an ETag"},
     304: {"description": "still the one that If-None-Match names"},
 }
+SOME: dict[int | str, dict[str, Any]] = {
+    207: {"model": EventsResponse, "description": "some were kept; `refused` names the others by their place"}
+}
 
 
 def add_shop(service: FastAPI, served: Served) -> None:
@@ -49,38 +54,47 @@ def add_shop(service: FastAPI, served: Served) -> None:
 
 
 def _add_events(service: FastAPI, served: Served) -> None:
-    @service.post(
-        "/v1/events", summary="What shoppers did; the next recommendation knows it", responses=PROBLEMS | KEPT
+    router = APIRouter(route_class=BeaconRoute)
+
+    @router.post(
+        "/v1/events", summary="What shoppers did; the next recommendation knows it", responses=PROBLEMS | KEPT | SOME
     )
-    async def events(sent: EventsRequest) -> EventsResponse:
-        rows = [_row(event) for event in sent.events]
+    async def events(sent: EventsRequest, request: Request, response: Response) -> EventsResponse:
+        good, refused = kept_and_refused("events", sent.events, asked_for(request.headers))
+        rows = [_row(event) for event in good]
         store, front = served.store, served.front
 
         def keep() -> EventsResponse:
             new = store.events.add(rows)
             return EventsResponse(
-                received=len(rows),
+                received=len(sent.events),
+                accepted=len(rows),
                 new=new,
                 known=len(rows) - new,
-                unknown_items=front.cards.unknown(event.item for event in sent.events)[:NAMED],
-                unknown_kinds=sorted({event.kind for event in sent.events} - set(KINDS)),
+                unknown_items=front.cards.unknown(event.item for event in good)[:NAMED],
+                unknown_kinds=sorted({event.kind for event in good} - set(KINDS)),
+                refused=refused,
             )
 
         kept = await served.write(keep)
-        for event in sent.events:
+        for event in good:
             served.measures.event(event.kind)
+        if refused:
+            response.status_code = HTTPStatus.MULTI_STATUS
         return kept
 
-    @service.post("/v1/feedback", summary="What a shopper says of an item", responses=PROBLEMS)
+    @router.post("/v1/feedback", summary="What a shopper says of an item", responses=PROBLEMS)
     async def feedback(sent: Feedback) -> EventsResponse:
         store, front = served.store, served.front
 
         def keep() -> EventsResponse:
             new = store.people.say(sent.feedback, user=sent.user, item=sent.item, rating=sent.rating, text=sent.text)
             unknown = front.cards.unknown([sent.item])
-            return EventsResponse(received=1, new=int(new), known=int(not new), unknown_items=unknown)
+            return EventsResponse(received=1, accepted=1, new=int(new), known=int(not new), unknown_items=unknown)
 
         return await served.write(keep)
+
+    service.include_router(router)
 
 
 def _row(event: Event) -> dict[str, object]:
