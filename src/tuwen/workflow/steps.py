@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +23,7 @@ from tuwen.data.kinds import MEDIA
 from tuwen.data.sources import ENDINGS, format_of, open_file
 from tuwen.errors import DataError
 from tuwen.files import whole
+from tuwen.private import scratch
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.memory import room_in_memory
 
@@ -49,9 +49,11 @@ def collected(shop: Shop, out: Path, progress: Progress | None = None) -> dict[s
         raise DataError(
             "there is no such store", where=shop.where("store"), seen=url, todo="tuwen serve HOME makes one"
         )
-    with Store(url) as store, tempfile.TemporaryDirectory(prefix="tuwen-store-") as folder:
-        tables, gone = export(store, Path(folder))
-        return collect_shop(shop, out, progress=progress, additions=Additions(Path(folder), tables, gone))
+    with Store(url) as store, scratch("store") as folder:
+        tables, gone = export(store, folder)
+        refused = store.people.refusals.of()
+        additions = Additions(folder, tables, gone, refused)
+        return collect_shop(shop, out, progress=progress, additions=additions)
 
 
 def load(bundle: str | Path) -> Bundle:
