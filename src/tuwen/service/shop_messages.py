@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 from tuwen.service.messages import EXAMPLE_PICTURE
 from tuwen.store.events import KINDS
 
-FIRST, AHEAD = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
+FIRST, AHEAD = datetime(1990, 1, 1, tzinfo=UTC), timedelta(days=1)  # small numbers are no seconds: 45352 is a day
 Key = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w-]+$")]
 # PostgreSQL keeps no NUL, and nothing half of a character that takes two surrogates
@@ -31,7 +31,7 @@ def _plausible(moment: datetime) -> datetime:
     except OverflowError:
         raise ValueError("the time is out of range") from None
     if not FIRST <= aware <= datetime.now(UTC) + AHEAD:
-        raise ValueError("the time is before 1970 or more than a day ahead")
+        raise ValueError("the time is before 1990 or more than a day ahead")
     return aware
 
 
@@ -132,7 +132,7 @@ class Event(Strict):
     user: Key = Field(examples=["U0001"])
     item: Key = Field(examples=["SKU-0001"])
     kind: Name = Field(description=f"{', '.join(KINDS)}, …", examples=["click"])
-    time: Moment | None = Field(None, description="default: now; from 1970 to a day ahead")
+    time: Moment | None = Field(None, description="default: now; from 1990 to a day ahead")
     quantity: float | None = Field(None, ge=-1e9, le=1e9, allow_inf_nan=False)
     value: float | None = Field(None, ge=-1e12, le=1e12, allow_inf_nan=False, description="what was paid")
     session: Key | None = None
