@@ -200,6 +200,11 @@ QUESTIONS: dict[str, Told] = {
     "not a whole number": "不是整数",
     "not a finite number": "不是有限的数字",
     "not a date": "不是日期",
+    "a percentage": "是百分比",
+    "the date can have the day or the month first": "日期中日和月的先后不明",
+    "the year of the date has two digits": "日期的年份只有两位数字",
+    "the date has a time zone by name": "日期中的时区是名称",
+    "the number can have a point for thousands or for decimals": "数字中的点可能是千位分隔符，也可能是小数点",
     "not a text": "不是文本",
     "not a category": "不是类别",
     "not a list": "不是列表",
@@ -341,7 +346,7 @@ VALUES: dict[str, Told] = {
     "this is a program's word for nothing, and no key": "这是程序表示“没有”的词，不是编号",
     "value error, {0}": "{0}",
     "the time is out of range": "时间超出范围",
-    "the time is before 1970 or more than a day ahead": "时间早于 1970 年，或比现在晚一天以上",
+    "the time is before 1990 or more than a day ahead": "时间早于 1990 年，或比现在晚一天以上",
 }
 
 TEXTS: dict[str, Told] = WORDS | REQUEST | QUESTIONS | FILES | VALUES | MACHINE

@@ -22,7 +22,7 @@ from tuwen.service.batches import RefusedElement, or_refusal
 from tuwen.service.messages import EXAMPLE_PICTURE
 from tuwen.store.events import KINDS
 
-FIRST, AHEAD = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
+FIRST, AHEAD = datetime(1990, 1, 1, tzinfo=UTC), timedelta(days=1)  # small numbers are no seconds: 45352 is a day
 Key = Annotated[  # collect strips keys too
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
@@ -54,7 +54,7 @@ def _plausible(moment: datetime) -> datetime:
     except OverflowError:
         raise ValueError("the time is out of range") from None
     if not FIRST <= aware <= datetime.now(UTC) + AHEAD:
-        raise ValueError("the time is before 1970 or more than a day ahead")
+        raise ValueError("the time is before 1990 or more than a day ahead")
     return aware
 
 
@@ -157,7 +157,7 @@ class Event(Strict):
     kind: Name = Field(description=f"{', '.join(KINDS)}, …", examples=["click"])
     time: Moment | None = Field(
         None,
-        description="default: now; without an offset UTC; from 1970 to a day ahead",
+        description="default: now; without an offset UTC; from 1990 to a day ahead",
         examples=["2026-01-31T20:05Z"],
     )
     quantity: float | None = Field(
