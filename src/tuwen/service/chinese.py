@@ -23,6 +23,7 @@ PHRASES = {
     429: "请求过多",
     500: "服务内部错误",
     503: "服务暂不可用",
+    507: "存储空间不足",
 }
 
 WORDS: dict[str, Told] = {
@@ -78,6 +79,10 @@ REQUEST: dict[str, Told] = {
     "wait 1 second": "请等待 1 秒",
     "wait {0} seconds": "请等待 {0} 秒",
     "too many requests are waiting": "排队的请求过多",
+    "the service is short of memory": "服务的内存不足",
+    "the disk of the service is nearly full, and nothing new is kept": "服务的磁盘将满，不再保存新的内容",
+    "removals, consent and forgetting": "删除、授权与遗忘",
+    "send it again later, and tell who runs this service": "请稍后重新发送，并告知服务的管理者",
     "try again later": "请稍后再试",
     "the request is too large": "请求过大",
     "send fewer rows, or smaller pictures": "请减少行数，或缩小图片",

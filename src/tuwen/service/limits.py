@@ -18,6 +18,8 @@ class Limits:
         waiting: requests that may wait for a worker before the next is told to come back later.
         rate: requests a second of each who asks, on average, of all processes together; 0 for no limit.
         burst: of each who asks, at once.
+        free_bytes, free_share: of the disk of the home; below the smaller of both nothing new is kept (507).
+        memory_share: of the memory of the process, its control group or the machine; above it no costly work (503).
     """
 
     body_bytes: int = 32_000_000
@@ -28,3 +30,6 @@ class Limits:
     waiting: int = 64
     rate: float = 0.0
     burst: int = 100
+    free_bytes: int = 200_000_000
+    free_share: float = 0.02
+    memory_share: float = 0.95

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,6 +56,13 @@ class Measures:
         self._revision = Gauge("tuwen_revision", "of the home that is live", registry=registry, multiprocess_mode="max")
         self._outbox = Gauge(
             "tuwen_outbox", "changes of items that the index lacks", registry=registry, multiprocess_mode="mostrecent"
+        )
+        self._free = Gauge("tuwen_disk_free_bytes", "of the home", registry=registry, multiprocess_mode="mostrecent")
+        self._memory = Gauge(
+            "tuwen_memory_share", "in use, of the narrowest limit", registry=registry, multiprocess_mode="mostrecent"
+        )
+        self._full = Gauge(
+            "tuwen_nearly_full", "1: new is refused", ["what"], registry=registry, multiprocess_mode="mostrecent"
         )
         self._of_route: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._events = Counter("tuwen_events", "events kept", ["kind"], registry=registry)
@@ -109,6 +116,15 @@ class Measures:
             "under_way": int(under_way),
             "routes": sorted(routes, key=lambda row: (-row["requests"], row["route"])),
         }
+
+    def room(self, free: int | None, memory: float, full: Collection[str]) -> None:
+        """What is left on the disk and in memory."""
+        with _counted_or_not():
+            if free is not None:
+                self._free.set(free)
+            self._memory.set(memory)
+            for what in ("disk", "memory"):
+                self._full.labels(what).set(what in full)
 
     def text(self, revision: int) -> bytes:
         """In Prometheus' own format."""

@@ -15,6 +15,7 @@ from tuwen.errors import DataError
 from tuwen.service.limits import Limits
 from tuwen.service.measures import Measures
 from tuwen.service.problems import RequestError, refusals
+from tuwen.service.room import Room
 from tuwen.service.rows import file_of
 from tuwen.store import Store
 from tuwen.workflow.serving import Live
@@ -32,7 +33,8 @@ PROBLEMS = refusals(
         422: "a value is not what was expected",
         429: "too many requests",
         500: "what is served is damaged, or the service has a fault of its own",
-        503: "too many are waiting, or the store does not answer",
+        503: "too many are waiting, the store does not answer, or memory is short",
+        507: "the disk is nearly full: nothing new is kept",
     }
 )
 
@@ -50,6 +52,8 @@ class Served:
     measures: Measures = field(default_factory=Measures)
 
     def __post_init__(self) -> None:
+        home = self.live.home
+        self.room = Room(None if home is None else home.folder, self.limits)
         self._queue = anyio.CapacityLimiter(self.limits.workers)
         self._writers = anyio.CapacityLimiter(1)
         self._operators = anyio.CapacityLimiter(1)

@@ -263,6 +263,10 @@ class ReadyResponse(BaseModel):
     parts: dict[str, bool]
     fault: str | None = None
     outbox: int = Field(0, description="changes of items that the index has not taken in yet")
+    full: list[Literal["disk", "memory"]] = Field(
+        default_factory=list,
+        description="what is nearly full: with `disk` new events and items are refused, with `memory` costly requests",
+    )
 
 
 class ShopResponse(BaseModel):
