@@ -71,6 +71,8 @@ REQUEST: dict[str, Told] = {
     "no key": "没有密钥",
     "tuwen key HOME --name NAME --role shop makes one": ("ask who runs this service for one", "请向服务的管理者索取"),
     "this key may not do that": "此密钥无权这样做",
+    "the keys cannot be read": "无法读取密钥",
+    "try again when the store answers": "请在存储恢复后重试",
     "role {0}": "角色 {0}",
     "role operator": "角色 operator（管理者）",
     "too many requests": "请求过多",

@@ -182,6 +182,7 @@ class EventsResponse(BaseModel):
     accepted: int = Field(0, description="new and known together")
     new: int = Field(description="kept by this request")
     known: int = Field(description="were there already, or stood twice in this request: left as they were")
+    journal: int = Field(0, description="wait on the disk for the store, which is away; the answer is 202 then")
     unknown_items: list[str] = Field(
         [], description="not in the shop (the first 100): kept, and of use only once such an item comes"
     )
@@ -267,6 +268,7 @@ class ReadyResponse(BaseModel):
         default_factory=list,
         description="what is nearly full: with `disk` new events and items are refused, with `memory` costly requests",
     )
+    journal: int = Field(0, description="bytes of events that wait for the store")
 
 
 class ShopResponse(BaseModel):
