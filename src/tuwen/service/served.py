@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TypeVar
 
-import anyio
-import anyio.to_thread
-
 from tuwen.apps.storefront import Storefront
+from tuwen.data.decoder import shared_decoder
+from tuwen.data.kinds import MEDIA
 from tuwen.errors import DataError
+from tuwen.service.lane import Lane
 from tuwen.service.limits import Limits
 from tuwen.service.measures import Measures
 from tuwen.service.problems import RequestError, refusals
@@ -24,7 +24,7 @@ PROBLEMS = refusals(
     {
         400: "the body cannot be parsed",
         401: "no key, or one that is not known",
-        403: "the key's role may not do that",
+        403: "the key's role may not do that, or a page of another site asks",
         404: "no such item, or nothing here that answers",
         408: "the body came too slowly",
         413: "the body or a file is too large",
@@ -32,7 +32,8 @@ PROBLEMS = refusals(
         422: "a value is not what was expected",
         429: "too many requests",
         500: "what is served is damaged, or the service has a fault of its own",
-        503: "too many are waiting, or the store does not answer",
+        431: "the headers are too large",
+        503: "too many are waiting, the answer took too long, or the store does not answer",
     }
 )
 
@@ -50,9 +51,9 @@ class Served:
     measures: Measures = field(default_factory=Measures)
 
     def __post_init__(self) -> None:
-        self._queue = anyio.CapacityLimiter(self.limits.workers)
-        self._writers = anyio.CapacityLimiter(1)
-        self._operators = anyio.CapacityLimiter(1)
+        self._answers, self._predictions = Lane(1, self.limits.waiting), Lane(self.limits.workers, self.limits.waiting)
+        self._writers, self._operators, self._probes = (Lane(1, self.limits.waiting) for _ in range(3))
+        self.decoder = shared_decoder(self.limits.decoder_bytes)
 
     @property
     def front(self) -> Storefront:
@@ -69,12 +70,24 @@ class Served:
         return self.live.store
 
     async def work(self, call: Callable[[], T]) -> T:
-        """In a worker thread, when there is one.
+        """In the thread that makes lists and searches words, when it is free.
 
         Raises:
             RequestError: too many wait.
+            Interrupted: the deadline passed.
         """
-        return await self._run(call, self._queue)
+        return await self._answers.run(call)
+
+    async def predict(self, call: Callable[[], T]) -> T:
+        """In a thread that decodes and predicts: what takes long, so that lists and words need not wait for it. Files
+        are decoded in a process of their own, which is ended with the request.
+
+        Raises:
+            RequestError: too many wait.
+            Interrupted: the deadline passed.
+        """
+        with self.decoder.active():
+            return await self._predictions.run(call)
 
     async def write(self, call: Callable[[], T]) -> T:
         """In the thread that writes what shoppers did: it waits for the disk (8 ms an event here), and whoever wants an
@@ -82,21 +95,27 @@ class Served:
 
         Raises:
             RequestError: too many wait.
+            Interrupted: the deadline passed; what is being written is written all the same.
         """
-        return await self._run(call, self._writers)
+        return await self._writers.run(call)
+
+    async def probe(self, call: Callable[[], T]) -> T:
+        """In the thread that tells whether the service is ready, whatever else it does.
+
+        Raises:
+            RequestError: too many wait.
+            Interrupted: the deadline passed.
+        """
+        return await self._probes.run(call)
 
     async def change(self, call: Callable[[], T]) -> T:
-        """In the thread that changes what is live: it loads parts for seconds, and no shopper waits for that.
+        """In the thread that changes what is live: it loads parts for seconds, and no shopper waits for that. It is not
+        ended with the request: half a promotion is none.
 
         Raises:
             RequestError: too many wait.
         """
-        return await self._run(call, self._operators)
-
-    async def _run(self, call: Callable[[], T], queue: anyio.CapacityLimiter) -> T:
-        if queue.statistics().tasks_waiting >= self.limits.waiting:
-            raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, "too many requests are waiting", todo="try again later")
-        return await anyio.to_thread.run_sync(call, limiter=queue)
+        return await self._operators.run(call, bounded=False)
 
     def picture(self, text: str | None, where: str) -> bytes | None:
         """The bytes of a picture that came as base64."""
@@ -115,8 +134,22 @@ class Served:
 
     def shrunk(self, data: bytes) -> bytes:
         """The same of one that came as a file."""
-        from tuwen.data import media
+        limits = {"max_bytes": self.limits.picture_bytes, "max_pixels": 50_000_000, "max_side": 512, "min_side": 2}
+        return MEDIA["image"].normalise(data, limits)
 
-        return media.normalise(
-            data, max_bytes=self.limits.picture_bytes, max_pixels=50_000_000, max_side=512, min_side=2
-        )
+    def need_conditions(self, where: Sequence[str]) -> None:
+        """Raises:
+        DataError: there are too many conditions, or they are too long.
+        """
+        characters = sum(map(len, where))
+        if len(where) > self.limits.conditions:
+            raise DataError(
+                "too many conditions", where="where", seen=len(where), allowed=f"at most {self.limits.conditions}"
+            )
+        if characters > self.limits.condition_characters:
+            raise DataError(
+                "the conditions are too long",
+                where="where",
+                seen=f"{characters} characters",
+                allowed=f"{self.limits.condition_characters} characters",
+            )

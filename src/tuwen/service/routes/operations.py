@@ -58,7 +58,7 @@ def _add_health(service: FastAPI, served: Served) -> None:
         ready = any(found.values())
         try:
             if served.live.store is not None:
-                await served.work(served.live.store.ping)
+                await served.probe(served.live.store.ping)
         except StoreUnavailable as error:
             ready, fault = False, error.what
         if not ready:

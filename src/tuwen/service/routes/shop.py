@@ -100,7 +100,7 @@ def _add_items(service: FastAPI, served: Served) -> None:
             change, findable = front.put(store, sent.item, columns, pictures)
             return ChangeResponse(item=sent.item, change=change, findable=findable)
 
-        return await served.work(write)
+        return await served.predict(write)
 
     @service.get(
         "/v1/items/{item:path}/pictures/{place}",
