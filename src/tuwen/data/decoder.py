@@ -17,7 +17,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
@@ -51,14 +51,30 @@ class Decoder:
             Interrupted: the deadline of this context passed; the child was killed.
         """
         deadline = current()
-        with self._lock:
-            if deadline is not None:
-                deadline.check()  # the lock may have taken all of the time
-            child = self._running()
-            if deadline is None:
-                return self._asked(child, door, data, limits, None)
-            with deadline.ending(child.kill):
-                return self._asked(child, door, data, limits, deadline)
+        pixels = None if deadline is None else deadline.pixels
+        answer, normalised = self._ask({"door": door, "limits": dict(limits), "pixels": pixels}, data)
+        if deadline is not None and deadline.pixels is not None:
+            deadline.pixels = max(0, deadline.pixels - answer["pixels"])
+        if "error" in answer:
+            raise _error(answer)
+        return normalised
+
+    def weigh(self, pictures: Sequence[bytes]) -> None:
+        """Look at the headers of all pictures of a request, before the first of them is decoded.
+
+        Raises:
+            DataError: they are more pixels together than the deadline allows.
+            Interrupted: the deadline of this context passed; the child was killed.
+        """
+        deadline = current()
+        if deadline is None or deadline.pixels is None:
+            return
+        total = 0
+        for picture in pictures:
+            answer, _ = self._ask({"size": True}, picture)
+            total += answer["pixels"]
+            if total > deadline.pixels:
+                raise too_many_pixels(f"{total:,} or more", f"at most {deadline.pixels:,}")
 
     def start(self) -> None:
         """Start the child, so that nobody waits for it."""
@@ -109,32 +125,31 @@ class Decoder:
         if child is not None:
             child.communicate()  # closes its pipes and takes its exit status
 
-    def _asked(
-        self,
-        child: subprocess.Popen[bytes],
-        door: str,
-        data: bytes,
-        limits: Mapping[str, Any],
-        deadline: Deadline | None,
-    ) -> bytes:
-        pixels = None if deadline is None else deadline.pixels
+    def _ask(self, message: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        deadline = current()
+        with self._lock:
+            if deadline is None:
+                return self._exchange(self._running(), message, data, None)
+            deadline.check()  # the lock may have taken all of the time
+            child = self._running()
+            with deadline.ending(child.kill):
+                return self._exchange(child, message, data, deadline)
+
+    def _exchange(
+        self, child: subprocess.Popen[bytes], message: Mapping[str, Any], data: bytes, deadline: Deadline | None
+    ) -> tuple[dict[str, Any], bytes]:
         try:
             assert child.stdin is not None and child.stdout is not None
-            write(child.stdin, {"door": door, "limits": dict(limits), "pixels": pixels}, data)
+            write(child.stdin, message, data)
             if deadline is not None and not _readable(child.stdout, deadline.left):
                 deadline.stop()
-            answer, normalised = read(child.stdout)
+            return read(child.stdout)
         except (EOFError, OSError):
             child.kill()
             self._ended()
             if deadline is not None:
                 deadline.check()
             raise DataError("the file cannot be decoded", todo="send it in another format, or smaller") from None
-        if deadline is not None and deadline.pixels is not None:
-            deadline.pixels = max(0, deadline.pixels - answer["pixels"])
-        if "error" in answer:
-            raise _error(answer)
-        return normalised
 
 
 _ACTIVE: ContextVar[Decoder | None] = ContextVar("tuwen decoder", default=None)
@@ -164,6 +179,13 @@ def normalise(door: str, data: bytes, limits: Mapping[str, Any]) -> bytes:
     """By the decoder of this context; where there is none, in this process."""
     decoder = _ACTIVE.get()
     return decode(door, data, limits) if decoder is None else decoder.normalise(door, data, limits)
+
+
+def weigh(pictures: Sequence[bytes]) -> None:
+    """By the decoder of this context, see :meth:`Decoder.weigh`; where there is none, any number of pixels is fine."""
+    decoder = _ACTIVE.get()
+    if decoder is not None:
+        decoder.weigh(pictures)
 
 
 def decode(door: str, data: bytes, limits: Mapping[str, Any]) -> bytes:
@@ -239,6 +261,8 @@ def main() -> None:
 def _answer(message: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     pixels = 0
     try:
+        if "size" in message:
+            return {"pixels": _pixels(data)}, b""
         if message["pixels"] is not None and message["door"].startswith("tuwen.data.media:"):
             pixels = _claimed(data, message["limits"], message["pixels"])
         return {"pixels": pixels}, decode(message["door"], data, message["limits"])
@@ -262,13 +286,25 @@ def _claimed(data: bytes, limits: Mapping[str, Any], left: int) -> int:
         return 0  # the door refuses it without a look
     width, height = size_of(data)
     if width * height > left:
-        raise DataError(
-            "too many pixels in one request",
-            seen=f"{width} × {height}",
-            allowed=f"at most {left:,} more",
-            todo="send fewer pictures in one request, or smaller ones",
-        )
+        raise too_many_pixels(f"{width} × {height}", f"at most {left:,} more")
     return width * height
+
+
+def _pixels(data: bytes) -> int:
+    """By its header; 0 of what is no picture, which the door refuses."""
+    from tuwen.data.media import size_of
+
+    try:
+        width, height = size_of(data)
+    except DataError:
+        return 0
+    return width * height
+
+
+def too_many_pixels(seen: str, allowed: str) -> DataError:
+    """The refusal of pictures that are too large together."""
+    todo = "send fewer pictures in one request, or smaller ones"
+    return DataError("too many pixels in one request", seen=seen, allowed=allowed, todo=todo)
 
 
 def _limit_memory(memory_bytes: int) -> None:

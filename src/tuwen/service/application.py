@@ -102,7 +102,7 @@ def _add_routes(service: FastAPI, predictor: Predictor, limits: Limits) -> None:
         raw = await sent_rows(request, limits, predictor)
 
         def answers() -> list[dict[str, Any]]:
-            return predictor.predict(to_rows(raw, predictor.inputs, limits.picture_bytes))
+            return predictor.predict(to_rows(raw(), predictor.inputs, limits.picture_bytes))
 
         with decoder.active():
             found = await lane.run(answers)

@@ -8,8 +8,9 @@ from http import HTTPStatus
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
-from tuwen.service.json_shape import JsonShape
+from tuwen.service.json_shape import check_shape
 from tuwen.service.limits import Limits
+from tuwen.service.parsing import parse
 from tuwen.service.problems import RequestError
 
 # routes whose bodies may hold pictures, sounds and shapes
@@ -22,6 +23,11 @@ def most_bytes(method: str, path: str, limits: Limits) -> int:
     if method not in WITH_BODY or not path.startswith("/v1/"):
         return 0
     return limits.body_bytes if path.startswith(WITH_FILES) else min(limits.text_bytes, limits.body_bytes)
+
+
+def is_form(headers: Headers) -> bool:
+    """Whether the body is a form with files."""
+    return headers.get("content-type", "").lstrip().lower().startswith("multipart/")
 
 
 class Flight:
@@ -78,8 +84,14 @@ class Body:
 
         Raises:
             RequestError: 408 too slow, 413 too long, 422 too much JSON, 503 the service holds too much at once.
+            ClientGone: it hung up before the end.
         """
-        shape = None if headers.get("content-type", "").lower().startswith("multipart/") else JsonShape(self._limits)
+        content = await self._arrived(receive)
+        if not is_form(headers):
+            await parse(lambda content: check_shape(content, self._limits), content)
+        return content
+
+    async def _arrived(self, receive: Receive) -> bytes:
         body, more = bytearray(), True
         loop = asyncio.get_running_loop()
         end = loop.time() + self._limits.read_seconds
@@ -103,8 +115,6 @@ class Body:
             self.size += len(chunk)
             arrived += len(chunk)
             body += chunk
-            if shape is not None:
-                shape.feed(chunk)
             if more and loop.time() >= window:
                 if arrived < self._limits.stall_bytes:
                     raise self._too_slow(over=False)

@@ -87,6 +87,7 @@ REQUEST: dict[str, Told] = {
     "one of them": "其中一种",
     "the headers are too large": "请求头过大",
     "the body holds too many values": "请求正文中的值过多",
+    "the body holds too many escaped characters": "请求正文中的转义字符过多",
     "the body is nested too deeply": "请求正文嵌套过深",
     "at least {0} bytes in {1} seconds": "{1} 秒内至少 {0} 字节",
     "the answer took too long": "应答用时过长",

@@ -22,19 +22,25 @@ class Client:
         body: was read already; routes receive it whole.
         receive: what comes after it: that the client hung up.
         deadline: of the request.
+        part: bytes that a route receives at once; 0 for all.
     """
 
-    def __init__(self, body: bytes, receive: Receive, deadline: Deadline) -> None:
+    def __init__(self, body: bytes, receive: Receive, deadline: Deadline, *, part: int = 0) -> None:
         self.deadline = deadline
         self._body: bytes | None = body
+        self._at, self._part = 0, part
         self._receive = receive
         self._gone: asyncio.Task[None] | None = None
 
     async def receive(self) -> Message:
         """The body, then the end."""
         if self._body is not None:
-            body, self._body = self._body, None
-            return {"type": "http.request", "body": body, "more_body": False}
+            await asyncio.sleep(0)  # between two parts of a form others are answered
+            end = self._at + self._part if self._part else len(self._body)
+            part = self._body[self._at : end]
+            self._at, more = end, end < len(self._body)
+            self._body = self._body if more else None
+            return {"type": "http.request", "body": part, "more_body": more}
         await asyncio.shield(self.gone())
         return {"type": "http.disconnect"}
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tuwen.deadline import Deadline
 from tuwen.service.access import Access, Need
-from tuwen.service.body import Body, ClientGone, Flight, most_bytes
+from tuwen.service.body import Body, ClientGone, Flight, is_form, most_bytes
 from tuwen.service.client import Client, network
 from tuwen.service.limits import Limits
 from tuwen.service.measures import Measures
@@ -40,6 +40,7 @@ HEADERS = {
 }
 _RAW = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
+FORM_PART = 1 << 16  # bytes of a form that are parsed before others are answered
 CLIENT_GONE = 499  # in log and measures, as nginx has it: nobody is left to be answered
 OPEN = ("/healthz", "/readyz")  # asked by what starts and stops services
 OPERATORS = ("/metrics", "/v1/report", "/v1/operator")
@@ -143,7 +144,7 @@ class Guard:
         body.check_length(headers)
         content = await body.read(headers, receive) if most_bytes(method, path, self.limits) else b""
         deadline = Deadline(self.limits.request_seconds, pixels=self.limits.pixels)
-        client = scope["tuwen.client"] = Client(content, receive, deadline)
+        client = Client(content, receive, deadline, part=FORM_PART if is_form(headers) else 0)
         with deadline.active(), client.active():
             await self.app(scope, client.receive, send)
 

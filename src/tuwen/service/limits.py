@@ -46,6 +46,9 @@ class Limits:
     )  # fmt: skip
     rows: int = _limit(256, COUNT, 1, 100_000, "rows to predict", "422")
     json_values: int = _limit(100_000, COUNT, 100, 10_000_000, "names and values of a body in JSON", "422")
+    json_escapes: int = _limit(
+        1_000_000, COUNT, 100, 100_000_000, "escaped characters (backslashes) of a body in JSON", "422"
+    )
     json_depth: int = _limit(32, COUNT, 2, 200, "lists and objects within one another in JSON", "422")
     conditions: int = _limit(50, COUNT, 1, 1_000, "conditions (`where`) of a search", "422")
     condition_characters: int = _limit(
@@ -53,7 +56,7 @@ class Limits:
     )
     # --- Time
     request_seconds: float = _limit(
-        20.0, SECONDS, 0.1, 3_600, "from the end of the body to the answer; promoting and stepping back have an hour",
+        20.0, SECONDS, 0.1, 3_600, "from the end of the body to the answer; promoting and stepping back are not ended",
         "the work is ended; 503",
     )  # fmt: skip
     header_seconds: float = _limit(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TypeVar
 
 from tuwen.apps.storefront import Storefront
-from tuwen.data.decoder import shared_decoder
+from tuwen.data.decoder import shared_decoder, weigh
 from tuwen.data.kinds import MEDIA
 from tuwen.errors import DataError
 from tuwen.service.lane import Lane
@@ -121,16 +121,23 @@ class Served:
         """The bytes of a picture that came as base64."""
         return file_of(text, "picture", where, self.limits.picture_bytes)
 
-    def normalised(self, text: str, where: str) -> bytes:
-        """A picture as it is kept: upright, stripped, shrunk.
+    def normalised(self, texts: Mapping[str, str]) -> list[bytes]:
+        """Pictures as they are kept: upright, stripped, shrunk.
+
+        Args:
+            texts: where each stands in the request → its base64.
 
         Raises:
-            DataError: it cannot be read.
+            DataError: one cannot be read, or they have too many pixels together.
         """
-        data = self.picture(text, where)
-        if data is None:
-            raise DataError("the picture is empty", where=where)
-        return self.shrunk(data)
+        files = {where: self.picture(text, where) for where, text in texts.items()}
+        pictures = []
+        for where, data in files.items():
+            if data is None:
+                raise DataError("the picture is empty", where=where)
+            pictures.append(data)
+        weigh(pictures)
+        return [self.shrunk(data) for data in pictures]
 
     def shrunk(self, data: bytes) -> bytes:
         """The same of one that came as a file."""

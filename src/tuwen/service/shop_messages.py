@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from tuwen.service.messages import EXAMPLE_PICTURE
+from tuwen.service.messages import EXAMPLE_PICTURE, Strict
 from tuwen.store.events import KINDS
 
 FIRST, AHEAD = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
@@ -48,10 +48,6 @@ def _plain(value: Any) -> Any:
 
 
 Plain = Annotated[int | float | Value | bool | None, BeforeValidator(_plain)]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class RecommendRequest(Strict):

@@ -121,7 +121,7 @@ def _add_search(service: FastAPI, served: Served) -> None:
     @service.post("/v1/search", summary="Words, a photo, or both", responses=PROBLEMS)
     async def search_more(asked: SearchRequest) -> SearchResponse:
         def question() -> Question:
-            photo = None if asked.picture is None else served.normalised(asked.picture, "picture")
+            photo = None if asked.picture is None else served.normalised({"picture": asked.picture})[0]
             return Question(**{**asked.model_dump(), "picture": photo})
 
         served.need_conditions(asked.where)
@@ -170,7 +170,7 @@ def _add_predictions(service: FastAPI, served: Served) -> None:
         raw = await sent_rows(request, served.limits, predictor)
 
         def predicted() -> list[dict[str, Any]]:
-            return predictor.predict(to_rows(raw, _inputs(predictor), served.limits.picture_bytes))
+            return predictor.predict(to_rows(raw(), _inputs(predictor), served.limits.picture_bytes))
 
         answers = await served.predict(predicted)
         return PredictResponse(

@@ -92,7 +92,7 @@ def _add_items(service: FastAPI, served: Served) -> None:
             columns, pictures = front.as_it_stands(sent.item)
             columns = {k: v for k, v in columns.items() if k not in sent.columns} | front.columns.read(sent.columns)
             if sent.pictures is not None:
-                pictures = [served.normalised(text, f"pictures, {i + 1}") for i, text in enumerate(sent.pictures)]
+                pictures = served.normalised({f"pictures, {i + 1}": text for i, text in enumerate(sent.pictures)})
             if not columns.get("title") and not pictures:
                 raise DataError(
                     "an item needs a title or a picture", where="columns", allowed="columns.title, pictures"
