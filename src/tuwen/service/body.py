@@ -92,33 +92,39 @@ class Body:
         return content
 
     async def _arrived(self, receive: Receive) -> bytes:
-        body, more = bytearray(), True
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._limits.read_seconds
-        window, arrived = loop.time() + self._limits.stall_seconds, 0
-        while more:
-            try:
-                async with asyncio.timeout_at(min(end, window)):
+        loop, limits = asyncio.get_running_loop(), self._limits
+        body, more, before = bytearray(), True, 0
+        stalled = False
+        timer: asyncio.TimerHandle
+
+        def look() -> None:
+            """At the end of each window: what came in it?"""
+            nonlocal before, stalled, timer
+            if len(body) - before < limits.stall_bytes:
+                stalled = True
+                timeout.reschedule(loop.time())
+                return
+            before = len(body)
+            timer = loop.call_later(limits.stall_seconds, look)
+
+        timer = loop.call_later(limits.stall_seconds, look)
+        try:
+            async with asyncio.timeout(limits.read_seconds) as timeout:
+                while more:
                     message = await receive()
-            except TimeoutError:
-                if arrived < self._limits.stall_bytes or loop.time() >= end:
-                    raise self._too_slow(loop.time() >= end) from None
-                window, arrived = loop.time() + self._limits.stall_seconds, 0
-                continue
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            chunk = message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) + len(chunk) > self._most:
-                raise self._too_large(f"more than {self._most} bytes")
-            self._flight.take(len(chunk))
-            self.size += len(chunk)
-            arrived += len(chunk)
-            body += chunk
-            if more and loop.time() >= window:
-                if arrived < self._limits.stall_bytes:
-                    raise self._too_slow(over=False)
-                window, arrived = loop.time() + self._limits.stall_seconds, 0
+                    if message["type"] == "http.disconnect":
+                        raise ClientGone
+                    chunk = message.get("body", b"")
+                    more = message.get("more_body", False)
+                    if len(body) + len(chunk) > self._most:
+                        raise self._too_large(f"more than {self._most} bytes")
+                    self._flight.take(len(chunk))
+                    self.size += len(chunk)
+                    body += chunk
+        except TimeoutError:
+            raise self._too_slow(over=not stalled) from None
+        finally:
+            timer.cancel()
         return bytes(body)
 
     def _too_large(self, seen: str) -> RequestError:

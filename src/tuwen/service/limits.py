@@ -10,6 +10,7 @@ from typing import Any
 from tuwen.errors import ConfigError, did_you_mean
 
 BYTES, SECONDS, COUNT = "bytes", "seconds", ""
+MOST_CONDITIONS = 1_000
 
 
 def _limit(
@@ -50,7 +51,7 @@ class Limits:
         1_000_000, COUNT, 100, 100_000_000, "escaped characters (backslashes) of a body in JSON", "422"
     )
     json_depth: int = _limit(32, COUNT, 2, 200, "lists and objects within one another in JSON", "422")
-    conditions: int = _limit(50, COUNT, 1, 1_000, "conditions (`where`) of a search", "422")
+    conditions: int = _limit(50, COUNT, 1, MOST_CONDITIONS, "conditions (`where`) of a search", "422")
     condition_characters: int = _limit(
         20_000, "characters", 10, 1_000_000, "all conditions of a search together", "422"
     )

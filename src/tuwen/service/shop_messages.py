@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from tuwen.service.limits import MOST_CONDITIONS
 from tuwen.service.messages import EXAMPLE_PICTURE, Strict
 from tuwen.store.events import KINDS
 
@@ -99,7 +100,7 @@ class SearchRequest(Strict):
     words: str | None = Field(None, max_length=20_000, examples=["红色 茶壶"])
     picture: str | None = Field(None, description="base64 of a photo", examples=[EXAMPLE_PICTURE])
     like: Key | None = Field(None, description="an item that hits are to be like")
-    where: list[Words] = Field([], max_length=50, examples=[["price<=500"]])
+    where: list[Words] = Field([], max_length=MOST_CONDITIONS, examples=[["price<=500"]])
     sort: str = Field("relevance", max_length=100, examples=["-price"])
     page: int = Field(1, ge=1, le=100_000)
     size: int = Field(20, ge=1, le=200)

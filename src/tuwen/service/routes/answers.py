@@ -15,6 +15,7 @@ from tuwen.apps.storefront.storefront import Storefront
 from tuwen.errors import DataError
 from tuwen.service.links import LISTED
 from tuwen.service.messages import Prediction, PredictResponse
+from tuwen.service.limits import MOST_CONDITIONS
 from tuwen.service.predictor import Predictor
 from tuwen.service.problems import as_sent
 from tuwen.service.reading import content, sent_rows
@@ -108,7 +109,7 @@ def _add_search(service: FastAPI, served: Served) -> None:
     @service.get("/v1/search", summary="The search box", responses=PROBLEMS)
     async def search(
         words: Annotated[str, Query(max_length=20_000, examples=["茶壶 teapot"])] = "",
-        where: Annotated[list[str] | None, Query(max_length=50)] = None,
+        where: Annotated[list[str] | None, Query(max_length=MOST_CONDITIONS)] = None,
         sort: Annotated[str, Query(max_length=100)] = "relevance",
         page: Annotated[int, Query(ge=1, le=100_000)] = 1,
         size: Annotated[int, Query(ge=1, le=200)] = 20,
