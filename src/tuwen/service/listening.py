@@ -23,6 +23,7 @@ from fastapi import FastAPI
 from tuwen.bundle.home import Home
 from tuwen.data.decoder import kill_decoders
 from tuwen.errors import ConfigError, InUse, MissingExtra
+from tuwen.private import private, sweep_scratch
 from tuwen.service.access import Access
 from tuwen.service.application import app
 from tuwen.service.body import Flight
@@ -164,6 +165,8 @@ def serve_home(
     check_host(how.host, allow_remote=how.allow_remote)
     check_proxies(how.proxies)
     home, limits = Home(folder), limits or Limits()
+    sweep_scratch()
+    home.sweep()
     asked = how.keys or not _is_local(how.host)
     with Store(store or home.store) as opened:
         if asked and not opened.keys.all():
@@ -175,12 +178,14 @@ def serve_home(
     _open_files()
     # before workers are forked: they are one for all of them
     rates = Rate(limits.rate, limits.burst), Rate(limits.open_rate, max(1, int(2 * limits.open_rate)))
-    with _listen(how.host, how.port) as listener:
+    with private(home.folder), _listen(how.host, how.port) as listener:
         address = _address(how.host, listener)
         if how.workers > 1:
             with shared_between_processes():
                 work = partial(_worker, home, store, how, limits, rates, asked, listener)
-                Workers(work, how.workers).run(lambda: ready(address) if ready else None)
+                Workers(work, how.workers, limits.grace_seconds + LAST_SECONDS + 1.0).run(
+                    lambda: ready(address) if ready else None
+                )
         else:
             _worker(home, store, how, limits, rates, asked, listener, lambda: ready(address) if ready else None)
 

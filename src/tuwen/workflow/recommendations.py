@@ -13,8 +13,10 @@ import polars as pl
 from tuwen.apps.recommend import shelf_files
 from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.shelf import Shelf
+from tuwen.bundle.home import store_beside
 from tuwen.files import room_on_disk
 from tuwen.progress import Progress, Silent
+from tuwen.store import Store
 from tuwen.workflow.steps import answers_file
 
 
@@ -26,6 +28,7 @@ def recommend(
     only: Iterable[str] | None = None,
     exclude: Iterable[str] = (),
     boost: Mapping[str, float] | None = None,
+    store: str | Path | None = None,
 ) -> tuple[Shelf, Rules]:
     """A bundle of the task rank, checked and ready to answer, and the rules its run asks for.
 
@@ -34,8 +37,13 @@ def recommend(
         explore: share of the places that is drawn by chance, in place of what the run says; drawn anew every day
             (``Rules.draw``: today, UTC).
         only, exclude, boost: see :meth:`~tuwen.apps.recommend.shelf.Shelf.ruled`.
+        store: the store that knows who refused recommendations; default: that of the home which the bundle stands in.
     """
     shelf, manifest = shelf_files.read(bundle)
+    url = store or store_beside(bundle)
+    if url is not None:
+        with Store(url) as opened:
+            shelf.refused = opened.people.refusals.of()
     own = rules_of(manifest["run"])
     rules = replace(
         own,

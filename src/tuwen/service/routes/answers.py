@@ -13,9 +13,9 @@ from tuwen.apps.search import Question
 from tuwen.apps.storefront.answer import Answer
 from tuwen.apps.storefront.storefront import Storefront
 from tuwen.errors import DataError
+from tuwen.service.limits import MOST_CONDITIONS
 from tuwen.service.links import LISTED
 from tuwen.service.messages import Prediction, PredictResponse
-from tuwen.service.limits import MOST_CONDITIONS
 from tuwen.service.predictor import Predictor
 from tuwen.service.problems import as_sent
 from tuwen.service.reading import content, sent_rows
