@@ -19,7 +19,8 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from tuwen.data.keys import is_nothing
 from tuwen.service.batches import RefusedElement, or_refusal
-from tuwen.service.messages import EXAMPLE_PICTURE
+from tuwen.service.limits import MOST_CONDITIONS
+from tuwen.service.messages import EXAMPLE_PICTURE, Strict
 from tuwen.store.events import KINDS
 
 FIRST, AHEAD = datetime(1990, 1, 1, tzinfo=UTC), timedelta(days=1)  # small numbers are no seconds: 45352 is a day
@@ -73,10 +74,6 @@ def _plain(value: Any) -> Any:
 Plain = Annotated[int | float | Value | bool | None, BeforeValidator(_plain)]
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
 class RecommendRequest(Strict):
     """For whom: a shopper, somebody who just clicked on items, or both."""
 
@@ -126,7 +123,7 @@ class SearchRequest(Strict):
     words: str | None = Field(None, max_length=20_000, examples=["红色 茶壶"])
     picture: str | None = Field(None, description="base64 of a photo", examples=[EXAMPLE_PICTURE])
     like: Key | None = Field(None, description="an item that hits are to be like")
-    where: list[Words] = Field([], max_length=50, examples=[["price<=500"]])
+    where: list[Words] = Field([], max_length=MOST_CONDITIONS, examples=[["price<=500"]])
     sort: str = Field("relevance", max_length=100, examples=["-price"])
     page: int = Field(1, ge=1, le=100_000)
     size: int = Field(20, ge=1, le=200)

@@ -140,7 +140,7 @@ def _add_items(service: FastAPI, served: Served) -> None:
             columns, pictures = front.as_it_stands(sent.item)
             columns = {k: v for k, v in columns.items() if k not in sent.columns} | front.columns.read(sent.columns)
             if sent.pictures is not None:
-                pictures = [served.normalised(text, f"pictures, {i + 1}") for i, text in enumerate(sent.pictures)]
+                pictures = served.normalised({f"pictures, {i + 1}": text for i, text in enumerate(sent.pictures)})
             if not columns.get("title") and not pictures:
                 raise DataError(
                     "an item needs a title or a picture", where="columns", allowed="columns.title, pictures"
@@ -148,7 +148,7 @@ def _add_items(service: FastAPI, served: Served) -> None:
             change, findable, pending = front.put(store, sent.item, columns, pictures)
             return ChangeResponse(item=sent.item, change=change, findable=findable, pending=pending)
 
-        return _changed(await served.work(write), response)
+        return _changed(await served.predict(write), response)
 
     @service.get(
         "/v1/items/{item:path}/pictures/{place}",
@@ -207,7 +207,7 @@ def _add_items(service: FastAPI, served: Served) -> None:
             change, pending = front.remove(store, item)
             return ChangeResponse(item=item, change=change, findable=False, pending=pending)
 
-        return _changed(await served.work(write), response)
+        return _changed(await served.predict(write), response)
 
 
 def _changed(done: ChangeResponse, response: Response) -> ChangeResponse:
