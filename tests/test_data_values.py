@@ -50,7 +50,7 @@ def test_times_as_people_write_them(written: str, meant: datetime) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["2023-02-29", "2024-13-01", "yesterday", "12:30", "29.02.2024", "2024-02-29 25:00:00", "2024-01-02-05"]
+    "written", ["2023-02-29", "2024-13-01", "yesterday", "12:30", "30.02.2024", "2024-02-29 25:00:00", "2024-01-02-05"]
 )
 def test_what_is_no_date(written: str) -> None:
     values, reasons = times(pl.Series([written]))
@@ -137,11 +137,12 @@ def test_numbers(written: str, reason: str | None) -> None:
         ("4,5", 4.5),
         ("9,50", 9.5),
         ("0,5", 0.5),
-        ("0,125", None),
+        ("0,125", 0.125),
         ("1,2,3", None),
         ("1,234,5", None),
-        ("1.234,56", None),
-        ("1,23,456", None),
+        ("1.234,56", 1234.56),
+        ("1,23,456", 123456.0),
+        ("12,3,456", None),
         ("-¥-12", None),
         ("12元起", None),
         ("5²", None),
@@ -208,16 +209,39 @@ def test_a_text_of_a_megabyte_is_cut() -> None:
 def test_a_shop_s_own_columns_get_a_type_only_where_nothing_is_lost() -> None:
     for written, kind in [
         (["1", "-2", None], pl.Int64),
-        (["1.5", "2", "3e4"], pl.Float64),
+        (["1.5", "2", "-0.25"], pl.Float64),
+        (["9.99", "12.50", "-3.00"], pl.Float64),
+        (["1.5", "2", "3e4"], pl.String),
+        (["1E5", "2E3"], pl.String),
+        (["90.750", "90.75"], pl.String),
+        (["90.750", "91.250"], pl.String),
+        (["1.10", "1.5"], pl.String),
+        (["-0", "1"], pl.String),
+        (["+1", "2"], pl.String),
+        (["0.1234567890123456"], pl.String),
+        (["1234567890123456.5"], pl.String),
         (["2024-01-01", "2024-02-29"], pl.Datetime("us")),
         (["007", "1"], pl.String),
         (["1", "x"], pl.String),
         (["2024-01-01", "soon"], pl.String),
         (["2023-02-29"], pl.String),
         ([None, None], pl.String),
-        (["12345678901234567890"], pl.Float64),
+        (["12345678901234567890"], pl.String),
     ]:
         assert inferred(pl.Series(written, dtype=pl.String)).dtype == kind, written
+
+
+figures = st.from_regex(r"-?[0-9]{1,18}(\.[0-9]{1,17})?([eE]-?[0-9]{1,2})?", fullmatch=True)
+
+
+@given(st.lists(figures, min_size=1, max_size=4))
+def test_what_became_a_number_can_be_written_as_it_was(written: list[str]) -> None:
+    read = inferred(pl.Series(written))
+    forms = {pl.Int64: ["{}"], pl.Float64: ["{:.15g}", "{:.17f}", "{:.2f}"], pl.String: ["{}"]}[read.dtype.base_type()]
+    for text, value in zip(written, read, strict=True):
+        back = {form.format(value) for form in forms}
+        assert text in back | {one.rstrip("0").rstrip(".") for one in back}, (text, value)
+    assert read.n_unique() == len(set(written))
 
 
 def frame(**columns: list[object]) -> pl.DataFrame:

@@ -7,29 +7,36 @@ while it is served. Of each kind there is one part; of reports and comparisons t
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
+import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from tuwen.bundle.copying import copy_folder
 from tuwen.bundle.experiments import need_name, need_room, need_share
 from tuwen.bundle.files import MANIFEST, read_manifest
-from tuwen.errors import BundleError, DataError, TuwenError, did_you_mean
-from tuwen.files import held, room_on_disk, write_json
+from tuwen.errors import BundleError, DataError, InUse, TuwenError, did_you_mean
+from tuwen.files import held, make_folder, room_on_disk, sync, sync_tree, write_json
+from tuwen.private import give_to_owner, private
 
 Kind = Literal["predict", "recommend", "search", "dataset", "report"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LIVE, PARTS, INCOMING, STORE = "live.json", "parts", "incoming", "store.db"
+PINS = ".pins"  # of who reads parts that a promotion would delete
+WAIT_SECONDS = 600.0  # for a promotion that is under way
+PROMOTING = ".promoting"  # held by who changes what is live
 JOURNAL = "journal.log"
 FORMAT = 1
 KEPT = 10  # revisions whose parts stay, so that they can come back
-LINKED = {".shard"}  # of a media store: large, and never changed but at the end
 REPORT, COMPARISON = "report.json", "compare.json"
 TOLD = {REPORT, "report.html", COMPARISON, "compare.html"}  # what is copied of a report's folder: no table, no training
 NAME = r"\w[\w.-]{0,99}"
@@ -68,7 +75,9 @@ class Home:
             raise DataError(
                 "something that is not a home is in the way", where=str(folder), todo="name an empty or a new folder"
             )
-        (self.folder / PARTS).mkdir(parents=True, exist_ok=True)
+        if not (self.folder / PARTS).is_dir():
+            with private(self.folder):
+                make_folder(self.folder / PARTS)
         self.revisions()
 
     @property
@@ -90,6 +99,8 @@ class Home:
         """``name`` and ``kind`` of what stands in ``incoming`` and can be served."""
         found = []
         for place in sorted(self.incoming.iterdir()) if self.incoming.is_dir() else ():
+            if place.is_symlink():
+                continue
             try:
                 found.append({"name": place.name, "kind": kind_of(place)})
             except TuwenError:
@@ -178,7 +189,7 @@ class Home:
         if name is not None and (kind != "report" or not re.fullmatch(NAME, name)):
             allowed = "letters, digits, _ . and -, for a report or a comparison"
             raise DataError("it cannot be promoted under that name", where=str(source), seen=name, allowed=allowed)
-        with held(self.folder / ".promoting"), room_on_disk(self.folder):
+        with self._changing():
             part = self._tested(source, test, kind)
             live = self.live()
             key = f"report/{name or _name_of(self.folder / part, source)}" if kind == "report" else kind
@@ -191,7 +202,7 @@ class Home:
         Raises:
             DataError: there is none of that name.
         """
-        with held(self.folder / ".promoting"):
+        with self._changing():
             live, known = self.live(), self.reports()
             if name not in known:
                 todo = did_you_mean(name, list(known))
@@ -214,7 +225,7 @@ class Home:
         """
         need_share(share)
         need_name(name)
-        with held(self.folder / ".promoting"), room_on_disk(self.folder):
+        with self._changing():
             live = self.live()
             need_room(self.folder, name, [one.experiment for one in self.revisions()])
             if "recommend" not in live.parts:
@@ -230,19 +241,93 @@ class Home:
         Raises:
             DataError: no experiment runs.
         """
-        with held(self.folder / ".promoting"):
+        with self._changing():
             live = self.live()
             if not live.experiment:
                 raise DataError("no experiment runs", where=str(self.folder))
             return self._add(f"experiment {live.experiment['name']} ends", live.parts, {})
 
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the home for a change of what is live."""
+        with private(self.folder), held(self.folder / PROMOTING), room_on_disk(self.folder):
+            give_to_owner(self.folder / PROMOTING, self.folder.stat())
+            yield
+
+    @contextmanager
+    def pinned(self) -> Iterator[bytes]:
+        """``live.json`` as it is, whose parts stay while the block lasts, whatever is promoted meanwhile. The pin is a
+        lock of the kernel's: one that a killed process left behind holds nothing.
+        """
+        folder = self.folder / PINS
+        with self._changing_soon():
+            make_folder(folder)
+            live = (self.folder / LIVE).read_bytes() if (self.folder / LIVE).exists() else b""
+            pin = folder / uuid.uuid4().hex
+            pin.write_text("\n".join(self.parts_of(live)), encoding="utf-8")
+            descriptor = os.open(pin, os.O_RDWR | os.O_CLOEXEC)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            yield live
+        finally:
+            pin.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def parts_of(self, live: bytes) -> list[str]:
+        """The parts that a content of ``live.json`` needs, and that can come back."""
+        kept = json.loads(live)["revisions"][-KEPT:] if live else []
+        names = {name for one in kept for name in one["parts"].values()}
+        return sorted(names | {one["experiment"]["part"] for one in kept if one["experiment"]})
+
+    def _pinned_parts(self) -> set[str]:
+        found: set[str] = set()
+        for pin in (self.folder / PINS).glob("*"):
+            descriptor = os.open(pin, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                pin.unlink(missing_ok=True)  # its process is gone
+            except BlockingIOError:
+                found |= set(pin.read_text(encoding="utf-8").split("\n"))
+            finally:
+                os.close(descriptor)
+        return found
+
+    @contextmanager
+    def _changing_soon(self) -> Iterator[None]:
+        """Hold the home for a moment; who promotes just now is waited for."""
+        began = time.monotonic()
+        while True:
+            try:
+                with ExitStack() as stack:
+                    stack.enter_context(self._changing())
+                    kept = stack.pop_all()
+                break
+            except InUse:
+                if time.monotonic() - began > WAIT_SECONDS:
+                    raise
+                time.sleep(0.05)
+        with kept:
+            yield
+
+    def sweep(self) -> None:
+        """Delete what promotions that were killed left behind; nothing while another process promotes."""
+        try:
+            with self._changing():
+                self._sweep(self.revisions()[-KEPT:])
+        except InUse:
+            return
+
     def _tested(self, source: Path, test: Callable[[Kind, Path], None], kind: Kind) -> str:
         """A copy of a folder that answered; where it stands, relative to the home."""
         part = f"{PARTS}/{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         place = self.folder / part
+        wanted = TOLD if kind == "report" else None
+        copy_folder(source, place, wanted, follow=source.parent.absolute() != self.incoming)
         try:
-            _copied(source, place, TOLD if kind == "report" else None)
             test(kind, place)
+            give_to_owner(place, self.folder.stat())
+            sync_tree(place)  # with what the test wrote
+            sync(place.parent)
         except TuwenError as error:
             shutil.rmtree(place, ignore_errors=True)
             error.rename(str(place), str(source))  # nobody finds the copy any more
@@ -267,7 +352,7 @@ class Home:
         Raises:
             DataError: there is none, or its parts are gone.
         """
-        with held(self.folder / ".promoting"):
+        with self._changing():
             known = {one.number: one for one in self.revisions()}
             wanted = self._before() if number is None else known.get(number)
             if wanted is None:
@@ -302,13 +387,14 @@ class Home:
         added = Revision(number, time, note, dict(parts), dict(experiment))
         known.append(added)
         write_json(self.folder / LIVE, {"format": FORMAT, "revisions": [vars(one) for one in known]})
+        give_to_owner(self.folder / LIVE, self.folder.stat())
         self._sweep(known[-KEPT:])
         return added
 
     def _sweep(self, kept: list[Revision]) -> None:
         """Delete parts that no revision needs that can come back."""
         needed = {name for one in kept for name in one.parts.values()}
-        needed |= {one.experiment["part"] for one in kept if one.experiment}
+        needed |= {one.experiment["part"] for one in kept if one.experiment} | self._pinned_parts()
         for place in (self.folder / PARTS).iterdir():
             if f"{PARTS}/{place.name}" not in needed:
                 shutil.rmtree(place, ignore_errors=True)
@@ -372,26 +458,6 @@ def _name_of(folder: Path, source: Path) -> str:
     )
     own = next((name[:80] for name in names if name), "report")
     return f"{own}-compared" if page.stem == Path(COMPARISON).stem else own
-
-
-def _copied(source: Path, place: Path, wanted: Collection[str] | None = None) -> None:
-    """Copy a folder, or the ``wanted`` files of it; shards are linked where the disk allows it."""
-
-    def one(begin: str, end: str) -> str:
-        if Path(begin).suffix in LINKED:
-            try:
-                os.link(begin, end)
-                return end
-            except OSError:
-                pass
-        return str(shutil.copy2(begin, end))
-
-    hidden = shutil.ignore_patterns(".*", "cache", "vectors", "replayed.json")
-
-    def left(folder: str, names: list[str]) -> set[str]:
-        return hidden(folder, names) if wanted is None else set(names) - set(wanted)
-
-    shutil.copytree(source, place, copy_function=one, ignore=left)
 
 
 def _others(folder: Path) -> bool:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tuwen.private import scratch
 from tuwen.store.events import KINDS
 
 log = logging.getLogger("tuwen.service")
@@ -22,13 +21,12 @@ def shared_between_processes() -> Iterator[None]:
     """Around several workers: a folder in which their numbers are added up. prometheus_client reads where it is when it
     is imported, so nothing may have imported it before.
     """
-    folder = tempfile.mkdtemp(prefix="tuwen-metrics-")
-    os.environ[SHARED] = folder
-    try:
-        yield
-    finally:
-        del os.environ[SHARED]
-        shutil.rmtree(folder, ignore_errors=True)
+    with scratch("metrics") as folder:
+        os.environ[SHARED] = str(folder)
+        try:
+            yield
+        finally:
+            del os.environ[SHARED]
 
 
 class Measures:
@@ -58,6 +56,13 @@ class Measures:
         self._revision = Gauge("tuwen_revision", "of the home that is live", registry=registry, multiprocess_mode="max")
         self._outbox = Gauge(
             "tuwen_outbox", "changes of items that the index lacks", registry=registry, multiprocess_mode="mostrecent"
+        )
+        self._free = Gauge("tuwen_disk_free_bytes", "of the home", registry=registry, multiprocess_mode="mostrecent")
+        self._memory = Gauge(
+            "tuwen_memory_share", "in use, of the narrowest limit", registry=registry, multiprocess_mode="mostrecent"
+        )
+        self._full = Gauge(
+            "tuwen_nearly_full", "1: new is refused", ["what"], registry=registry, multiprocess_mode="mostrecent"
         )
         self._journal = Gauge(
             "tuwen_journal_bytes", "of events that wait", registry=registry, multiprocess_mode="mostrecent"
@@ -118,6 +123,15 @@ class Measures:
             "under_way": int(under_way),
             "routes": sorted(routes, key=lambda row: (-row["requests"], row["route"])),
         }
+
+    def room(self, free: int | None, memory: float, full: Collection[str]) -> None:
+        """What is left on the disk and in memory."""
+        with _counted_or_not():
+            if free is not None:
+                self._free.set(free)
+            self._memory.set(memory)
+            for what in ("disk", "memory"):
+                self._full.labels(what).set(what in full)
 
     def text(self, revision: int) -> bytes:
         """In Prometheus' own format."""

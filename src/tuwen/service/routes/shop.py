@@ -5,10 +5,12 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Path, Response
+from fastapi import APIRouter, FastAPI, Header, Path, Request, Response
 
 from tuwen.apps.storefront.held import promoted
 from tuwen.errors import DataError
+from tuwen.service.batches import BeaconRoute, kept_and_refused
+from tuwen.service.language import asked_for
 from tuwen.service.links import CHANGED, KEPT, SAID
 from tuwen.service.served import PROBLEMS, Served
 from tuwen.service.shop_messages import (
@@ -48,6 +50,9 @@ PICTURE = {
     200: {"content": {"image/jpeg": {}}, "description": "JPEG, with an ETag"},
     304: {"description": "still the one that If-None-Match names"},
 }
+SOME: dict[int | str, dict[str, Any]] = {
+    207: {"model": EventsResponse, "description": "some were kept; `refused` names the others by their place"}
+}
 
 
 def add_shop(service: FastAPI, served: Served) -> None:
@@ -57,40 +62,51 @@ def add_shop(service: FastAPI, served: Served) -> None:
 
 
 def _add_events(service: FastAPI, served: Served) -> None:
-    @service.post(
-        "/v1/events", summary="What shoppers did; the next recommendation knows it", responses=PROBLEMS | KEPT | WAITING
+    router = APIRouter(route_class=BeaconRoute)
+
+    @router.post(
+        "/v1/events",
+        summary="What shoppers did; the next recommendation knows it",
+        responses=PROBLEMS | KEPT | WAITING | SOME,
     )
-    async def events(sent: EventsRequest, response: Response) -> EventsResponse:
-        rows = [_row(event) for event in sent.events]
+    async def events(sent: EventsRequest, request: Request, response: Response) -> EventsResponse:
+        good, refused = kept_and_refused("events", sent.events, asked_for(request.headers))
+        rows = [_row(event) for event in good]
         store, front = served.store, served.front
 
         def keep() -> EventsResponse:
             new = _kept_or_waiting(served, store, rows)
             return EventsResponse(
-                received=len(rows),
+                received=len(sent.events),
+                accepted=len(rows),
                 new=new or 0,
                 known=0 if new is None else len(rows) - new,
                 journal=len(rows) if new is None else 0,
-                unknown_items=front.cards.unknown(event.item for event in sent.events)[:NAMED],
-                unknown_kinds=sorted({event.kind for event in sent.events} - set(KINDS)),
+                unknown_items=front.cards.unknown(event.item for event in good)[:NAMED],
+                unknown_kinds=sorted({event.kind for event in good} - set(KINDS)),
+                refused=refused,
             )
 
         kept = await served.write(keep)
         response.status_code = HTTPStatus.ACCEPTED if kept.journal else HTTPStatus.OK
-        for event in sent.events:
+        for event in good:
             served.measures.event(event.kind)
+        if refused:
+            response.status_code = HTTPStatus.MULTI_STATUS
         return kept
 
-    @service.post("/v1/feedback", summary="What a shopper says of an item", responses=PROBLEMS)
+    @router.post("/v1/feedback", summary="What a shopper says of an item", responses=PROBLEMS)
     async def feedback(sent: Feedback) -> EventsResponse:
         store, front = served.store, served.front
 
         def keep() -> EventsResponse:
             new = store.people.say(sent.feedback, user=sent.user, item=sent.item, rating=sent.rating, text=sent.text)
             unknown = front.cards.unknown([sent.item])
-            return EventsResponse(received=1, new=int(new), known=int(not new), unknown_items=unknown)
+            return EventsResponse(received=1, accepted=1, new=int(new), known=int(not new), unknown_items=unknown)
 
         return await served.write(keep)
+
+    service.include_router(router)
 
 
 def _kept_or_waiting(served: Served, store: Store, rows: list[dict[str, object]]) -> int | None:
@@ -124,7 +140,7 @@ def _add_items(service: FastAPI, served: Served) -> None:
             columns, pictures = front.as_it_stands(sent.item)
             columns = {k: v for k, v in columns.items() if k not in sent.columns} | front.columns.read(sent.columns)
             if sent.pictures is not None:
-                pictures = [served.normalised(text, f"pictures, {i + 1}") for i, text in enumerate(sent.pictures)]
+                pictures = served.normalised({f"pictures, {i + 1}": text for i, text in enumerate(sent.pictures)})
             if not columns.get("title") and not pictures:
                 raise DataError(
                     "an item needs a title or a picture", where="columns", allowed="columns.title, pictures"
@@ -132,7 +148,7 @@ def _add_items(service: FastAPI, served: Served) -> None:
             change, findable, pending = front.put(store, sent.item, columns, pictures)
             return ChangeResponse(item=sent.item, change=change, findable=findable, pending=pending)
 
-        return _changed(await served.work(write), response)
+        return _changed(await served.predict(write), response)
 
     @service.get(
         "/v1/items/{item:path}/pictures/{place}",
@@ -191,7 +207,7 @@ def _add_items(service: FastAPI, served: Served) -> None:
             change, pending = front.remove(store, item)
             return ChangeResponse(item=item, change=change, findable=False, pending=pending)
 
-        return _changed(await served.work(write), response)
+        return _changed(await served.predict(write), response)
 
 
 def _changed(done: ChangeResponse, response: Response) -> ChangeResponse:
