@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from tuwen.apps.storefront import Parts, Storefront
 from tuwen.store import Store, reserve
 from tuwen.store.engine import StoreUnavailable, open_engine, writing
 from tuwen.store.migrate import VERSIONS
+from tuwen.workflow.asking import open_index
+from tuwen.workflow.shelving import Shelver
 
 NAME = "liese-lotte-von-der-pfalz"
 
@@ -128,6 +131,19 @@ def test_on_a_full_disk_removals_work_and_nothing_else_is_taken(small_disk, monk
         store.tidy()
         assert kept.exists()  # for the next time
         assert store.events.add([event("after")]) == 1
+
+
+def test_on_a_full_disk_an_item_leaves_the_index_too(small_disk, made_home, monkeypatch):
+    monkeypatch.setattr(reserve, "SIZE", 2**20)
+    monkeypatch.setattr(reserve, "ROOM", 2**20)
+    shutil.copytree(made_home / "index", small_disk / "index")
+    searcher = open_index(small_disk / "index")
+    with Store(small_disk / "store.db") as store:
+        front = Storefront(Parts(searcher=searcher, shelve=Shelver(searcher)), store)
+        front.put(store, "NEW", {"title": "zeppelin"}, [])
+        fill(small_disk)
+        assert front.remove(store, "NEW")[1] is False and not (small_disk / "store.db-reserve").exists()
+        assert searcher.refresh().row_of("NEW") is None and front.outbox.backlog() == 0
 
 
 def test_a_small_disk_gets_no_reserve_and_the_store_works(tmp_path, monkeypatch):

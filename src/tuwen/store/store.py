@@ -74,6 +74,10 @@ class Store:
         if watchdog is not None:
             watchdog.watched = on
 
+    def give_up_reserve(self) -> bool:
+        """Whether there was one: its room is free now, for a removal."""
+        return reserve_of(self._engine).give_up()
+
     def tidy(self) -> None:
         """Keep the room that removals need on a full disk, and empty a log that still holds what was removed."""
         reserve_of(self._engine).make()
