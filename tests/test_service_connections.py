@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tuwen.errors import ConfigError
 from tuwen.service.connections import LEAST, most_connections
 from tuwen.service.limits import Limits
 from tuwen.service.listening import check_proxies
+from tuwen.service.workers import Workers
 
 FILES = 160
 SHORT = ("header_seconds=1", "write_seconds=1", "keep_seconds=2", "grace_seconds=1", "header_bytes=4000")
@@ -191,6 +193,17 @@ def test_a_thread_that_never_ends_does_not_keep_the_process(number: int) -> None
         assert found.status() == 200
         code, seconds, _ = found.end(number)
     assert code in (1, -number) and seconds < 6
+
+
+def test_a_worker_that_takes_no_signal_is_killed() -> None:
+    def work(ready: Callable[[], None]) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ready()
+        time.sleep(60)
+
+    began = time.monotonic()
+    Workers(work, 2, seconds=0.3).run(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert time.monotonic() - began < 5
 
 
 def test_connections_are_fewer_than_files(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,13 @@ class Served:
         self._writers, self._operators, self._probes = (Lane(1, self.limits.waiting) for _ in range(3))
         self.decoder = shared_decoder(self.limits.decoder_bytes)
 
+    def warm(self) -> None:
+        """Start the decoder where photos are asked about, so that nobody waits for it."""
+        parts = self.front.parts
+        inputs = () if parts.predictor is None else parts.predictor.inputs
+        if any(one["kind"] in MEDIA for one in inputs) or (parts.searcher is not None and parts.searcher.sees_photos):
+            self.decoder.start()
+
     @property
     def front(self) -> Storefront:
         return self.live.storefront
