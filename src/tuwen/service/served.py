@@ -160,6 +160,14 @@ class Served:
             raise DataError(
                 "too many conditions", where="where", seen=len(where), allowed=f"at most {self.limits.conditions}"
             )
+        values = max((one.count("|") + 1 for one in where), default=0)
+        if values > self.limits.condition_values:
+            raise DataError(
+                "a condition has too many values",
+                where="where",
+                seen=values,
+                allowed=f"at most {self.limits.condition_values}",
+            )
         if characters > self.limits.condition_characters:
             raise DataError(
                 "the conditions are too long",
