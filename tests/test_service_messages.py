@@ -88,6 +88,8 @@ MACHINE = (
     "index/store.py",
     "index/vectors.py",
     "store/engine.py",
+    "store/journal.py",
+    "store/migrate.py",
     "workflow/asking.py",
     "workflow/serving.py",
     "workflow/updating.py",

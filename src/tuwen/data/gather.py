@@ -14,13 +14,14 @@ import polars as pl
 
 from tuwen.config import TableSource
 from tuwen.data import mapping, sources, validate
-from tuwen.data.batch import Batch, Part
+from tuwen.data.batch import Batch, Part, joined_frames
 from tuwen.data.dates import SHORT_YEAR, TWO_ORDERS
 from tuwen.data.dialects import SourceDialects
 from tuwen.data.encoding import WRONG, other_encoding
 from tuwen.data.intake import Intake
 from tuwen.data.kinds import COLUMNS
 from tuwen.data.references import references
+from tuwen.data.rounded import rounded_notes
 from tuwen.data.schema import TEXT_LIMIT, Table
 from tuwen.data.validate import FILE, ROW
 from tuwen.data.values import inferred, times
@@ -79,7 +80,7 @@ def gather(
         dialects = speech.of(part, plan)
         with progress.task(f"read {part.name}", part.rows) as task:
             for batch in part.batches(plan.sources()):
-                frame, contents = _mapped(batch, plan, part.name, notes)
+                frame, contents = _mapped(batch, plan, part.name, notes, media, source.lists)
                 checked = validate.check_rows(frame, name, table, dialects)
                 bad += [*checked.rejected, validate.unread(batch.unread, name, part.name)]
                 for column, given in contents.items():
@@ -94,12 +95,13 @@ def gather(
         raise DataError(
             f"there is no row of {name}", where=source.source, seen="a header only", todo="check the export"
         )
-    frame = _one_frame(good, list(table.columns), text=kind == "csv")
+    frame = _one_frame(good, list(table.columns), text=kind in ("csv", "jsonl"))
     if name == "reviews" and "review" not in frame.columns:
         frame = frame.insert_column(0, _review_ids(frame, table))
     merged = 0
     if source.duplicates == "sum":
         frame, merged = _summed(frame, table)
+    notes += rounded_notes(frame.drop(FILE, ROW), name, table)
     unique = validate.check_keys(frame, name, table)
     rejected = pl.concat([*bad, *unique.rejected]).sort("file", "row", maintain_order=True)
     if unique.good.is_empty():
@@ -131,6 +133,15 @@ def joined(own: Sheet, more: Sheet, key: Sequence[str], *, last: bool) -> Sheet:
     return Sheet(kept, rejected, own.read + more.read, merged, [*own.notes, *more.notes])
 
 
+def with_keys(sheet: Sheet, frame: pl.DataFrame, name: str, table: Table, *, summed: bool) -> None:
+    """Give a sheet rows whose keys have changed: those that now share one are summed or rejected as ever."""
+    if summed:
+        frame, merged = _summed(frame, table)
+        sheet.merged += merged
+    unique = validate.check_keys(frame, name, table)
+    sheet.frame, sheet.rejected = unique.good, pl.concat([sheet.rejected, *unique.rejected])
+
+
 def _parts(source: TableSource, table: Table, folder: Path, kind: sources.Format, notes: list[str]) -> Iterator[Part]:
     """Each file of the source, or its query. Of several files an empty one is no harm."""
     if kind == "sql":
@@ -148,14 +159,20 @@ def _parts(source: TableSource, table: Table, folder: Path, kind: sources.Format
 
 
 def _mapped(
-    batch: Batch, plan: mapping.Plan, file: str, notes: list[str]
+    batch: Batch,
+    plan: mapping.Plan,
+    file: str,
+    notes: list[str],
+    media: Mapping[str, Intake],
+    lists: Mapping[Any, str],
 ) -> tuple[pl.DataFrame, dict[str, dict[str, bytes]]]:
     """The batch under tuwen's names, its media as references, and the bytes of those that came as bytes, by column."""
     columns: list[pl.Series] = []
     contents: dict[str, dict[str, bytes]] = {}
     for name, given in plan.names.items():
         if name in COLUMNS:
-            listed, contents[name] = references(batch.frame, given)
+            exists, separators = media[name].files.exists, lists.get(name)
+            listed, contents[name] = references(batch.frame, given, exists=exists, separators=separators)
             columns.append(listed.alias(name))
         elif name == given[0] and _holds_bytes(batch.frame[name].dtype):
             notes.append(
@@ -185,7 +202,7 @@ def _wanted(contents: dict[str, bytes], good: pl.Series) -> dict[str, bytes]:
 
 def _one_frame(parts: list[pl.DataFrame], known: list[str], *, text: bool) -> pl.DataFrame:
     """All batches as one: known columns first, and a shop's own ones of a type that Parquet keeps well."""
-    frame = pl.concat(parts, how="diagonal_relaxed")
+    frame = joined_frames(parts)
     columns = []
     for column in frame.columns:
         values = frame[column]

@@ -24,6 +24,7 @@ PHRASES = {
     431: "请求头过大",
     500: "服务内部错误",
     503: "服务暂不可用",
+    507: "存储空间不足",
 }
 
 WORDS: dict[str, Told] = {
@@ -71,6 +72,8 @@ REQUEST: dict[str, Told] = {
     "no key": "没有密钥",
     "tuwen key HOME --name NAME --role shop makes one": ("ask who runs this service for one", "请向服务的管理者索取"),
     "this key may not do that": "此密钥无权这样做",
+    "the keys cannot be read": "无法读取密钥",
+    "try again when the store answers": "请在存储恢复后重试",
     "role {0}": "角色 {0}",
     "role operator": "角色 operator（管理者）",
     "too many requests": "请求过多",
@@ -79,6 +82,10 @@ REQUEST: dict[str, Told] = {
     "wait 1 second": "请等待 1 秒",
     "wait {0} seconds": "请等待 {0} 秒",
     "too many requests are waiting": "排队的请求过多",
+    "the service is short of memory": "服务的内存不足",
+    "the disk of the service is nearly full, and nothing new is kept": "服务的磁盘将满，不再保存新的内容",
+    "removals, consent and forgetting": "删除、授权与遗忘",
+    "send it again later, and tell who runs this service": "请稍后重新发送，并告知服务的管理者",
     "try again later": "请稍后再试",
     "the request is too large": "请求过大",
     "send fewer rows, or smaller pictures": "请减少行数，或缩小图片",
@@ -124,6 +131,8 @@ REQUEST: dict[str, Told] = {
     "base64 text or a list of such, or files in a form": "base64 文本或其列表，或表单中的文件",
     "the row names no column": "该行没有任何列",
     "a {0} must be the base64 text of a file": "{0}必须是文件的 base64 文本",
+    "a {0} is sent as its bytes: the service fetches no addresses": "请发送{0}的内容：服务不会按网址下载",
+    "fetch it and send base64 text, or a file in a form": "请先下载，再以 base64 文本或表单文件发送",
     "this service keeps nothing": "此服务不保存任何内容",
     "serve a home: tuwen serve HOME": (
         "ask who runs this service: it serves no home",
@@ -225,6 +234,11 @@ QUESTIONS: dict[str, Told] = {
     "not a whole number": "不是整数",
     "not a finite number": "不是有限的数字",
     "not a date": "不是日期",
+    "a percentage": "是百分比",
+    "the date can have the day or the month first": "日期中日和月的先后不明",
+    "the year of the date has two digits": "日期的年份只有两位数字",
+    "the date has a time zone by name": "日期中的时区是名称",
+    "the number can have a point for thousands or for decimals": "数字中的点可能是千位分隔符，也可能是小数点",
     "not a text": "不是文本",
     "not a category": "不是类别",
     "not a list": "不是列表",
@@ -363,9 +377,10 @@ VALUES: dict[str, Told] = {
     "value should have at most {0} item after validation, not {1}": "最多 {0} 个字符，现有 {1} 个",
     "value should have at most {0} items after validation, not {1}": "最多 {0} 个字符，现有 {1} 个",
     "keys should be strings": "键应为文本",
+    "this is a program's word for nothing, and no key": "这是程序表示“没有”的词，不是编号",
     "value error, {0}": "{0}",
     "the time is out of range": "时间超出范围",
-    "the time is before 1970 or more than a day ahead": "时间早于 1970 年，或比现在晚一天以上",
+    "the time is before 1990 or more than a day ahead": "时间早于 1990 年，或比现在晚一天以上",
 }
 
 TEXTS: dict[str, Told] = WORDS | REQUEST | QUESTIONS | FILES | VALUES | MACHINE

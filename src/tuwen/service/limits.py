@@ -96,6 +96,20 @@ class Limits:
         2_000_000_000, BYTES, 300_000_000, 1_000_000_000_000,
         "memory of the process that decodes pictures, sounds and shapes", "422",
     )  # fmt: skip
+    # --- Room: below or above these marks new work is refused, and what gives room back is not
+    free_bytes: int = _limit(
+        200_000_000, BYTES, 0, 10**15, "free on the disk of the home, or `free_share`, whichever is less",
+        "below it 507 to new events and items",
+    )  # fmt: skip
+    free_share: float = _limit(0.02, "share", 0, 0.9, "free on the disk of the home", "see `free_bytes`")
+    memory_share: float = _limit(
+        0.95,
+        "share",
+        0.05,
+        1,
+        "in use, of the narrowest limit: process, control group or machine",
+        "503 to costly requests",
+    )
     # --- One client
     rate: float = _limit(
         0.0, "a second", 0, 1_000_000, "requests of each client to all routes that may ask for a key; 0: any number",

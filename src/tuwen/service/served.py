@@ -15,6 +15,7 @@ from tuwen.service.lane import Lane
 from tuwen.service.limits import Limits
 from tuwen.service.measures import Measures
 from tuwen.service.problems import RequestError, refusals
+from tuwen.service.room import Room
 from tuwen.service.rows import file_of
 from tuwen.store import Store
 from tuwen.workflow.serving import Live
@@ -33,7 +34,8 @@ PROBLEMS = refusals(
         429: "too many requests",
         500: "what is served is damaged, or the service has a fault of its own",
         431: "the headers are too large",
-        503: "too many are waiting, the answer took too long, or the store does not answer",
+        503: "too many are waiting, the answer took too long, the store does not answer, or memory is short",
+        507: "the disk is nearly full: nothing new is kept",
     }
 )
 
@@ -51,6 +53,8 @@ class Served:
     measures: Measures = field(default_factory=Measures)
 
     def __post_init__(self) -> None:
+        home = self.live.home
+        self.room = Room(None if home is None else home.folder, self.limits)
         self._answers, self._predictions = Lane(1, self.limits.waiting), Lane(self.limits.workers, self.limits.waiting)
         self._writers, self._operators, self._probes = (Lane(1, self.limits.waiting) for _ in range(3))
         self.decoder = shared_decoder(self.limits.decoder_bytes)

@@ -65,7 +65,15 @@ def _add_health(service: FastAPI, served: Served) -> None:
             ready, fault = False, error.what
         if not ready:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-        return ReadyResponse(ready=ready, revision=parts.revision, parts=found, fault=fault, outbox=outbox)
+        return ReadyResponse(
+            ready=ready,
+            revision=parts.revision,
+            parts=found,
+            fault=fault,
+            outbox=outbox,
+            journal=_waiting(served),
+            full=served.room.full(),
+        )
 
     @service.get("/v1/shop", summary="Which shop is it, and what can be asked?", responses=PROBLEMS)
     async def shop() -> ShopResponse:
@@ -88,7 +96,14 @@ def _add_health(service: FastAPI, served: Served) -> None:
     async def metrics() -> Response:
         with suppress(StoreUnavailable):  # the last number stays
             served.measures.outbox(await served.probe(served.front.outbox.backlog))
+        disk = served.room.disk()
+        served.measures.room(None if disk is None else disk.free, served.room.memory(), served.room.full())
+        served.measures.journal(_waiting(served))
         return Response(served.measures.text(served.front.parts.revision), media_type="text/plain; version=0.0.4")
+
+
+def _waiting(served: Served) -> int:
+    return 0 if served.live.journal is None else served.live.journal.size()
 
 
 def _add_revisions(service: FastAPI, served: Served) -> None:
