@@ -31,8 +31,9 @@ class JsonLinesFile:
         kinds: dict[str, set[type | str]] = {}
         for _, record, _ in self._records(0, len(self._lines)):
             for key, value in record.items():
-                kind = kind_of(value)
-                kinds.setdefault(key, set()).update(() if kind is None else (kind,))
+                known = kinds.setdefault(key, set())
+                if (kind := str if type(value) is str else kind_of(value)) is not None:
+                    known.add(kind)
         self.columns = list(kinds)
         self._kinds = {column: frozenset(of) for column, of in kinds.items()}
         if not self.columns:
