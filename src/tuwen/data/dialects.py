@@ -49,6 +49,10 @@ class Dialect:
     dates: Order | None = None
     short: Order | None = None
 
+    def or_else(self, other: Dialect) -> Dialect:
+        """What is not known here, from ``other``."""
+        return Dialect(self.decimal or other.decimal, self.dates or other.dates, self.short or other.short)
+
 
 @dataclass
 class Evidence:
