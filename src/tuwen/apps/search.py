@@ -18,6 +18,7 @@ import polars as pl
 
 from tuwen.apps.matching import RECIPROCAL, WORDS, Blend, Encoder, Found, Fuse, Matcher, Mode, Text, popular, row_of
 from tuwen.apps.query import LONGEST, Synonyms, Understood, corrected, held_by
+from tuwen.deadline import check
 from tuwen.errors import ConfigError
 from tuwen.index.filters import MOST_VALUES, Condition, facet, mask, ordered
 from tuwen.index.store import Index, Snapshot
@@ -231,9 +232,13 @@ class Searcher:
             others = others.copy()
             others[aside] = False
         table = self._visible(now)
-        each = [mask(table, [one]) for one in conditions]
+        each = []
+        for condition in conditions:
+            check()
+            each.append(mask(table, [condition]))
         kept = list(range(len(each)))
         while kept and not np.all([others, *(each[i] for i in kept)], axis=0).any():
+            check()
             left = [int(np.all([others, *(each[j] for j in kept if j != i)], axis=0).sum()) for i in kept]
             dropped = kept.pop(int(np.argmax(left)))
             alone = not (each[dropped] & others).any()
@@ -253,6 +258,7 @@ class Searcher:
         fields = [name for name in self.index.settings.get("fields", {}) if name in now.table.columns]
         hits = []
         for row, record in zip(rows.tolist(), self._visible(now)[rows].to_dicts(), strict=True):
+            check()
             at = int(np.argmax(found.rows == row))
             held = held_by({name: record[name] for name in fields}, understood.slots)
             near = {name: float(leg[at]) for name, leg in found.legs.items() if name != WORDS}
@@ -269,6 +275,7 @@ class Searcher:
         for name in self.index.settings.get("facets", []):
             if name not in now.table.columns:
                 continue
+            check()
             chosen = found.chosen
             if name in asked.columns and by_rows:
                 others = asked.allowed(without=name)

@@ -18,6 +18,7 @@ from tuwen.bundle.reading import KINDS, Question, read_rows
 from tuwen.data.dialects import Dialect
 from tuwen.data.examples import joined_text
 from tuwen.data.kinds import MEDIA
+from tuwen.deadline import check
 from tuwen.errors import BundleError, MissingExtra
 from tuwen.preprocess.modality import Modality, load
 from tuwen.preprocess.sets import PictureSet
@@ -184,6 +185,7 @@ class Bundle:
         """What the network gives for rows that were read, f32 [rows, outputs]; at least one row."""
         inputs: dict[str, Input] = {}
         for name, found in self.architecture["modalities"].items():
+            check()
             modality, columns = self.modalities[name], question.columns[name]
             raw = _sets(columns) if isinstance(modality, PictureSet) else _raw(found["use"], columns)
             arrays, present = modality.encode(raw)

@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from tuwen import deadline
 from tuwen.data.amounts import PERCENT, TWO_MEANINGS
 from tuwen.data.dates import NAMED_ZONE, SHORT_YEAR, TWO_ORDERS
+from tuwen.data.decoder import weigh
 from tuwen.data.dialects import Dialect
 from tuwen.data.kinds import MEDIA, Medium
 from tuwen.data.schema import TABLES, Column
@@ -116,7 +118,9 @@ def read_rows(
     asked = [named(row, known, f"row {i + 1}") for i, row in enumerate(_list_of_rows(rows))]
     columns: dict[str, dict[str, Any]] = {}
     bad: dict[tuple[int, str], DataError] = {}
+    weigh(_pictures(asked, inputs))
     for entry in inputs:
+        deadline.check()
         column, kind = entry["column"], entry["kind"]
         cells = [row.get(column) for row in asked]
         separator = (separators or {}).get(entry["modality"], "|")
@@ -130,6 +134,14 @@ def read_rows(
             bad.setdefault((i, column), error)
     places = sorted(bad, key=lambda place: (place[0], known.index(place[1])))
     return Question(len(asked), columns, [Unreadable(i, c, _placed(bad[i, c], i, c)) for i, c in places])
+
+
+def _pictures(rows: Sequence[Mapping[str, Any]], inputs: Sequence[Mapping[str, str]]) -> list[bytes]:
+    """The files of all columns of pictures."""
+    columns = {entry["column"] for entry in inputs if entry["kind"] == "image"}
+    cells = [row.get(column) for row in rows for column in columns]
+    files = [file for cell in cells for file in (cell if isinstance(cell, list | tuple) else [cell])]
+    return [bytes(file) for file in files if isinstance(file, bytes | bytearray | memoryview)]
 
 
 def qualified(name: str, columns: Iterable[str], where: str) -> str:

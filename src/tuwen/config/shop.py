@@ -42,6 +42,11 @@ class TableSource(Strict):
     )
     constants: dict[str, str | int | float] = Field({}, description="columns the shop has not: `{kind: purchase}`")
     duplicates: Literal["reject", "sum"] = Field("reject", description="events whose key came before")
+    lists: dict[Literal["images", "sounds", "shapes"], str] = Field(
+        {},
+        description="the characters between several pictures of one cell, `{images: ','}`; `''`: a cell is one; "
+        "default: found out",
+    )
     keep: Literal["all", "none"] | list[str] = Field("all", description="which other columns come along")
 
 
@@ -67,6 +72,9 @@ class Media(Strict):
 
     root: str | None = Field(
         None, description="folder that relative paths of media start from; default: the shop's root"
+    )
+    placeholders: list[str] = Field(
+        [], description="pictures that stand for 'no picture', by name: `[no-image.jpg]`; items go without them"
     )
     allow_private_addresses: bool = Field(False, description="download from inside the shop's own network")
     allow_outside_root: bool = Field(False, description="read paths that lead out of the root folder")

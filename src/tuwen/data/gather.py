@@ -80,7 +80,7 @@ def gather(
         dialects = speech.of(part, plan)
         with progress.task(f"read {part.name}", part.rows) as task:
             for batch in part.batches(plan.sources()):
-                frame, contents = _mapped(batch, plan, part.name, notes)
+                frame, contents = _mapped(batch, plan, part.name, notes, media, source.lists)
                 checked = validate.check_rows(frame, name, table, dialects)
                 bad += [*checked.rejected, validate.unread(batch.unread, name, part.name)]
                 for column, given in contents.items():
@@ -133,6 +133,15 @@ def joined(own: Sheet, more: Sheet, key: Sequence[str], *, last: bool) -> Sheet:
     return Sheet(kept, rejected, own.read + more.read, merged, [*own.notes, *more.notes])
 
 
+def with_keys(sheet: Sheet, frame: pl.DataFrame, name: str, table: Table, *, summed: bool) -> None:
+    """Give a sheet rows whose keys have changed: those that now share one are summed or rejected as ever."""
+    if summed:
+        frame, merged = _summed(frame, table)
+        sheet.merged += merged
+    unique = validate.check_keys(frame, name, table)
+    sheet.frame, sheet.rejected = unique.good, pl.concat([sheet.rejected, *unique.rejected])
+
+
 def _parts(source: TableSource, table: Table, folder: Path, kind: sources.Format, notes: list[str]) -> Iterator[Part]:
     """Each file of the source, or its query. Of several files an empty one is no harm."""
     if kind == "sql":
@@ -150,14 +159,20 @@ def _parts(source: TableSource, table: Table, folder: Path, kind: sources.Format
 
 
 def _mapped(
-    batch: Batch, plan: mapping.Plan, file: str, notes: list[str]
+    batch: Batch,
+    plan: mapping.Plan,
+    file: str,
+    notes: list[str],
+    media: Mapping[str, Intake],
+    lists: Mapping[Any, str],
 ) -> tuple[pl.DataFrame, dict[str, dict[str, bytes]]]:
     """The batch under tuwen's names, its media as references, and the bytes of those that came as bytes, by column."""
     columns: list[pl.Series] = []
     contents: dict[str, dict[str, bytes]] = {}
     for name, given in plan.names.items():
         if name in COLUMNS:
-            listed, contents[name] = references(batch.frame, given)
+            exists, separators = media[name].files.exists, lists.get(name)
+            listed, contents[name] = references(batch.frame, given, exists=exists, separators=separators)
             columns.append(listed.alias(name))
         elif name == given[0] and _holds_bytes(batch.frame[name].dtype):
             notes.append(

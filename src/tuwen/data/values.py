@@ -11,6 +11,7 @@ import polars as pl
 from tuwen.data.amounts import amounts
 from tuwen.data.dates import dates, from_numbers
 from tuwen.data.dialects import Dialect
+from tuwen.data.keys import plain_keys
 from tuwen.data.schema import KEY_LIMIT, TEXT_LIMIT, Column
 
 Typed = tuple[pl.Series, pl.Series]
@@ -38,9 +39,9 @@ def typed(values: pl.Series, column: Column, dialect: Dialect = _UNKNOWN) -> Typ
 
 
 def identifiers(values: pl.Series) -> Typed:
-    """Keys as stripped strings; numbers in full (``7.0`` is ``"7"``); empty is missing."""
+    """Keys as strings without guards (:mod:`tuwen.data.keys`); numbers in full (``7.0`` is ``"7"``)."""
     text, reasons = texts(values)
-    text = text.str.strip_chars()
+    text = plain_keys(text)
     long = text.str.len_chars() > KEY_LIMIT
     return text.set(long, None), _first(reasons, _where(long, "key too long"))
 

@@ -18,6 +18,7 @@ from tuwen.apps.matching import Fuse
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture
 from tuwen.data.kinds import MEDIA
+from tuwen.data.placeholders import without_placeholders
 from tuwen.errors import ConfigError, DataError, did_you_mean
 from tuwen.files import sync_tree
 from tuwen.index.filters import Condition, facet_columns, mask
@@ -128,7 +129,7 @@ def index(
 
 def items_of(dataset: Dataset) -> pl.DataFrame:
     """The items with what search needs beside them: ``_popularity`` (events and reviews) and ``_content`` (a hash)."""
-    table = dataset.table("items")
+    table = without_placeholders(dataset.table("items"), dataset.manifest)
     counts = [
         dataset.table(name).group_by("item").len(name=name) for name in ("events", "reviews") if dataset.has(name)
     ]

@@ -11,11 +11,11 @@ from tuwen.apps.recommend.rules import Rules
 from tuwen.bundle.bundle import Bundle
 from tuwen.data.dataset import Dataset
 from tuwen.errors import DataError, did_you_mean
-from tuwen.index.segments import Batch
 
 if TYPE_CHECKING:  # a service that only predicts has neither SciPy nor Arrow
     from tuwen.apps.recommend.shelf import Shelf
     from tuwen.apps.search import Searcher
+    from tuwen.index.segments import Batch
 
 
 class NotServed(DataError):
