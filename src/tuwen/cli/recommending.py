@@ -96,7 +96,7 @@ def recommend(
     order = {"--again/--no-again": again, "--boost": boost or None, "--explore": explore}
     _order_by_itself(given, [name for name, value in order.items() if value is not None])
     screen = Screen(as_json=json, quiet=quiet)
-    how = {
+    how: dict[str, Any] = {
         "again": again,
         "explore": explore,
         "notes": [],

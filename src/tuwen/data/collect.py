@@ -20,6 +20,7 @@ import polars as pl
 from tuwen import __version__
 from tuwen.config import Shop, TableSource
 from tuwen.data import joins, summary
+from tuwen.data.behaviour import behaviour_warnings
 from tuwen.data.dataset import FORMAT, Dataset, read_manifest
 from tuwen.data.download import Limits
 from tuwen.data.gather import Sheet, gather, joined, state_of, with_keys
@@ -283,6 +284,7 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
     about = summary.of_media(media.values(), sheets, quarantine)
     shared = placeholders(frames["items"]) if "items" in frames else {}
     about["pictures"]["placeholders"] = list(shared)
+    behaviour = [english for english, _ in behaviour_warnings(frames["events"])] if "events" in frames else []
     notes = [placeholder_note(shared, media["images"].keys, frames["items"].height)] if shared else []
     return {
         "format": FORMAT,
@@ -293,7 +295,12 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
         "rejected": {"rows": rejected.height, "sha256": ready.add("rejected.parquet", _parquet(rejected))},
         **about,
         "media_limits": shop.media.limits(),
-        "warnings": [*(n for one in collected.values() for n in one.sheet.notes), *joins.strangers(frames), *notes],
+        "warnings": [
+            *(n for one in collected.values() for n in one.sheet.notes),
+            *joins.strangers(frames),
+            *behaviour,
+            *notes,
+        ],
     }
 
 

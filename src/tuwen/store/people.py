@@ -12,7 +12,7 @@ from tuwen.store.engine import reading, writing
 from tuwen.store.events import insert, latest_of
 from tuwen.store.tables import CONSENT, EVENTS, EXPOSURES, FEEDBACK
 
-LATELY = latest_of(EVENTS.c.item, EVENTS.c.time, EVENTS.c.kind, EVENTS.c.value)
+LATELY = latest_of(EVENTS.c.item, EVENTS.c.time, EVENTS.c.kind, EVENTS.c.value, EVENTS.c.quantity)
 GIVEN = sa.select(CONSENT.c.given).where(
     CONSENT.c.user == sa.bindparam("user"), CONSENT.c.purpose == sa.bindparam("purpose")
 )
@@ -64,8 +64,8 @@ class People:
             return _given(connection, user, purpose)
 
     def lately(self, user: str, purpose: str, since: int, most: int) -> list[dict[str, Any]] | None:
-        """``item``, ``time``, ``kind`` and ``value`` of the latest ``most`` events of a shopper from a moment on, the
-        oldest first; None where she refused this use of what she does. One moment of the store says both.
+        """``item``, ``time``, ``kind``, ``value`` and ``quantity`` of the latest ``most`` events of a shopper from a
+        moment on, the oldest first; None where she refused this use of what she does. One moment of the store says both.
         """
         with reading(self._engine) as connection:
             if _given(connection, user, purpose) is False:

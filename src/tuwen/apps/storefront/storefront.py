@@ -23,6 +23,7 @@ from tuwen.apps.storefront.columns import Columns, jsonable
 from tuwen.apps.storefront.experiment import arm_of
 from tuwen.apps.storefront.parts import Parts, Recommending
 from tuwen.apps.storefront.remembered import Known, Remembered
+from tuwen.data.behaviour import standing_events
 from tuwen.errors import DataError, InUse, TuwenError
 from tuwen.store import Store
 from tuwen.store.engine import StoreUnavailable
@@ -183,7 +184,7 @@ class Storefront:
         now = time.time_ns() // 1000
         return [
             Recent(event["item"], max(0.0, (now - event["time"]) / DAY), event["value"])
-            for event in events
+            for event in standing_events(events)
             if event["kind"] not in SEEN_ONLY
         ]
 
