@@ -65,7 +65,8 @@ class People:
 
     def lately(self, user: str, purpose: str, since: int, most: int) -> list[dict[str, Any]] | None:
         """``item``, ``time``, ``kind``, ``value`` and ``quantity`` of the latest ``most`` events of a shopper from a
-        moment on, the oldest first; None where she refused this use of what she does. One moment of the store says both.
+        moment on, the oldest first; None where she refused this use of what she does. One moment of the store says
+        both.
         """
         with reading(self._engine) as connection:
             if _given(connection, user, purpose) is False:
