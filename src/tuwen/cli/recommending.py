@@ -74,6 +74,14 @@ def recommend(
             min=0, max=1, help="Share of the places drawn by chance; default: as the run says.", rich_help_panel=RULES
         ),
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The store that knows who refused recommendations; default: that of the home BUNDLE stands in.",
+            rich_help_panel=RULES,
+        ),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -103,6 +111,7 @@ def recommend(
         "only": None if only is None else _lines(only),
         "exclude": exclude or (),
         "boost": dict(map(_boost, boost or ())),
+        "store": store,
     }
     if everybody is not None:
         shoppers = part_of("rank", "recommend_to_everybody", ANSWERS)(
@@ -116,7 +125,10 @@ def recommend(
     screen.say(*(f"note: {note}" for note in how["notes"]))
     if shopper is not None and shopper not in shelf:
         told = "the answer goes by what is asked alone" if review or photo else "this is what one without a past gets"
-        screen.say(f"note: the bundle does not know the shopper {shopper!r}; {told}")
+        if shopper in shelf.refused:
+            screen.say(f"note: the shopper {shopper!r} refused recommendations; {told}")
+        else:
+            screen.say(f"note: the bundle does not know the shopper {shopper!r}; {told}")
     known = _told(about or ())
     answers: dict[str, Callable[[], list[Any]]] = {
         "--like": lambda: shelf.similar(like, count, by, rules),

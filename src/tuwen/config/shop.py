@@ -24,6 +24,18 @@ class TableSource(Strict):
     format: Literal["csv", "jsonl", "parquet", "sql"] | None = Field(None, description="default: told by the name")
     encoding: str | None = Field(None, description="default: found out (UTF-8, GBK, UTF-16, …)")
     separator: str | None = Field(None, min_length=1, max_length=1, description="default: found out")
+    skip: int | None = Field(
+        None, ge=0, description="lines of a CSV file above its header; default: found out by the names of columns"
+    )
+    escape: Literal["backslash", "quote"] | None = Field(
+        None, description="what stands before a quote inside quotes of a CSV file; default: found out"
+    )
+    dates: Literal["day-first", "month-first"] | None = Field(
+        None, description="the order of `05/03/2024`; default: told by the other dates of the column"
+    )
+    decimal: Literal[".", ","] | None = Field(
+        None, description="what stands before decimals in `1.299`; default: told by the other numbers of the column"
+    )
     query: str | None = Field(None, description="SELECT that gives the rows; it cannot write")
     columns: dict[str, str | list[str]] = Field(
         {}, description="tuwen's name: the shop's name, as in `{item: sku, images: [photo1, photo2]}`"

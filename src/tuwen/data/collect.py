@@ -27,11 +27,13 @@ from tuwen.data.gather import Sheet, gather, joined, state_of, with_keys
 from tuwen.data.intake import Intake
 from tuwen.data.kinds import COLUMNS, MEDIA, Medium
 from tuwen.data.placeholders import placeholder_note, placeholders, without_named
+from tuwen.data.refusals import OF_SHOPPERS, Refusals, leave_out
 from tuwen.data.schema import TABLES, Table, with_rating_range
 from tuwen.data.store import MediaWriter
 from tuwen.data.validate import FILE, ROW
 from tuwen.errors import ConfigError, DataError, did_you_mean
 from tuwen.files import PLACING, Ready, finish, held, json_bytes, room_on_disk, sweep
+from tuwen.private import private
 from tuwen.progress import Progress, Silent
 
 Media = Mapping[str, Intake]  # by column
@@ -46,11 +48,13 @@ class Additions:
         folder: of the files.
         tables: table → Parquet file, with tuwen's own names of columns.
         gone: items that were taken out of the shop.
+        refusals: shoppers whose rows are left out, of the shop's own files too.
     """
 
     folder: Path
     tables: Mapping[str, str]
     gone: frozenset[str] = frozenset()
+    refusals: Refusals | None = None
 
 
 def collect(
@@ -85,7 +89,7 @@ def collect(
             raise ConfigError("only events can be summed", where=shop.where(name, "duplicates"), seen=name)
     _need_folders(shop)
     _need_own_place(out)
-    with room_on_disk(out), held(out), MediaWriter(out / "media") as store:
+    with private(out), room_on_disk(out), held(out), MediaWriter(out / "media") as store:
         for folder in (out, out / "media"):
             finish(folder)
             sweep(folder)
@@ -123,7 +127,9 @@ class _Collected:
             sources.append((TableSource(source=more.tables[name]), more.folder))
         states = [state_of(source, table, folder, __version__) for source, folder in sources]
         self.files = [file for files, _ in states for file in files]
-        self.state = _joined_state([state for _, state in states], more.gone if name == "items" else ())
+        refusals = more.refusals if name in OF_SHOPPERS and more.refusals and more.refusals.state else None
+        left_out = more.gone if name == "items" else [] if refusals is None else [refusals.state]
+        self.state = _joined_state([state for _, state in states], left_out)
         sheet = None if old is None or self.state is None else _kept(name, self.state, old, media)
         self.reused = sheet is not None
         if sheet is None:
@@ -131,6 +137,8 @@ class _Collected:
             sheet = sheets[0] if len(sheets) == 1 else joined(sheets[0], sheets[1], table.key, last=name == "items")
             if name == "items" and more.gone:
                 sheet.frame = sheet.frame.filter(~pl.col("item").is_in(list(more.gone)))
+            if refusals is not None:
+                leave_out(sheet, name, refusals)
         self.sheet = sheet
 
 
@@ -150,13 +158,13 @@ def _join_keys(collected: Mapping[str, _Collected], shop: Shop) -> None:
                 with_keys(one.sheet, join.frame, name, _table(name, shop), summed=summed)
 
 
-def _joined_state(states: Sequence[str | None], gone: Collection[str]) -> str | None:
+def _joined_state(states: Sequence[str | None], left_out: Collection[str]) -> str | None:
     """Of several sources; that of one is its own."""
     if None in states:
         return None
-    if len(states) == 1 and not gone:
+    if len(states) == 1 and not left_out:
         return states[0]
-    return hashlib.sha256(repr((states, sorted(gone))).encode()).hexdigest()
+    return hashlib.sha256(repr((states, sorted(left_out))).encode()).hexdigest()
 
 
 def _need_folders(shop: Shop) -> None:

@@ -229,6 +229,9 @@ class ChangeResponse(BaseModel):
         description="the number of the change: higher than that of any before; other workers take it in within a second"
     )
     findable: bool = Field(description="whether search finds it now")
+    pending: bool = Field(
+        False, description="whether the change waits for the index, which takes it in by itself; the answer is 202 then"
+    )
 
 
 class ExplainRequest(Strict):
@@ -259,6 +262,7 @@ class ReadyResponse(BaseModel):
     revision: int
     parts: dict[str, bool]
     fault: str | None = None
+    outbox: int = Field(0, description="changes of items that the index has not taken in yet")
 
 
 class ShopResponse(BaseModel):

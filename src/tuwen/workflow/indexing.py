@@ -21,6 +21,7 @@ from tuwen.data.examples import first_picture
 from tuwen.data.kinds import MEDIA
 from tuwen.data.placeholders import without_placeholders
 from tuwen.errors import ConfigError, DataError, did_you_mean
+from tuwen.files import sync_tree
 from tuwen.index.filters import Condition, facet_columns, mask
 from tuwen.index.manifest import MANIFEST
 from tuwen.index.segments import Batch
@@ -117,6 +118,8 @@ def index(
     encoders = out / settings["encoders"]
     made = batch_of(table, opened, settings, encoders, progress, bundle=recipe.bundle)
     settings["facets"] = facet_columns(made.table)
+    if encoders.is_dir():
+        sync_tree(encoders)  # before the manifest names it
     with progress.task("index", None):
         found = Index.create(out, made, settings, weights=fields, kind=recipe.kind)
     for other in out.glob(f"{ENCODERS}*"):

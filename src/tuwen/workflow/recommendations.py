@@ -13,9 +13,11 @@ import polars as pl
 from tuwen.apps.recommend import shelf_files
 from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.shelf import Shelf
+from tuwen.bundle.home import store_beside
 from tuwen.errors import did_you_mean
 from tuwen.files import room_on_disk
 from tuwen.progress import Progress, Silent
+from tuwen.store import Store
 from tuwen.workflow.steps import answers_file
 
 
@@ -28,6 +30,7 @@ def recommend(
     exclude: Iterable[str] = (),
     boost: Mapping[str, float] | None = None,
     notes: list[str] | None = None,
+    store: str | Path | None = None,
 ) -> tuple[Shelf, Rules]:
     """A bundle of the task rank, checked and ready to answer, and the rules its run asks for.
 
@@ -37,8 +40,13 @@ def recommend(
             (``Rules.draw``: today, UTC).
         only, exclude, boost: see :meth:`~tuwen.apps.recommend.shelf.Shelf.ruled`.
         notes: what a person should know of them is added: items that the bundle does not know.
+        store: the store that knows who refused recommendations; default: that of the home which the bundle stands in.
     """
     shelf, manifest = shelf_files.read(bundle)
+    url = store or store_beside(bundle)
+    if url is not None:
+        with Store(url) as opened:
+            shelf.refused = opened.people.refusals.of()
     own = rules_of(manifest["run"])
     rules = replace(
         own,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +23,7 @@ from tuwen.data.sources import ENDINGS, format_of, open_file
 from tuwen.data.spreadsheet import write_spreadsheet
 from tuwen.errors import DataError
 from tuwen.files import whole
+from tuwen.private import scratch
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.media_cells import MediaCells
 from tuwen.workflow.memory import room_in_memory
@@ -51,9 +51,11 @@ def collected(shop: Shop, out: Path, progress: Progress | None = None) -> dict[s
         raise DataError(
             "there is no such store", where=shop.where("store"), seen=url, todo="tuwen serve HOME makes one"
         )
-    with Store(url) as store, tempfile.TemporaryDirectory(prefix="tuwen-store-") as folder:
-        tables, gone = export(store, Path(folder))
-        return collect_shop(shop, out, progress=progress, additions=Additions(Path(folder), tables, gone))
+    with Store(url) as store, scratch("store") as folder:
+        tables, gone = export(store, folder)
+        refused = store.people.refusals.of()
+        additions = Additions(folder, tables, gone, refused)
+        return collect_shop(shop, out, progress=progress, additions=additions)
 
 
 def load(bundle: str | Path) -> Bundle:
@@ -101,7 +103,7 @@ def predict(
 @room_in_memory()
 def _answers(bundle: Bundle, file: Path, progress: Progress, *, private: bool) -> pl.DataFrame:
     cells = MediaCells(file.parent, MOST_BYTES, private=private)
-    part = open_file(file, file.name, format_of(file.name, None), encoding=None, separator=None)
+    part = open_file(file, file.name, format_of(file.name, None), names=_names(bundle))
     read = _columns_read(bundle, part.columns, file)
     answered = []
     with progress.task("predict", part.rows) as bar:
@@ -115,6 +117,11 @@ def _answers(bundle: Bundle, file: Path, progress: Progress, *, private: bool) -
     if found.is_empty():
         raise DataError("the file has no rows", where=str(file))
     return found
+
+
+def _names(bundle: Bundle) -> set[str]:
+    """What a column that the bundle reads may be called: with its table, or without."""
+    return {name for entry in bundle.inputs for name in (entry["column"], entry["column"].partition(".")[2])}
 
 
 def _columns_read(bundle: Bundle, columns: list[str], file: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Header, Path, Request, Response
 
+from tuwen.apps.storefront.held import promoted
 from tuwen.errors import DataError
 from tuwen.service.batches import BeaconRoute, kept_and_refused
 from tuwen.service.language import asked_for
@@ -30,6 +31,12 @@ ItemKey = Annotated[Key, Path()]
 NAMED = 100  # unknown items of one request that its answer names
 # kept by a browser, and asked about before it is shown again: a picture may be replaced under its address
 PICTURES = {"Cache-Control": "private, no-cache"}
+LATER: dict[int | str, dict[str, Any]] = {
+    202: {
+        "model": ChangeResponse,
+        "description": "it is on the disk, and waits for the index: no need to send it again",
+    }
+}
 PICTURE = {
     **PROBLEMS,
     200: {"content": {"image/jpeg": {}}, "description": "JPEG, with an ETag"},
@@ -98,8 +105,8 @@ def _row(event: Event) -> dict[str, object]:
 
 def _add_items(service: FastAPI, served: Served) -> None:
 
-    @service.post("/v1/items", summary="A new item, or another text of one", responses=PROBLEMS | CHANGED)
-    async def put(sent: ItemRequest) -> ChangeResponse:
+    @service.post("/v1/items", summary="A new item, or another text of one", responses=PROBLEMS | CHANGED | LATER)
+    async def put(sent: ItemRequest, response: Response) -> ChangeResponse:
         store, front = served.store, served.front
 
         def write() -> ChangeResponse:
@@ -111,10 +118,10 @@ def _add_items(service: FastAPI, served: Served) -> None:
                 raise DataError(
                     "an item needs a title or a picture", where="columns", allowed="columns.title, pictures"
                 )
-            change, findable = front.put(store, sent.item, columns, pictures)
-            return ChangeResponse(item=sent.item, change=change, findable=findable)
+            change, findable, pending = front.put(store, sent.item, columns, pictures)
+            return ChangeResponse(item=sent.item, change=change, findable=findable, pending=pending)
 
-        return await served.work(write)
+        return _changed(await served.work(write), response)
 
     @service.get(
         "/v1/items/{item:path}/pictures/{place}",
@@ -163,18 +170,23 @@ def _add_items(service: FastAPI, served: Served) -> None:
 
     @service.delete(
         "/v1/items/{item:path}",
-        summary="Take an item out of the shop",
-        responses=PROBLEMS | CHANGED,
+        summary="Take an item out of the shop; again, where it was taken out before",
+        responses=PROBLEMS | CHANGED | LATER,
     )
-    async def remove(item: ItemKey) -> ChangeResponse:
+    async def remove(item: ItemKey, response: Response) -> ChangeResponse:
         store, front = served.store, served.front
 
         def write() -> ChangeResponse:
-            front.cards.full(item)
-            change = store.items.remove(item)
-            return ChangeResponse(item=item, change=change, findable=front.take_in(item))
+            change, pending = front.remove(store, item)
+            return ChangeResponse(item=item, change=change, findable=False, pending=pending)
 
-        return await served.work(write)
+        return _changed(await served.work(write), response)
+
+
+def _changed(done: ChangeResponse, response: Response) -> ChangeResponse:
+    """202 where the change is on the disk and waits for the index."""
+    response.status_code = HTTPStatus.ACCEPTED if done.pending else HTTPStatus.OK
+    return done
 
 
 def _add_people(service: FastAPI, served: Served) -> None:
@@ -184,12 +196,20 @@ def _add_people(service: FastAPI, served: Served) -> None:
         await served.write(lambda: store.people.allow(user, sent.purpose, sent.given))
         return sent
 
-    @service.get("/v1/users/{user:path}", summary="Everything the store has of a shopper", responses=PROBLEMS)
+    @service.get(
+        "/v1/users/{user:path}",
+        summary="Everything that the store and the promoted parts hold of a shopper",
+        responses=PROBLEMS,
+    )
     async def show(user: ItemKey) -> dict[str, list[dict[str, object]]]:
-        store = served.store
-        return await served.work(lambda: store.people.show(user))
+        store, parts = served.store, served.front.parts
+        return await served.work(lambda: {**store.people.show(user), **promoted(parts, user)})
 
-    @service.delete("/v1/users/{user:path}", summary="Forget a shopper; rows that are gone", responses=PROBLEMS)
+    @service.delete(
+        "/v1/users/{user:path}",
+        summary="Forget a shopper, not what she refused; rows that are gone",
+        responses=PROBLEMS,
+    )
     async def forget(user: ItemKey) -> dict[str, int]:
         store = served.store
         return await served.write(lambda: store.people.forget(user))
