@@ -20,13 +20,13 @@ import polars as pl
 from tuwen import __version__
 from tuwen.config import Shop, TableSource
 from tuwen.data import joins, summary
-from tuwen.data.behaviour import behaviour_warnings
 from tuwen.data.dataset import FORMAT, Dataset, read_manifest
+from tuwen.data.doubts import doubts
 from tuwen.data.download import Limits
 from tuwen.data.gather import Sheet, gather, joined, state_of, with_keys
 from tuwen.data.intake import Intake
 from tuwen.data.kinds import COLUMNS, MEDIA, Medium
-from tuwen.data.placeholders import placeholder_note, placeholders, without_named
+from tuwen.data.placeholders import placeholders, without_named
 from tuwen.data.refusals import OF_SHOPPERS, Refusals, leave_out
 from tuwen.data.schema import TABLES, Table, with_rating_range
 from tuwen.data.store import MediaWriter
@@ -292,8 +292,6 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
     about = summary.of_media(media.values(), sheets, quarantine)
     shared = placeholders(frames["items"]) if "items" in frames else {}
     about["pictures"]["placeholders"] = list(shared)
-    behaviour = [english for english, _ in behaviour_warnings(frames["events"])] if "events" in frames else []
-    notes = [placeholder_note(shared, media["images"].keys, frames["items"].height)] if shared else []
     return {
         "format": FORMAT,
         "tuwen": __version__,
@@ -305,9 +303,7 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
         "media_limits": shop.media.limits(),
         "warnings": [
             *(n for one in collected.values() for n in one.sheet.notes),
-            *joins.strangers(frames),
-            *behaviour,
-            *notes,
+            *doubts(frames, shared, media["images"].keys),
         ],
     }
 
