@@ -117,7 +117,8 @@ class Recommender:
         if self.blended:  # the catalogue's own order would be left
             self.model = Blend()
             self.model.fit(Lists.joined(known))
-        self.stage = Stage(self._fitted(history), Features.at(history))
+        settled = history.settled()
+        self.stage = Stage(self._fitted(settled), Features.at(settled))
         return self
 
     def _fitted(self, history: History) -> dict[str, Retriever]:
