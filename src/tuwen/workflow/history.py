@@ -13,7 +13,7 @@ from tuwen.apps.recommend.told import TABLE
 from tuwen.apps.recommend.vectors import Reader, Reduction
 from tuwen.config import RankRun
 from tuwen.data.dataset import Dataset
-from tuwen.data.examples import examples, where_rows
+from tuwen.data.examples import check_condition, examples, where_rows
 from tuwen.data.kinds import MEDIA
 from tuwen.errors import ConfigError, DataError, did_you_mean
 from tuwen.models import ENCODERS
@@ -67,6 +67,8 @@ def _events(run: RankRun, dataset: Dataset) -> pl.DataFrame:
             todo=f"add '{name}' to SHOP.yaml ({', '.join(NEEDED[name])}) and collect again",
         )
     try:
+        if run.events.where:
+            check_condition(run.events.where)  # before anything is read
         found = where_rows(dataset.table(name), name, run.events.where)
     except ConfigError as error:
         place = run.where("events", "where")

@@ -8,7 +8,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +21,7 @@ from tuwen.data.collect import Additions
 from tuwen.data.collect import collect as collect_shop
 from tuwen.data.kinds import MEDIA
 from tuwen.data.sources import ENDINGS, format_of, open_file
-from tuwen.errors import DataError
+from tuwen.errors import DataError, close_names
 from tuwen.files import whole
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.memory import room_in_memory
@@ -122,7 +121,7 @@ def _columns_read(bundle: Bundle, columns: list[str], file: Path) -> dict[str, s
         )
     missing = [column for column in dict.fromkeys(known) if column not in read.values()]
     names = {*missing, *(column.partition(".")[2] for column in missing)}
-    slips = [(c, near) for c in columns if c not in read and (near := get_close_matches(c, names, n=1, cutoff=0.8))]
+    slips = [(c, near) for c in columns if c not in read and (near := close_names(c, names, cutoff=0.8))]
     if slips or not read:
         raise DataError(
             f"the bundle does not read '{slips[0][0]}'" if slips else "the file has no column that the bundle reads",
