@@ -7,22 +7,24 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := out/tools/.installed
 WORKERS ?= 2
 PORT ?= 8000
 # V=1 shows what pip does
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile $(if $(V),,-qq)
+LOCKED := $(PIP) --no-deps --require-hashes
 DEMO := demo
 # pip compiles nothing here, so what is imported is compiled once and kept: else every start of Python costs up to eight seconds more
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-serve test-hub check run runs bench bench-peers load fuzz docs lock clean
+.PHONY: help install demo test test-serve test-hub check run runs bench bench-peers load fuzz audit licences release docs lock clean
 
 help:
 	@echo "make demo [SERVE=no] [PORT=8000]  sample shop: collect, train, evaluate, serve at 127.0.0.1 until Ctrl-C"
 	@echo "make test                         all tests"
 	@echo "make test-serve                   a clean environment with tuwen[serve] alone answers a bundle, without torch"
-	@echo "make test-hub                     encoders by name, with the libraries they come from (some 190 MB)"
+	@echo "make test-hub                     encoders by name and minilm, with the libraries they come from (some 280 MB)"
 	@echo "make check                        format, lint, types, import floors"
 	@echo "make run RUN=flipkart OUT=DIR     repeat runs/flipkart.yaml: DIR/report.json, DIR/report.html"
 	@echo "make runs                         repeat all runs and rewrite docs/results.md"
@@ -30,20 +32,24 @@ help:
 	@echo "make bench-peers RUN=hm OUT=DIR   other packages in the harness of a rank run, each in its own environment"
 	@echo "make load [ARGS=--mix=600]        a served home under load, beside an empty route"
 	@echo "make fuzz                         schemathesis over the whole API of a served home, and walks through it"
+	@echo "make audit                        the locked versions beside the databases of known vulnerabilities"
+	@echo "make licences                     the licence of every package, and why those that are not permissive may stay"
+	@echo "make release                      dist/: wheel, source, and a bill of materials (CycloneDX) with hashes"
 	@echo "make docs                         rewrite docs/options.md from the code"
 	@echo "make lock                         rewrite requirements.lock with today's versions"
 	@echo "make clean                        remove what was made here, .venv too; out/ stays"
 
 install: $(STAMP)
 
-# The lock is whole, so nothing is resolved. Only torch may need more where its build is not the CPU one.
-$(STAMP): requirements.lock pyproject.toml
+# The locks are complete, so nothing is resolved. torch of the index needs the CUDA libraries on Linux; its CPU build does not.
+$(STAMP): requirements.lock requirements-cpu.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "tuwen needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "installing into $(VENV): about 2 GB, a minute or two (V=1 shows more)"
 	@$(PYTHON) -m venv $(VENV) || { echo "on Debian: apt-get install python3-venv"; exit 1; }
-	@$(PIP) --no-deps -r requirements.lock
-	@$(PIP) "$$(grep '^torch==' requirements.lock)"
+	@$(LOCKED) -r requirements-cpu.lock 2>/dev/null || echo "pip finds no CPU build of torch: the index's build is taken"
+	@$(LOCKED) -r requirements.lock
+	@$(BIN)/python -m pip check >/dev/null 2>&1 || $(LOCKED) -r requirements-cuda.lock
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@$(BIN)/python -c 'import lightgbm' 2>/dev/null || \
 	  echo "recommendations (and their tests) need libgomp: on Debian, apt-get install libgomp1"
@@ -68,8 +74,10 @@ test-serve: $(STAMP)
 
 # beside the environment, not in it: what nobody needs who names no model. torch is the one that is there
 test-hub: $(STAMP) requirements-hub.lock
-	@$(PIP) --no-deps --upgrade --target out/hub -r requirements-hub.lock
+	@$(LOCKED) --upgrade --target out/hub -r requirements-hub.lock
 	@OMP_NUM_THREADS=1 PYTHONPATH=out/hub $(BIN)/python -m pytest tests/test_models_hub.py $(ARGS)
+	@OMP_NUM_THREADS=1 PYTHONPATH=out/hub $(BIN)/python -m pytest -k minilm tests/test_models_pretrained.py \
+	  tests/test_models_transfer.py tests/test_preprocess_contract.py $(ARGS)
 
 check: $(STAMP)
 	@$(BIN)/python scripts/options.py --check || { echo "docs/options.md is stale: make docs"; exit 1; }
@@ -77,6 +85,27 @@ check: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# the tools of a release, in an environment of their own: what is checked is what users install
+$(TOOLS): requirements-release.lock
+	@$(PYTHON) -m venv out/tools
+	@out/tools/bin/python -m pip install -qq --no-deps --require-hashes -r requirements-release.lock
+	@touch $@
+
+audit: $(TOOLS)
+	@$(PYTHON) scripts/audit.py
+
+licences: $(STAMP) $(TOOLS)
+	@$(BIN)/python -m pip check
+	@$(BIN)/python scripts/licences.py
+
+# dist/: wheel, source, licences, and a bill of materials (CycloneDX) of all that the lock installs, with hashes
+release: $(STAMP) $(TOOLS) audit licences
+	@rm -rf dist && $(BIN)/hatchling build
+	@out/tools/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
+	  --of JSON -o dist/tuwen.cdx.json
+	@$(BIN)/python scripts/licences.py > dist/licences.txt
+	@ls -l dist
 
 run: $(STAMP)
 	@test -n "$(RUN)" -a -n "$(OUT)" || { echo "usage: make run RUN=flipkart OUT=DIR"; exit 2; }

@@ -235,10 +235,10 @@ def test_the_card_tells_what_was_measured_and_may_be_written_later(tmp_path: Pat
 
 
 def test_an_interrupted_flush_leaves_no_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: Path) -> None:
+    def full(*_: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
 
-    monkeypatch.setattr(files, "_flush", full)
+    monkeypatch.setattr(files, "publish", full)
     with pytest.raises(DataError, match="the disk is full"):
         write(tmp_path / "b")
     assert list(tmp_path.iterdir()) == []

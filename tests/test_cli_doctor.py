@@ -25,14 +25,20 @@ from tuwen.errors import install_command
 from tuwen.preprocess.weights import WEIGHTS
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-# what only runs by name need, some 190 MB, stands in a lock of its own (make test-hub)
-LOCK = [
-    line
-    for name in ("requirements.lock", "requirements-hub.lock")
-    for line in (ROOT / name).read_text(encoding="utf-8").splitlines()
-    if not line.startswith("#")
-]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT, GROUPS = PYPROJECT["project"], PYPROJECT["dependency-groups"]
+# What only encoders by name need, some 280 MB, stands in a lock of its own (make test-hub).
+LOCKS = ("requirements.lock", "requirements-hub.lock", "requirements-release.lock", "requirements-cuda.lock")
+ENTRY = re.compile(r"([A-Za-z0-9._-]+)==([0-9][0-9A-Za-z.+]*)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)")
+
+
+def pins(name: str) -> dict[str, Version]:
+    """The versions of a lock file by package, once each of its lines was read as a pin with hashes."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    entries = ENTRY.findall(text)
+    lines = [line for line in text.splitlines() if line and not line.startswith(("#", "    --hash"))]
+    assert len(lines) == len(entries), name
+    return {canonicalize_name(package): Version(version) for package, version, _ in entries}
 
 
 def test_it_looks_at_every_extra_and_every_weight() -> None:
@@ -104,17 +110,21 @@ def test_the_requirements_are_those_of_the_project() -> None:
 
 
 def test_the_lock_pins_everything_the_project_asks_for() -> None:
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*", line) for line in LOCK)
-    pinned = {canonicalize_name(name): Version(version) for name, version in (line.split("==") for line in LOCK)}
-    assert len(pinned) == len(LOCK)
+    project, hub, release, cuda = map(pins, LOCKS)
+    assert not project.keys() & (hub.keys() | cuda.keys())
+    assert pins("requirements-cpu.lock")["torch"].public == str(project["torch"])
+    pinned = project | hub
     assert pinned["torch"] == Version("2.13.0")
+    for line in GROUPS["release"]:
+        wanted = Requirement(line)
+        assert wanted.specifier.contains(release[canonicalize_name(wanted.name)]), line
     for line in chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()):
         wanted = Requirement(line)
         assert wanted.specifier.contains(pinned[canonicalize_name(wanted.name)], prereleases=True), line
 
 
 def test_every_import_comes_from_the_lock() -> None:
-    locked = {canonicalize_name(line.split("==")[0]) for line in LOCK}
+    locked = pins("requirements.lock").keys() | pins("requirements-hub.lock").keys()
     homes = packages_distributions()
     for file in [*ROOT.glob("src/**/*.py"), *ROOT.glob("tests/*.py"), *ROOT.glob("bench/*.py")]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -25,14 +25,15 @@ SOURCE = Path(tuwen.__file__).parent
 FUNCTIONS = {*METHODS, "compile"}
 
 
-def _of_delimited() -> re.Pattern[Any]:
-    cell = rb'(?:"(?:[^"]++|"")*+"|[^"\r\n,][^\r\n,]*+|)'  # of _without_open_quotes, with a comma
+def _quoted_record() -> re.Pattern[Any]:
+    cell = rb'(?:"(?:[^"]++|"")*+"|[^"\r\n,][^\r\n,]*+|)'  # with a comma
     return re.compile(cell + rb"(?:," + cell + rb")*+(?=[\r\n]|\Z)")
 
 
 # what puts a pattern together out of more than names of its module: file → the patterns
 BUILT: dict[str, Callable[[], Sequence[tuple[re.Pattern[Any], str]]]] = {
-    "data/delimited.py": lambda: [(_of_delimited(), "match")],
+    "data/ragged.py": lambda: [(_quoted_record(), "match")],
+    "data/references.py": lambda: [(re.compile("[,;]"), "split")],
     "preprocess/colours.py": lambda: [(colours._pattern(), "search")],
     "unicode.py": lambda: [(pattern, "sub") for pattern in unicode._patterns()],
 }

@@ -27,7 +27,8 @@ def test_an_item_that_is_taken_out_is_nowhere_found(shop):
     shop.good("DELETE", f"/v1/items/{item}")
     problem(shop.ask("GET", f"/v1/items/{item}"), 404)
     problem(shop.ask("GET", f"/v1/items/{item}/pictures/0"), 404)
-    problem(shop.ask("DELETE", f"/v1/items/{item}"), 404)
+    first, again = (shop.good("DELETE", f"/v1/items/{item}") for _ in range(2))  # who had no answer may ask again
+    assert first == again and not first["findable"] and not first["pending"]
     assert item not in shop.items("POST", "/v1/recommend", {"count": 200})
     assert shop.items("POST", "/v1/goes-with", {"items": ["SKU-0001"], "count": 50}) == [b for b in beside if b != item]
     again = Shop(Home(shop.live.home.folder).folder, Path(shop.store.name.removeprefix("sqlite:///")))
@@ -114,7 +115,7 @@ def test_an_item_that_is_not_there_is_not_found_by_any_question(shop):
     for item in ("SKU-9999", "SKU-0005"):
         for method, path, body in (
             ("GET", f"/v1/items/{item}", None),
-            ("DELETE", f"/v1/items/{item}", None),
+            *([("DELETE", f"/v1/items/{item}", None)] if item == "SKU-9999" else []),  # the other one was in the shop
             ("GET", f"/v1/items/{item}/pictures/0", None),
             ("GET", f"/v1/similar?item={item}", None),
             ("GET", f"/v1/search?like={item}", None),

@@ -1,5 +1,6 @@
 """The store: the same laws on SQLite and on a real PostgreSQL."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -202,9 +203,10 @@ def test_a_shopper_who_asks_is_forgotten_everywhere(store):
         store.people.expose("test", user, "a")
     assert not store.people.say("f-u", user="u")
     shown = store.people.show("u")
-    assert {table: len(rows) for table, rows in shown.items()} == dict.fromkeys(shown, 1)
+    assert {table: len(rows) for table, rows in shown.items()} == dict.fromkeys(shown, 1) | {"refusals": 0}
+    others = store.people.show("v")
     assert store.people.forget("u") == {"events": 1, "feedback": 1, "consent": 1, "exposures": 1}
-    assert not any(store.people.show("u").values()) and all(store.people.show("v").values())
+    assert not any(store.people.show("u").values()) and store.people.show("v") == others
     assert store.people.allows("u", "recommend") is None and store.people.allows("v", "recommend") is True
 
 
@@ -215,6 +217,53 @@ def test_the_last_word_on_consent_and_the_first_exposure_count(store):
     for arm in "ab":
         store.people.expose("test", "u", arm)
     assert [row["arm"] for row in store.people.exposed("test")] == ["a"]
+
+
+def test_a_refusal_outlives_forgetting_and_names_nobody(store, url, tmp_path):
+    store.people.allow("liese", "recommend", False)
+    store.people.allow("liese", "ads", True)
+    store.people.forget("liese")
+    assert store.people.allows("liese", "recommend") is False and store.people.allows("liese", "ads") is None
+    assert store.people.show("liese")["refusals"] == [{"purpose": "recommend"}]
+    store.events.add([event("e", user="liese")])
+    assert store.people.lately("liese", "recommend", 0, 9) is None and store.people.lately("u", "recommend", 0, 9) == []
+    refused = store.people.refusals.of()
+    assert "liese" in refused and "u" not in refused and len(refused) == 1 and refused.state
+    with store._engine.connect() as connection:
+        (row,) = connection.execute(sa.text("SELECT * FROM refusals"))
+    assert len(row.hash) == 64 and hashlib.sha256(b"liese").hexdigest() != row.hash
+    with Store(url) as again:  # another worker, another start: the same key
+        assert again.people.allows("liese", "recommend") is False
+        again.people.allow("liese", "recommend", True)  # her own word alone ends it
+    assert store.people.allows("liese", "recommend") is True and not len(store.people.refusals.of())
+
+
+def test_refusals_of_an_older_store_become_hashes(url):
+    from alembic import command
+    from alembic.config import Config
+
+    from tuwen.store.engine import VERSIONS, open_engine, writing
+
+    engine, config = open_engine(url), Config()
+    config.set_main_option("script_location", str(VERSIONS))
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        words = sa.text('INSERT INTO consent ("user", purpose, given, time) VALUES (:user, :purpose, :given, 1)')
+        connection.execute(words, {"user": "u", "purpose": "recommend", "given": False})
+        connection.execute(words, {"user": "v", "purpose": "recommend", "given": True})
+    engine.dispose()
+    with Store(url) as store:
+        store.people.forget("u")
+        assert store.people.allows("u", "recommend") is False and store.people.allows("v", "recommend") is True
+
+
+def test_a_trace_tells_a_refusal_that_outlived_its_name(tmp_path):
+    with Store(tmp_path / "store.db") as store:
+        before = store.version.of("u", 3)
+        store.people.allow("u", "recommend", False)
+        store.people.forget("u")
+        assert store.version.of("u", 3) != before
 
 
 def test_a_key_is_shown_once_and_kept_as_a_hash(store, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from processes import begun
-from shops import small_sample
+from shops import jpeg, small_sample
 from tuwen import workflow
 from tuwen.bundle.bundle import Bundle
 from tuwen.config import Run
@@ -24,6 +24,7 @@ from tuwen.progress import Silent
 from tuwen.workflow.evaluation import bundle_rows
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.memory import room_in_memory
+from web import Web
 
 TEXT_ONLY = "{use: text, columns: reviews.text, encoder: lstm}"
 QUICK = ["training.epochs=2", "modalities.picture.size=32", "evaluation.samples=100"]
@@ -87,6 +88,24 @@ def test_predict_reads_a_file_and_tells_of_pictures_it_cannot_read(tmp_path, tra
     assert "web page" in answers["problem"][1] and "No such file" in answers["problem"][2]
     assert "nothing to go by" in answers["problem"][3]
     assert len((tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()) == 4
+
+
+def test_predict_reads_pictures_as_collect_does_and_writes_for_a_spreadsheet(tmp_path, trained):
+    (tmp_path / "Front.JPG").write_bytes(jpeg(1))
+    (tmp_path / "Rue de Rivoli, Paris.jpg").write_bytes(jpeg(2))
+    with Web({"/a.jpg": jpeg(3)}) as web:
+        cells = ["front.jpg,gone.jpg", "Rue de Rivoli, Paris.jpg", f"{web.url}/a.jpg", f"{web.url}/gone.jpg"]
+        pl.DataFrame({"id": ["=1+1", "女鞋", "3", "4"], "text": [None] * 4, "images": cells}).write_csv(
+            tmp_path / "new.csv"
+        )
+        refused = workflow.predict(trained[0], tmp_path / "new.csv")["problem"].to_list()
+        assert refused[:2] == [None, None] and web.asked.total() == 0
+        assert all("--private-addresses" in problem and web.url in problem for problem in refused[2:]), refused
+        out = tmp_path / "answers.csv"
+        read = workflow.predict(trained[0], tmp_path / "new.csv", out, private=True)["problem"].to_list()
+    assert read[:3] == [None] * 3 and "404" in read[3]
+    assert out.read_bytes().startswith(b"\xef\xbb\xbfid,")
+    assert pl.read_csv(out)["id"].to_list() == ["'=1+1", "女鞋", "3", "4"]
 
 
 def test_a_broken_picture_counts_as_none(trained):

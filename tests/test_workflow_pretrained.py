@@ -24,7 +24,7 @@ RUN = {
     "name": "kinds",
     "rows": {"table": "items"},
     "modalities": {
-        "text": {"use": "text", "columns": ["items.title"], "length": 16, "encoder": "minilm"},
+        "text": {"use": "text", "columns": ["items.title"], "length": 16, "encoder": "e5-small"},
         "picture": {"use": "image", "columns": ["items.images"], "encoder": "efficientnet-lite0"},
     },
     "task": {"use": "classify", "target": "items.category"},
@@ -83,7 +83,7 @@ def test_a_network_is_fine_tuned_and_its_statistics_stay(shop, tmp_path):
 
 def test_an_option_against_the_weights_is_refused(tmp_path):
     text = RUN["modalities"]["text"] | {"tokens": "word"}
-    with pytest.raises(ConfigError, match="needs tokens: minilm"):
+    with pytest.raises(ConfigError, match="needs tokens: e5-small"):
         workflow.check(written(tmp_path, modalities={"text": text}))
 
 
@@ -110,7 +110,7 @@ def test_lora_on_small_pictures_is_trained_and_served(shop, tmp_path):
 
 
 def test_what_would_train_a_frozen_network_is_told_with_its_line(tmp_path):
-    text = RUN["modalities"]["text"] | {"encoder": {"use": "minilm", "lora": 8}}
+    text = RUN["modalities"]["text"] | {"encoder": {"use": "e5-small", "lora": 8}}
     with pytest.raises(ConfigError, match="'lora' trains a network that is frozen") as caught:
         workflow.check(written(tmp_path, modalities={"text": text}))
     assert "RUN.yaml:" in caught.value.where

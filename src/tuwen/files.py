@@ -1,13 +1,22 @@
-"""Files written whole or not at all, and folders held by one process at a time."""
+"""Files and folders written whole or not at all, safe on the disk before they have their names.
+
+A power cut keeps what was synced and may lose, cut or zero the rest, in any order. So whatever is put in place goes
+three steps: its data is synced, then it gets its name, then the folder that holds the name is synced.
+:func:`publish` does that for a folder, :func:`whole` for a file. ``tests/test_power_cuts.py`` replays them.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import hashlib
 import json
 import os
+import shutil
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Self
@@ -16,19 +25,107 @@ from tuwen.errors import DataError, InUse
 
 DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync alone leaves the data in the cache of the drive
+SYNCS = 8  # files synced at once: the disk writes one journal for all of them
+AT_FDCWD, EXCHANGE, SWAP = -100, 2, 2  # of renameat2 (Linux) and renamex_np (macOS)
+
+
+def sync(path: str | Path) -> None:
+    """Wait until a file's data, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if FULL_SYNC is not None:
+            with suppress(OSError):  # a network drive that does not know it
+                fcntl.fcntl(descriptor, FULL_SYNC)
+                return
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: str | Path) -> None:
+    """Wait until everything below ``folder``, and its own list of names, is on the disk."""
+    files, folders = [], []
+    for place, _, names in os.walk(folder):
+        folders.append(Path(place))
+        files += [Path(place) / name for name in names if not (Path(place) / name).is_symlink()]
+    with ThreadPoolExecutor(SYNCS) as pool:
+        list(pool.map(sync, files))
+        list(pool.map(sync, folders))
+
+
+def make_folder(folder: str | Path) -> None:
+    """Make ``folder`` and those above it where they are missing, each with its name on the disk."""
+    folder = Path(folder)
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in missing:
+        sync(one.parent)
+
+
+def rename(half: str | Path, path: str | Path) -> None:
+    """Give what was synced its name, and wait until the name is on the disk."""
+    Path(half).replace(path)
+    for folder in {Path(path).parent, Path(half).parent}:
+        sync(folder)
+
+
+def publish(half: str | Path, path: str | Path) -> None:
+    """Put a finished folder in its place: synced, named, and the name synced. A folder that stands there is replaced
+    in one step, so a reader and a power cut find the old one or the new one.
+    """
+    half, path = Path(half), Path(path)
+    sync_tree(half)
+    if not path.is_dir() or not any(path.iterdir()):
+        rename(half, path)
+        return
+    old = former(path)
+    if _exchange(half, path):
+        sync(path.parent)
+        shutil.rmtree(half, ignore_errors=True)
+        return
+    shutil.rmtree(old, ignore_errors=True)  # a disk that cannot exchange two names: see recover
+    rename(path, old)
+    rename(half, path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def former(path: Path) -> Path:
+    """Where a folder waits while its successor takes its place, on a disk that cannot exchange two names."""
+    return path.with_name(f".{path.name}.old")
+
+
+def recover(path: str | Path) -> None:
+    """Undo a :func:`publish` that was cut off between its two renames; for the one who holds the place."""
+    path = Path(path)
+    if not path.exists() and former(path).is_dir():
+        rename(former(path), path)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap the names of two folders in one step; False where the system or the disk cannot."""
+    names = os.fsencode(one), os.fsencode(other)
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "darwin":
+            return bool(library.renamex_np(*names, SWAP) == 0)
+        return bool(library.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], EXCHANGE) == 0)
+    except (AttributeError, OSError):  # an older C library
+        return False
 
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[IO[bytes]]:
-    """A binary file that appears under ``path`` only when the block ends well; otherwise what was there stays."""
+    """A binary file that appears under ``path`` only when the block ends well; otherwise what was there stays. When the
+    block has ended, file and name are on the disk.
+    """
     path = Path(path)
     half = path.with_name(f".{path.name}.{os.getpid()}.half")
     try:
         with half.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        half.replace(path)
+        sync(half)
+        rename(half, path)
     finally:
         half.unlink(missing_ok=True)
 
@@ -57,7 +154,7 @@ def held(folder: str | Path) -> Iterator[None]:
     """
     path = Path(folder) / ".lock"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     except (FileExistsError, NotADirectoryError):
         file = next((one for one in path.parents if one.exists() and not one.is_dir()), path.parent)
         raise DataError(
@@ -126,12 +223,13 @@ class Ready:
         self._waiting[name] = str(half)
         with (self._folder / half).open("wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        sync(self._folder / half)
         return hashlib.sha256(data).hexdigest()
 
     def place(self) -> None:
         """Put every file in its place: all of them, whatever happens from here on."""
+        for folder in {(self._folder / half).parent for half in self._waiting.values()}:
+            sync(folder)  # the list must never name a file that a power cut took
         write_json(self._folder / PLACING, self._waiting)
         finish(self._folder)
         self._waiting = {}
@@ -155,6 +253,8 @@ def finish(folder: str | Path) -> None:
     for name, half in waiting.items():
         with suppress(FileNotFoundError):  # in place already
             (folder / half).replace(folder / name)
+    for place in {(folder / name).parent for name in waiting}:
+        sync(place)  # before the list goes
     (folder / PLACING).unlink(missing_ok=True)
 
 

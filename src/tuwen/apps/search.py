@@ -7,7 +7,7 @@ there is to choose from, and why each item was found.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -126,6 +126,7 @@ class Searcher:
         reopen: Callable[[Index], Mapping[str, Encoder]] | None = None,
     ) -> None:
         self.index, self.blend, self.reopen = index, blend, reopen
+        self.hidden: Callable[[], Iterable[str]] = tuple  # items that are not found though the index still has them
         self._settings = index.settings
         self.matcher = Matcher(encoders, (synonyms or Synonyms()).with_colours(), self._blend())
 
@@ -224,9 +225,12 @@ class Searcher:
         """The conditions; while no item meets all, the one is dropped without which there are the most."""
         conditions = [self._named(one) for one in Condition.read_all(question.where, question.limits)]
         others = now.living
+        aside = [row for item in self.hidden() if (row := now.row_of(item)) is not None]
         if question.like is not None:
+            aside.append(row_of(now, question.like))
+        if aside:
             others = others.copy()
-            others[row_of(now, question.like)] = False
+            others[aside] = False
         table = self._visible(now)
         each = [mask(table, [one]) for one in conditions]
         kept = list(range(len(each)))

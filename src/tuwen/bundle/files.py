@@ -6,6 +6,7 @@ is not read by tuwen, and is written anew when the bundle is evaluated.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -17,7 +18,8 @@ from typing import Any
 
 from tuwen import __version__
 from tuwen.errors import BundleError
-from tuwen.files import room_on_disk, whole, write_json
+from tuwen.files import former, make_folder, publish, recover, room_on_disk, whole, write_json
+from tuwen.private import is_alive
 
 FORMAT = 2
 MANIFEST = "bundle.json"
@@ -37,19 +39,18 @@ def writing(path: str | Path, manifest: Mapping[str, Any]) -> Iterator[Path]:
         DataError: the disk is full.
     """
     path = Path(path).absolute()
-    _recover(path)
+    recover(path)
     refuse_others(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     half = path.with_name(f".{path.name}.{os.getpid()}.half")
-    shutil.rmtree(half, ignore_errors=True)
+    _sweep_halves(path)
     try:
         with room_on_disk(path):
             half.mkdir()
             yield half
             sealed = {"format": FORMAT, "tuwen": __version__, **manifest, "files": _checksums(half)}
             write_json(half / MANIFEST, sealed)
-            _flush(half)
-            _replace(half, path)
+            publish(half, path)
     finally:
         shutil.rmtree(half, ignore_errors=True)
 
@@ -167,44 +168,18 @@ def _checksums(folder: Path) -> dict[str, str]:
     return found
 
 
+def _sweep_halves(path: Path) -> None:
+    """Delete what writers of this bundle left behind that were killed; the number in the name is the process."""
+    for half in path.parent.glob(f".{glob.escape(path.name)}.*.half"):
+        number = half.name.removeprefix(f".{path.name}.").removesuffix(".half")
+        if number.isdecimal() and (int(number) == os.getpid() or not is_alive(int(number))):
+            shutil.rmtree(half, ignore_errors=True)
+
+
 def _is_safe(name: str) -> bool:
     """A relative path that stays inside the bundle."""
     parts = PurePosixPath(name).parts
     return bool(parts) and not name.startswith("/") and ".." not in parts and "\\" not in name
-
-
-def _replace(half: Path, path: Path) -> None:
-    old = _old(path)
-    if path.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        path.replace(old)
-    half.replace(path)
-    _flush_folder(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _old(path: Path) -> Path:
-    """Where a bundle waits while its successor takes its place."""
-    return path.with_name(f".{path.name}.old")
-
-
-def _recover(path: Path) -> None:
-    """Undo a replacement that was cut off between its two renames."""
-    if not path.exists() and _old(path).is_dir():
-        _old(path).replace(path)
-
-
-def _flush(folder: Path) -> None:
-    for file in [*folder.rglob("*"), folder]:
-        _flush_folder(file)
-
-
-def _flush_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _what_is_there(path: Path) -> str:
@@ -217,6 +192,6 @@ def _what_is_there(path: Path) -> str:
 
 
 def _advice(path: Path) -> str:
-    if not path.exists() and _old(path).is_dir():
-        return f"a replacement was cut off; the former bundle is whole: mv {_old(path)} {path}"
+    if not path.exists() and former(path).is_dir():
+        return f"a replacement was cut off; the former bundle is whole: mv {former(path)} {path}"
     return f"name the folder that holds {MANIFEST}; tuwen train writes one"

@@ -8,27 +8,29 @@ while it is served. Of each kind there is one part; of reports and comparisons t
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from tuwen.bundle.copying import copy_folder
 from tuwen.bundle.experiments import need_name, need_room, need_share
 from tuwen.bundle.files import MANIFEST, read_manifest
-from tuwen.errors import BundleError, DataError, TuwenError, did_you_mean
-from tuwen.files import held, room_on_disk, write_json
+from tuwen.errors import BundleError, DataError, InUse, TuwenError, did_you_mean
+from tuwen.files import held, make_folder, room_on_disk, sync, sync_tree, write_json
+from tuwen.private import give_to_owner, private
 
 Kind = Literal["predict", "recommend", "search", "dataset", "report"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LIVE, PARTS, INCOMING, STORE = "live.json", "parts", "incoming", "store.db"
+PROMOTING = ".promoting"  # held by who changes what is live
 FORMAT = 1
 KEPT = 10  # revisions whose parts stay, so that they can come back
-LINKED = {".shard"}  # of a media store: large, and never changed but at the end
 REPORT, COMPARISON = "report.json", "compare.json"
 TOLD = {REPORT, "report.html", COMPARISON, "compare.html"}  # what is copied of a report's folder: no table, no training
 NAME = r"\w[\w.-]{0,99}"
@@ -67,7 +69,9 @@ class Home:
             raise DataError(
                 "something that is not a home is in the way", where=str(folder), todo="name an empty or a new folder"
             )
-        (self.folder / PARTS).mkdir(parents=True, exist_ok=True)
+        if not (self.folder / PARTS).is_dir():
+            with private(self.folder):
+                make_folder(self.folder / PARTS)
         self.revisions()
 
     @property
@@ -84,6 +88,8 @@ class Home:
         """``name`` and ``kind`` of what stands in ``incoming`` and can be served."""
         found = []
         for place in sorted(self.incoming.iterdir()) if self.incoming.is_dir() else ():
+            if place.is_symlink():
+                continue
             try:
                 found.append({"name": place.name, "kind": kind_of(place)})
             except TuwenError:
@@ -172,7 +178,7 @@ class Home:
         if name is not None and (kind != "report" or not re.fullmatch(NAME, name)):
             allowed = "letters, digits, _ . and -, for a report or a comparison"
             raise DataError("it cannot be promoted under that name", where=str(source), seen=name, allowed=allowed)
-        with held(self.folder / ".promoting"), room_on_disk(self.folder):
+        with self._changing():
             part = self._tested(source, test, kind)
             live = self.live()
             key = f"report/{name or _name_of(self.folder / part, source)}" if kind == "report" else kind
@@ -185,7 +191,7 @@ class Home:
         Raises:
             DataError: there is none of that name.
         """
-        with held(self.folder / ".promoting"):
+        with self._changing():
             live, known = self.live(), self.reports()
             if name not in known:
                 todo = did_you_mean(name, list(known))
@@ -208,7 +214,7 @@ class Home:
         """
         need_share(share)
         need_name(name)
-        with held(self.folder / ".promoting"), room_on_disk(self.folder):
+        with self._changing():
             live = self.live()
             need_room(self.folder, name, [one.experiment for one in self.revisions()])
             if "recommend" not in live.parts:
@@ -224,19 +230,38 @@ class Home:
         Raises:
             DataError: no experiment runs.
         """
-        with held(self.folder / ".promoting"):
+        with self._changing():
             live = self.live()
             if not live.experiment:
                 raise DataError("no experiment runs", where=str(self.folder))
             return self._add(f"experiment {live.experiment['name']} ends", live.parts, {})
 
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the home for a change of what is live."""
+        with private(self.folder), held(self.folder / PROMOTING), room_on_disk(self.folder):
+            give_to_owner(self.folder / PROMOTING, self.folder.stat())
+            yield
+
+    def sweep(self) -> None:
+        """Delete what promotions that were killed left behind; nothing while another process promotes."""
+        try:
+            with self._changing():
+                self._sweep(self.revisions()[-KEPT:])
+        except InUse:
+            return
+
     def _tested(self, source: Path, test: Callable[[Kind, Path], None], kind: Kind) -> str:
         """A copy of a folder that answered; where it stands, relative to the home."""
         part = f"{PARTS}/{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         place = self.folder / part
+        wanted = TOLD if kind == "report" else None
+        copy_folder(source, place, wanted, follow=source.parent.absolute() != self.incoming)
         try:
-            _copied(source, place, TOLD if kind == "report" else None)
             test(kind, place)
+            give_to_owner(place, self.folder.stat())
+            sync_tree(place)  # with what the test wrote
+            sync(place.parent)
         except TuwenError as error:
             shutil.rmtree(place, ignore_errors=True)
             error.rename(str(place), str(source))  # nobody finds the copy any more
@@ -261,7 +286,7 @@ class Home:
         Raises:
             DataError: there is none, or its parts are gone.
         """
-        with held(self.folder / ".promoting"):
+        with self._changing():
             known = {one.number: one for one in self.revisions()}
             wanted = self._before() if number is None else known.get(number)
             if wanted is None:
@@ -296,6 +321,7 @@ class Home:
         added = Revision(number, time, note, dict(parts), dict(experiment))
         known.append(added)
         write_json(self.folder / LIVE, {"format": FORMAT, "revisions": [vars(one) for one in known]})
+        give_to_owner(self.folder / LIVE, self.folder.stat())
         self._sweep(known[-KEPT:])
         return added
 
@@ -310,6 +336,13 @@ class Home:
 
 def is_home(folder: str | Path) -> bool:
     return (Path(folder) / LIVE).is_file() or (Path(folder) / PARTS).is_dir()
+
+
+def store_beside(part: str | Path) -> Path | None:
+    """The store of the home in which a promoted part stands; None where it stands in none, or that has no store."""
+    home = Path(part).resolve().parent.parent
+    store = home / STORE
+    return store if (home / LIVE).is_file() and store.is_file() else None
 
 
 def kind_of(folder: Path) -> Kind:
@@ -359,26 +392,6 @@ def _name_of(folder: Path, source: Path) -> str:
     )
     own = next((name[:80] for name in names if name), "report")
     return f"{own}-compared" if page.stem == Path(COMPARISON).stem else own
-
-
-def _copied(source: Path, place: Path, wanted: Collection[str] | None = None) -> None:
-    """Copy a folder, or the ``wanted`` files of it; shards are linked where the disk allows it."""
-
-    def one(begin: str, end: str) -> str:
-        if Path(begin).suffix in LINKED:
-            try:
-                os.link(begin, end)
-                return end
-            except OSError:
-                pass
-        return str(shutil.copy2(begin, end))
-
-    hidden = shutil.ignore_patterns(".*", "cache", "vectors", "replayed.json")
-
-    def left(folder: str, names: list[str]) -> set[str]:
-        return hidden(folder, names) if wanted is None else set(names) - set(wanted)
-
-    shutil.copytree(source, place, copy_function=one, ignore=left)
 
 
 def _others(folder: Path) -> bool:

@@ -8,7 +8,6 @@ shop (static, u8s8, one scale a channel), matrices one scale per 32 weights and 
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from tuwen.models.pretrained.blockwise import BLOCK, rewrite
 from tuwen.preprocess.spec import PRESENT
+from tuwen.private import scratch
 from tuwen.training.batches import Batch
 
 LARGE = 16_384  # numbers of a matrix from which on 8 bits are worth it
@@ -32,14 +32,14 @@ def quantised(graph: Path, out: Path, batch: Batch) -> int:
     """
     import onnx
 
-    with tempfile.TemporaryDirectory() as folder:
-        model = _folded(graph, Path(folder))
+    with scratch("int8") as folder:
+        model = _folded(graph, folder)
         shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
         convolutions = [n for n in model.graph.node if n.op_type == "Conv" and len(shapes.get(n.input[1], ())) == 4]
         numbers = sum(math.prod(shapes[n.input[1]]) for n in convolutions)
         if numbers >= LARGE:
-            _static(model, Path(folder) / "int8.onnx", batch)
-            model = onnx.load(Path(folder) / "int8.onnx")
+            _static(model, folder / "int8.onnx", batch)
+            model = onnx.load(folder / "int8.onnx")
         else:
             numbers = 0
         numbers += _blockwise(model)

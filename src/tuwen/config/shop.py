@@ -24,12 +24,29 @@ class TableSource(Strict):
     format: Literal["csv", "jsonl", "parquet", "sql"] | None = Field(None, description="default: told by the name")
     encoding: str | None = Field(None, description="default: found out (UTF-8, GBK, UTF-16, …)")
     separator: str | None = Field(None, min_length=1, max_length=1, description="default: found out")
+    skip: int | None = Field(
+        None, ge=0, description="lines of a CSV file above its header; default: found out by the names of columns"
+    )
+    escape: Literal["backslash", "quote"] | None = Field(
+        None, description="what stands before a quote inside quotes of a CSV file; default: found out"
+    )
+    dates: Literal["day-first", "month-first"] | None = Field(
+        None, description="the order of `05/03/2024`; default: told by the other dates of the column"
+    )
+    decimal: Literal[".", ","] | None = Field(
+        None, description="what stands before decimals in `1.299`; default: told by the other numbers of the column"
+    )
     query: str | None = Field(None, description="SELECT that gives the rows; it cannot write")
     columns: dict[str, str | list[str]] = Field(
         {}, description="tuwen's name: the shop's name, as in `{item: sku, images: [photo1, photo2]}`"
     )
     constants: dict[str, str | int | float] = Field({}, description="columns the shop has not: `{kind: purchase}`")
     duplicates: Literal["reject", "sum"] = Field("reject", description="events whose key came before")
+    lists: dict[Literal["images", "sounds", "shapes"], str] = Field(
+        {},
+        description="the characters between several pictures of one cell, `{images: ','}`; `''`: a cell is one; "
+        "default: found out",
+    )
     keep: Literal["all", "none"] | list[str] = Field("all", description="which other columns come along")
 
 
@@ -55,6 +72,9 @@ class Media(Strict):
 
     root: str | None = Field(
         None, description="folder that relative paths of media start from; default: the shop's root"
+    )
+    placeholders: list[str] = Field(
+        [], description="pictures that stand for 'no picture', by name: `[no-image.jpg]`; items go without them"
     )
     allow_private_addresses: bool = Field(False, description="download from inside the shop's own network")
     allow_outside_root: bool = Field(False, description="read paths that lead out of the root folder")

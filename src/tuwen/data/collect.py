@@ -19,17 +19,20 @@ import polars as pl
 
 from tuwen import __version__
 from tuwen.config import Shop, TableSource
-from tuwen.data import summary
+from tuwen.data import joins, summary
 from tuwen.data.dataset import FORMAT, Dataset, read_manifest
 from tuwen.data.download import Limits
-from tuwen.data.gather import Sheet, gather, joined, state_of
+from tuwen.data.gather import Sheet, gather, joined, state_of, with_keys
 from tuwen.data.intake import Intake
 from tuwen.data.kinds import COLUMNS, MEDIA, Medium
+from tuwen.data.placeholders import placeholder_note, placeholders, without_named
+from tuwen.data.refusals import OF_SHOPPERS, Refusals, leave_out
 from tuwen.data.schema import TABLES, Table, with_rating_range
 from tuwen.data.store import MediaWriter
 from tuwen.data.validate import FILE, ROW
 from tuwen.errors import ConfigError, DataError, did_you_mean
 from tuwen.files import PLACING, Ready, finish, held, json_bytes, room_on_disk, sweep
+from tuwen.private import private
 from tuwen.progress import Progress, Silent
 
 Media = Mapping[str, Intake]  # by column
@@ -44,11 +47,13 @@ class Additions:
         folder: of the files.
         tables: table → Parquet file, with tuwen's own names of columns.
         gone: items that were taken out of the shop.
+        refusals: shoppers whose rows are left out, of the shop's own files too.
     """
 
     folder: Path
     tables: Mapping[str, str]
     gone: frozenset[str] = frozenset()
+    refusals: Refusals | None = None
 
 
 def collect(
@@ -83,7 +88,7 @@ def collect(
             raise ConfigError("only events can be summed", where=shop.where(name, "duplicates"), seen=name)
     _need_folders(shop)
     _need_own_place(out)
-    with room_on_disk(out), held(out), MediaWriter(out / "media") as store:
+    with private(out), room_on_disk(out), held(out), MediaWriter(out / "media") as store:
         for folder in (out, out / "media"):
             finish(folder)
             sweep(folder)
@@ -91,6 +96,7 @@ def collect(
         media = {medium.column: _intake(medium, shop, store) for medium in MEDIA.values()}
         collected = {name: _Collected(name, shop, old, media, progress, more) for name in ORDER if name in named}
         collected = {name: collected[name] for name in TABLES if name in collected}
+        _join_keys(collected, shop)
         places: dict[str, str] = {}
         for column, intake in media.items():
             used = _places([c.sheet.frame for c in collected.values()], column)
@@ -120,7 +126,9 @@ class _Collected:
             sources.append((TableSource(source=more.tables[name]), more.folder))
         states = [state_of(source, table, folder, __version__) for source, folder in sources]
         self.files = [file for files, _ in states for file in files]
-        self.state = _joined_state([state for _, state in states], more.gone if name == "items" else ())
+        refusals = more.refusals if name in OF_SHOPPERS and more.refusals and more.refusals.state else None
+        left_out = more.gone if name == "items" else [] if refusals is None else [refusals.state]
+        self.state = _joined_state([state for _, state in states], left_out)
         sheet = None if old is None or self.state is None else _kept(name, self.state, old, media)
         self.reused = sheet is not None
         if sheet is None:
@@ -128,16 +136,34 @@ class _Collected:
             sheet = sheets[0] if len(sheets) == 1 else joined(sheets[0], sheets[1], table.key, last=name == "items")
             if name == "items" and more.gone:
                 sheet.frame = sheet.frame.filter(~pl.col("item").is_in(list(more.gone)))
+            if refusals is not None:
+                leave_out(sheet, name, refusals)
         self.sheet = sheet
 
 
-def _joined_state(states: Sequence[str | None], gone: Collection[str]) -> str | None:
+def _join_keys(collected: Mapping[str, _Collected], shop: Shop) -> None:
+    """Let reviews and events name items and users as their own tables do."""
+    for name in ("reviews", "events"):
+        source = shop.tables().get(name)
+        for column, other in joins.LISTED.items():
+            if name not in collected or other not in collected or column not in collected[name].sheet.frame.columns:
+                continue
+            one = collected[name]
+            join = joins.join_keys(name, column, one.sheet.frame, collected[other].sheet.frame[column])
+            one.sheet.notes += [] if join.note is None else [join.note]
+            if join.joined:
+                one.state = None  # read anew next time: another table of items may say something else
+                summed = source is not None and source.duplicates == "sum"
+                with_keys(one.sheet, join.frame, name, _table(name, shop), summed=summed)
+
+
+def _joined_state(states: Sequence[str | None], left_out: Collection[str]) -> str | None:
     """Of several sources; that of one is its own."""
     if None in states:
         return None
-    if len(states) == 1 and not gone:
+    if len(states) == 1 and not left_out:
         return states[0]
-    return hashlib.sha256(repr((states, sorted(gone))).encode()).hexdigest()
+    return hashlib.sha256(repr((states, sorted(left_out))).encode()).hexdigest()
 
 
 def _need_folders(shop: Shop) -> None:
@@ -243,9 +269,10 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
         if listed:
             ready.add(f"media/{name}.parquet", _parquet(frame.select(*listed, FILE, ROW)))
         for column in listed:
-            keys = pl.col(column).list.eval(
-                pl.element().replace_strict(media[column].keys, default=None, return_dtype=pl.String)
-            )
+            shown = media[column].keys
+            if column == "images" and shop.media.placeholders:
+                shown = without_named(shown, shop.media.placeholders)
+            keys = pl.col(column).list.eval(pl.element().replace_strict(shown, default=None, return_dtype=pl.String))
             frame = frame.with_columns(keys.list.drop_nulls().list.unique(maintain_order=True))
         frames[name] = frame.drop(FILE, ROW)
         data = _parquet(frames[name])
@@ -261,6 +288,10 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
     ready.add("quarantine.parquet", _parquet(quarantine))
     sheets = [one.sheet.frame for one in collected.values()]
     told = "".join(f"{name} {tables[name]['sha256']}\n" for name in sorted(tables))
+    about = summary.of_media(media.values(), sheets, quarantine)
+    shared = placeholders(frames["items"]) if "items" in frames else {}
+    about["pictures"]["placeholders"] = list(shared)
+    notes = [placeholder_note(shared, media["images"].keys, frames["items"].height)] if shared else []
     return {
         "format": FORMAT,
         "tuwen": __version__,
@@ -268,9 +299,9 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
         "hash": hashlib.sha256(told.encode()).hexdigest(),
         "tables": tables,
         "rejected": {"rows": rejected.height, "sha256": ready.add("rejected.parquet", _parquet(rejected))},
-        **summary.of_media(media.values(), sheets, quarantine),
+        **about,
         "media_limits": shop.media.limits(),
-        "warnings": [*(n for one in collected.values() for n in one.sheet.notes), *summary.strangers(frames)],
+        "warnings": [*(n for one in collected.values() for n in one.sheet.notes), *joins.strangers(frames), *notes],
     }
 
 

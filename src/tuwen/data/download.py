@@ -56,6 +56,9 @@ class Limits:
     allow_private_addresses: bool = False
 
 
+NOT_PUBLIC = "address not allowed"
+
+
 def download(urls: Iterable[str], limits: Limits) -> Generator[Outcome]:
     """(URL, its bytes or why not) for each URL, in the order they finish. Closing the generator ends the downloads."""
     with start_blocking_portal() as portal:
@@ -238,7 +241,7 @@ class _Checked(httpcore.AsyncNetworkBackend):
             addresses = [address for address in addresses if address not in inside]
             if not addresses:
                 raise DataError(
-                    "address not allowed",
+                    NOT_PUBLIC,
                     seen=f"{host} is {', '.join(inside)}",
                     allowed="public addresses",
                     todo="media: {allow_private_addresses: true} in SHOP.yaml, if the pictures are your own",

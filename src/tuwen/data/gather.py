@@ -15,6 +15,8 @@ import polars as pl
 from tuwen.config import TableSource
 from tuwen.data import mapping, sources, validate
 from tuwen.data.batch import Batch, Part
+from tuwen.data.dates import SHORT_YEAR, TWO_ORDERS
+from tuwen.data.dialects import SourceDialects
 from tuwen.data.encoding import WRONG, other_encoding
 from tuwen.data.intake import Intake
 from tuwen.data.kinds import COLUMNS
@@ -63,21 +65,22 @@ def gather(
     notes: list[str] = []
     emptied: dict[str, list[validate.Emptied]] = {}
     read = cut = 0
-    for part in _parts(source, folder, kind, notes):
-        plan = mapping.plan(
-            part.columns,
-            table,
-            part.name,
-            columns=source.columns,
-            constants=source.constants,
-            keep=source.keep,
-        )
+    speech = SourceDialects(
+        name,
+        table,
+        decimal=source.decimal,
+        dates=source.dates,
+        parts=lambda: ((part, _plan(part, source, table)) for part in _parts(source, table, folder, kind, [])),
+    )
+    for part in _parts(source, table, folder, kind, notes):
+        plan = _plan(part, source, table)
         slips = mapping.slips([*source.columns, *source.constants], plan, table)
         notes += part.notes + plan.doubts + [f"{name}: {slip}" for slip in slips]
+        dialects = speech.of(part, plan)
         with progress.task(f"read {part.name}", part.rows) as task:
             for batch in part.batches(plan.sources()):
-                frame, contents = _mapped(batch, plan, part.name, notes)
-                checked = validate.check_rows(frame, name, table)
+                frame, contents = _mapped(batch, plan, part.name, notes, media, source.lists)
+                checked = validate.check_rows(frame, name, table, dialects)
                 bad += [*checked.rejected, validate.unread(batch.unread, name, part.name)]
                 for column, given in contents.items():
                     media[column].add(_wanted(given, checked.good[column]))
@@ -101,10 +104,17 @@ def gather(
     rejected = pl.concat([*bad, *unique.rejected]).sort("file", "row", maintain_order=True)
     if unique.good.is_empty():
         raise _nothing_left(name, source.source, rejected, source.encoding)
+    notes += speech.notes
     notes += [validate.emptied_note(name, cells) for cells in emptied.values()]
     if cut:
         notes.append(f"{name}: {cut} texts were longer than {TEXT_LIMIT:,} characters and were cut")
     return Sheet(unique.good, rejected, read, merged, list(dict.fromkeys(notes)))
+
+
+def _plan(part: Part, source: TableSource, table: Table) -> mapping.Plan:
+    return mapping.plan(
+        part.columns, table, part.name, columns=source.columns, constants=source.constants, keep=source.keep
+    )
 
 
 def joined(own: Sheet, more: Sheet, key: Sequence[str], *, last: bool) -> Sheet:
@@ -121,7 +131,16 @@ def joined(own: Sheet, more: Sheet, key: Sequence[str], *, last: bool) -> Sheet:
     return Sheet(kept, rejected, own.read + more.read, merged, [*own.notes, *more.notes])
 
 
-def _parts(source: TableSource, folder: Path, kind: sources.Format, notes: list[str]) -> Iterator[Part]:
+def with_keys(sheet: Sheet, frame: pl.DataFrame, name: str, table: Table, *, summed: bool) -> None:
+    """Give a sheet rows whose keys have changed: those that now share one are summed or rejected as ever."""
+    if summed:
+        frame, merged = _summed(frame, table)
+        sheet.merged += merged
+    unique = validate.check_keys(frame, name, table)
+    sheet.frame, sheet.rejected = unique.good, pl.concat([sheet.rejected, *unique.rejected])
+
+
+def _parts(source: TableSource, table: Table, folder: Path, kind: sources.Format, notes: list[str]) -> Iterator[Part]:
     """Each file of the source, or its query. Of several files an empty one is no harm."""
     if kind == "sql":
         if source.query is None:
@@ -133,18 +152,25 @@ def _parts(source: TableSource, folder: Path, kind: sources.Format, notes: list[
         if len(files) > 1 and path.stat().st_size == 0:
             notes.append(f"{name}: the file is empty")
         else:
-            yield sources.open_file(path, name, kind, encoding=source.encoding, separator=source.separator)
+            told = source.model_dump(include={"encoding", "separator", "skip", "escape"})
+            yield sources.open_file(path, name, kind, names=mapping.names_of(table, source.columns), **told)
 
 
 def _mapped(
-    batch: Batch, plan: mapping.Plan, file: str, notes: list[str]
+    batch: Batch,
+    plan: mapping.Plan,
+    file: str,
+    notes: list[str],
+    media: Mapping[str, Intake],
+    lists: Mapping[Any, str],
 ) -> tuple[pl.DataFrame, dict[str, dict[str, bytes]]]:
     """The batch under tuwen's names, its media as references, and the bytes of those that came as bytes, by column."""
     columns: list[pl.Series] = []
     contents: dict[str, dict[str, bytes]] = {}
     for name, given in plan.names.items():
         if name in COLUMNS:
-            listed, contents[name] = references(batch.frame, given)
+            exists, separators = media[name].files.exists, lists.get(name)
+            listed, contents[name] = references(batch.frame, given, exists=exists, separators=separators)
             columns.append(listed.alias(name))
         elif name == given[0] and _holds_bytes(batch.frame[name].dtype):
             notes.append(
@@ -213,11 +239,15 @@ def _summed(frame: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, int]:
     return merged.select(order), frame.height - merged.height
 
 
+_ORDERS = "say dates: day-first or dates: month-first in SHOP.yaml; "
+
+
 def _nothing_left(name: str, where: str, rejected: pl.DataFrame, encoding: str | None) -> DataError:
     first = rejected.row(0, named=True)
     column = f", column '{first['column']}'" if first["column"] else ""
     reasons = Counter(rejected["reason"].to_list()).most_common()
     advice = f"{other_encoding(encoding)}; " if encoding and reasons[0][0] == WRONG else ""
+    advice += _ORDERS if reasons[0][0] in (TWO_ORDERS, SHORT_YEAR) else ""
     return DataError(
         f"no row of {name} is good",
         where=where,

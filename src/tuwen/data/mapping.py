@@ -48,6 +48,7 @@ def plan(
             mapped to something other than media.
     """
     names: dict[str, list[str]] = {}
+    _need_direction(columns, given, table, where)
     for name, mapped in columns.items():
         names[name] = [mapped] if isinstance(mapped, str) else list(mapped)
         if len(names[name]) != 1 and name not in COLUMNS:
@@ -70,11 +71,11 @@ def plan(
                 f"no column gives '{name}', which every row needs",
                 where=where,
                 seen=", ".join(given),
-                todo=f"{near + ' ' if near else ''}map it in SHOP.yaml: columns: {{{name}: YOUR_COLUMN}}",
+                todo=f"{near + ' ' if near else ''}map it in SHOP.yaml: columns: {{{name}: YOUR_COLUMN}}{_BELOW}",
             )
     used = {column for mapped in names.values() for column in mapped}
     others = [c for c in given if c not in used and c not in names and c not in constants]
-    doubts = []
+    doubts = [f"{where}: {doubt}" for doubt in _doubtful_directions(columns, given, table)]
     for column in others if keep == "all" else ():
         close = close_names(column.lower(), [c for c in table.columns if c not in names], cutoff=0.75)
         doubts += [f"{where}: the column '{column}' is kept as it is; if it is '{name}', map it" for name in close]
@@ -85,6 +86,12 @@ def plan(
     names.update({column: [column] for column in others})
     order = {name: i for i, name in enumerate(dict.fromkeys([*table.columns, *names]))}
     return Plan(dict(sorted(names.items(), key=lambda n: order[n[0]])), dict(constants), doubts)
+
+
+def names_of(table: Table, columns: Mapping[str, str | list[str]]) -> set[str]:
+    """What a file's columns may be called: tuwen's names, and the shop's that SHOP.yaml maps."""
+    mapped = ([column] if isinstance(column, str) else column for column in columns.values())
+    return {*table.columns, *(name for listed in mapped for name in listed)}
 
 
 def slips(given: Iterable[str], found: Plan, table: Table) -> list[str]:
@@ -99,6 +106,42 @@ def slips(given: Iterable[str], found: Plan, table: Table) -> list[str]:
         if name not in table.columns and (close := close_names(name.lower(), missing, cutoff=0.75)):
             told.append(f"'{name}' is kept as a column of the shop's own; did you mean '{close[0]}'?")
     return told
+
+
+_BELOW = "; where lines of a CSV file stand above its header, skip: 1 leaves one out"
+
+
+def _need_direction(columns: Mapping[str, str | list[str]], given: Sequence[str], table: Table, where: str) -> None:
+    """Refuse a mapping that is written the other way round.
+
+    Raises:
+        DataError: the file has the column on the left and tuwen the name on the right.
+    """
+    reversed_names = {
+        name: mapped
+        for name, mapped in columns.items()
+        if isinstance(mapped, str) and mapped not in given and name in given and mapped in table.columns
+    }
+    if reversed_names:
+        seen = ", ".join(f"{name}: {mapped}" for name, mapped in reversed_names.items())
+        right = ", ".join(f"{mapped}: {name}" for name, mapped in reversed_names.items())
+        raise DataError(
+            "the mapping is written the other way round",
+            where=where,
+            seen=f"columns: {{{seen}}}",
+            allowed="TUWEN'S NAME: YOUR COLUMN",
+            todo=f"write columns: {{{right}}}",
+        )
+
+
+def _doubtful_directions(columns: Mapping[str, str | list[str]], given: Sequence[str], table: Table) -> list[str]:
+    """A sentence for every known column that SHOP.yaml gives a name of the shop's own."""
+    return [
+        f"the column '{mapped}' is read as '{name}', a column of the shop's own; tuwen knows '{mapped}'; "
+        f"if '{name}' is meant by it, write columns: {{{mapped}: {name}}}"
+        for name, mapped in columns.items()
+        if isinstance(mapped, str) and name not in table.columns and mapped in table.columns and name in given
+    ]
 
 
 def _need(column: str, given: Sequence[str], where: str, what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from tuwen.data.batch import Part
 from tuwen.errors import DataError, MissingExtra, did_you_mean
 
 Format = Literal["csv", "jsonl", "parquet", "sql"]
+Escape = Literal["backslash", "quote"]
 ENDINGS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -72,8 +74,22 @@ def fingerprint(files: list[tuple[Path, str]]) -> list[dict[str, Any]]:
     return prints
 
 
-def open_file(path: Path, name: str, kind: Format, *, encoding: str | None, separator: str | None) -> Part:
-    """One file, opened: its columns are known, its rows not read yet.
+def open_file(
+    path: Path,
+    name: str,
+    kind: Format,
+    *,
+    encoding: str | None = None,
+    separator: str | None = None,
+    names: Collection[str] = (),
+    skip: int | None = None,
+    escape: Escape | None = None,
+) -> Part:
+    """One file, opened: its columns are known.
+
+    Args:
+        names: what columns may be called; tells a header from the lines above it.
+        skip, escape: as SHOP.yaml has them.
 
     Raises:
         MissingExtra: pyarrow, which reads CSV and Parquet, is not installed.
@@ -88,7 +104,7 @@ def open_file(path: Path, name: str, kind: Format, *, encoding: str | None, sepa
     except ModuleNotFoundError:
         raise MissingExtra("collect", f"reading '{name}'") from None
     if kind == "csv":
-        return DelimitedFile(path, name, encoding=encoding, separator=separator)
+        return DelimitedFile(path, name, encoding=encoding, separator=separator, names=names, skip=skip, escape=escape)
     return ParquetFile(path, name)
 
 

@@ -25,6 +25,7 @@ import polars as pl
 import simplejpeg
 
 from tuwen.errors import DataError
+from tuwen.files import make_folder, sync
 
 JPEG = b"\xff\xd8"
 SHARD_BYTES = 256 * 2**20
@@ -157,12 +158,13 @@ class MediaWriter(MediaStore):
 
     def __init__(self, folder: str | Path) -> None:
         super().__init__(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         with _full_disk(self.folder):
             self._index = _open(self.folder / "index.sqlite", "rwc")
         numbers = [int(path.stem) for path in self.folder.glob("*.shard") if path.stem.isdigit()]
         self._number = max(numbers, default=0)
         self._shard = _shard(self.folder, self._number).open("ab")
+        self._unnamed = True  # the folder was not synced since the shard got its name
         self._pictures: dict[str, tuple[Any, ...]] = {}  # rows not in the index yet
         self._sources: dict[str, tuple[Any, ...]] = {}
         self._committed = time.monotonic()
@@ -235,7 +237,10 @@ class MediaWriter(MediaStore):
         """Make everything so far last: bytes first, then the rows that point at them."""
         self._committed = time.monotonic()
         self._shard.flush()
-        os.fsync(self._shard.fileno())
+        sync(_shard(self.folder, self._number))
+        if self._unnamed:  # a row must never point into a shard that a power cut took
+            sync(self.folder)
+            self._unnamed = False
         self._insert()
         with self._all_or_nothing():
             self._index.commit()
@@ -257,6 +262,7 @@ class MediaWriter(MediaStore):
         self._close_shard()
         self._number += 1
         self._shard = _shard(self.folder, self._number).open("ab")
+        self._unnamed = True
 
     def _insert(self) -> None:
         """Rows go in together and sorted, which a B-tree takes far faster than one by one."""

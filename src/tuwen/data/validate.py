@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from tuwen.data.batch import Unread
+from tuwen.data.dialects import Dialect
 from tuwen.data.schema import Table
 from tuwen.data.values import typed
 
@@ -57,13 +58,14 @@ class Checked:
     cut: int = 0
 
 
-def check_rows(frame: pl.DataFrame, name: str, table: Table) -> Checked:
+def check_rows(frame: pl.DataFrame, name: str, table: Table, dialects: Mapping[str, Dialect] | None = None) -> Checked:
     """Every rule that looks at one row alone.
 
     A bad value in the key or in ``table.needed`` rejects its row, in another known column it becomes missing.
 
     Args:
         frame: columns under tuwen's names plus FILE and ROW; unknown columns are carried along.
+        dialects: how known columns of numbers and dates are written.
     """
     checked = Checked(frame)
     bad = pl.Series([False]).new_from_index(0, frame.height)
@@ -73,7 +75,8 @@ def check_rows(frame: pl.DataFrame, name: str, table: Table) -> Checked:
         if column not in table.columns:
             columns.append(_finite(frame[column]))
             continue
-        values, reasons = typed(frame[column], table.columns[column])
+        dialect = (dialects or {}).get(column, Dialect())
+        values, reasons = typed(frame[column], table.columns[column], dialect)
         if column in table.key:
             missing = pl.select(pl.when(values.is_null() & reasons.is_null()).then(pl.lit("missing key"))).to_series()
             reasons = reasons.zip_with(reasons.is_not_null(), missing)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ import pyarrow as pa
 from safetensors.numpy import save_file
 
 from tuwen.errors import DataError
-from tuwen.files import room_on_disk
+from tuwen.files import room_on_disk, sync
 from tuwen.index.vectors import Kind, Vectors
 from tuwen.index.words import Postings
 
@@ -142,12 +141,13 @@ def write(segment: Segment, folder: Path) -> dict[str, str]:
         files = [table, words, *paths.values()]
         with ThreadPoolExecutor(len(files)) as pool:  # one journal commit for all, where the disk can
             digests = list(pool.map(_settled, files))
+        sync(folder)  # the manifest must never name a file that a power cut took
     return {path.name: digest for path, digest in zip(files, digests, strict=True)}
 
 
 def _settled(path: Path) -> str:
+    sync(path)
     with path.open("rb") as file:
-        os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

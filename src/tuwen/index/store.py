@@ -253,17 +253,60 @@ class Index:
             DataError: a space of vectors is missing, unknown or of another width. InUse: another process writes.
         """
         with self._writing() as manifest:
-            self._refuse_other_spaces(batch)
-            self._bury(manifest, batch.table["item"].to_list())
-            segment = made(batch, manifest["weights"], manifest["kind"])
-            files = write(segment, self.folder)
-            manifest["segments"].append({"name": segment.name, "rows": len(segment), "removed": None, "files": files})
-            self._open[segment.name] = segment
+            self._enter(manifest, batch)
+
+    def _enter(self, manifest: dict[str, Any], batch: Batch) -> None:
+        self._refuse_other_spaces(batch)
+        self._bury(manifest, batch.table["item"].to_list())
+        segment = made(batch, manifest["weights"], manifest["kind"])
+        files = write(segment, self.folder)
+        manifest["segments"].append({"name": segment.name, "rows": len(segment), "removed": None, "files": files})
+        self._open[segment.name] = segment
 
     def remove(self, items: Sequence[str]) -> int:
         """Remove items; how many there were."""
         with self._writing() as manifest:
             return self._bury(manifest, items)
+
+    @property
+    def log(self) -> Mapping[str, Any]:
+        """What :meth:`follow` wrote down last; empty where it never did."""
+        found: Mapping[str, Any] = self._manifest.get("log", {})
+        return found
+
+    def follow(
+        self,
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+        *,
+        add: Batch | None = None,
+        remove: Sequence[str] = (),
+        wait: float | None = None,
+    ) -> bool:
+        """Add and remove items, and write down in the same step how far the index is with what it follows.
+
+        Args:
+            before: :attr:`log` as the caller saw it.
+            after: JSON that takes its place.
+            wait: seconds for another process that writes; default: ten.
+
+        Returns:
+            False, and nothing is changed, where another process wrote another log meanwhile.
+
+        Raises:
+            DataError: as :meth:`add`. InUse: another process writes for longer.
+        """
+        try:
+            with self._writing(WAIT if wait is None else wait) as manifest:
+                if manifest.get("log", {}) != before:
+                    raise _Overtaken
+                if add is not None:
+                    self._enter(manifest, add)
+                self._bury(manifest, remove)
+                manifest["log"] = dict(after)
+        except _Overtaken:
+            return False
+        return True
 
     def keep(self, **settings: Any) -> None:
         """Write down more in the settings, or other values of them; None takes one away."""
@@ -352,9 +395,9 @@ class Index:
             self._rebuilding = self.rebuild_in_background(first=first)
 
     @contextmanager
-    def _writing(self) -> Iterator[dict[str, Any]]:
+    def _writing(self, wait: float = WAIT) -> Iterator[dict[str, Any]]:
         """The manifest, to be changed; written when the block ends well."""
-        with self._lock, _held_soon(self.folder), room_on_disk(self.folder):
+        with self._lock, _held_soon(self.folder, wait), room_on_disk(self.folder):
             self.refresh()
             manifest = json.loads(json.dumps(self._manifest))
             yield manifest
@@ -391,8 +434,12 @@ class Index:
             )
 
 
+class _Overtaken(Exception):
+    """Another process changed the index first."""
+
+
 @contextmanager
-def _held_soon(folder: Path) -> Iterator[None]:
+def _held_soon(folder: Path, wait: float = WAIT) -> Iterator[None]:
     """Hold the folder; a writer that is at work just now is waited for."""
     began = time.monotonic()
     while True:
@@ -401,7 +448,7 @@ def _held_soon(folder: Path) -> Iterator[None]:
             holding.__enter__()
             break
         except InUse:
-            if time.monotonic() - began > WAIT:
+            if time.monotonic() - began > wait:
                 raise
             time.sleep(0.02)
     try:

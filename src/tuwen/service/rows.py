@@ -51,6 +51,13 @@ def file_of(value: Any, word: str, where: str, most: int) -> bytes | None:
     if value is None or value in ("", b""):
         return None
     if isinstance(value, str):
+        if value[:8].lower().startswith(("http://", "https://")):
+            raise DataError(
+                f"a {word} is sent as its bytes: the service fetches no addresses",
+                where=where,
+                seen=as_sent(value[:80]),
+                todo="fetch it and send base64 text, or a file in a form",
+            )
         text = value.partition(",")[2] if value.startswith("data:") else value
         if len(text) * 3 // 4 - 3 > most:
             raise too_large(word, where, len(text) * 3 // 4, most)

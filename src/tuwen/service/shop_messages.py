@@ -5,14 +5,37 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from tuwen.data.keys import is_nothing
+from tuwen.service.batches import RefusedElement, or_refusal
 from tuwen.service.messages import EXAMPLE_PICTURE
 from tuwen.store.events import KINDS
 
 FIRST, AHEAD = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
-Key = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Key = Annotated[  # collect strips keys too
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+
+
+def _something(key: str) -> str:
+    """A program that has no shopper may send the word for it: all who have none would be one."""
+    if is_nothing(key.strip()):
+        raise PydanticCustomError("nothing", "This is a program's word for nothing, and no key")
+    return key
+
+
+Named = Annotated[Key, AfterValidator(_something)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w-]+$")]
 # PostgreSQL keeps no NUL, and nothing half of a character that takes two surrogates
 Words = Annotated[str, AfterValidator(lambda text: text.replace("\0", "").encode("utf-8", "replace").decode())]
@@ -129,11 +152,17 @@ class Event(Strict):
     """Something a shopper did."""
 
     event: Key = Field(description="your own key: sent again, the event is kept once", examples=["0d9c1f"])
-    user: Key = Field(examples=["U0001"])
-    item: Key = Field(examples=["SKU-0001"])
+    user: Named = Field(examples=["U0001"])
+    item: Named = Field(examples=["SKU-0001"])
     kind: Name = Field(description=f"{', '.join(KINDS)}, …", examples=["click"])
-    time: Moment | None = Field(None, description="default: now; from 1970 to a day ahead")
-    quantity: float | None = Field(None, ge=-1e9, le=1e9, allow_inf_nan=False)
+    time: Moment | None = Field(
+        None,
+        description="default: now; without an offset UTC; from 1970 to a day ahead",
+        examples=["2026-01-31T20:05Z"],
+    )
+    quantity: float | None = Field(
+        None, ge=-1e9, le=1e9, allow_inf_nan=False, description="below 0: given back, and no sale"
+    )
     value: float | None = Field(None, ge=-1e12, le=1e12, allow_inf_nan=False, description="what was paid")
     session: Key | None = None
     position: int | None = Field(None, ge=0, le=1_000_000_000)
@@ -143,13 +172,14 @@ class Event(Strict):
 
 
 class EventsRequest(Strict):
-    events: list[Event] = Field(min_length=1, max_length=1000)
+    events: list[Annotated[Event, WrapValidator(or_refusal)]] = Field(min_length=1, max_length=1000)
 
 
 class EventsResponse(BaseModel):
-    """They are on the disk, all that were received: whoever sends them again does no harm."""
+    """They are on the disk, all that were accepted: whoever sends them again does no harm."""
 
-    received: int
+    received: int = Field(description="accepted and refused together")
+    accepted: int = Field(0, description="new and known together")
     new: int = Field(description="kept by this request")
     known: int = Field(description="were there already, or stood twice in this request: left as they were")
     unknown_items: list[str] = Field(
@@ -158,14 +188,15 @@ class EventsResponse(BaseModel):
     unknown_kinds: list[str] = Field(
         [], description=f"none of {', '.join(KINDS)}: kept, and counted as what a shopper wants; slips of the keys?"
     )
+    refused: list[RefusedElement] = Field([], description="not kept, each by its place; the status is 207 then")
 
 
 class Feedback(Strict):
     """What a shopper says of an item."""
 
     feedback: Key = Field(description="your own key: sent again, it is kept once")
-    user: Key | None = None
-    item: Key
+    user: Named | None = None
+    item: Named
     rating: float | None = Field(None, allow_inf_nan=False, ge=-1e6, le=1e6)
     text: Words | None = Field(None, max_length=100_000)
 
@@ -198,6 +229,9 @@ class ChangeResponse(BaseModel):
         description="the number of the change: higher than that of any before; other workers take it in within a second"
     )
     findable: bool = Field(description="whether search finds it now")
+    pending: bool = Field(
+        False, description="whether the change waits for the index, which takes it in by itself; the answer is 202 then"
+    )
 
 
 class ExplainRequest(Strict):
@@ -228,6 +262,7 @@ class ReadyResponse(BaseModel):
     revision: int
     parts: dict[str, bool]
     fault: str | None = None
+    outbox: int = Field(0, description="changes of items that the index has not taken in yet")
 
 
 class ShopResponse(BaseModel):

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from tuwen.errors import BundleError, ConfigError, DataError, InUse, TuwenError
+from tuwen.service.lifeline import Lifeline
 
 log = logging.getLogger("tuwen.service")
 PAUSE_SECONDS = 1.0  # before another is begun: a worker that cannot start does not keep the machine busy
@@ -33,6 +34,7 @@ class Workers:
         self.ended = False
         self._reading, self._writing = os.pipe()
         self._heard = b""
+        self._lifeline = Lifeline()
 
     def run(self, ready: Callable[[], None] | None) -> None:
         """Until SIGTERM or Ctrl-C.
@@ -58,6 +60,7 @@ class Workers:
                 signal.signal(number, handler)
             os.close(self._reading)
             os.close(self._writing)
+            self._lifeline.close()
 
     def _begin(self) -> None:
         child = os.fork()
@@ -68,6 +71,7 @@ class Workers:
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+            self._lifeline.follow()
             os.close(self._reading)
             self.work(lambda: self._say({}))
             code = 0

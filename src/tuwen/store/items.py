@@ -70,6 +70,12 @@ class Items:
         with reading(self._engine) as connection:
             return int(connection.execute(asked).scalar_one())
 
+    def count_after(self, change: int) -> int:
+        """How many items were changed after that number."""
+        asked = sa.select(sa.func.count()).select_from(ITEMS).where(ITEMS.c.change > change)
+        with reading(self._engine) as connection:
+            return int(connection.execute(asked).scalar_one())
+
     def since(self, change: int, most: int = 1000) -> list[StoredItem]:
         """Items whose last change has a higher number, in that order."""
         return self._read(sa.select(ITEMS).where(ITEMS.c.change > change).order_by(ITEMS.c.change).limit(most))

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from tuwen.store import moments
 from tuwen.store.engine import reading, writing
 from tuwen.store.events import insert, latest_of
+from tuwen.store.refusals import Refusals
 from tuwen.store.tables import CONSENT, EVENTS, EXPOSURES, FEEDBACK
 
 LATELY = latest_of(EVENTS.c.item, EVENTS.c.time, EVENTS.c.kind, EVENTS.c.value)
@@ -22,6 +23,7 @@ HOLD_THE_USER = (EVENTS, FEEDBACK, CONSENT, EXPOSURES)
 class People:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self.refusals = Refusals(engine)
 
     def say(
         self,
@@ -51,30 +53,35 @@ class People:
             return [dict(row) for row in connection.execute(asked).mappings()]
 
     def allow(self, user: str, purpose: str, given: bool) -> None:
-        """Keep whether a shopper allows a use of what she does: the last word counts."""
+        """Keep whether a shopper allows a use of what she does: the last word counts. A refusal stays when she is
+        forgotten (:mod:`tuwen.store.refusals`); only her own consent ends it.
+        """
         row = {"given": given, "time": moments.now()}
         with writing(self._engine) as connection:
             words = insert(connection, CONSENT).values(user=user, purpose=purpose, **row)
             key = [CONSENT.c.user, CONSENT.c.purpose]
             connection.execute(words.on_conflict_do_update(index_elements=key, set_=row))
+            self.refusals.write(connection, user, purpose, refused=not given)
 
     def allows(self, user: str, purpose: str) -> bool | None:
         """None where she was not asked."""
         with reading(self._engine) as connection:
-            return _given(connection, user, purpose)
+            if self.refusals.has(connection, user, purpose):
+                return False
+            return True if connection.execute(GIVEN, {"user": user, "purpose": purpose}).scalar() else None
 
     def lately(self, user: str, purpose: str, since: int, most: int) -> list[dict[str, Any]] | None:
         """``item``, ``time``, ``kind`` and ``value`` of the latest ``most`` events of a shopper from a moment on, the
         oldest first; None where she refused this use of what she does. One moment of the store says both.
         """
         with reading(self._engine) as connection:
-            if _given(connection, user, purpose) is False:
+            if self.refusals.has(connection, user, purpose):
                 return None
             found = connection.execute(LATELY, {"user": user, "since": since, "most": most}).mappings()
             return [dict(row) for row in found][::-1]
 
     def forget(self, user: str) -> dict[str, int]:
-        """Delete everything that names a shopper; table → rows that are gone."""
+        """Delete everything that names a shopper; table → rows that are gone. What she refused stays refused."""
         with writing(self._engine) as connection:
             return {
                 table.name: connection.execute(sa.delete(table).where(table.c.user == user)).rowcount
@@ -82,14 +89,18 @@ class People:
             }
 
     def show(self, user: str) -> dict[str, list[dict[str, Any]]]:
-        """Everything that names a shopper, by table: what she may ask to see."""
+        """Everything of a shopper, by table: what she may ask to see. ``refusals`` outlive forgetting; they hold no
+        name.
+        """
         with reading(self._engine) as connection:
-            return {
+            refused = [{"purpose": purpose} for purpose in self.refusals.purposes(connection, user)]
+            rows = {
                 table.name: [
                     _told(dict(r)) for r in connection.execute(sa.select(table).where(table.c.user == user)).mappings()
                 ]
                 for table in HOLD_THE_USER
             }
+        return {**rows, "refusals": refused}
 
     def expose(self, experiment: str, user: str, arm: str) -> None:
         """Remember that a shopper was answered by an arm of an experiment; the first time is kept."""
@@ -101,11 +112,6 @@ class People:
         with reading(self._engine) as connection:
             asked = sa.select(EXPOSURES).where(EXPOSURES.c.experiment == experiment).order_by(EXPOSURES.c.user)
             return [dict(row) for row in connection.execute(asked).mappings()]
-
-
-def _given(connection: sa.Connection, user: str, purpose: str) -> bool | None:
-    found = connection.execute(GIVEN, {"user": user, "purpose": purpose}).scalar()
-    return None if found is None else bool(found)
 
 
 def _told(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,7 @@ from tuwen.store.events import Events
 from tuwen.store.items import Items
 from tuwen.store.keys import Keys
 from tuwen.store.people import People
+from tuwen.store.tables import COUNTERS
 from tuwen.store.version import Version
 
 
@@ -37,7 +39,13 @@ class Store:
         self.items = Items(self._engine)
         self.people = People(self._engine)
         self.keys = Keys(self._engine)
-        self.version = Version(self._engine)
+        self.version = Version(self._engine, self.people.refusals)
+
+    @cached_property
+    def number(self) -> int:
+        """Of this store and no other: changes of items are numbered anew in each."""
+        with reading(self._engine) as connection:
+            return int(connection.execute(sa.select(COUNTERS.c.value).where(COUNTERS.c.name == "store")).scalar_one())
 
     def ping(self) -> None:
         """Whether it answers.

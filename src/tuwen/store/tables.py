@@ -71,6 +71,21 @@ CONSENT = sa.Table(
     sa.Column("time", sa.BigInteger, nullable=False),
 )
 
+# What outlives forgetting: no name stands here, see :mod:`tuwen.store.refusals`.
+REFUSALS = sa.Table(
+    "refusals",
+    METADATA,
+    sa.Column("hash", sa.String(64), primary_key=True),  # HMAC-SHA-256 of the shopper's key
+    sa.Column("purpose", sa.String(64), primary_key=True),
+)
+
+SECRETS = sa.Table(
+    "secrets",
+    METADATA,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("secret", sa.LargeBinary, nullable=False),
+)
+
 KEYS = sa.Table(
     "keys",
     METADATA,

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from tuwen.store.engine import told
 from tuwen.store.items import Items
+from tuwen.store.refusals import Refusals
 
 Trace = tuple[Any, ...]
 # What of a shopper may change her list: how many of her latest events there are (all of one moment count), the last
@@ -18,7 +19,8 @@ Trace = tuple[Any, ...]
 TRACE = """
 SELECT count, last, (SELECT received FROM events WHERE rowid = last),
   (SELECT group_concat(purpose || given) FROM consent WHERE "user" = ?1),
-  (SELECT count(*) FROM exposures WHERE "user" = ?1)
+  (SELECT count(*) FROM exposures WHERE "user" = ?1),
+  (SELECT group_concat(purpose) FROM refusals WHERE hash = ?3)
 FROM (SELECT count(*) AS count, max(rowid) AS last FROM events WHERE "user" = ?1 AND time >= coalesce(
   (SELECT time FROM events WHERE "user" = ?1 ORDER BY time DESC LIMIT 1 OFFSET ?2), -9e18))
 """
@@ -30,8 +32,8 @@ class Version:
     there every look counts as a change.
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine, self._lock = engine, threading.Lock()
+    def __init__(self, engine: sa.Engine, refusals: Refusals) -> None:
+        self._engine, self._refusals, self._lock = engine, refusals, threading.Lock()
         self._connection: sa.Connection | None = None
         self._driver: Any = None
         self._turns = itertools.count()
@@ -48,7 +50,9 @@ class Version:
         Args:
             most: of her latest events that a list is made of; what she did before them changes nothing.
         """
-        return self._first(TRACE, (user, most - 1)) if self.cheap else (next(self._turns),)
+        if not self.cheap:
+            return (next(self._turns),)
+        return self._first(TRACE, (user, most - 1, self._refusals.hash_of(user)))
 
     def items(self) -> int:
         """The number of the last change of any item; 0 where there was none."""

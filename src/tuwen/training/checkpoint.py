@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tuwen.errors import DataError
+from tuwen.files import make_folder, rename, sync
 
 
 @dataclass
@@ -48,11 +48,10 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     beside = path.with_suffix(".partial")
     plain = {key: getattr(checkpoint, key) for key in ("fingerprint", "epoch", "step", "progress")}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_tensors(checkpoint.tensors, beside, {"tuwen": json.dumps(plain)})
-        with beside.open("rb") as handle:
-            os.fsync(handle.fileno())
-        beside.replace(path)
+        sync(beside)
+        rename(beside, path)
     finally:
         beside.unlink(missing_ok=True)
 

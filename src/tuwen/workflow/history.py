@@ -15,6 +15,7 @@ from tuwen.config import RankRun
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import check_condition, examples, where_rows
 from tuwen.data.kinds import MEDIA
+from tuwen.data.placeholders import without_placeholders
 from tuwen.errors import ConfigError, DataError, did_you_mean
 from tuwen.models import ENCODERS
 from tuwen.preprocess.frozen import Frozen
@@ -146,6 +147,9 @@ def _vectors(
     """Of the items, f32 [items, width], and of what is asked later."""
     spec = run.modalities[name]
     frozen_options(run, name)
+    if spec.use == "image":
+        for column in spec.columns:
+            frame = without_placeholders(frame, dataset.manifest, column)
     raw = raw_values(spec.use, spec.columns, frame, dataset)
     modality = fitted_modality(run, name, raw, np.arange(len(frame)), dataset, progress)
     if not isinstance(modality, Frozen):

@@ -18,7 +18,9 @@ from tuwen.apps.matching import Fuse
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture
 from tuwen.data.kinds import MEDIA
+from tuwen.data.placeholders import without_placeholders
 from tuwen.errors import ConfigError, DataError, did_you_mean
+from tuwen.files import sync_tree
 from tuwen.index.filters import Condition, facet_columns, mask
 from tuwen.index.manifest import MANIFEST
 from tuwen.index.segments import Batch
@@ -115,6 +117,8 @@ def index(
     encoders = out / settings["encoders"]
     made = batch_of(table, opened, settings, encoders, progress, bundle=recipe.bundle)
     settings["facets"] = facet_columns(made.table)
+    if encoders.is_dir():
+        sync_tree(encoders)  # before the manifest names it
     with progress.task("index", None):
         found = Index.create(out, made, settings, weights=fields, kind=recipe.kind)
     for other in out.glob(f"{ENCODERS}*"):
@@ -125,7 +129,7 @@ def index(
 
 def items_of(dataset: Dataset) -> pl.DataFrame:
     """The items with what search needs beside them: ``_popularity`` (events and reviews) and ``_content`` (a hash)."""
-    table = dataset.table("items")
+    table = without_placeholders(dataset.table("items"), dataset.manifest)
     counts = [
         dataset.table(name).group_by("item").len(name=name) for name in ("events", "reviews") if dataset.has(name)
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import threading
 import time
@@ -18,13 +17,13 @@ from tuwen.apps.recommend import shelf_files
 from tuwen.apps.search import Question
 from tuwen.apps.storefront import Parts, Storefront
 from tuwen.apps.storefront.experiment import lift
+from tuwen.apps.storefront.outbox import Outbox
 from tuwen.apps.storefront.parts import Recommending, Report
 from tuwen.bundle.bundle import Bundle
 from tuwen.bundle.home import Home, Kind, Revision, told_in
 from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError, DataError, InUse, TuwenError, did_you_mean
 from tuwen.evaluation.outline import outline
-from tuwen.files import held, write_json
 from tuwen.store import Store, moments
 from tuwen.workflow.asking import LiveSynonyms, open_index, open_search
 from tuwen.workflow.recommendations import rules_of
@@ -35,7 +34,6 @@ LOOK_SECONDS = 0.5
 AGAIN_SECONDS = 1.0  # after which a revision that could not be loaded is tried again; each time twice as long
 MOST_SECONDS = 60.0
 SIDE = 256  # pixels of a picture that is read only so that what reads it is loaded
-REPLAYED = "replayed.json"
 
 
 def promote(source: str | Path, home: str | Path, kind: Kind | None = None, *, name: str | None = None) -> Revision:
@@ -71,7 +69,8 @@ def end_experiment(home: str | Path) -> Revision:
 
 
 def experiment_result(home: str | Path, store: Store, name: str, kind: str = "purchase") -> dict[str, Any]:
-    """What came of an experiment, from its begin to its end: see :func:`tuwen.apps.storefront.experiment.lift`.
+    """What came of an experiment, from its begin to its end: see :func:`tuwen.apps.storefront.experiment.lift`. Who
+    refused recommendations meanwhile has no part in it.
 
     Returns:
         Beside what ``lift`` tells: ``began`` and ``ended``, ISO 8601; ``ended`` is None while it runs.
@@ -79,7 +78,8 @@ def experiment_result(home: str | Path, store: Store, name: str, kind: str = "pu
     Raises:
         DataError: it never ran here.
     """
-    ran, exposures = Home(home).periods(name), store.people.exposed(name)
+    ran, refused = Home(home).periods(name), store.people.refusals.of()
+    exposures = [one for one in store.people.exposed(name) if one["user"] not in refused]
     if not ran:
         known = list(dict.fromkeys(one.experiment["name"] for one in Home(home).revisions() if one.experiment))
         raise DataError(
@@ -206,6 +206,7 @@ class Live:
         self._stamp = 0
         self._looking = threading.Lock()  # who asks and who watches do not load the same revision twice
         self._failed, self._again, self._wait = 0, 0.0, AGAIN_SECONDS
+        self._behind, self._repair_at, self._pause = -1, 0.0, LOOK_SECONDS
         self._ended = threading.Event()
         self.storefront = Storefront(parts or Parts(), store)
         if home is not None:
@@ -215,7 +216,12 @@ class Live:
     @property
     def fault(self) -> str | None:
         """What is wrong with what was promoted, though the service answers; None where nothing is."""
-        return "; ".join(one for one in (self._fault, self._left(), self._synonyms.fault) if one) or None
+        faults = (self._fault, self._left(), self._waiting(), self._synonyms.fault)
+        return "; ".join(one for one in faults if one) or None
+
+    def _waiting(self) -> str | None:
+        reason = self.storefront.outbox.fault
+        return None if reason is None else f"changes of items wait for the index: {reason}"
 
     def _left(self) -> str | None:
         left = dict(self.storefront.left)
@@ -230,9 +236,7 @@ class Live:
         """A revision that knows, before it answers, what came and went over HTTP."""
         front = Storefront(open_parts(home, revision), self.store)
         front.catch_up()
-        index = home.part("search", revision)
-        if index is not None and self.store is not None:
-            _replayed(front, index)
+        _emptied(front.outbox, again=True)
         self._synonyms.look(front.parts.searcher)
         _warm(front.parts)
         return front
@@ -282,6 +286,7 @@ class Live:
                     if self.store is not None and (now := self.store.version.now()) != seen:
                         self.storefront.catch_up()
                         seen = now
+                    self._repair()
                 except Exception:
                     log.exception("looking for another revision failed")
 
@@ -289,21 +294,32 @@ class Live:
         thread.start()
         return thread
 
+    def _repair(self) -> None:
+        """Empty the outbox where a change is in it for the second look: whoever wrote it is at it during the first."""
+        outbox = self.storefront.outbox
+        if self.store is None or time.monotonic() < self._repair_at:
+            return
+        latest, change = self.store.items.latest(), outbox.change
+        stuck = change < latest and change == self._behind
+        self._behind = change
+        if stuck and not _emptied(outbox):
+            self._pause = min(2 * self._pause, MOST_SECONDS)
+            self._repair_at = time.monotonic() + self._pause
+        else:
+            self._pause = LOOK_SECONDS
+
     def end(self) -> None:
         self._ended.set()
 
 
-def _replayed(front: Storefront, index: Path) -> None:
-    """Bring the index up to the store, by one process at a time; ``replayed.json`` says how far it is, and which items
-    could not be brought in: they are tried again at each opening.
-    """
-    place = index / REPLAYED
+def _emptied(outbox: Outbox, *, again: bool = False) -> bool:
+    """Whether the index of a process has every change of the store now; what it lacks a later look brings in."""
     try:
-        with held(index / ".replaying"):
-            known: dict[str, Any] = json.loads(place.read_bytes()) if place.exists() else {"change": 0}
-            latest = front.replay(known["change"], known.get("left", []))
-            told = {"change": latest, "left": sorted(front.left)}
-            if told != known:
-                write_json(place, told)
-    except InUse:  # another worker does it: who searches sees it when it is there
-        return
+        outbox.empty(again=again)
+    except InUse as error:
+        log.info("the index follows the store later: %s", error)
+        return False
+    except (DataError, OSError) as error:
+        log.warning("the index follows the store later: %s", error)
+        return False
+    return True

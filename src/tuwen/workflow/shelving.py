@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,16 +32,15 @@ class Shelver:
     def __init__(self, searcher: Searcher) -> None:
         self.searcher = searcher
 
-    def __call__(self, item: str, columns: Mapping[str, Any], pictures: Sequence[bytes]) -> Callable[[], None]:
-        """Encode an item, and give what then adds it, or puts it in the place of what it was.
+    def __call__(self, item: str, columns: Mapping[str, Any], pictures: Sequence[bytes]) -> Batch:
+        """Encode an item as it enters the index.
 
         Args:
             columns: by name, as collect reads them.
             pictures: JPEG bytes, as :func:`tuwen.data.media.normalise` leaves them.
 
         Raises:
-            DataError: a value of another type than the index holds. InUse, by what is given: another process writes for
-                too long.
+            DataError: a value of another type than the index holds.
         """
         index, settings = self.searcher.index, self.searcher.index.settings
         known = index.snapshot.table.columns
@@ -51,7 +50,7 @@ class Shelver:
             table = table.with_columns(pl.Series(COLOUR, [self._colour(columns, pictures)], dtype=pl.String))
         fields = {name: [terms(plain_text(table[name][0]))] for name in settings["fields"]}
         vectors = {space: self._vector(space, columns, pictures)[None] for space in index.snapshot.spaces}
-        return partial(index.add, Batch(table, fields, vectors))
+        return Batch(table, fields, vectors)
 
     def _colour(self, columns: Mapping[str, Any], pictures: Sequence[bytes]) -> str | None:
         told = [str(columns[name]) for name in TELLING if columns.get(name) is not None]

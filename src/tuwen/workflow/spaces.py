@@ -15,7 +15,7 @@ from tuwen.bundle.files import MANIFEST, read_manifest
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError
-from tuwen.files import room_on_disk
+from tuwen.files import publish, room_on_disk
 from tuwen.models import ENCODERS
 from tuwen.preprocess import MODALITIES
 from tuwen.preprocess.frozen import Frozen
@@ -166,7 +166,7 @@ def _keep(bundle: Path, folder: Path) -> None:
         for name in (*read_manifest(bundle)["files"], MANIFEST):
             (half / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle / name, half / name)
-        half.rename(folder)
+        publish(half, folder)
 
 
 def _joint(frame: pl.DataFrame, dataset: Dataset, folder: Path, progress: Progress) -> np.ndarray:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,12 +19,16 @@ from tuwen.data.collect import Additions
 from tuwen.data.collect import collect as collect_shop
 from tuwen.data.kinds import MEDIA
 from tuwen.data.sources import ENDINGS, format_of, open_file
+from tuwen.data.spreadsheet import write_spreadsheet
 from tuwen.errors import DataError, close_names
 from tuwen.files import whole
+from tuwen.private import scratch
 from tuwen.progress import Progress, Silent
+from tuwen.workflow.media_cells import MediaCells
 from tuwen.workflow.memory import room_in_memory
 
 CHUNK = 256
+MOST_BYTES = 50_000_000  # of a file that is fetched; what it holds has limits of the bundle's own
 
 
 def collect(
@@ -48,9 +50,11 @@ def collected(shop: Shop, out: Path, progress: Progress | None = None) -> dict[s
         raise DataError(
             "there is no such store", where=shop.where("store"), seen=url, todo="tuwen serve HOME makes one"
         )
-    with Store(url) as store, tempfile.TemporaryDirectory(prefix="tuwen-store-") as folder:
-        tables, gone = export(store, Path(folder))
-        return collect_shop(shop, out, progress=progress, additions=Additions(Path(folder), tables, gone))
+    with Store(url) as store, scratch("store") as folder:
+        tables, gone = export(store, folder)
+        refused = store.people.refusals.of()
+        additions = Additions(folder, tables, gone, refused)
+        return collect_shop(shop, out, progress=progress, additions=additions)
 
 
 def load(bundle: str | Path) -> Bundle:
@@ -59,16 +63,23 @@ def load(bundle: str | Path) -> Bundle:
 
 
 def predict(
-    bundle: str | Path, file: str | Path, out: str | Path | None = None, progress: Progress | None = None
+    bundle: str | Path,
+    file: str | Path,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    *,
+    private: bool = False,
 ) -> pl.DataFrame:
     """Answer every row of a CSV, JSONL or Parquet file.
 
-    Columns of pictures, sounds and shapes hold paths relative to the file, or bytes; of a list of them the first
+    Columns of pictures, sounds and shapes hold paths relative to the file, addresses, or bytes; of several the first
     readable one counts (the first N where the run said ``pictures: N``). Columns the bundle does not read are passed
     through; a file, number or date that cannot be read counts as absent and its row says so in ``problem``.
 
     Args:
-        out: where to write the answers, by its ending: .csv, .jsonl or .parquet. Written whole or not at all.
+        out: where to write the answers, by its ending: .csv, .jsonl or .parquet. Written whole or not at all. CSV is
+            written for a spreadsheet, see :func:`tuwen.data.spreadsheet.write_spreadsheet`.
+        private: fetch media from addresses inside one's own network too.
 
     Raises:
         DataError: the file cannot be read, or ``out`` not be written; told before a row is answered.
@@ -81,29 +92,35 @@ def predict(
     if out is not None and Path(out).resolve() == file.resolve():
         raise DataError("the answers would replace their own questions", where=str(file), todo="choose another --out")
     if out is None:
-        return _answers(opened, file, progress or Silent())
+        return _answers(opened, file, progress or Silent(), private=private)
     with answers_file(Path(out)) as (place, write):
-        answers = _answers(opened, file, progress or Silent())
+        answers = _answers(opened, file, progress or Silent(), private=private)
         write(answers, place)
     return answers
 
 
 @room_in_memory()
-def _answers(bundle: Bundle, file: Path, progress: Progress) -> pl.DataFrame:
-    part = open_file(file, file.name, format_of(file.name, None), encoding=None, separator=None)
+def _answers(bundle: Bundle, file: Path, progress: Progress, *, private: bool) -> pl.DataFrame:
+    cells = MediaCells(file.parent, MOST_BYTES, private=private)
+    part = open_file(file, file.name, format_of(file.name, None), names=_names(bundle))
     read = _columns_read(bundle, part.columns, file)
     answered = []
     with progress.task("predict", part.rows) as bar:
         for batch in part.batches(part.columns):
             for start in range(0, max(len(batch.frame), 1), CHUNK):
                 some = batch.frame[start : start + CHUNK]
-                answered.append(_answered(bundle, some, read, file.parent))
+                answered.append(_answered(bundle, some, read, cells))
                 bar.advance(len(some))
             answered += [_unread(batch)] if batch.unread else []
     found = pl.concat([frame for frame in answered if len(frame)] or answered[:1], how="diagonal_relaxed")
     if found.is_empty():
         raise DataError("the file has no rows", where=str(file))
     return found
+
+
+def _names(bundle: Bundle) -> set[str]:
+    """What a column that the bundle reads may be called: with its table, or without."""
+    return {name for entry in bundle.inputs for name in (entry["column"], entry["column"].partition(".")[2])}
 
 
 def _columns_read(bundle: Bundle, columns: list[str], file: Path) -> dict[str, str]:
@@ -135,7 +152,7 @@ def _columns_read(bundle: Bundle, columns: list[str], file: Path) -> dict[str, s
     return read
 
 
-def _answered(bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], folder: Path) -> pl.DataFrame:
+def _answered(bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], cells: MediaCells) -> pl.DataFrame:
     """The frame without its media, with ``prediction``, ``probability`` (of yes, or of the answer; of a contrast
     bundle ``SIDE_embedding`` instead) and ``problem``.
     """
@@ -144,7 +161,7 @@ def _answered(bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], folder:
     kinds = {entry["column"]: entry["kind"] for entry in bundle.inputs}
     media = {c for c, column in read.items() if kinds[column] in MEDIA}
     rows = frame.select(list(read)).to_dicts()
-    problems = [_open_media(row, media, folder) for row in rows]
+    problems = cells.open(rows, media)
     question = bundle.read([{read[c]: value for c, value in row.items()} for row in rows])
     for row, told in zip(rows, problems, strict=True):
         if not told and all(value is None or value in ("", []) for value in row.values()):
@@ -173,22 +190,6 @@ def _unread(batch: Batch) -> pl.DataFrame:
     return pl.DataFrame({"problem": problems})
 
 
-def _open_media(row: dict[str, Any], columns: set[str], folder: Path) -> list[str]:
-    """Put the bytes of the media into the row; returns what went wrong where none of a cell is there."""
-    problems = []
-    for column in columns:
-        given = row[column] if isinstance(row[column], list) else [row[column]]
-        found, wrong = [], []
-        for value in given:
-            try:
-                found.append((folder / value).read_bytes() if isinstance(value, str) and value else value)
-            except (OSError, ValueError) as error:  # ValueError: a null character in a path
-                wrong.append(f"{column}: {getattr(error, 'strerror', None) or error}")
-        row[column] = [value for value in found if value]
-        problems += [] if row[column] else wrong[:1]
-    return problems
-
-
 @contextmanager
 def answers_file(path: Path) -> Iterator[tuple[IO[bytes], Callable[[pl.DataFrame, IO[bytes]], None]]]:
     """A file for the answers, opened before the first is made, and what writes them in the kind its ending asks for."""
@@ -209,18 +210,8 @@ def answers_file(path: Path) -> Iterator[tuple[IO[bytes], Callable[[pl.DataFrame
         yield file, _WRITERS[path.suffix]
 
 
-def _write_csv(frame: pl.DataFrame, file: IO[bytes]) -> None:
-    """Lists as JSON text: CSV has none."""
-    nested = [
-        pl.Series(c.name, [None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in c.to_list()])
-        for c in frame
-        if c.dtype.is_nested()
-    ]
-    frame.with_columns(nested).write_csv(file)
-
-
 _WRITERS: dict[str, Callable[[pl.DataFrame, IO[bytes]], None]] = {
-    ".csv": _write_csv,
+    ".csv": write_spreadsheet,
     ".jsonl": lambda frame, file: frame.write_ndjson(file),
     ".parquet": lambda frame, file: frame.write_parquet(file),
 }

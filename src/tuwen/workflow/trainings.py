@@ -18,7 +18,7 @@ from tuwen.config import Evaluation, Run
 from tuwen.data.dataset import Dataset
 from tuwen.errors import TuwenError
 from tuwen.evaluation.predictions import Predictions
-from tuwen.files import write_json
+from tuwen.files import publish, write_json
 from tuwen.progress import Progress
 from tuwen.training.batches import outputs_of
 from tuwen.training.loop import network_of
@@ -111,8 +111,7 @@ def carry_out(
     made = {} if fitted.generated is None else {"generator": fitted.generated.account}
     write_json(half / DONE, told | {"best_epoch": fitted.trained.best_epoch, "cost": cost} | made)
     done = place / training.folder
-    shutil.rmtree(done, ignore_errors=True)  # one that was damaged
-    half.replace(done)
+    publish(half, done)  # in place of one that was damaged
     shutil.rmtree(work, ignore_errors=True)
     return done
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, DataError
 from tuwen.index.filters import Condition, mask
 from tuwen.index.store import Index
+from tuwen.private import scratch
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.indexing import COLOUR, batch_of, encoders_of, items_of
 
@@ -69,8 +69,7 @@ def update_index(
 
 
 def _added(index: Index, add: str | Path | Rows, shop: str | Path | None, progress: Progress) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="tuwen-") as folder:
-        place = Path(folder)
+    with scratch("update") as place:
         collect(_shop_of(add, shop, place), place / "dataset", progress=progress)
         dataset = Dataset.open(place / "dataset")
         notes = [*dataset.manifest["warnings"], *_unread(dataset)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -79,6 +79,7 @@ class Shelf:
     ) -> None:
         self.recommender, self.history, self.users, self.baskets = recommender, history, list(users), baskets
         self.about, self.catalogue = dict(about), history.catalogue
+        self.refused: Container[str] = ()  # shoppers whose history has no part in an answer: they said no
 
     @classmethod
     def of(
@@ -87,8 +88,16 @@ class Shelf:
         return cls(recommender, history, users, together_in_baskets(history), about or {})
 
     def __contains__(self, user: str) -> bool:
-        """Whether this shopper is known."""
-        return user in self._user
+        """Whether answers go by what is known of this shopper."""
+        return self._of(user) is not None
+
+    def position(self, user: str) -> int | None:
+        """Where a shopper stands among :attr:`users`; None where she does not."""
+        return self._user.get(user)
+
+    def _of(self, user: str | None) -> int | None:
+        """The position of a shopper whose history may be used."""
+        return None if user is None or user in self.refused else self._user.get(user)
 
     @cached_property
     def _item(self) -> dict[str, int]:
@@ -108,9 +117,10 @@ class Shelf:
         Args:
             about: see :meth:`for_session`; it takes the place of what the table told.
         """
-        if user not in self._user:
-            return self.for_session([], count, rules, about)
-        asked = told_of(self._latest(self.history.asked([self._user[user]])), self.history, about or {})
+        position = self._of(user)
+        if position is None:
+            return self.for_session([], count, rules, {} if user in self.refused else about)
+        asked = told_of(self._latest(self.history.asked([position])), self.history, about or {})
         return self._answered(asked, count, rules, [user])[0]
 
     def for_session(
@@ -157,8 +167,9 @@ class Shelf:
         """
         like = likeness(self.catalogue, question.vectors(self.catalogue))
         rules, had = replace(self.ruled(rules), newcomers=0.0), np.empty(0, np.int64)
-        if user in self._user or clicked:
-            known = self.history.asked([self._user[user]]) if user in self._user else self._session(clicked)
+        position = self._of(user)
+        if position is not None or clicked:
+            known = self._session(clicked) if position is None else self.history.asked([position])
             asked = self._latest(known)
             had = asked.item
             answer = self.recommender.recommend(asked, min(TASTED, len(self.catalogue)))
@@ -200,7 +211,8 @@ class Shelf:
         return {kind: mean / max(float(np.linalg.norm(mean)), 1e-12) for kind, mean in found.items()}
 
     def _live(self, user: str | None, recent: Sequence[Recent]) -> Asked:
-        known = self._latest(self.history.asked([self._user[user]])) if user in self._user else self._nobody()
+        position = self._of(user)
+        known = self._nobody() if position is None else self._latest(self.history.asked([position]))
         told = [(place, one) for one in recent if (place := self.known(one.item)) is not None]
         places = np.array([place for place, _ in told], np.int64)
         values = np.array([np.nan if one.value is None else one.value for _, one in told])
@@ -237,7 +249,9 @@ class Shelf:
         for start in range(0, len(self.users), block):
             asked = self._latest(self.history.asked(range(start, min(start + block, len(self.users)))))
             users = self.users[start : start + block]
-            yield from zip(users, self._answered(asked, count, rules, users), strict=True)
+            lists = zip(users, self._answered(asked, count, rules, users), strict=True)
+            for user, listed in lists:
+                yield user, self.for_session([], count, rules) if user in self.refused else listed
 
     def similar(
         self, item: str, count: int = 20, kinds: Sequence[str] | None = None, rules: Rules | None = None
@@ -305,21 +319,32 @@ class Shelf:
 
         Args:
             only: what may be listed, such as what is in stock; items that the bundle does not know are passed over.
-            exclude: what may not.
+            exclude: what may not; likewise.
             boost: item → added to its score.
 
         Raises:
-            DataError: ``exclude`` or ``boost`` name an item that does not exist, or ``only`` names none that does.
+            DataError: ``boost`` names an item that does not exist, or ``exclude`` or ``only`` name none that does.
         """
         rules = rules or Rules()
         size = len(self.catalogue)
         allowed = np.ones(size, bool) if rules.allowed is None else rules.allowed.copy()
         if only is not None:
+            only = list(only)
             stock = np.isin(self.catalogue.items, np.array(list(only), np.str_))
             if not stock.any():
-                raise DataError("none of the items that may be listed is known to the bundle")
+                item = next(iter(only), None)
+                raise DataError(
+                    "none of the items that may be listed is known to the bundle",
+                    seen=item,
+                    allowed=f"keys such as {self.catalogue.items[0]}",
+                    todo=None if item is None else did_you_mean(item, self._item),
+                )
             allowed &= stock
-        allowed[[self.place(item) for item in exclude]] = False
+        exclude = list(exclude)
+        hidden = [self._item[item] for item in exclude if item in self._item]
+        if exclude and not hidden:
+            self.place(exclude[0])
+        allowed[hidden] = False
         pushed = np.zeros(size, np.float32) if rules.boost is None else rules.boost.copy()
         for item, push in (boost or {}).items():
             pushed[self.place(item)] += push
@@ -327,6 +352,10 @@ class Shelf:
         return replace(
             rules, allowed=None if allowed.all() else allowed, boost=pushed if pushed.any() else None, few=few
         )
+
+    def unknown(self, items: Iterable[str]) -> list[str]:
+        """Those that are not in the catalogue, each once."""
+        return [item for item in dict.fromkeys(items) if item not in self._item]
 
     def place(self, item: str) -> int:
         """Where an item stands in the catalogue.

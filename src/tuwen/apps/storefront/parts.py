@@ -15,6 +15,7 @@ from tuwen.errors import DataError, did_you_mean
 if TYPE_CHECKING:  # a service that only predicts has neither SciPy nor Arrow
     from tuwen.apps.recommend.shelf import Shelf
     from tuwen.apps.search import Searcher
+    from tuwen.index.segments import Batch
 
 
 class NotServed(DataError):
@@ -53,7 +54,7 @@ class Parts:
         searcher: answers the search box.
         dataset: what a person reads of an item, and its pictures.
         reports: name → report or comparison.
-        shelve: encodes an item for the index, (its key, columns, pictures as JPEG bytes), and gives what puts it there.
+        shelve: encodes an item for the index: its key, columns, pictures as JPEG bytes.
         other: the second recommender of an experiment.
         experiment: ``name``, ``share`` of shoppers that the other one answers; empty for none.
     """
@@ -64,7 +65,7 @@ class Parts:
     searcher: Searcher | None = None
     dataset: Dataset | None = None
     reports: Mapping[str, Report] = field(default_factory=dict)
-    shelve: Callable[[str, Mapping[str, Any], Sequence[bytes]], Callable[[], None]] | None = None
+    shelve: Callable[[str, Mapping[str, Any], Sequence[bytes]], Batch] | None = None
     other: Recommending | None = None
     experiment: Mapping[str, Any] = field(default_factory=dict)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,18 +21,20 @@ from tuwen.apps.storefront.cards import Cards, NoSuchItem
 from tuwen.apps.storefront.changes import Changes
 from tuwen.apps.storefront.columns import Columns, jsonable
 from tuwen.apps.storefront.experiment import arm_of
+from tuwen.apps.storefront.outbox import REQUEST_SECONDS, Outbox
 from tuwen.apps.storefront.parts import Parts, Recommending
 from tuwen.apps.storefront.remembered import Known, Remembered
 from tuwen.errors import DataError, InUse, TuwenError
+from tuwen.index.segments import Batch
 from tuwen.store import Store
 from tuwen.store.engine import StoreUnavailable
 from tuwen.store.items import StoredItem
+from tuwen.store.refusals import PURPOSE
 from tuwen.store.version import Trace
 
 log = logging.getLogger("tuwen.serving")
 DAY = 86_400_000_000  # microseconds
 NEW = {"en": "new in the shop", "zh": "新上架"}
-PURPOSE = "recommend"  # of the consent that a shopper gives or refuses
 LIVE_EVENTS = 200  # of a shopper, the latest, that are read from the store
 SEEN_ONLY = {"impression", "search"}  # kinds of events that tell nothing of what a shopper wants
 
@@ -52,7 +54,10 @@ class Storefront:
         self.columns = Columns(parts.dataset)
         self._lists = Remembered()
         self._arrived = 0
-        self.left: dict[str, str] = {}  # item of the store → why it could not be brought in
+        self._unread: dict[str, str] = {}  # item of the store → why it could not be read for lists
+        self.outbox = Outbox(parts, store)
+        if parts.searcher is not None:
+            parts.searcher.hidden = self._leaving
         self._arrivals = None if parts.recommender is None else Arrivals(parts.recommender.shelf)
 
     # --- Recommend --------------------------------------------------------------------------------------------
@@ -257,82 +262,72 @@ class Storefront:
         known = {name: jsonable(value) for name, value in card.items() if name in self.columns.kinds}
         return known, [self.cards.picture(item, place) for place in range(card["pictures"])]
 
-    def take_in(self, item: str) -> bool:
-        """Bring an item of the store into the index and among the recommended, or out of both; whether search finds
-        it now.
-        """
-        stored = None if self.store is None else self.store.items.get(item)
-        if stored is None:
-            return False
-        self._arrive(stored)
-        if self.parts.searcher is not None:
-            self._index(stored)
-        self.left.pop(item, None)
-        return self._finds(item)
+    def remove(self, store: Store, item: str) -> tuple[int, bool]:
+        """Take an item out of the store, the lists and the index. Of one that was taken out before nothing changes, and
+        the index is tried again.
 
-    def put(self, store: Store, item: str, columns: Mapping[str, Any], pictures: Sequence[bytes]) -> tuple[int, bool]:
+        Returns:
+            The number of the change, and whether it waits for the index; search does not find it in any case.
+
+        Raises:
+            NoSuchItem: it never was in the shop.
+        """
+        stored = store.items.get(item)
+        if stored is None or stored.live:
+            self.cards.full(item)
+            change = store.items.remove(item)
+        else:
+            change = stored.change
+        if self._arrivals is not None:
+            self._arrivals.drop(item)
+        self._lists = Remembered()
+        return change, not self._settled({})
+
+    def put(
+        self, store: Store, item: str, columns: Mapping[str, Any], pictures: Sequence[bytes]
+    ) -> tuple[int, bool, bool]:
         """Write an item into the store, the index and among the recommended: into none where it cannot be encoded.
 
         Returns:
-            The number of the change, and whether search finds the item now.
+            The number of the change, whether search finds the item now, and whether the change waits for the index.
 
         Raises:
             TuwenError: it cannot be encoded, or not be written.
         """
-        shelved = None if self.parts.shelve is None else self.parts.shelve(item, columns, pictures)
+        batch = None if self.parts.shelve is None else self.parts.shelve(item, columns, pictures)
         vectors = None if self._arrivals is None else self._arrivals.read(item, columns, pictures)
         change = store.items.put(item, columns, pictures)
         if self._arrivals is not None and vectors is not None:
             self._arrivals.take(item, vectors)
         self._lists = Remembered()
-        if shelved is not None:
-            shelved()
-            self.parts.need_searcher().index.mend()
-        self.left.pop(item, None)
-        return change, self._finds(item)
+        self._unread.pop(item, None)
+        settled = self._settled({} if batch is None else {change: batch})
+        return change, self._finds(item), not settled
+
+    def _settled(self, ready: Mapping[int, Batch]) -> bool:
+        """Whether the index took in everything; what it could not is in the outbox, and nothing of it is lost."""
+        try:
+            self.outbox.empty(ready, wait=REQUEST_SECONDS)
+        except (TuwenError, OSError) as error:
+            log.warning("the index could not be changed, a later look does it: %s", error)
+            return False
+        return True
 
     def _finds(self, item: str) -> bool:
         return self.parts.searcher is not None and self.parts.searcher.refresh().row_of(item) is not None
 
-    def _index(self, stored: StoredItem) -> None:
-        searcher = self.parts.need_searcher()
-        if stored.live and self.parts.shelve is not None:
-            self.parts.shelve(stored.item, stored.columns, stored.pictures)()
-        elif not stored.live and searcher.index.snapshot.row_of(stored.item) is not None:
-            searcher.index.remove([stored.item])
-        searcher.index.mend()
+    def _leaving(self) -> list[str]:
+        """Items that were taken out and that the index still has."""
+        change = self.outbox.change
+        self.changes.look()
+        if change >= self.changes.change:
+            return []
+        return [item for item in self.changes.gone if self.changes.items[item].change > change]
 
-    def replay(self, since: int, again: Sequence[str] = ()) -> int:
-        """Bring into an index what changed in the store after a number; returns the number of the last change. An index
-        that was just promoted knows nothing of what came and went over HTTP before. An item that cannot be brought in
-        stands in :attr:`left` from then on.
-
-        Args:
-            again: items that were left before.
-        """
-        if self.store is None or self.parts.searcher is None:
-            return since
-        self.parts.searcher.refresh()
-        for item in again:
-            if (known := self.store.items.get(item)) is not None:
-                self._tried(self._index, known)
-        while found := self.store.items.since(since, most=20):
-            for stored in found:
-                self._tried(self._index, stored)
-            since = found[-1].change
-        self.parts.searcher.refresh()
-        return since
-
-    def _tried(self, how: Callable[[StoredItem], None], stored: StoredItem) -> None:
-        """One item that cannot be read must not keep a whole shop closed: it is told, and the others come."""
-        try:
-            how(stored)
-        except (StoreUnavailable, InUse):  # it is not the item
-            raise
-        except Exception as error:  # of an encoder, a library's or a plug-in's: which item, and why, is told and logged
-            self.left[stored.item] = error.what if isinstance(error, TuwenError) else type(error).__name__
-            unforeseen = not isinstance(error, TuwenError)
-            log.error("an item could not be brought in: %s: %s", stored.item, error, exc_info=unforeseen)
+    @property
+    def left(self) -> dict[str, str]:
+        """Item of the store → why it could not be brought in."""
+        return {**self._unread, **self.outbox.left}
 
     def _arrive(self, stored: StoredItem) -> None:
         if self._arrivals is None:
@@ -352,7 +347,15 @@ class Storefront:
         before = self._arrived
         while found := self.store.items.since(self._arrived, most=20):
             for stored in found:
-                self._tried(self._arrive, stored)
+                try:  # one item that cannot be read must not keep a whole shop closed
+                    self._arrive(stored)
+                    self._unread.pop(stored.item, None)
+                except (StoreUnavailable, InUse):  # it is not the item
+                    raise
+                except Exception as error:  # of an encoder, a library's or a plug-in's
+                    unforeseen = not isinstance(error, TuwenError)
+                    self._unread[stored.item] = error.what if isinstance(error, TuwenError) else type(error).__name__
+                    log.error("an item could not be read: %s: %s", stored.item, error, exc_info=unforeseen)
             self._arrived = found[-1].change
         return self._arrived - before
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,6 +20,7 @@ from tuwen.models.pretrained.blockwise import Bits, rewrite
 from tuwen.models.pretrained.efficientnet import SIZE, efficientnet_lite0
 from tuwen.models.pretrained.load import e5_small, minilm
 from tuwen.preprocess.weights import WEIGHTS
+from tuwen.private import scratch
 
 Precision = Literal["int8", "float32"]
 
@@ -103,8 +103,8 @@ def _picture(name: str, precision: Precision, calibration: np.ndarray | None, si
     raw = traced(efficientnet_lite0(size), sample, "pixels", {"pixels": {0: "rows"}, "vector": {0: "rows"}})
     if precision == "float32" or calibration is None:
         return raw
-    with tempfile.TemporaryDirectory() as folder:
-        return _quantised_picture(_folded(raw, Path(folder)), calibration, Path(folder))
+    with scratch("onnx") as folder:
+        return _quantised_picture(_folded(raw, folder), calibration, folder)
 
 
 def _folded(raw: bytes, folder: Path) -> Any:
@@ -210,8 +210,8 @@ def _quantised_text(raw: bytes, words: np.ndarray, bits: Bits) -> bytes:
     second = {name for name, (rows, columns) in products.items() if rows > columns}
     stand_in = (STAND_IN, words.shape[1])
     tables = {n.name: words for n in model.graph.node if n.op_type == "Gather" and shapes.get(n.input[0]) == stand_in}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "int8.onnx"
+    with scratch("onnx") as folder:
+        path = folder / "int8.onnx"
         quantize_dynamic(
             model,
             path,
@@ -227,8 +227,8 @@ def _quantised_text(raw: bytes, words: np.ndarray, bits: Bits) -> bytes:
 
 def traced(module: nn.Module, sample: Tensor, name: str, axes: dict[str, dict[int, str]]) -> bytes:
     """A network with one input and the output ``vector``."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "float32.onnx"
+    with scratch("onnx") as folder:
+        path = folder / "float32.onnx"
         export_to(path, module, {name: sample}, "vector", axes)
         return path.read_bytes()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -55,15 +56,16 @@ def _add_health(service: FastAPI, served: Served) -> None:
     async def readyz(response: Response) -> ReadyResponse:
         parts, fault = served.front.parts, served.live.fault
         found = served_parts(parts)
-        ready = any(found.values())
+        ready, outbox = any(found.values()), 0
         try:
             if served.live.store is not None:
                 await served.work(served.live.store.ping)
+                outbox = await served.work(served.front.outbox.backlog)
         except StoreUnavailable as error:
             ready, fault = False, error.what
         if not ready:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-        return ReadyResponse(ready=ready, revision=parts.revision, parts=found, fault=fault)
+        return ReadyResponse(ready=ready, revision=parts.revision, parts=found, fault=fault, outbox=outbox)
 
     @service.get("/v1/shop", summary="Which shop is it, and what can be asked?", responses=PROBLEMS)
     async def shop() -> ShopResponse:
@@ -84,6 +86,8 @@ def _add_health(service: FastAPI, served: Served) -> None:
 
     @service.get("/metrics", summary="For Prometheus", response_class=Response, responses=PROBLEMS)
     async def metrics() -> Response:
+        with suppress(StoreUnavailable):  # the last number stays
+            served.measures.outbox(await served.work(served.front.outbox.backlog))
         return Response(served.measures.text(served.front.parts.revision), media_type="text/plain; version=0.0.4")
 
 

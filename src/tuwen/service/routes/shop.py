@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Path, Response
+from fastapi import APIRouter, FastAPI, Header, Path, Request, Response
 
+from tuwen.apps.storefront.held import promoted
 from tuwen.errors import DataError
+from tuwen.service.batches import BeaconRoute, kept_and_refused
+from tuwen.service.language import asked_for
 from tuwen.service.links import CHANGED, KEPT, SAID
 from tuwen.service.served import PROBLEMS, Served
 from tuwen.service.shop_messages import (
@@ -28,10 +31,19 @@ ItemKey = Annotated[Key, Path()]
 NAMED = 100  # unknown items of one request that its answer names
 # kept by a browser, and asked about before it is shown again: a picture may be replaced under its address
 PICTURES = {"Cache-Control": "private, no-cache"}
+LATER: dict[int | str, dict[str, Any]] = {
+    202: {
+        "model": ChangeResponse,
+        "description": "it is on the disk, and waits for the index: no need to send it again",
+    }
+}
 PICTURE = {
     **PROBLEMS,
     200: {"content": {"image/jpeg": {}}, "description": "JPEG, with an ETag"},
     304: {"description": "still the one that If-None-Match names"},
+}
+SOME: dict[int | str, dict[str, Any]] = {
+    207: {"model": EventsResponse, "description": "some were kept; `refused` names the others by their place"}
 }
 
 
@@ -42,38 +54,47 @@ def add_shop(service: FastAPI, served: Served) -> None:
 
 
 def _add_events(service: FastAPI, served: Served) -> None:
-    @service.post(
-        "/v1/events", summary="What shoppers did; the next recommendation knows it", responses=PROBLEMS | KEPT
+    router = APIRouter(route_class=BeaconRoute)
+
+    @router.post(
+        "/v1/events", summary="What shoppers did; the next recommendation knows it", responses=PROBLEMS | KEPT | SOME
     )
-    async def events(sent: EventsRequest) -> EventsResponse:
-        rows = [_row(event) for event in sent.events]
+    async def events(sent: EventsRequest, request: Request, response: Response) -> EventsResponse:
+        good, refused = kept_and_refused("events", sent.events, asked_for(request.headers))
+        rows = [_row(event) for event in good]
         store, front = served.store, served.front
 
         def keep() -> EventsResponse:
             new = store.events.add(rows)
             return EventsResponse(
-                received=len(rows),
+                received=len(sent.events),
+                accepted=len(rows),
                 new=new,
                 known=len(rows) - new,
-                unknown_items=front.cards.unknown(event.item for event in sent.events)[:NAMED],
-                unknown_kinds=sorted({event.kind for event in sent.events} - set(KINDS)),
+                unknown_items=front.cards.unknown(event.item for event in good)[:NAMED],
+                unknown_kinds=sorted({event.kind for event in good} - set(KINDS)),
+                refused=refused,
             )
 
         kept = await served.write(keep)
-        for event in sent.events:
+        for event in good:
             served.measures.event(event.kind)
+        if refused:
+            response.status_code = HTTPStatus.MULTI_STATUS
         return kept
 
-    @service.post("/v1/feedback", summary="What a shopper says of an item", responses=PROBLEMS)
+    @router.post("/v1/feedback", summary="What a shopper says of an item", responses=PROBLEMS)
     async def feedback(sent: Feedback) -> EventsResponse:
         store, front = served.store, served.front
 
         def keep() -> EventsResponse:
             new = store.people.say(sent.feedback, user=sent.user, item=sent.item, rating=sent.rating, text=sent.text)
             unknown = front.cards.unknown([sent.item])
-            return EventsResponse(received=1, new=int(new), known=int(not new), unknown_items=unknown)
+            return EventsResponse(received=1, accepted=1, new=int(new), known=int(not new), unknown_items=unknown)
 
         return await served.write(keep)
+
+    service.include_router(router)
 
 
 def _row(event: Event) -> dict[str, object]:
@@ -84,8 +105,8 @@ def _row(event: Event) -> dict[str, object]:
 
 def _add_items(service: FastAPI, served: Served) -> None:
 
-    @service.post("/v1/items", summary="A new item, or another text of one", responses=PROBLEMS | CHANGED)
-    async def put(sent: ItemRequest) -> ChangeResponse:
+    @service.post("/v1/items", summary="A new item, or another text of one", responses=PROBLEMS | CHANGED | LATER)
+    async def put(sent: ItemRequest, response: Response) -> ChangeResponse:
         store, front = served.store, served.front
 
         def write() -> ChangeResponse:
@@ -97,10 +118,10 @@ def _add_items(service: FastAPI, served: Served) -> None:
                 raise DataError(
                     "an item needs a title or a picture", where="columns", allowed="columns.title, pictures"
                 )
-            change, findable = front.put(store, sent.item, columns, pictures)
-            return ChangeResponse(item=sent.item, change=change, findable=findable)
+            change, findable, pending = front.put(store, sent.item, columns, pictures)
+            return ChangeResponse(item=sent.item, change=change, findable=findable, pending=pending)
 
-        return await served.work(write)
+        return _changed(await served.work(write), response)
 
     @service.get(
         "/v1/items/{item:path}/pictures/{place}",
@@ -149,18 +170,23 @@ def _add_items(service: FastAPI, served: Served) -> None:
 
     @service.delete(
         "/v1/items/{item:path}",
-        summary="Take an item out of the shop",
-        responses=PROBLEMS | CHANGED,
+        summary="Take an item out of the shop; again, where it was taken out before",
+        responses=PROBLEMS | CHANGED | LATER,
     )
-    async def remove(item: ItemKey) -> ChangeResponse:
+    async def remove(item: ItemKey, response: Response) -> ChangeResponse:
         store, front = served.store, served.front
 
         def write() -> ChangeResponse:
-            front.cards.full(item)
-            change = store.items.remove(item)
-            return ChangeResponse(item=item, change=change, findable=front.take_in(item))
+            change, pending = front.remove(store, item)
+            return ChangeResponse(item=item, change=change, findable=False, pending=pending)
 
-        return await served.work(write)
+        return _changed(await served.work(write), response)
+
+
+def _changed(done: ChangeResponse, response: Response) -> ChangeResponse:
+    """202 where the change is on the disk and waits for the index."""
+    response.status_code = HTTPStatus.ACCEPTED if done.pending else HTTPStatus.OK
+    return done
 
 
 def _add_people(service: FastAPI, served: Served) -> None:
@@ -170,12 +196,20 @@ def _add_people(service: FastAPI, served: Served) -> None:
         await served.write(lambda: store.people.allow(user, sent.purpose, sent.given))
         return sent
 
-    @service.get("/v1/users/{user:path}", summary="Everything the store has of a shopper", responses=PROBLEMS)
+    @service.get(
+        "/v1/users/{user:path}",
+        summary="Everything that the store and the promoted parts hold of a shopper",
+        responses=PROBLEMS,
+    )
     async def show(user: ItemKey) -> dict[str, list[dict[str, object]]]:
-        store = served.store
-        return await served.work(lambda: store.people.show(user))
+        store, parts = served.store, served.front.parts
+        return await served.work(lambda: {**store.people.show(user), **promoted(parts, user)})
 
-    @service.delete("/v1/users/{user:path}", summary="Forget a shopper; rows that are gone", responses=PROBLEMS)
+    @service.delete(
+        "/v1/users/{user:path}",
+        summary="Forget a shopper, not what she refused; rows that are gone",
+        responses=PROBLEMS,
+    )
     async def forget(user: ItemKey) -> dict[str, int]:
         store = served.store
         return await served.write(lambda: store.people.forget(user))

@@ -1,0 +1,277 @@
+"""How a shop writes the numbers and dates of a column, from all of its values.
+
+``05/03/2024`` and ``1.299`` mean two things each. What the same column holds besides tells which:
+``31/12/2024`` proves that days come first, ``12,50`` that a comma stands before decimals. So each
+file is read twice: once for counts, which need no memory and know no order of rows, once for values.
+A file that proves nothing goes by the others of its source; where those prove nothing either,
+SHOP.yaml says it (``dates``, ``decimal``), or a note asks for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import polars as pl
+
+from tuwen.data.amounts import Decimal, amounts, marks
+from tuwen.data.batch import Part
+from tuwen.data.dates import SERIAL, Order, dates, from_numbers, orders
+from tuwen.data.mapping import Plan
+from tuwen.data.schema import Column, Table
+
+_FIRST_SHORT_YEAR = 10  # 2010
+_CLEAR = 20  # times as many values on one side: the other side is slips
+_SYNONYMS = {"€": "EUR", "EURO": "EUR", "EUROS": "EUR", "£": "GBP", "US$": "USD", "U$S": "USD", "USD$": "USD"} | {
+    **{"RMB": "CNY", "元": "CNY", "人民币": "CNY", "人民幣": "CNY", "CN¥": "CNY", "RMB¥": "CNY", "块": "CNY"},
+    **{"₹": "INR", "ZŁ": "PLN", "ZL": "PLN", "KČ": "CZK", "KC": "CZK", "FT": "HUF", "FR": "CHF", "SFR": "CHF"},
+    **{"R$": "BRL", "₽": "RUB", "РУБ": "RUB", "円": "JPY", "JP¥": "JPY", "₩": "KRW", "원": "KRW"},
+    **{"A$": "AUD", "AU$": "AUD", "C$": "CAD", "CA$": "CAD", "CAD$": "CAD", "NT$": "TWD", "NTD$": "TWD", "HK$": "HKD"},
+}
+_SHARED = {"$", "¥", "KR", "RS", "₨", "Р"}  # signs of several currencies, which prove no second one
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one column is written.
+
+    Attributes:
+        decimal: the mark of decimals; ``mixed``: both are in use; None: not known.
+        dates: the order of ``05/03/2024``; None: not known.
+        short: the same of ``05/03/24``.
+    """
+
+    decimal: Decimal | None = None
+    dates: Order | None = None
+    short: Order | None = None
+
+
+@dataclass
+class Evidence:
+    """Counts over all values of one column.
+
+    Attributes:
+        marks: of ``.``, ``,`` and ``?``, as :func:`tuwen.data.amounts.marks` tells them.
+        orders: of ``day-first``, ``month-first`` and ``?``, of years with four digits.
+        short: each position of dates with two-digit years → the numbers seen there.
+        currencies: how they are written.
+        examples: ``number``, ``date``, ``short`` and ``serial`` → a value of two meanings, and days since 1900.
+    """
+
+    column: str
+    kind: Literal["number", "time"]
+    marks: Counter[str] = field(default_factory=Counter)
+    orders: Counter[str] = field(default_factory=Counter)
+    short: dict[str, set[int]] = field(default_factory=lambda: {"first": set(), "second": set(), "third": set()})
+    currencies: set[str] = field(default_factory=set)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, values: pl.Series) -> None:
+        """Count some more values."""
+        if values.dtype in (pl.Categorical, pl.Enum):
+            values = values.cast(pl.String)
+        if values.dtype.is_numeric() and self.kind == "time":
+            days = values.cast(pl.Float64).filter(values.is_between(*SERIAL).fill_null(False))
+            if len(days):
+                self._example("serial", f"{days[0]:g}")
+        elif values.dtype == pl.String:
+            counts = values.drop_nulls().alias("value").value_counts(name="n")
+            if self.kind == "number":
+                self._add_numbers(counts)
+            else:
+                self._add_dates(counts)
+
+    def _add_numbers(self, counts: pl.DataFrame) -> None:
+        counts = counts.filter(pl.col("value").str.contains(r"[^0-9\s]"))
+        if counts.is_empty():
+            return
+        read = pl.concat([counts, marks(counts["value"])], how="horizontal")
+        for mark, n in read.group_by("mark").agg(pl.col("n").sum()).drop_nulls().iter_rows():
+            self.marks[mark] += n
+        self.currencies |= set(read["currency"].drop_nulls())
+        self._first("number", read.filter(pl.col("mark") == "?"))
+
+    def _add_dates(self, counts: pl.DataFrame) -> None:
+        value = pl.col("value")
+        serial = counts.filter(value.str.contains(r"^\s*[0-9]{5}(?:[.,][0-9]+)?\s*$"))
+        self._first("serial", serial)
+        counts = counts.filter(value.str.contains(r"^\s*[^0-9]{0,12}[0-9０-９]{1,2}\s?[-/.／．]"))
+        if counts.is_empty():
+            return
+        read = pl.concat([counts, orders(counts["value"])], how="horizontal").drop_nulls("third")
+        long, short = read.filter(~pl.col("short")), read.filter(pl.col("short"))
+        for order, n in long.group_by("order").agg(pl.col("n").sum()).drop_nulls().iter_rows():
+            self.orders[order] += n
+        for position, numbers in self.short.items():
+            numbers.update(short[position].to_list())
+        self._first("date", long.filter(pl.col("order") == "?"))
+        self._first("short", short)
+
+    def _first(self, name: str, rows: pl.DataFrame) -> None:
+        if not rows.is_empty():
+            self._example(name, str(rows["value"].min()))
+
+    def _example(self, name: str, value: str) -> None:
+        self.examples[name] = min(value, self.examples.get(name, value))
+
+    def merge(self, other: Evidence) -> None:
+        """Count what ``other`` has counted."""
+        self.marks += other.marks
+        self.orders += other.orders
+        for position, numbers in other.short.items():
+            self.short[position] |= numbers
+        self.currencies |= other.currencies
+        for name, value in other.examples.items():
+            self._example(name, value)
+
+    def dialect(self) -> Dialect:
+        """What the counts prove."""
+        decimal: Decimal | None = None
+        if self.marks["."] or self.marks[","]:
+            decimal = _majority(self.marks, ".", ",") or "mixed"  # type: ignore[assignment]
+        order: Order | None = _majority(self.orders, "day-first", "month-first")  # type: ignore[assignment]
+        return Dialect(decimal, order, order or self._short_order())
+
+    def _short_order(self) -> Order | None:
+        """Of years with two digits: the one order in which all are dates, and not dates with the year first too.
+
+        ``24/03/01`` beside ``24/03/02`` is not the 24th of March 2001: what stands first must vary
+        more than what would be the year, and no shop's year is before 2010.
+        """
+        first, second, third = self.short["first"], self.short["second"], self.short["third"]
+        if not first or min(*first, *second) < 1 or min(third) < _FIRST_SHORT_YEAR:
+            return None
+        year_first = max(second) <= 12 and max(third) <= 31 and len(first) < 2 * len(third)
+        day_first, month_first = max(*first, 12) <= 31 and max(second) <= 12, max(first) <= 12 and max(second) <= 31
+        if year_first or day_first == month_first:
+            return None
+        return "day-first" if day_first else "month-first"
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether there are values that these counts do not decide."""
+        found = self.dialect()
+        return (
+            ("number" in self.examples and found.decimal in (None, "mixed"))
+            or ("date" in self.examples and found.dates is None)
+            or ("short" in self.examples and found.short is None)
+        )
+
+
+def _majority(counts: Counter[str], one: str, other: str) -> str | None:
+    if counts[one] >= max(1, _CLEAR * counts[other]):
+        return one
+    return other if counts[other] >= max(1, _CLEAR * counts[one]) else None
+
+
+def evidence_of(part: Part, plan: Plan, table: Table) -> dict[str, Evidence]:
+    """What a file says about its known columns of numbers and dates."""
+    columns = {name: names[0] for name, names in plan.names.items() if _kind(table.columns.get(name))}
+    counts = {name: Evidence(name, _kind(table.columns[name]) or "number") for name in columns}
+    if columns:
+        for batch in part.batches(list(dict.fromkeys(columns.values()))):
+            for name, column in columns.items():
+                counts[name].add(batch.frame[column])
+    return counts
+
+
+def _kind(column: Column | None) -> Literal["number", "time"] | None:
+    if column is None:
+        return None
+    return "time" if column.kind == "time" else "number" if column.kind in ("number", "whole") else None
+
+
+class SourceDialects:
+    """The dialects of the columns of one table, file by file.
+
+    Args:
+        name: of the table.
+        decimal, dates: as SHOP.yaml has them.
+        parts: opens every file of the source; called where one file alone leaves a doubt.
+
+    Attributes:
+        notes: what a person should know, one sentence each.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        table: Table,
+        *,
+        decimal: Literal[".", ","] | None,
+        dates: Order | None,
+        parts: Callable[[], Iterable[tuple[Part, Plan]]],
+    ) -> None:
+        self.notes: list[str] = []
+        self._name, self._table, self._parts = name, table, parts
+        self._decimal, self._dates = decimal, dates
+        self._whole: dict[str, Evidence] | None = None
+        self._currencies: dict[str, set[str]] = {}
+
+    def of(self, part: Part, plan: Plan) -> dict[str, Dialect]:
+        """How each known column of numbers and dates of one file is written."""
+        return {name: self._dialect(own) for name, own in evidence_of(part, plan, self._table).items()}
+
+    def _dialect(self, own: Evidence) -> Dialect:
+        proof = own.dialect()
+        if own.doubtful:
+            whole = self._evidence().get(own.column, own).dialect()
+            proof = Dialect(
+                whole.decimal if proof.decimal is None else proof.decimal,
+                proof.dates or whole.dates,
+                proof.short or whole.short,
+            )
+        decimal = self._decimal or proof.decimal
+        dialect = Dialect(decimal, self._dates or proof.dates, self._dates or proof.short)
+        self.notes += [note for note in self._doubts(own, dialect) if note not in self.notes]
+        return dialect
+
+    def _evidence(self) -> dict[str, Evidence]:
+        """Of all files together."""
+        if self._whole is None:
+            self._whole = {}
+            for part, plan in self._parts():
+                for name, counts in evidence_of(part, plan, self._table).items():
+                    self._whole.setdefault(name, Evidence(name, counts.kind)).merge(counts)
+        return self._whole
+
+    def _doubts(self, own: Evidence, dialect: Dialect) -> list[str]:
+        """Sentences about values that nothing decides, and about those that need a look."""
+        notes, place, seen = [], f"{self._name}: '{own.column}'", own.examples
+        if "number" in seen and dialect.decimal is None:
+            number = amounts(pl.Series([seen["number"]]))[0][0]
+            notes.append(
+                f"{place} can be read with a point or a comma for decimals, and nothing in it tells which; "
+                f"{seen['number']!r} is read as {number:g}; say decimal: '.' or decimal: ',' in SHOP.yaml"
+            )
+        if "number" in seen and dialect.decimal == "mixed":
+            notes.append(
+                f"{place} has a point for decimals in some rows and a comma in others; what can be either, as "
+                f"{seen['number']!r}, is left out; say decimal: '.' or decimal: ',' in SHOP.yaml"
+            )
+        for kind, order in (("date", dialect.dates), ("short", dialect.short)):
+            if kind in seen and order is None and not (kind == "short" and _with_dots(seen[kind])):
+                notes.append(
+                    f"{place} can be read with the day or the month first, and nothing in it tells which; dates as "
+                    f"{seen[kind]!r} are left out; say dates: day-first or dates: month-first in SHOP.yaml"
+                )
+        if "serial" in seen:
+            days = float(seen["serial"].strip().replace(",", "."))
+            moment = from_numbers(pl.Series([days]))[0]
+            notes += (
+                [f"{place} has days since 1900, as spreadsheets count them; {days:g} is {moment}"] if moment else []
+            )
+        currencies = self._currencies.setdefault(own.column, set())
+        currencies |= {_SYNONYMS.get(currency, currency) for currency in own.currencies}
+        proven = sorted(currencies - _SHARED)
+        if len(proven) > 1:
+            self.notes[:] = [note for note in self.notes if not note.startswith(f"{place} is in several currencies")]
+            notes.append(f"{place} is in several currencies ({', '.join(proven)}), which are read as one")
+        return notes
+
+
+def _with_dots(text: str) -> bool:
+    """Whether a date can be read without knowing its order: dots part days, months and years in this order."""
+    return dates(pl.Series([text]))[0][0] is not None
