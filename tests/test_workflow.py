@@ -369,6 +369,13 @@ def test_a_bundle_with_a_table_tells_what_its_columns_are_and_is_served(shop, tm
         row = {"reviews.text": "很好", "items.price": 12, "users.city": "上海", "reviews.time": "2025-05-01"}
         answer = client.post("/v1/predict", json={"rows": [row, {"items.price": 12.0, "text": "很好"}]})
     assert answer.status_code == 200, answer.text
+    plain = "text,price,time\na,1299,2025-03-05\nb,12.5,2025-12-31\n"
+    german = "text;price;time\na;1.299;05/03/2025\nb;12,50 €;31/12/2025\n"  # the second row tells how to read the first
+    answers = []
+    for name, text in (("plain.csv", plain), ("german.csv", german)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        answers.append(workflow.predict(tmp_path / "bundle", tmp_path / name).select("prediction", "problem"))
+    assert answers[0].equals(answers[1]) and answers[0]["problem"].null_count() == 2
 
 
 def test_a_stored_value_that_a_modality_cannot_use_is_refused_at_a_door_but_not_by_evaluate(shop, tmp_path):

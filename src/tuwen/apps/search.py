@@ -17,6 +17,7 @@ import polars as pl
 
 from tuwen.apps.matching import RECIPROCAL, WORDS, Blend, Encoder, Found, Fuse, Matcher, Mode, Text, popular, row_of
 from tuwen.apps.query import LONGEST, Synonyms, Understood, corrected, held_by
+from tuwen.deadline import check
 from tuwen.errors import ConfigError, close_names
 from tuwen.index.filters import DEFAULT_LIMITS, MOST_VALUES, Condition, FilterLimits, facet, mask, ordered
 from tuwen.index.store import Index, Snapshot
@@ -232,12 +233,16 @@ class Searcher:
             others = others.copy()
             others[aside] = False
         table = self._visible(now)
-        each = [mask(table, [one]) for one in conditions]
+        each = []
+        for condition in conditions:
+            check()
+            each.append(mask(table, [condition]))
         kept = list(range(len(each)))
         unmet = np.zeros(len(others), np.int64)  # kept conditions that a row does not meet
         for met in each:
             unmet += ~met
         while kept and not (others & (unmet == 0)).any():
+            check()
             nearly = np.flatnonzero(others & (unmet == 1))  # rows that one dropped condition would leave
             dropped = kept.pop(int(np.argmin([each[i][nearly].sum() for i in kept])))
             unmet -= ~each[dropped]
@@ -258,6 +263,7 @@ class Searcher:
         fields = [name for name in self.index.settings.get("fields", {}) if name in now.table.columns]
         hits = []
         for row, record in zip(rows.tolist(), self._visible(now)[rows].to_dicts(), strict=True):
+            check()
             at = int(np.argmax(found.rows == row))
             held = held_by({name: record[name] for name in fields}, understood.slots)
             near = {name: float(leg[at]) for name, leg in found.legs.items() if name != WORDS}
@@ -274,6 +280,7 @@ class Searcher:
         for name in self.index.settings.get("facets", []):
             if name not in now.table.columns:
                 continue
+            check()
             chosen = found.chosen
             if name in asked.columns and by_rows:
                 others = asked.allowed(without=name)

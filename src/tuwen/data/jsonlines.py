@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 from pydantic_core import from_json
 
-from tuwen.data.batch import BATCH_ROWS, Batch, Unread, need_table, series
+from tuwen.data.batch import BATCH_ROWS, Batch, Unread, kind_of, need_table, series
 from tuwen.data.encoding import MARK, WRONG, decode, readable
 from tuwen.errors import DataError
 
@@ -28,7 +28,13 @@ class JsonLinesFile:
         need_table(decoded.data, name)
         self._lines = decoded.data.split(b"\n")
         self.rows: int | None = len(self._lines)
-        self.columns = list(dict.fromkeys(key for _, record, _ in self._records(0, len(self._lines)) for key in record))
+        kinds: dict[str, set[type | str]] = {}
+        for _, record, _ in self._records(0, len(self._lines)):
+            for key, value in record.items():
+                kind = kind_of(value)
+                kinds.setdefault(key, set()).update(() if kind is None else (kind,))
+        self.columns = list(kinds)
+        self._kinds = {column: frozenset(of) for column, of in kinds.items()}
         if not self.columns:
             seen = readable(self._lines[0].decode())[:200]
             raise DataError("no line of the file is a JSON object", where=name, seen=seen, allowed='{"item": "1", ...}')
@@ -38,7 +44,9 @@ class JsonLinesFile:
         for start in range(0, len(self._lines), BATCH_ROWS):
             found = list(self._records(start, start + BATCH_ROWS))
             good = [(row, record) for row, record, reason in found if not reason]
-            frame = pl.DataFrame([series(column, [record.get(column) for _, record in good]) for column in columns])
+            frame = pl.DataFrame(
+                [series(column, [record.get(column) for _, record in good], self._kinds[column]) for column in columns]
+            )
             rows = pl.Series("row", [row for row, _ in good], pl.Int64)
             unread = [
                 Unread(row, reason, readable(self._lines[row - 1].decode())) for row, _, reason in found if reason
