@@ -85,6 +85,7 @@ test-hub: $(STAMP) requirements-hub.lock
 
 check: $(STAMP)
 	@$(BIN)/python scripts/options.py --check || { echo "docs/options.md is stale: make docs"; exit 1; }
+	@$(BIN)/python scripts/limits.py --check || { echo "docs/limits.md is stale: make docs"; exit 1; }
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -136,6 +137,7 @@ load: $(STAMP)
 
 docs: $(STAMP)
 	@$(BIN)/python scripts/options.py
+	@$(BIN)/python scripts/limits.py
 
 lock:
 	@$(PYTHON) scripts/lock.py

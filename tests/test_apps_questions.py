@@ -220,8 +220,15 @@ def test_rules_of_items_that_do_not_exist_are_told(shelf: Shelf) -> None:
         shelf.ruled(exclude=["i99"])
     with pytest.raises(DataError, match="no such item"):
         shelf.ruled(boost={"i99": 1.0})
-    with pytest.raises(DataError, match="none of the items"):
-        shelf.ruled(only=["x"])
+    with pytest.raises(DataError, match="none of the items") as error:
+        shelf.ruled(only=["I1"])
+    assert error.value.seen == "I1" and "i0" in (error.value.allowed or "")
+
+
+def test_a_rule_that_names_some_unknown_items_holds_for_the_others(shelf: Shelf) -> None:
+    rules = shelf.ruled(only=["i1", "i2", "x"], exclude=["i2", "x"])
+    assert rules.allowed is not None and shelf.catalogue.items[rules.allowed].tolist() == ["i1"]
+    assert shelf.unknown(["x", "i1", "y", "x"]) == ["x", "y"]
 
 
 # --- Chance -------------------------------------------------------------------------------------------------------

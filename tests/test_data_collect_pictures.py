@@ -11,6 +11,7 @@ import pytest
 
 from shops import Desk, jpeg, png
 from tuwen.data import download
+from tuwen.workflow.indexing import items_of
 from web import Web
 
 ITEMS = {"source": "items.csv"}
@@ -126,3 +127,35 @@ def test_private_addresses_are_refused_by_default(desk: Desk) -> None:
         desk.write("items.csv", f"item,images\n1,{web.url}/a.jpg\n")
         manifest = desk.collect(items=ITEMS)
         assert manifest["pictures"]["quarantined"] == {"address not allowed": 1} and not web.asked
+
+
+def _items(desk: Desk, rows: list[tuple[str, str, str]]) -> None:
+    desk.write("items.csv", "item,title,images\n" + "".join(",".join(row) + "\n" for row in rows))
+
+
+def _things(names: str) -> list[tuple[str, str, str]]:
+    return [(f"I{i}", name, "photos/Coming-Soon.jpg") for i, name in enumerate(names.split())]
+
+
+def test_one_picture_of_many_items_of_no_common_name_is_told(desk: Desk) -> None:
+    desk.write("photos/Coming-Soon.jpg", jpeg(1))
+    desk.write("own.jpg", jpeg(2))
+    things = _things("hose lamp kettle chair rug shelf mirror clock vase basket")
+    _items(desk, [*things, *((f"P{i}", f"pot {i}", "own.jpg") for i in range(9))])
+    manifest = desk.collect(items=ITEMS)
+    (warning,) = manifest["warnings"]
+    assert "'photos/Coming-Soon.jpg', is that of 10 of 19 items" in warning
+    assert len(manifest["pictures"]["placeholders"]) == 1
+    assert desk.dataset().table("items")["images"].list.len().to_list() == [1] * 19
+    # what compares items by looks goes without it: the index and the catalogue of a recommender
+    assert items_of(desk.dataset())["images"].list.len().to_list() == [0] * 10 + [1] * 9
+    # the shop says so, of one of its names: all items go without it
+    manifest = desk.collect(items=ITEMS, media={"placeholders": ["coming-soon.JPG"]})
+    assert manifest["warnings"] == []
+    assert desk.dataset().table("items")["images"].list.len().to_list() == [0] * 10 + [1] * 9
+
+
+def test_sizes_of_one_product_may_share_its_picture(desk: Desk) -> None:
+    desk.write("photos/Coming-Soon.jpg", jpeg(1))
+    _items(desk, [(item, f"steel screw {item}", image) for item, _, image in _things("x " * 30)])
+    assert desk.collect(items=ITEMS)["warnings"] == []

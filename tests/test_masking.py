@@ -24,7 +24,7 @@ SIGNS = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_chara
     ("text", "safe"),
     [
         ("postgresql://shop:geheim@host/db", "postgresql://shop:***@host/db"),
-        ("at postgresql+psycopg://shop:ge:he/im@x@host:5432/db, twice", "at postgresql+psycopg://shop:***@host:5432/db, twice"),
+        ("at pg+psycopg://shop:ge:he/im@x@host:5432/db, twice", "at pg+psycopg://shop:***@host:5432/db, twice"),
         ('"sqlite:////srv/home/store.db"', '"sqlite:////srv/home/store.db"'),
         ("https://shop.example/a?x=1", "https://shop.example/a?x=1"),
         ("mail me@shop.example", "mail me@shop.example"),

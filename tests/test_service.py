@@ -120,6 +120,12 @@ def problem(response: httpx.Response, status: int) -> dict[str, Any]:
 # --- Answers ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("sent", ["https://x.example/a.jpg", ["HTTP://x.example/a.jpg"]])
+def test_a_picture_by_its_address_is_refused_with_what_to_do(sent: Any) -> None:
+    found = problem(predict({"images": sent}), 422)
+    assert "the service fetches no addresses" in found["what"] and "base64" in found["todo"]
+
+
 def test_it_says_that_it_lives_and_what_it_serves() -> None:
     assert ask("/healthz", method="GET").json() == {"status": "ok"}
     served = ask("/v1/bundle", method="GET").json()
@@ -250,7 +256,7 @@ def test_a_value_that_is_not_what_the_bundle_reads_is_refused(row: dict[str, Any
         (b'{"rows": [3]}', "body.rows.0"),
         (b'{"row": [{}]}', "body.rows"),
         (b"\xff\xfe\x00", "body"),
-        (b'{"rows": [' + b"[" * 5000, "body"),
+        (b'{"rows": [' + b"[" * 20, "body"),
     ],
 )
 def test_a_body_that_is_not_rows_is_refused(body: bytes, place: str) -> None:

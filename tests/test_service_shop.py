@@ -55,9 +55,9 @@ def test_what_a_shopper_does_changes_her_next_list_and_nobody_elses(shop):
     other = shop.good("POST", "/v1/recommend", {"user": "other", "count": 10})
     item = before["items"][-1]["item"]
     event = {"event": "e1", "user": "new", "item": item, "kind": "purchase", "value": 12.5}
-    told = {"received": 2, "new": 1, "known": 1, "unknown_items": [], "unknown_kinds": []}
+    told = {"received": 2, "accepted": 2, "new": 1, "known": 1, "unknown_items": [], "unknown_kinds": [], "refused": []}
     assert shop.good("POST", "/v1/events", {"events": [event, event]}) == told
-    assert shop.good("POST", "/v1/events", {"events": [event]}) == {**told, "received": 1, "new": 0}
+    assert shop.good("POST", "/v1/events", {"events": [event]}) == {**told, "received": 1, "accepted": 1, "new": 0}
     assert shop.good("POST", "/v1/recommend", {"user": "new", "count": 10}) != before
     assert shop.good("POST", "/v1/recommend", {"user": "other", "count": 10}) == other
     clicked = shop.good("POST", "/v1/recommend", {"clicked": [item, "no such item"], "count": 10})
@@ -81,6 +81,8 @@ def test_events_that_may_be_slips_are_kept_and_named(shop):
     told = shop.good("POST", "/v1/events", {"events": [*sent, event("1", "SKU-1", "buy")]})
     assert told == {
         "received": 5,
+        "accepted": 5,
+        "refused": [],
         "new": 4,
         "known": 1,
         "unknown_items": ["SKU-1", "SKU-0003"],
@@ -92,6 +94,12 @@ def test_events_that_may_be_slips_are_kept_and_named(shop):
     said = shop.good("POST", "/v1/feedback", {"feedback": "f", "item": "SKU-1", "rating": 4})
     assert (said["new"], said["known"], said["unknown_items"]) == (1, 0, ["SKU-1"])
     shop.good("DELETE", "/v1/items/CAME")  # the index is shared by these tests
+
+
+@pytest.mark.parametrize("time", [45352, 45352.5, 0, "1970-01-02T00:00:00Z"])
+def test_days_of_a_spreadsheet_are_no_seconds_since_1970(shop, time):
+    event = {"event": "serial", "user": "u", "item": "SKU-1", "kind": "view", "time": time}
+    assert "before 1990" in str(problem(shop.ask("POST", "/v1/events", {"events": [event]}), 422))
 
 
 def test_the_order_in_which_events_arrive_does_not_matter(shop):

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from processes import begun
-from shops import small_sample
+from shops import jpeg, small_sample
 from tuwen import workflow
 from tuwen.bundle.bundle import Bundle
 from tuwen.config import Run
@@ -24,6 +24,7 @@ from tuwen.progress import Silent
 from tuwen.workflow.evaluation import bundle_rows
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.memory import room_in_memory
+from web import Web
 
 TEXT_ONLY = "{use: text, columns: reviews.text, encoder: lstm}"
 QUICK = ["training.epochs=2", "modalities.picture.size=32", "evaluation.samples=100"]
@@ -87,6 +88,24 @@ def test_predict_reads_a_file_and_tells_of_pictures_it_cannot_read(tmp_path, tra
     assert "web page" in answers["problem"][1] and "No such file" in answers["problem"][2]
     assert "nothing to go by" in answers["problem"][3]
     assert len((tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()) == 4
+
+
+def test_predict_reads_pictures_as_collect_does_and_writes_for_a_spreadsheet(tmp_path, trained):
+    (tmp_path / "Front.JPG").write_bytes(jpeg(1))
+    (tmp_path / "Rue de Rivoli, Paris.jpg").write_bytes(jpeg(2))
+    with Web({"/a.jpg": jpeg(3)}) as web:
+        cells = ["front.jpg,gone.jpg", "Rue de Rivoli, Paris.jpg", f"{web.url}/a.jpg", f"{web.url}/gone.jpg"]
+        pl.DataFrame({"id": ["=1+1", "女鞋", "3", "4"], "text": [None] * 4, "images": cells}).write_csv(
+            tmp_path / "new.csv"
+        )
+        refused = workflow.predict(trained[0], tmp_path / "new.csv")["problem"].to_list()
+        assert refused[:2] == [None, None] and web.asked.total() == 0
+        assert all("--private-addresses" in problem and web.url in problem for problem in refused[2:]), refused
+        out = tmp_path / "answers.csv"
+        read = workflow.predict(trained[0], tmp_path / "new.csv", out, private=True)["problem"].to_list()
+    assert read[:3] == [None] * 3 and "404" in read[3]
+    assert out.read_bytes().startswith(b"\xef\xbb\xbfid,")
+    assert pl.read_csv(out)["id"].to_list() == ["'=1+1", "女鞋", "3", "4"]
 
 
 def test_a_broken_picture_counts_as_none(trained):
@@ -341,15 +360,31 @@ def test_a_bundle_with_a_table_tells_what_its_columns_are_and_is_served(shop, tm
 
     from tuwen.service import app
 
-    table = "modalities.who={use: table, columns: [users.city, items.price, reviews.time], encoder: table}"
+    place = shutil.copytree(shop, tmp_path / "german", ignore=shutil.ignore_patterns("dataset"))
+    users = (place / "users.csv").read_text(encoding="utf-8").splitlines()
+    spent = ["spent", *(["1.299,00 €", "12,50 €"] * len(users))]  # a column of the shop's own, of texts
+    text = "\n".join(f'{line},"{cell}"' for line, cell in zip(users, spent, strict=False))
+    (place / "users.csv").write_text(text, encoding="utf-8")
+    workflow.collect(place / "SHOP.yaml", place / "dataset")
+    columns = "[users.city, items.price, reviews.time, users.spent]"
+    table = f"modalities.who={{use: table, columns: {columns}, numbers: [users.spent], encoder: table}}"
     quick = ["training.epochs=1", "modalities.picture.size=32", table]
-    bundle = Bundle.open(workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", quick))
+    bundle = Bundle.open(workflow.train(shop / "RUN.yaml", place / "dataset", tmp_path / "bundle", quick))
+    asked = bundle.read([{"users.spent": "1.299"}, {"users.spent": 1299}])
+    assert asked.columns["who"]["users.spent"].to_list() == [1299.0, 1299.0]  # as the train part writes it
     kinds = {entry["column"]: entry["kind"] for entry in bundle.inputs}
     assert [kinds[c] for c in ("users.city", "items.price", "reviews.time")] == ["category", "number", "date"]
     with TestClient(app(bundle, hosts=["testserver"])) as client:
         row = {"reviews.text": "很好", "items.price": 12, "users.city": "上海", "reviews.time": "2025-05-01"}
         answer = client.post("/v1/predict", json={"rows": [row, {"items.price": 12.0, "text": "很好"}]})
     assert answer.status_code == 200, answer.text
+    plain = "text,price,time\na,1299,2025-03-05\nb,12.5,2025-12-31\n"
+    german = "text;price;time\na;1.299;05/03/2025\nb;12,50 €;31/12/2025\n"  # the second row tells how to read the first
+    answers = []
+    for name, text in (("plain.csv", plain), ("german.csv", german)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        answers.append(workflow.predict(tmp_path / "bundle", tmp_path / name).select("prediction", "problem"))
+    assert answers[0].equals(answers[1]) and answers[0]["problem"].null_count() == 2
 
 
 def test_a_stored_value_that_a_modality_cannot_use_is_refused_at_a_door_but_not_by_evaluate(shop, tmp_path):

@@ -315,6 +315,11 @@ def test_rules_and_chance_at_answering_time(shop, users, tmp_path) -> None:
     stock.write_text(f"\ufeff{best}\n{second}\r\n\n{third}\nSKU-9999\n", encoding="utf-8")
     listed = asked(shop, *clicked, "--only", str(stock), "--exclude", best, "--boost", f"{third}=99")
     assert [one["item"] for one in listed] == [third, second]
+    stock.write_text(f'="{second}"\n {third} \nSKU-9999\nNULL\n', encoding="utf-8")  # as a spreadsheet exports it
+    given = [*clicked, "--only", str(stock), "--exclude", "sku-0001", "--exclude", third]
+    told = CliRunner().invoke(app, ["recommend", str(shop / "out" / "bundle"), *given])
+    assert "note: --only: 1 of 3 items are not known to the bundle: 'SKU-9999'" in told.output
+    assert "note: --exclude: 1 of 2 items are not known to the bundle: 'sku-0001'; did you mean" in told.output
     listed = asked(shop, "--shopper", users[0], "--explore", "0.5", "--count", "6")
     assert all(one["probability"] == 1.0 for one in listed if not one["explored"])
     assert all(0 < one["probability"] <= 1 for one in listed) and any(one["explored"] for one in listed)

@@ -34,6 +34,7 @@ LIVE, PARTS, INCOMING, STORE = "live.json", "parts", "incoming", "store.db"
 PINS = ".pins"  # of who reads parts that a promotion would delete
 WAIT_SECONDS = 600.0  # for a promotion that is under way
 PROMOTING = ".promoting"  # held by who changes what is live
+JOURNAL = "journal.log"
 FORMAT = 1
 KEPT = 10  # revisions whose parts stay, so that they can come back
 REPORT, COMPARISON = "report.json", "compare.json"
@@ -83,6 +84,11 @@ class Home:
     def store(self) -> Path:
         """Where the store is, unless another is named."""
         return self.folder / STORE
+
+    @property
+    def journal(self) -> Path:
+        """Where events wait while the store is away."""
+        return self.folder / JOURNAL
 
     @property
     def incoming(self) -> Path:
@@ -455,4 +461,7 @@ def _name_of(folder: Path, source: Path) -> str:
 
 
 def _others(folder: Path) -> bool:
-    return any(one.name not in (INCOMING, STORE, f"{STORE}-wal", f"{STORE}-shm") for one in folder.iterdir())
+    return any(
+        one.name not in (INCOMING, STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-reserve")
+        for one in folder.iterdir()
+    )

@@ -150,16 +150,22 @@ def predict(
     bundle: BundleFolder,
     file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="CSV, JSONL or Parquet.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the answers: .csv, .jsonl or .parquet.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Write the answers: .csv (for Excel too), .jsonl or .parquet."
+        ),
     ] = None,
+    private: Annotated[
+        bool, typer.Option("--private-addresses", help="Fetch media from inside your own network too.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Answer every row of a file. Picture columns hold paths relative to the file."""
+    """Answer every row of a file. Picture columns hold paths relative to the file, or web addresses."""
     from tuwen import workflow
 
     screen = Screen(as_json=json, quiet=quiet)
-    frame = workflow.predict(bundle, file, out, screen.progress())
+    frame = workflow.predict(bundle, file, out, screen.progress(), private=private)
     screen.answer(frame.to_dicts())
     screen.table(frame.columns, frame.head(20).rows(), whole=("prediction", "probability", "problem"))
     if len(frame) > 20:

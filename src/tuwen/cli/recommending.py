@@ -104,9 +104,11 @@ def recommend(
     order = {"--again/--no-again": again, "--boost": boost or None, "--explore": explore}
     _order_by_itself(given, [name for name, value in order.items() if value is not None])
     screen = Screen(as_json=json, quiet=quiet)
-    how = {
+    notes: list[str] = []
+    how: dict[str, Any] = {
         "again": again,
         "explore": explore,
+        "notes": notes,
         "only": None if only is None else _lines(only),
         "exclude": exclude or (),
         "boost": dict(map(_boost, boost or ())),
@@ -116,10 +118,12 @@ def recommend(
         shoppers = part_of("rank", "recommend_to_everybody", ANSWERS)(
             bundle, everybody, count, screen.progress(), **how
         )
-        screen.answer({"shoppers": shoppers, "file": str(everybody)})
+        screen.answer({"shoppers": shoppers, "file": str(everybody), "notes": notes})
+        screen.say(*(f"note: {note}" for note in notes))
         screen.say(f"lists of {shoppers:,} shoppers: {everybody}")
         return
     shelf, rules = part_of("rank", "recommend", ANSWERS)(bundle, **how)
+    screen.say(*(f"note: {note}" for note in notes))
     if shopper is not None and shopper not in shelf:
         told = "the answer goes by what is asked alone" if review or photo else "this is what one without a past gets"
         if shopper in shelf.refused:
@@ -211,10 +215,16 @@ def _bytes(file: Path) -> bytes:
 
 
 def _lines(file: Path) -> list[str]:
+    """The keys in a file, one a line, as exports write them."""
+    import polars as pl
+
+    from tuwen.data.keys import plain_keys
+
     try:
-        return [line for line in _bytes(file).decode("utf-8-sig").splitlines() if line.strip()]
+        lines = pl.Series(_bytes(file).decode("utf-8-sig").splitlines(), dtype=pl.String)
     except UnicodeDecodeError:
         raise DataError("the file is no text", where=str(file), allowed="UTF-8, one item a line") from None
+    return plain_keys(lines).drop_nulls().to_list()
 
 
 def _show(screen: Screen, listed: list[Any], *, explored: bool) -> None:

@@ -19,12 +19,14 @@ import polars as pl
 
 from tuwen import __version__
 from tuwen.config import Shop, TableSource
-from tuwen.data import summary
+from tuwen.data import joins, summary
 from tuwen.data.dataset import FORMAT, Dataset, read_manifest
+from tuwen.data.doubts import doubts
 from tuwen.data.download import Limits
-from tuwen.data.gather import Sheet, gather, joined, state_of
+from tuwen.data.gather import Sheet, gather, joined, state_of, with_keys
 from tuwen.data.intake import Intake
 from tuwen.data.kinds import COLUMNS, MEDIA, Medium
+from tuwen.data.placeholders import placeholders, without_named
 from tuwen.data.refusals import OF_SHOPPERS, Refusals, leave_out
 from tuwen.data.schema import TABLES, Table, with_rating_range
 from tuwen.data.store import MediaWriter
@@ -95,6 +97,7 @@ def collect(
         media = {medium.column: _intake(medium, shop, store) for medium in MEDIA.values()}
         collected = {name: _Collected(name, shop, old, media, progress, more) for name in ORDER if name in named}
         collected = {name: collected[name] for name in TABLES if name in collected}
+        _join_keys(collected, shop)
         places: dict[str, str] = {}
         for column, intake in media.items():
             used = _places([c.sheet.frame for c in collected.values()], column)
@@ -137,6 +140,22 @@ class _Collected:
             if refusals is not None:
                 leave_out(sheet, name, refusals)
         self.sheet = sheet
+
+
+def _join_keys(collected: Mapping[str, _Collected], shop: Shop) -> None:
+    """Let reviews and events name items and users as their own tables do."""
+    for name in ("reviews", "events"):
+        source = shop.tables().get(name)
+        for column, other in joins.LISTED.items():
+            if name not in collected or other not in collected or column not in collected[name].sheet.frame.columns:
+                continue
+            one = collected[name]
+            join = joins.join_keys(name, column, one.sheet.frame, collected[other].sheet.frame[column])
+            one.sheet.notes += [] if join.note is None else [join.note]
+            if join.joined:
+                one.state = None  # read anew next time: another table of items may say something else
+                summed = source is not None and source.duplicates == "sum"
+                with_keys(one.sheet, join.frame, name, _table(name, shop), summed=summed)
 
 
 def _joined_state(states: Sequence[str | None], left_out: Collection[str]) -> str | None:
@@ -251,9 +270,10 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
         if listed:
             ready.add(f"media/{name}.parquet", _parquet(frame.select(*listed, FILE, ROW)))
         for column in listed:
-            keys = pl.col(column).list.eval(
-                pl.element().replace_strict(media[column].keys, default=None, return_dtype=pl.String)
-            )
+            shown = media[column].keys
+            if column == "images" and shop.media.placeholders:
+                shown = without_named(shown, shop.media.placeholders)
+            keys = pl.col(column).list.eval(pl.element().replace_strict(shown, default=None, return_dtype=pl.String))
             frame = frame.with_columns(keys.list.drop_nulls().list.unique(maintain_order=True))
         frames[name] = frame.drop(FILE, ROW)
         data = _parquet(frames[name])
@@ -269,6 +289,9 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
     ready.add("quarantine.parquet", _parquet(quarantine))
     sheets = [one.sheet.frame for one in collected.values()]
     told = "".join(f"{name} {tables[name]['sha256']}\n" for name in sorted(tables))
+    about = summary.of_media(media.values(), sheets, quarantine)
+    shared = placeholders(frames["items"]) if "items" in frames else {}
+    about["pictures"]["placeholders"] = list(shared)
     return {
         "format": FORMAT,
         "tuwen": __version__,
@@ -276,9 +299,12 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
         "hash": hashlib.sha256(told.encode()).hexdigest(),
         "tables": tables,
         "rejected": {"rows": rejected.height, "sha256": ready.add("rejected.parquet", _parquet(rejected))},
-        **summary.of_media(media.values(), sheets, quarantine),
+        **about,
         "media_limits": shop.media.limits(),
-        "warnings": [*(n for one in collected.values() for n in one.sheet.notes), *summary.strangers(frames)],
+        "warnings": [
+            *(n for one in collected.values() for n in one.sheet.notes),
+            *doubts(frames, shared, media["images"].keys),
+        ],
     }
 
 

@@ -14,16 +14,18 @@ import polars as pl
 
 from tuwen.config import TableSource
 from tuwen.data import mapping, sources, validate
-from tuwen.data.batch import Batch, Part
+from tuwen.data.batch import Batch, Part, joined_frames
 from tuwen.data.dates import SHORT_YEAR, TWO_ORDERS
 from tuwen.data.dialects import SourceDialects
 from tuwen.data.encoding import WRONG, other_encoding
 from tuwen.data.intake import Intake
 from tuwen.data.kinds import COLUMNS
 from tuwen.data.references import references
+from tuwen.data.rounded import rounded_notes
 from tuwen.data.schema import TEXT_LIMIT, Table
 from tuwen.data.validate import FILE, ROW
 from tuwen.data.values import inferred, times
+from tuwen.data.zones import ShopClock
 from tuwen.errors import DataError
 from tuwen.progress import Progress
 
@@ -39,6 +41,7 @@ class Sheet:
         read: rows read in all.
         merged: events that became part of another one.
         notes: what a person should know, one sentence each.
+        local: times that name no time zone where none is said, so that they are taken as UTC.
     """
 
     frame: pl.DataFrame
@@ -46,6 +49,7 @@ class Sheet:
     read: int
     merged: int = 0
     notes: list[str] = field(default_factory=list)
+    local: int = 0
 
 
 def gather(
@@ -65,6 +69,7 @@ def gather(
     notes: list[str] = []
     emptied: dict[str, list[validate.Emptied]] = {}
     read = cut = 0
+    clock = ShopClock(name, table, source.timezone)
     speech = SourceDialects(
         name,
         table,
@@ -79,8 +84,9 @@ def gather(
         dialects = speech.of(part, plan)
         with progress.task(f"read {part.name}", part.rows) as task:
             for batch in part.batches(plan.sources()):
-                frame, contents = _mapped(batch, plan, part.name, notes)
+                frame, contents = _mapped(batch, plan, part.name, notes, media, source.lists)
                 checked = validate.check_rows(frame, name, table, dialects)
+                checked.good = clock.utc(checked.good, frame)
                 bad += [*checked.rejected, validate.unread(batch.unread, name, part.name)]
                 for column, given in contents.items():
                     media[column].add(_wanted(given, checked.good[column]))
@@ -94,21 +100,22 @@ def gather(
         raise DataError(
             f"there is no row of {name}", where=source.source, seen="a header only", todo="check the export"
         )
-    frame = _one_frame(good, list(table.columns), text=kind == "csv")
+    frame = _one_frame(good, list(table.columns), text=kind in ("csv", "jsonl"))
     if name == "reviews" and "review" not in frame.columns:
         frame = frame.insert_column(0, _review_ids(frame, table))
     merged = 0
     if source.duplicates == "sum":
         frame, merged = _summed(frame, table)
+    notes += rounded_notes(frame.drop(FILE, ROW), name, table)
     unique = validate.check_keys(frame, name, table)
     rejected = pl.concat([*bad, *unique.rejected]).sort("file", "row", maintain_order=True)
     if unique.good.is_empty():
         raise _nothing_left(name, source.source, rejected, source.encoding)
-    notes += speech.notes
+    notes += [*speech.notes, *clock.notes()]
     notes += [validate.emptied_note(name, cells) for cells in emptied.values()]
     if cut:
         notes.append(f"{name}: {cut} texts were longer than {TEXT_LIMIT:,} characters and were cut")
-    return Sheet(unique.good, rejected, read, merged, list(dict.fromkeys(notes)))
+    return Sheet(unique.good, rejected, read, merged, list(dict.fromkeys(notes)), clock.local)
 
 
 def _plan(part: Part, source: TableSource, table: Table) -> mapping.Plan:
@@ -128,7 +135,22 @@ def joined(own: Sheet, more: Sheet, key: Sequence[str], *, last: bool) -> Sheet:
     kept = frame.unique(list(key), keep="last" if last else "first", maintain_order=True)
     rejected = pl.concat([own.rejected, more.rejected])
     merged = own.merged + more.merged + frame.height - kept.height
-    return Sheet(kept, rejected, own.read + more.read, merged, [*own.notes, *more.notes])
+    notes = [*own.notes, *more.notes]
+    if own.local and more.local:
+        notes.append(
+            f"{own.local:,} times of the shop's own files name no time zone, and those of its service are UTC: all are "
+            "taken as UTC; say timezone: Asia/Shanghai, or timezone: UTC, beside their source in SHOP.yaml"
+        )
+    return Sheet(kept, rejected, own.read + more.read, merged, notes)
+
+
+def with_keys(sheet: Sheet, frame: pl.DataFrame, name: str, table: Table, *, summed: bool) -> None:
+    """Give a sheet rows whose keys have changed: those that now share one are summed or rejected as ever."""
+    if summed:
+        frame, merged = _summed(frame, table)
+        sheet.merged += merged
+    unique = validate.check_keys(frame, name, table)
+    sheet.frame, sheet.rejected = unique.good, pl.concat([sheet.rejected, *unique.rejected])
 
 
 def _parts(source: TableSource, table: Table, folder: Path, kind: sources.Format, notes: list[str]) -> Iterator[Part]:
@@ -148,14 +170,20 @@ def _parts(source: TableSource, table: Table, folder: Path, kind: sources.Format
 
 
 def _mapped(
-    batch: Batch, plan: mapping.Plan, file: str, notes: list[str]
+    batch: Batch,
+    plan: mapping.Plan,
+    file: str,
+    notes: list[str],
+    media: Mapping[str, Intake],
+    lists: Mapping[Any, str],
 ) -> tuple[pl.DataFrame, dict[str, dict[str, bytes]]]:
     """The batch under tuwen's names, its media as references, and the bytes of those that came as bytes, by column."""
     columns: list[pl.Series] = []
     contents: dict[str, dict[str, bytes]] = {}
     for name, given in plan.names.items():
         if name in COLUMNS:
-            listed, contents[name] = references(batch.frame, given)
+            exists, separators = media[name].files.exists, lists.get(name)
+            listed, contents[name] = references(batch.frame, given, exists=exists, separators=separators)
             columns.append(listed.alias(name))
         elif name == given[0] and _holds_bytes(batch.frame[name].dtype):
             notes.append(
@@ -185,7 +213,7 @@ def _wanted(contents: dict[str, bytes], good: pl.Series) -> dict[str, bytes]:
 
 def _one_frame(parts: list[pl.DataFrame], known: list[str], *, text: bool) -> pl.DataFrame:
     """All batches as one: known columns first, and a shop's own ones of a type that Parquet keeps well."""
-    frame = pl.concat(parts, how="diagonal_relaxed")
+    frame = joined_frames(parts)
     columns = []
     for column in frame.columns:
         values = frame[column]

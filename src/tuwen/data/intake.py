@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from tuwen.data.download import Limits, TooLarge, download
+from tuwen.data.file_names import FileNames
 from tuwen.data.kinds import Medium
 from tuwen.data.references import BYTES
 from tuwen.data.store import MediaWriter
@@ -45,6 +46,7 @@ class Intake:
     Attributes:
         keys: reference → key of all that were asked for and are good.
         read: how many were read anew.
+        files: the files below ``root``, by whatever spelling of their names.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Intake:
         self.medium, self.store = medium, store
         self.keys: dict[str, str] = {}
         self.read = 0
+        self.files = FileNames(root)
         self._root, self._limits, self._web = root, dict(limits), web
         self._bounds = None if anywhere else root.resolve()
         self._state = " ".join(f"{name}={value}" for name, value in sorted(self._limits.items()))
@@ -80,7 +83,7 @@ class Intake:
         for reference in references:
             if reference.startswith(BYTES):
                 states[reference] = self._state
-            elif (url := _url(reference)) is not None:
+            elif (url := address_in(reference)) is not None:
                 states[reference], places[reference] = self._state, url
             elif (file := self._file(reference)) is not None:
                 states[reference], places[reference] = file
@@ -116,9 +119,7 @@ class Intake:
         """The state of a path and what to read, None where there is nothing to be had."""
         try:
             name = url2pathname(urlsplit(reference).path) if reference.startswith("file:") else reference
-            path = self._root / name
-            if "\\" in name and not path.exists():
-                path = self._root / name.replace("\\", "/")
+            path = self.files.path(name)
             if self._bounds is not None and not path.resolve().is_relative_to(self._bounds):
                 outside = f"outside the {self.medium.word} folder"
                 self._refuse(reference, "", DataError(outside, seen=reference[:200], allowed=_OUT))
@@ -194,7 +195,7 @@ class Intake:
             return DataError("the file cannot be read", seen=error.strerror)
 
 
-def _url(reference: str) -> str | None:
+def address_in(reference: str) -> str | None:
     """The web address in a reference, None for a path."""
     if reference.startswith("//"):
         return "https:" + reference

@@ -62,6 +62,16 @@ def normalise(data: bytes, *, max_bytes: int, max_pixels: int, max_side: int, mi
     return _encoded(rgb, size, _turn(picture))
 
 
+def size_of(data: bytes) -> tuple[int, int]:
+    """Width and height by the header; no pixel is decoded.
+
+    Raises:
+        DataError: it is no picture, or its header is broken.
+    """
+    width, height = _open(data, _kind(data)).size
+    return width, height
+
+
 def _kind(data: bytes) -> str:
     """What the first bytes say the file is."""
     head = data[:512]
@@ -74,7 +84,7 @@ def _kind(data: bytes) -> str:
         return "tiff"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
-    if head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis"):
+    if head[4:8] == b"ftyp" and not _brands(head).isdisjoint((b"avif", b"avis")):
         return "avif"
     if not data:
         raise DataError("empty file", allowed=KINDS)
@@ -82,6 +92,12 @@ def _kind(data: bytes) -> str:
     if text.startswith((b"<!doctype html", b"<html")) or b"<head" in text or b"<body" in text:
         raise DataError("a web page, not a picture", seen=looks_like(head), allowed=KINDS)
     raise DataError("not a picture", seen=looks_like(head), allowed=KINDS)
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """What an ISO media file says it is compatible with: its major brand may be a general one (``mif1``)."""
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    return {head[8:12], *(head[place : place + 4] for place in range(16, end - 3, 4))}
 
 
 def _open(data: bytes, kind: str) -> Image:

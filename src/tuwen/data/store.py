@@ -163,7 +163,7 @@ class MediaWriter(MediaStore):
         make_folder(self.folder)
         with _full_disk(self.folder):
             self._index = _open(self.folder / "index.sqlite", "rwc")
-        numbers = [int(path.stem) for path in self.folder.glob("*.shard") if path.stem.isdigit()]
+        numbers = [int(path.stem) for path in self.folder.glob("*.shard") if path.stem.isdecimal()]
         self._number = max(numbers, default=0)
         self._shard = _shard(self.folder, self._number).open("ab")
         self._unnamed = True  # the folder was not synced since the shard got its name

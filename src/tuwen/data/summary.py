@@ -14,8 +14,6 @@ from tuwen.data.kinds import MEDIA
 from tuwen.data.language import LANGUAGES, languages
 from tuwen.data.schema import SPOKEN
 
-KEYS = {"item": "items", "user": "users"}
-
 
 def of_table(name: str, frame: pl.DataFrame, sheet: Sheet) -> dict[str, Any]:
     """Counts, reasons of rejection, languages seen (rows each), shares of rows without text, picture, sound, shape."""
@@ -65,18 +63,6 @@ def of_media(
             "quarantined": dict(sorted(Counter(mine["reason"].to_list()).items())),
         }
     return about
-
-
-def strangers(frames: dict[str, pl.DataFrame]) -> list[str]:
-    """Warnings about reviews and events of items or users that the shop does not list."""
-    warnings = []
-    for name in ("reviews", "events"):
-        for column, table in KEYS.items():
-            if name in frames and table in frames and column in frames[name].columns:
-                rows = frames[name].filter(~pl.col(column).is_in(frames[table][column].implode())).height
-                if rows:
-                    warnings.append(f"{name}: {rows} rows speak of an unknown {column}")
-    return warnings
 
 
 def _share(part: int, whole: int) -> float:

@@ -64,6 +64,9 @@ class Measures:
         self._full = Gauge(
             "tuwen_nearly_full", "1: new is refused", ["what"], registry=registry, multiprocess_mode="mostrecent"
         )
+        self._journal = Gauge(
+            "tuwen_journal_bytes", "of events that wait", registry=registry, multiprocess_mode="mostrecent"
+        )
         self._of_route: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._events = Counter("tuwen_events", "events kept", ["kind"], registry=registry)
 
@@ -87,6 +90,10 @@ class Measures:
     def outbox(self, changes: int) -> None:
         with _counted_or_not():
             self._outbox.set(changes)
+
+    def journal(self, size: int) -> None:
+        with _counted_or_not():
+            self._journal.set(size)
 
     def traffic(self) -> dict[str, Any]:
         """What shoppers and shops asked the API: ``requests`` ``failed`` (5xx) ``under_way`` ``p50`` ``p95`` ``p99``

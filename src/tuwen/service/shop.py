@@ -14,6 +14,7 @@ from tuwen.errors import TuwenError
 from tuwen.service.guard import Guard, Rules
 from tuwen.service.messages import request_body
 from tuwen.service.pages import add_pages
+from tuwen.service.parsing import BodyRoute
 from tuwen.service.problems import on_http_error, on_invalid_request, on_tuwen_error
 from tuwen.service.room import RoomGuard
 from tuwen.service.routes.answers import add_answers
@@ -38,6 +39,7 @@ def shop_app(served: Served, rules: Rules) -> FastAPI:
         description="Recommendations, search and predictions from a shop's own pictures, words and clicks. "
         "Refusals are in English; with `Accept-Language: zh` in Chinese.",
     )
+    service.router.route_class = BodyRoute
     service.add_middleware(RoomGuard, room=served.room)  # inside the next one, which answers what it refuses
     service.add_middleware(Guard, rules=rules)
     service.add_exception_handler(TuwenError, on_tuwen_error)

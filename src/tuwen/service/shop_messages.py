@@ -5,14 +5,38 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from tuwen.service.messages import EXAMPLE_PICTURE
+from tuwen.data.keys import is_nothing
+from tuwen.service.batches import RefusedElement, or_refusal
+from tuwen.service.limits import MOST_CONDITIONS
+from tuwen.service.messages import EXAMPLE_PICTURE, Strict
 from tuwen.store.events import KINDS
 
-FIRST, AHEAD = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
-Key = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
+FIRST, AHEAD = datetime(1990, 1, 1, tzinfo=UTC), timedelta(days=1)  # small numbers are no seconds: 45352 is a day
+Key = Annotated[  # collect strips keys too
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+
+
+def _something(key: str) -> str:
+    """A program that has no shopper may send the word for it: all who have none would be one."""
+    if is_nothing(key.strip()):
+        raise PydanticCustomError("nothing", "This is a program's word for nothing, and no key")
+    return key
+
+
+Named = Annotated[Key, AfterValidator(_something)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w-]+$")]
 # PostgreSQL keeps no NUL, and nothing half of a character that takes two surrogates
 Words = Annotated[str, AfterValidator(lambda text: text.replace("\0", "").encode("utf-8", "replace").decode())]
@@ -31,7 +55,7 @@ def _plausible(moment: datetime) -> datetime:
     except OverflowError:
         raise ValueError("the time is out of range") from None
     if not FIRST <= aware <= datetime.now(UTC) + AHEAD:
-        raise ValueError("the time is before 1970 or more than a day ahead")
+        raise ValueError("the time is before 1990 or more than a day ahead")
     return aware
 
 
@@ -48,10 +72,6 @@ def _plain(value: Any) -> Any:
 
 
 Plain = Annotated[int | float | Value | bool | None, BeforeValidator(_plain)]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class RecommendRequest(Strict):
@@ -103,7 +123,7 @@ class SearchRequest(Strict):
     words: str | None = Field(None, max_length=20_000, examples=["红色 茶壶"])
     picture: str | None = Field(None, description="base64 of a photo", examples=[EXAMPLE_PICTURE])
     like: Key | None = Field(None, description="an item that hits are to be like")
-    where: list[Words] = Field([], max_length=50, examples=[["price<=500"]])
+    where: list[Words] = Field([], max_length=MOST_CONDITIONS, examples=[["price<=500"]])
     sort: str = Field("relevance", max_length=100, examples=["-price"])
     page: int = Field(1, ge=1, le=100_000)
     size: int = Field(20, ge=1, le=200)
@@ -129,11 +149,17 @@ class Event(Strict):
     """Something a shopper did."""
 
     event: Key = Field(description="your own key: sent again, the event is kept once", examples=["0d9c1f"])
-    user: Key = Field(examples=["U0001"])
-    item: Key = Field(examples=["SKU-0001"])
+    user: Named = Field(examples=["U0001"])
+    item: Named = Field(examples=["SKU-0001"])
     kind: Name = Field(description=f"{', '.join(KINDS)}, …", examples=["click"])
-    time: Moment | None = Field(None, description="default: now; from 1970 to a day ahead")
-    quantity: float | None = Field(None, ge=-1e9, le=1e9, allow_inf_nan=False)
+    time: Moment | None = Field(
+        None,
+        description="default: now; without an offset UTC; from 1990 to a day ahead",
+        examples=["2026-01-31T20:05Z"],
+    )
+    quantity: float | None = Field(
+        None, ge=-1e9, le=1e9, allow_inf_nan=False, description="below 0: given back, and no sale"
+    )
     value: float | None = Field(None, ge=-1e12, le=1e12, allow_inf_nan=False, description="what was paid")
     session: Key | None = None
     position: int | None = Field(None, ge=0, le=1_000_000_000)
@@ -143,29 +169,32 @@ class Event(Strict):
 
 
 class EventsRequest(Strict):
-    events: list[Event] = Field(min_length=1, max_length=1000)
+    events: list[Annotated[Event, WrapValidator(or_refusal)]] = Field(min_length=1, max_length=1000)
 
 
 class EventsResponse(BaseModel):
-    """They are on the disk, all that were received: whoever sends them again does no harm."""
+    """They are on the disk, all that were accepted: whoever sends them again does no harm."""
 
-    received: int
+    received: int = Field(description="accepted and refused together")
+    accepted: int = Field(0, description="new and known together")
     new: int = Field(description="kept by this request")
     known: int = Field(description="were there already, or stood twice in this request: left as they were")
+    journal: int = Field(0, description="wait on the disk for the store, which is away; the answer is 202 then")
     unknown_items: list[str] = Field(
         [], description="not in the shop (the first 100): kept, and of use only once such an item comes"
     )
     unknown_kinds: list[str] = Field(
         [], description=f"none of {', '.join(KINDS)}: kept, and counted as what a shopper wants; slips of the keys?"
     )
+    refused: list[RefusedElement] = Field([], description="not kept, each by its place; the status is 207 then")
 
 
 class Feedback(Strict):
     """What a shopper says of an item."""
 
     feedback: Key = Field(description="your own key: sent again, it is kept once")
-    user: Key | None = None
-    item: Key
+    user: Named | None = None
+    item: Named
     rating: float | None = Field(None, allow_inf_nan=False, ge=-1e6, le=1e6)
     text: Words | None = Field(None, max_length=100_000)
 
@@ -236,6 +265,7 @@ class ReadyResponse(BaseModel):
         default_factory=list,
         description="what is nearly full: with `disk` new events and items are refused, with `memory` costly requests",
     )
+    journal: int = Field(0, description="bytes of events that wait for the store")
 
 
 class ShopResponse(BaseModel):

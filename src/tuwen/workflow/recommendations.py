@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from tuwen.apps.recommend import shelf_files
 from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.shelf import Shelf
 from tuwen.bundle.home import store_beside
+from tuwen.errors import did_you_mean
 from tuwen.files import room_on_disk
 from tuwen.progress import Progress, Silent
 from tuwen.store import Store
@@ -28,6 +29,7 @@ def recommend(
     only: Iterable[str] | None = None,
     exclude: Iterable[str] = (),
     boost: Mapping[str, float] | None = None,
+    notes: list[str] | None = None,
     store: str | Path | None = None,
 ) -> tuple[Shelf, Rules]:
     """A bundle of the task rank, checked and ready to answer, and the rules its run asks for.
@@ -37,6 +39,7 @@ def recommend(
         explore: share of the places that is drawn by chance, in place of what the run says; drawn anew every day
             (``Rules.draw``: today, UTC).
         only, exclude, boost: see :meth:`~tuwen.apps.recommend.shelf.Shelf.ruled`.
+        notes: what a person should know of them is added: items that the bundle does not know.
         store: the store that knows who refused recommendations; default: that of the home which the bundle stands in.
     """
     shelf, manifest = shelf_files.read(bundle)
@@ -51,7 +54,13 @@ def recommend(
         explore=own.explore if explore is None else explore,
         draw=datetime.now(UTC).date().isoformat(),
     )
-    return shelf, shelf.ruled(rules, only=only, exclude=exclude, boost=boost)
+    only, exclude = None if only is None else list(only), list(exclude)
+    ruled = shelf.ruled(rules, only=only, exclude=exclude, boost=boost)
+    for option, items in (("--only", only or []), ("--exclude", exclude)):
+        note = _unknown_note(shelf, option, items)
+        if note is not None and notes is not None:
+            notes.append(note)
+    return shelf, ruled
 
 
 def recommend_to_everybody(
@@ -84,6 +93,16 @@ def recommend_to_everybody(
                 bar.advance(1)
         write(pl.DataFrame(rows, schema=schema, orient="row"), file)
     return len(shelf.users)
+
+
+def _unknown_note(shelf: Shelf, option: str, items: Sequence[str]) -> str | None:
+    """One sentence about the items of an option that the bundle does not know; None where it knows all."""
+    unknown = shelf.unknown(items)
+    if not unknown:
+        return None
+    near = did_you_mean(unknown[0], shelf.catalogue.items.tolist())
+    also = f"; {near}" if near else ""
+    return f"{option}: {len(unknown):,} of {len(set(items)):,} items are not known to the bundle: {unknown[0]!r}{also}"
 
 
 def rules_of(run: Mapping[str, Any]) -> Rules:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,18 +14,23 @@ import polars as pl
 from tuwen.bundle.bundle import Bundle
 from tuwen.bundle.reading import qualified
 from tuwen.config import Shop
-from tuwen.data.batch import Batch
+from tuwen.data.batch import Batch, Part
 from tuwen.data.collect import Additions
 from tuwen.data.collect import collect as collect_shop
+from tuwen.data.dialects import Dialect, Kind, evidence_of, kind_of
 from tuwen.data.kinds import MEDIA
+from tuwen.data.schema import TABLES
 from tuwen.data.sources import ENDINGS, format_of, open_file
-from tuwen.errors import DataError
+from tuwen.data.spreadsheet import write_spreadsheet
+from tuwen.errors import DataError, close_names
 from tuwen.files import whole
 from tuwen.private import scratch
 from tuwen.progress import Progress, Silent
+from tuwen.workflow.media_cells import MediaCells
 from tuwen.workflow.memory import room_in_memory
 
 CHUNK = 256
+MOST_BYTES = 50_000_000  # of a file that is fetched; what it holds has limits of the bundle's own
 
 
 def collect(
@@ -62,16 +65,23 @@ def load(bundle: str | Path) -> Bundle:
 
 
 def predict(
-    bundle: str | Path, file: str | Path, out: str | Path | None = None, progress: Progress | None = None
+    bundle: str | Path,
+    file: str | Path,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    *,
+    private: bool = False,
 ) -> pl.DataFrame:
     """Answer every row of a CSV, JSONL or Parquet file.
 
-    Columns of pictures, sounds and shapes hold paths relative to the file, or bytes; of a list of them the first
+    Columns of pictures, sounds and shapes hold paths relative to the file, addresses, or bytes; of several the first
     readable one counts (the first N where the run said ``pictures: N``). Columns the bundle does not read are passed
     through; a file, number or date that cannot be read counts as absent and its row says so in ``problem``.
 
     Args:
-        out: where to write the answers, by its ending: .csv, .jsonl or .parquet. Written whole or not at all.
+        out: where to write the answers, by its ending: .csv, .jsonl or .parquet. Written whole or not at all. CSV is
+            written for a spreadsheet, see :func:`tuwen.data.spreadsheet.write_spreadsheet`.
+        private: fetch media from addresses inside one's own network too.
 
     Raises:
         DataError: the file cannot be read, or ``out`` not be written; told before a row is answered.
@@ -84,23 +94,25 @@ def predict(
     if out is not None and Path(out).resolve() == file.resolve():
         raise DataError("the answers would replace their own questions", where=str(file), todo="choose another --out")
     if out is None:
-        return _answers(opened, file, progress or Silent())
+        return _answers(opened, file, progress or Silent(), private=private)
     with answers_file(Path(out)) as (place, write):
-        answers = _answers(opened, file, progress or Silent())
+        answers = _answers(opened, file, progress or Silent(), private=private)
         write(answers, place)
     return answers
 
 
 @room_in_memory()
-def _answers(bundle: Bundle, file: Path, progress: Progress) -> pl.DataFrame:
+def _answers(bundle: Bundle, file: Path, progress: Progress, *, private: bool) -> pl.DataFrame:
+    cells = MediaCells(file.parent, MOST_BYTES, private=private)
     part = open_file(file, file.name, format_of(file.name, None), names=_names(bundle))
     read = _columns_read(bundle, part.columns, file)
+    dialects = _dialects(bundle, part, read)
     answered = []
     with progress.task("predict", part.rows) as bar:
         for batch in part.batches(part.columns):
             for start in range(0, max(len(batch.frame), 1), CHUNK):
                 some = batch.frame[start : start + CHUNK]
-                answered.append(_answered(bundle, some, read, file.parent))
+                answered.append(_answered(bundle, some, read, dialects, cells))
                 bar.advance(len(some))
             answered += [_unread(batch)] if batch.unread else []
     found = pl.concat([frame for frame in answered if len(frame)] or answered[:1], how="diagonal_relaxed")
@@ -129,7 +141,7 @@ def _columns_read(bundle: Bundle, columns: list[str], file: Path) -> dict[str, s
         )
     missing = [column for column in dict.fromkeys(known) if column not in read.values()]
     names = {*missing, *(column.partition(".")[2] for column in missing)}
-    slips = [(c, near) for c in columns if c not in read and (near := get_close_matches(c, names, n=1, cutoff=0.8))]
+    slips = [(c, near) for c in columns if c not in read and (near := close_names(c, names, cutoff=0.8))]
     if slips or not read:
         raise DataError(
             f"the bundle does not read '{slips[0][0]}'" if slips else "the file has no column that the bundle reads",
@@ -143,7 +155,23 @@ def _columns_read(bundle: Bundle, columns: list[str], file: Path) -> dict[str, s
     return read
 
 
-def _answered(bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], folder: Path) -> pl.DataFrame:
+def _dialects(bundle: Bundle, part: Part, read: dict[str, str]) -> dict[str, Dialect]:
+    """How the file writes numbers and dates, by the bundle's names of columns."""
+    kinds: dict[str, tuple[str, Kind]] = {}
+    own: dict[str, Kind] = {"number": "number", "date": "time"}
+    asked = {entry["column"]: entry["kind"] for entry in bundle.inputs}
+    for column, name in read.items():
+        table, _, short = name.partition(".")
+        known = TABLES[table].columns.get(short) if table in TABLES else None
+        kind = own.get(asked[name]) if known is None else kind_of(known)
+        if kind is not None:
+            kinds[name] = (column, kind)
+    return {name: counts.dialect() for name, counts in evidence_of(part, kinds).items()}
+
+
+def _answered(
+    bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], dialects: dict[str, Dialect], cells: MediaCells
+) -> pl.DataFrame:
     """The frame without its media, with ``prediction``, ``probability`` (of yes, or of the answer; of a contrast
     bundle ``SIDE_embedding`` instead) and ``problem``.
     """
@@ -152,8 +180,8 @@ def _answered(bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], folder:
     kinds = {entry["column"]: entry["kind"] for entry in bundle.inputs}
     media = {c for c, column in read.items() if kinds[column] in MEDIA}
     rows = frame.select(list(read)).to_dicts()
-    problems = [_open_media(row, media, folder) for row in rows]
-    question = bundle.read([{read[c]: value for c, value in row.items()} for row in rows])
+    problems = cells.open(rows, media)
+    question = bundle.read([{read[c]: value for c, value in row.items()} for row in rows], dialects)
     for row, told in zip(rows, problems, strict=True):
         if not told and all(value is None or value in ("", []) for value in row.values()):
             told.append("nothing to go by: every input is empty")
@@ -181,22 +209,6 @@ def _unread(batch: Batch) -> pl.DataFrame:
     return pl.DataFrame({"problem": problems})
 
 
-def _open_media(row: dict[str, Any], columns: set[str], folder: Path) -> list[str]:
-    """Put the bytes of the media into the row; returns what went wrong where none of a cell is there."""
-    problems = []
-    for column in columns:
-        given = row[column] if isinstance(row[column], list) else [row[column]]
-        found, wrong = [], []
-        for value in given:
-            try:
-                found.append((folder / value).read_bytes() if isinstance(value, str) and value else value)
-            except (OSError, ValueError) as error:  # ValueError: a null character in a path
-                wrong.append(f"{column}: {getattr(error, 'strerror', None) or error}")
-        row[column] = [value for value in found if value]
-        problems += [] if row[column] else wrong[:1]
-    return problems
-
-
 @contextmanager
 def answers_file(path: Path) -> Iterator[tuple[IO[bytes], Callable[[pl.DataFrame, IO[bytes]], None]]]:
     """A file for the answers, opened before the first is made, and what writes them in the kind its ending asks for."""
@@ -217,18 +229,8 @@ def answers_file(path: Path) -> Iterator[tuple[IO[bytes], Callable[[pl.DataFrame
         yield file, _WRITERS[path.suffix]
 
 
-def _write_csv(frame: pl.DataFrame, file: IO[bytes]) -> None:
-    """Lists as JSON text: CSV has none."""
-    nested = [
-        pl.Series(c.name, [None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in c.to_list()])
-        for c in frame
-        if c.dtype.is_nested()
-    ]
-    frame.with_columns(nested).write_csv(file)
-
-
 _WRITERS: dict[str, Callable[[pl.DataFrame, IO[bytes]], None]] = {
-    ".csv": _write_csv,
+    ".csv": write_spreadsheet,
     ".jsonl": lambda frame, file: frame.write_ndjson(file),
     ".parquet": lambda frame, file: frame.write_parquet(file),
 }

@@ -319,21 +319,32 @@ class Shelf:
 
         Args:
             only: what may be listed, such as what is in stock; items that the bundle does not know are passed over.
-            exclude: what may not.
+            exclude: what may not; likewise.
             boost: item → added to its score.
 
         Raises:
-            DataError: ``exclude`` or ``boost`` name an item that does not exist, or ``only`` names none that does.
+            DataError: ``boost`` names an item that does not exist, or ``exclude`` or ``only`` name none that does.
         """
         rules = rules or Rules()
         size = len(self.catalogue)
         allowed = np.ones(size, bool) if rules.allowed is None else rules.allowed.copy()
         if only is not None:
+            only = list(only)
             stock = np.isin(self.catalogue.items, np.array(list(only), np.str_))
             if not stock.any():
-                raise DataError("none of the items that may be listed is known to the bundle")
+                item = next(iter(only), None)
+                raise DataError(
+                    "none of the items that may be listed is known to the bundle",
+                    seen=item,
+                    allowed=f"keys such as {self.catalogue.items[0]}",
+                    todo=None if item is None else did_you_mean(item, self._item),
+                )
             allowed &= stock
-        allowed[[self.place(item) for item in exclude]] = False
+        exclude = list(exclude)
+        hidden = [self._item[item] for item in exclude if item in self._item]
+        if exclude and not hidden:
+            self.place(exclude[0])
+        allowed[hidden] = False
         pushed = np.zeros(size, np.float32) if rules.boost is None else rules.boost.copy()
         for item, push in (boost or {}).items():
             pushed[self.place(item)] += push
@@ -341,6 +352,10 @@ class Shelf:
         return replace(
             rules, allowed=None if allowed.all() else allowed, boost=pushed if pushed.any() else None, few=few
         )
+
+    def unknown(self, items: Iterable[str]) -> list[str]:
+        """Those that are not in the catalogue, each once."""
+        return [item for item in dict.fromkeys(items) if item not in self._item]
 
     def place(self, item: str) -> int:
         """Where an item stands in the catalogue.

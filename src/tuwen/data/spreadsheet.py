@@ -1,0 +1,45 @@
+"""Tables as CSV that a spreadsheet opens: in the right encoding, and nothing in a cell is run as a formula."""
+
+from __future__ import annotations
+
+import csv
+import json
+from io import StringIO
+from typing import IO
+
+import polars as pl
+
+UTF8_MARK = b"\xef\xbb\xbf"  # without it Excel reads UTF-8 as an old code page
+_FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
+_NUMBER = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+
+
+def write_spreadsheet(frame: pl.DataFrame, file: IO[bytes]) -> None:
+    """Write ``frame`` as CSV: UTF-8 with its mark, lists as JSON text, formulas as text.
+
+    Names of columns and texts come from others: ``=HYPERLINK(...)`` gets an apostrophe, which tells a spreadsheet that
+    it is a text. Numbers stay numbers. Collect takes the apostrophe of a key away again (:mod:`tuwen.data.keys`).
+    """
+    header = StringIO()
+    csv.writer(header, lineterminator="\n").writerow(as_text(pl.Series(frame.columns, dtype=pl.String)))
+    file.write(UTF8_MARK + header.getvalue().encode())
+    frame.with_columns(map(_plain, frame)).write_csv(file, include_header=False)
+
+
+def _plain(values: pl.Series) -> pl.Series:
+    """A column as CSV can hold it and a spreadsheet may read it."""
+    if values.dtype.is_nested():
+        texts = [None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in values.to_list()]
+        return as_text(pl.Series(values.name, texts, pl.String))
+    return as_text(values) if values.dtype in (pl.String, pl.Categorical, pl.Enum) else values
+
+
+def as_text(values: pl.Series) -> pl.Series:
+    """Strings, with an apostrophe before those that a spreadsheet would run.
+
+    >>> as_text(pl.Series(["=1+1", "-12.5", "-2+3", "tea"])).to_list()
+    ["'=1+1", '-12.5', "'-2+3", 'tea']
+    """
+    text = values.cast(pl.String)
+    runs = text.str.contains(_FORMULA) & ~text.str.contains(_NUMBER)
+    return text.zip_with(~runs.fill_null(False), "'" + text)

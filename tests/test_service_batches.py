@@ -1,0 +1,86 @@
+"""Events as browsers and pipelines send them: as a beacon, and in batches of which some are no good."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from homes import Shop, problem
+from tuwen.service.batches import Refusal, kept_and_refused
+from tuwen.service.shop_messages import EventsRequest
+
+GOOD = {"event": "g", "user": "u", "item": "SKU-0001", "kind": "click"}
+BAD = [
+    {"event": "b", "user": "u", "kind": "click"},
+    {**GOOD, "event": "b", "time": "soon"},
+    {**GOOD, "event": "b", "user": "undefined"},
+    {**GOOD, "event": "b", "item": " NULL "},
+    "an event",
+    None,
+    [],
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=map(str, range(len(BAD))))
+def test_a_bad_event_is_named_and_the_good_are_kept(shop: Shop, bad: object) -> None:
+    sent = [{**GOOD, "event": f"{bad!r}-1"}, bad, {**GOOD, "event": f"{bad!r}-2"}]
+    answer = shop.ask("POST", "/v1/events", {"events": sent})
+    assert answer.status_code == 207
+    told = answer.json()
+    assert (told["received"], told["accepted"], told["new"]) == (3, 2, 2)
+    (refused,) = told["refused"]
+    assert refused["index"] == 1 and refused["where"].startswith("body.events.1") and refused["what"]
+    stored = {event["event"] for event in shop.good("GET", "/v1/users/u")["events"]}
+    assert {f"{bad!r}-1", f"{bad!r}-2"} <= stored and "b" not in stored
+
+
+def test_what_is_refused_is_told_in_chinese(shop: Shop) -> None:
+    sent = {"events": [{**GOOD, "event": "zh"}, BAD[0], BAD[2]]}
+    refused = shop.ask("POST", "/v1/events", sent, headers={"Accept-Language": "zh"}).json()["refused"]
+    assert [one["what"] for one in refused] == [
+        "请求不符合要求：缺少此字段",
+        "请求不符合要求：这是程序表示“没有”的词，不是编号",
+    ]
+
+
+def test_a_batch_without_a_good_event_is_refused_as_a_whole(shop: Shop) -> None:
+    told = problem(shop.ask("POST", "/v1/events", {"events": [BAD[0], BAD[1]]}), 422)
+    assert told["where"] == "body.events.0.item"
+
+
+@pytest.mark.parametrize("kind", ["text/plain;charset=UTF-8", "text/plain", "TEXT/PLAIN", "application/json"])
+def test_a_beacon_is_read(shop: Shop, kind: str) -> None:
+    sent = {"content": json.dumps({"events": [{**GOOD, "event": kind}]}), "headers": {"Content-Type": kind}}
+    assert shop.ask("POST", "/v1/events", **sent).json()["new"] == 1
+    told = {"feedback": kind, "item": "SKU-0001", "rating": 3}
+    sent = {"content": json.dumps(told), "headers": {"Content-Type": kind}}
+    assert shop.ask("POST", "/v1/feedback", **sent).json()["new"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"), [("text/plain", "hello"), ("application/xml", json.dumps({"events": [GOOD]}))]
+)
+def test_a_beacon_of_something_else_is_refused(shop: Shop, kind: str, text: str) -> None:
+    assert problem(shop.ask("POST", "/v1/events", content=text, headers={"Content-Type": kind}), 422)["what"]
+
+
+def test_keys_are_read_without_blanks_around_them(shop: Shop) -> None:
+    shop.good("POST", "/v1/events", {"events": [{**GOOD, "event": "blank", "user": " U-blank\n", "item": "SKU-0001 "}]})
+    (event,) = shop.good("GET", "/v1/users/U-blank")["events"]
+    assert event["item"] == "SKU-0001"
+
+
+@settings(max_examples=50)
+@given(st.lists(st.one_of(st.just(GOOD), st.sampled_from(BAD), st.integers(), st.text(max_size=3)), min_size=1))
+def test_every_element_is_either_kept_or_named(elements: list[object]) -> None:
+    read = TypeAdapter(EventsRequest).validate_python({"events": elements}).events
+    good = [element for element in read if not isinstance(element, Refusal)]
+    if good:
+        kept, refused = kept_and_refused("events", read, "en")
+        places = [one.index for one in refused]
+        assert len(kept) + len(refused) == len(elements)
+        assert places == [i for i, element in enumerate(elements) if element != GOOD]
