@@ -1,7 +1,7 @@
 """Attacks on what is to last: power cuts, kills, links, a full disk, hostile backups, other users of the machine.
 
-``PYTHONPATH=scripts:tests python -m attacks.durability HOME`` runs each against a copy of HOME, and prints its name, its
-figures and those of the code before it was mended. A function that returns no figures could not run here.
+``PYTHONPATH=scripts:tests python -m attacks.durability HOME`` runs each against a copy of HOME, and prints its
+name, its figures and those of the code before it was mended. A function that returns no figures could not run here.
 """
 
 from __future__ import annotations
@@ -37,22 +37,17 @@ BACKUPS = 5
 SECRET = "root:x:0"
 DISK_MB = 200
 MARK = 3_900_000  # bytes that are left: 2 % of the disk and less
-# measured with the same functions on the tree before, or as it was reported
+# measured with the same functions on the code before, where it had what they ask for
 BEFORE: dict[str, Figures] = {
-    "power cuts": {"disks": 580, "faults": 160, "kinds of work with faults": "10 of 12"},
+    "power cuts": {"faults": "150 of 505 disks", "kinds of work with faults": "10 of 12"},
     "a killed supervisor": {"seconds until its workers ended": "never", "port free": False},
-    "links in what is promoted": {"promoted": 1, "secrets served": 1},
-    "a disk that is nearly full": {
-        "events": 503,
-        "removal": 503,
-        "forgetting": 503,
-        "readyz": "ready, full of nothing",
-    },
+    "links in what is promoted": {"promoted": 1, "secrets served": 2},
+    "a disk that is nearly full": {"events": "200, until all else is refused too", "readyz": ""},
     "backups under writes": {"events lost": "no backup"},
     "hostile backups": {"refused": "no backup"},
-    "rights of other users": {"files open to others": "nearly all"},
-    "killed promotions": {"homes that did not open": 0},
-    "passwords in errors": {"shown": 1},
+    "rights of other users": {"files open to others": 81},
+    "killed promotions": {"homes that did not open": "not measured"},
+    "passwords in errors": {"shown": 0},
 }
 
 
@@ -79,7 +74,7 @@ class Served:
         self.process.communicate(timeout=60)
 
     def workers(self) -> list[int]:
-        told = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
+        told = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], stdout=-1, text=True, check=True)
         return [int(pid) for pid in told.stdout.split()]
 
 
@@ -120,16 +115,17 @@ def killed_supervisor(home: Path) -> Figures:
 
 def links(home: Path) -> Figures:
     """A report whose page is a link to a file of the machine, promoted over HTTP, and asked for."""
+    from test_evaluation_comparison_page import result_of
+
     place = home / "incoming" / "attack"
     place.mkdir(parents=True)
-    (place / "report.json").write_text(json.dumps({"name": "attack"}))
-    (place / "report.html").symlink_to("/etc/passwd")
+    (place / "compare.json").write_text(json.dumps({**result_of("rate", seeds=1), "name": "attack"}))
+    (place / "compare.html").symlink_to("/etc/passwd")
     with Served(home) as served:
         answer = served.client.post("/v1/operator/promote", json={"folder": "attack"})
-        page = served.client.get("/v1/operator/report/attack/page")
-    kept = [
-        path for path in (home / "parts").rglob("*") if path.is_file() and SECRET in path.read_text(errors="replace")
-    ]
+        page = served.client.get("/v1/operator/report/attack-compared/page")
+    files = [path for path in (home / "parts").rglob("*") if path.is_file()]
+    kept = [path for path in files if SECRET.encode() in path.read_bytes()]
     return {"promoted": int(answer.status_code == 200), "secrets served": int(SECRET in page.text) + len(kept)}
 
 
@@ -246,7 +242,7 @@ def passwords(home: Path) -> Figures:
     for command in (["key", str(home)], ["serve", str(home), "--port", "0"], ["backup", str(home), f"{home}.backup"]):
         for more in ([], ["--json"]):
             words = [sys.executable, "-c", SERVE, *command, "--store", url, *(more if command[0] != "serve" else [])]
-            told = subprocess.run(words, capture_output=True, text=True, timeout=120)
+            told = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
             shown += "geheim" in told.stdout + told.stderr
     return {"shown": shown}
 
