@@ -24,6 +24,7 @@ from tuwen.apps.storefront.experiment import arm_of
 from tuwen.apps.storefront.outbox import FULL_DISK, REQUEST_SECONDS, Outbox
 from tuwen.apps.storefront.parts import Parts, Recommending
 from tuwen.apps.storefront.remembered import Known, Remembered
+from tuwen.data.behaviour import standing_events
 from tuwen.errors import DataError, InUse, TuwenError
 from tuwen.index.segments import Batch
 from tuwen.store import Store
@@ -201,7 +202,7 @@ class Storefront:
         now = time.time_ns() // 1000
         return [
             Recent(event["item"], max(0.0, (now - event["time"]) / DAY), event["value"])
-            for event in events
+            for event in standing_events(events)
             if event["kind"] not in SEEN_ONLY
         ]
 
