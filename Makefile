@@ -18,12 +18,13 @@ DEMO := demo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test nightly test-serve test-hub check run runs bench bench-peers load fuzz audit licences release docs lock clean
+.PHONY: help install demo test nightly nightly test-serve test-hub check run runs bench bench-peers load fuzz audit licences release docs lock clean
 
 help:
 	@echo "make demo [SERVE=no] [PORT=8000]  sample shop: collect, train, evaluate, serve at 127.0.0.1 until Ctrl-C"
 	@echo "make test                         all tests"
 	@echo "make nightly                      the tests with a small count in make test, with their large one"
+	@echo "make nightly                      200 kills of a server, 200 of its writers, 200 faults of a PostgreSQL"
 	@echo "make test-serve                   a clean environment with tuwen[serve] alone answers a bundle, without torch"
 	@echo "make test-hub                     encoders by name and minilm, with the libraries they come from (some 280 MB)"
 	@echo "make check                        format, lint, types, import floors"
@@ -71,6 +72,10 @@ test: $(STAMP)
 
 nightly: $(STAMP)
 	@TUWEN_NIGHTLY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m nightly -n $(WORKERS) --dist loadscope $(ARGS)
+
+# what make test does a few times: TUWEN_SEED=N for other moments
+nightly: $(STAMP)
+	@OMP_NUM_THREADS=1 TUWEN_MOMENTS=200 TUWEN_SERVERS=200 $(BIN)/python -m pytest -s -k moments tests/test_store_kills.py tests/test_store_away.py $(ARGS)
 
 # its own target: it installs some 50 packages
 test-serve: $(STAMP)
