@@ -23,6 +23,8 @@ def check_shape(body: bytes, limits: Limits) -> None:
     """
     escapes = 0
     for start in range(0, len(body), PART):
+        if body.find(b"\\", start, start + PART) < 0:  # most bodies, and searched for much faster
+            continue
         part = body[start : start + PART]
         escapes += len(part) - len(part.translate(None, b"\\"))
         if escapes > limits.json_escapes:
