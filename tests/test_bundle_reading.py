@@ -19,6 +19,17 @@ from tuwen.data.values import typed
 from tuwen.errors import DataError
 
 WRITTEN = ["￥12", "1,299.00", "abc", "N/A", "", " ", "-5", "2025年1月2日", "1735776000", "nan", "1e400", "007", "7.0"]
+WRITTEN += [
+    "05/03/2024",
+    "31/12/2024",
+    "31/12/24",
+    "1.299",
+    "€ 3,50",
+    "45352",
+    "5 Mar 2024",
+    "2024年3月5日 下午2点",
+    "12%",
+]
 VALUES = st.one_of(
     st.sampled_from(WRITTEN),
     st.text(max_size=5),

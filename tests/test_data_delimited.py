@@ -98,6 +98,11 @@ def test_the_header_among_the_rows_is_no_row(opened: Open) -> None:
     assert [row[0] for row in cells(part)] == ["1", "2", "item"] and unread(part) == [(2, "the header again")]
 
 
+def test_a_header_without_a_name(opened: Open) -> None:
+    assert cells(opened("|\n1|2\n", names=())) == [("1", "2")]
+    assert cells(opened("|\n", names=())) == []
+
+
 @pytest.mark.parametrize("sep", [",", ";", "\t"])
 def test_the_header_is_found_below_other_lines(sep: str, opened: Open) -> None:
     table = "item,title,price\n1,cup,3\n2,pot,4\n".replace(",", sep)
