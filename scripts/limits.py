@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tuwen.service import shop_messages
 from tuwen.service.limits import table
+from tuwen.service.messages import Strict
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "limits.md"
 HEAD = """\
@@ -37,9 +39,34 @@ FOOT = """
 """
 
 
+FIXED = """
+## Fixed by the interface
+
+`/openapi.json` says the same. What is longer is refused with 422.
+
+| of | field | at most |
+|---|---|---|
+"""
+WORDS = {"maxLength": "characters", "maxItems": "items", "maxProperties": "names", "maximum": ""}
+
+
+def fixed() -> str:
+    """What the messages themselves limit."""
+    rows = []
+    for name, model in vars(shop_messages).items():
+        if not (isinstance(model, type) and issubclass(model, Strict) and model is not Strict):
+            continue
+        for field, schema in model.model_json_schema()["properties"].items():
+            kinds = [schema, *schema.get("anyOf", ())]
+            most = [f"{one[key]:,} {word}".strip() for one in kinds for key, word in WORDS.items() if key in one]
+            if most:
+                rows.append(f"| {name} | `{field}` | {', '.join(most)} |")
+    return FIXED + "\n".join(rows) + "\n"
+
+
 def page() -> str:
     """The whole page."""
-    return HEAD + table() + FOOT
+    return HEAD + table() + fixed() + FOOT
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ WORDS: dict[str, Told] = {
     "at least {0} pixels when shrunk": "缩小后至少 {0} 像素",
     "sides of at least {0} pixels": "每边至少 {0} 像素",
     "up to {0}": "最多 {0}",
+    "up to {0} characters": "最多 {0} 个字符",
     "did you mean '{0}'?": "您是否要找“{0}”？",
 }
 
@@ -105,6 +106,7 @@ REQUEST: dict[str, Told] = {
         "请联系服务的管理者，允许该网站访问",
     ),
     "too many conditions": "条件过多",
+    "a condition has too many values": "条件的取值过多",
     "the conditions are too long": "条件过长",
     "{0} characters": "{0} 个字符",
     "there is no such number of hits": "没有这样的结果数",
@@ -257,6 +259,9 @@ QUESTIONS: dict[str, Told] = {
     "the column '{0}' holds numbers, and this is none": "“{0}”列是数字，而这不是数字",
     "the column '{0}' cannot be sorted by: it holds lists": "不能按“{0}”列排序：它的内容是列表",
     "this is not a condition": "这不是条件",
+    "a condition is too long": "条件太长",
+    "a condition has too many values": "条件的值太多",
+    "there are too many conditions": "条件太多",
     "COLUMN=VALUE, COLUMN=VALUE|VALUE, COLUMN!=VALUE, COLUMN=LOW..HIGH, or COLUMN<NUMBER with <, <=, >, >=": (
         "列=值、列=值|值、列!=值、列=低..高，或 列<数字（可用 <、<=、>、>=）"
     ),

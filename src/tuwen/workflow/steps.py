@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +22,7 @@ from tuwen.data.kinds import MEDIA
 from tuwen.data.schema import TABLES
 from tuwen.data.sources import ENDINGS, format_of, open_file
 from tuwen.data.spreadsheet import write_spreadsheet
-from tuwen.errors import DataError
+from tuwen.errors import DataError, close_names
 from tuwen.files import whole
 from tuwen.private import scratch
 from tuwen.progress import Progress, Silent
@@ -142,7 +141,7 @@ def _columns_read(bundle: Bundle, columns: list[str], file: Path) -> dict[str, s
         )
     missing = [column for column in dict.fromkeys(known) if column not in read.values()]
     names = {*missing, *(column.partition(".")[2] for column in missing)}
-    slips = [(c, near) for c in columns if c not in read and (near := get_close_matches(c, names, n=1, cutoff=0.8))]
+    slips = [(c, near) for c in columns if c not in read and (near := close_names(c, names, cutoff=0.8))]
     if slips or not read:
         raise DataError(
             f"the bundle does not read '{slips[0][0]}'" if slips else "the file has no column that the bundle reads",
