@@ -386,6 +386,17 @@ def test_every_door_refuses_what_its_column_leaves_open_and_takes_the_key(form: 
         assert manifest["warnings"] == [] and desk.dataset().table("events")["time"][0].month == month
 
 
+def test_years_of_two_digits_name_the_key_and_take_it(desk: Desk) -> None:
+    source = write_events(desk, "csv", ["05/03/24", "06/03/24", "07.03.24"])
+    manifest = desk.collect(events=source)
+    assert manifest["tables"]["events"]["reasons"] == {SHORT_YEAR: 2}
+    assert "dates as '05/03/24' are left out; say dates: day-first" in manifest["warnings"][0]
+    assert desk.collect(events={**source, "dates": "day-first"})["warnings"] == []
+    assert [day.month for day in desk.dataset().table("events")["time"]] == [3, 3, 3]
+    desk.collect(events={**source, "dates": "month-first"})
+    assert [day.month for day in desk.dataset().table("events")["time"]] == [5, 6, 7]
+
+
 @pytest.mark.parametrize("form", DOORS)
 def test_every_door_reads_days_since_1900_and_says_so(form: str, desk: Desk) -> None:
     for days in ([45352, 45353], [45352.0, 45353.5], ["45352", "45353.5"]):
