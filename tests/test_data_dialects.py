@@ -481,6 +481,11 @@ def test_what_is_read_knows_neither_order_nor_batches(
 def test_prices_in_several_currencies_are_told(desk: Desk) -> None:
     desk.write("items.csv", "item,price\n1,€ 12\n2,12 EUR\n3,12 Euro\n")
     assert desk.collect(items={"source": "items.csv"})["warnings"] == []
+    desk.write("items.csv", "item,price\n1,$ 12\n2,USD 12\n3,12 US$\n4,¥12\n5,12元\n")
+    warnings = desk.collect(items={"source": "items.csv"})["warnings"]
+    assert warnings == ["items: 'price' is in several currencies (CNY, USD), which are read as one"]
+    desk.write("items.csv", "item,price\n1,$ 12\n2,€12\n")
+    assert "in several currencies ($, EUR)" in desk.collect(items={"source": "items.csv"})["warnings"][0]
     desk.write("items.csv", "item,price\n1,€ 12\n2,12 USD\n3,12\n")
     warnings = desk.collect(items={"source": "items.csv"})["warnings"]
     assert warnings == ["items: 'price' is in several currencies (EUR, USD), which are read as one"]
