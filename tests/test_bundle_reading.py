@@ -51,6 +51,15 @@ def test_what_can_be_read_in_two_ways_goes_by_its_column_or_is_refused() -> None
     (day,) = read_rows(rows, inputs, {}).unreadable
     assert day.error.what == "the date can have the day or the month first"
     assert day.error.allowed == "2025-06-14, 14.06.2025"
+    for value in ("1,299", "€ 1.299", "-2,345"):
+        read, errors = read_column([value], "items.price", "number")
+        assert read[0] is None and errors[0].what == "the number can have a point or a comma for decimals"
+    assert read_column(["1.299", "1,299.00", "0,125", "1299"], "x.y", "number")[0].to_list() == [
+        1.299,
+        1299,
+        0.125,
+        1299,
+    ]
     for value, what in (("12%", "the value is a percentage"), ("31/12/24", None)):
         read, errors = read_column([value], "items.price", "number")
         assert read[0] is None and (what is None or errors[0].what == what)

@@ -358,7 +358,7 @@ def test_a_column_that_is_not_there(columns: dict[str, Any], keep: Any, what: st
 def test_a_mapping_the_other_way_round_is_named(columns: dict[str, Any], right: str) -> None:
     with pytest.raises(DataError, match="written the other way round") as error:
         plan(["sku", "name"], TABLES["items"], "f.csv", columns=columns, constants={}, keep="all")
-    assert (error.value.where, error.value.todo) == ("f.csv", right)
+    assert (error.value.where, error.value.todo) == ("f.csv", f"{right} in SHOP.yaml")
 
 
 def test_a_known_column_under_a_name_of_the_shop_s_own_is_noted() -> None:

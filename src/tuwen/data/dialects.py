@@ -47,7 +47,7 @@ class Dialect:
     """How one column is written.
 
     Attributes:
-        decimal: the mark of decimals; ``mixed``: both are in use; None: not known.
+        decimal: the mark of decimals, ``mixed`` or ``plain`` (:func:`tuwen.data.amounts.amounts`); None: not known.
         dates: the order of ``05/03/2024``; None: not known.
         short: the same of ``05/03/24``.
     """
