@@ -131,7 +131,7 @@ def joined(own: Sheet, more: Sheet, key: Sequence[str], *, last: bool) -> Sheet:
     Args:
         last: whether that of ``more`` stays.
     """
-    frame = pl.concat([own.frame, more.frame], how="diagonal_relaxed")
+    frame = joined_frames([own.frame, more.frame])
     kept = frame.unique(list(key), keep="last" if last else "first", maintain_order=True)
     rejected = pl.concat([own.rejected, more.rejected])
     merged = own.merged + more.merged + frame.height - kept.height
