@@ -9,7 +9,9 @@ from tuwen import errors, unicode
 from tuwen.apps import query
 from tuwen.config import yaml
 from tuwen.data import expressions
+from tuwen.service import shop_messages
 from tuwen.service.limits import table
+from tuwen.service.messages import Strict
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "limits.md"
 HEAD = """\
@@ -68,9 +70,34 @@ def texts() -> str:
     return "\n## Settings, conditions and texts\n\n| | at most | unit |\n|---|---|---|\n" + "".join(rows)
 
 
+FIXED = """
+## Fixed by the interface
+
+`/openapi.json` says the same. What is longer is refused with 422.
+
+| of | field | at most |
+|---|---|---|
+"""
+WORDS = {"maxLength": "characters", "maxItems": "items", "maxProperties": "names", "maximum": ""}
+
+
+def fixed() -> str:
+    """What the messages themselves limit."""
+    rows = []
+    for name, model in vars(shop_messages).items():
+        if not (isinstance(model, type) and issubclass(model, Strict) and model is not Strict):
+            continue
+        for field, schema in model.model_json_schema()["properties"].items():
+            kinds = [schema, *schema.get("anyOf", ())]
+            most = [f"{one[key]:,} {word}".strip() for one in kinds for key, word in WORDS.items() if key in one]
+            if most:
+                rows.append(f"| {name} | `{field}` | {', '.join(most)} |")
+    return FIXED + "\n".join(rows) + "\n"
+
+
 def page() -> str:
     """The whole page."""
-    return HEAD + table() + texts() + FOOT
+    return HEAD + table() + fixed() + texts() + FOOT
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def test_a_served_home_and_the_one_restored_from_it_answer_alike(made_home: Path
     for one in (*before, *after):
         one.pop("milliseconds", None)  # that it took
     assert after == before
-    assert any(one["item"] == "new" for one in after[3]["items"])
+    assert any(one["item"] == "new" for one in after[3]["hits"])
 
 
 def test_backups_of_a_store_that_is_written_to_hold_every_event_that_was_acknowledged(small: Path) -> None:

@@ -169,6 +169,13 @@ def test_jsonl(write: Any) -> None:
         write("[1]\n[2]\n", "t.jsonl")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\ufeff"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_jsonl_with_any_line_ends_and_marks(end: str, encoding: str, write: Any) -> None:
+    rows, numbers, unread = read(write(end.join(['{"a": "é"}', '{"a": 2}', '{"a": "茶"}']).encode(encoding), "t.jsonl"))
+    assert ([row["a"] for row in rows], numbers, unread) == (["é", "2", "茶"], [1, 2, 3], [])
+
+
 def test_series_loses_nothing() -> None:
     assert series("x", [1, None, 2]).dtype == pl.Int64
     assert series("x", [1, 2.5]).to_list() == [1.0, 2.5]

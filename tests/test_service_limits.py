@@ -34,6 +34,7 @@ from tuwen.service.lane import Lane
 from tuwen.service.limits import lines, with_options
 from tuwen.service.problems import RequestError
 from tuwen.service.rate import Rate
+from tuwen.service.served import Served
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 # a WebP of 34 bytes that is 7000 × 7000 pixels, and decodes
@@ -223,7 +224,12 @@ def test_json_that_is_too_deep_is_refused_and_one_that_is_not_is_read(shop: Shop
 
 
 def test_conditions_are_few_and_short(shop: Shop) -> None:
-    assert "too many" in problem(shop.ask("GET", "/v1/search?" + "where=price%3E1&" * 51), 422)["what"]
+    assert "at most 50" in problem(shop.ask("GET", "/v1/search?" + "where=price%3E1&" * 51), 422)["what"]
+    few = Served(shop.live, Limits(conditions=2, condition_values=3))
+    few.need_conditions(["brand=a|b|c", "price>1"])
+    for where, what in ((["a=1"] * 3, "too many conditions"), (["a=1|2|3|4"], "a condition has too many values")):
+        with pytest.raises(DataError, match=what):
+            few.need_conditions(where)
     long = ["price>=" + "1" * 15_000, "price<=" + "1" * 15_000]
     assert problem(shop.ask("POST", "/v1/search", {"where": long}), 422)["what"] == "the conditions are too long"
 

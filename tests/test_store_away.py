@@ -69,7 +69,7 @@ def test_while_the_database_is_away_the_shop_goes_on_and_events_wait(home, serve
         answer = shop.ask("POST", "/v1/events", sent(f"{how}1", f"{how}2"))
         assert answer.status_code == 202 and answer.json()["journal"] == 2 and answer.json()["new"] == 0
         assert time.monotonic() - began < 8 and journal.stat().st_mode & 0o077 == 0
-        shop.store.watched()  # somebody looks whether it is back: nobody else waits for it
+        shop.store.watched(True)  # somebody looks whether it is back: nobody else waits for it
         with pytest.raises(StoreUnavailable):
             shop.store.ping()
         began = time.monotonic()
@@ -126,7 +126,7 @@ def test_keys_open_while_the_database_hangs_and_an_ended_one_closes_when_it_is_b
 
 def test_a_statement_that_takes_too_long_is_ended_and_the_database_is_there(server):
     with Store(server.url) as store:
-        store.watched()
+        store.watched(True)
         with store._engine.connect() as connection:
             assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "5s"
             connection.exec_driver_sql("SET statement_timeout = 50")
@@ -147,12 +147,11 @@ class Shopper(threading.Thread):
         self.waited = 0
 
     def run(self) -> None:
+        served = SimpleNamespace(live=self.shop.live)
         while not self.ended.is_set():
             key = f"{self.key}-{len(self.acknowledged)}"
             try:
-                new = _kept_or_waiting(
-                    SimpleNamespace(live=self.shop.live), self.shop.store, [{**event(key), "time": 1}]
-                )
+                new = _kept_or_waiting(served, self.shop.store, [{**event(key), "time": 1}])
             except StoreUnavailable:
                 continue
             self.acknowledged.append(key)
@@ -181,7 +180,7 @@ def test_a_database_that_stops_hangs_and_restarts_at_random_moments_loses_and_do
     while shop.live.journal.size() and time.monotonic() < deadline:
         time.sleep(0.05)
     shop.live.end()
-    shop.store.ping()
+    time.sleep(watchdog.PAUSE_SECONDS)
     acknowledged = [key for one in shoppers for key in one.acknowledged]
     kept = [one["event"] for one in shop.store.events.all() if one["event"].startswith(name)]
     waited = sum(one.waited for one in shoppers)

@@ -360,9 +360,18 @@ def test_a_bundle_with_a_table_tells_what_its_columns_are_and_is_served(shop, tm
 
     from tuwen.service import app
 
-    table = "modalities.who={use: table, columns: [users.city, items.price, reviews.time], encoder: table}"
+    place = shutil.copytree(shop, tmp_path / "german", ignore=shutil.ignore_patterns("dataset"))
+    users = (place / "users.csv").read_text(encoding="utf-8").splitlines()
+    spent = ["spent", *(["1.299,00 €", "12,50 €"] * len(users))]  # a column of the shop's own, of texts
+    text = "\n".join(f'{line},"{cell}"' for line, cell in zip(users, spent, strict=False))
+    (place / "users.csv").write_text(text, encoding="utf-8")
+    workflow.collect(place / "SHOP.yaml", place / "dataset")
+    columns = "[users.city, items.price, reviews.time, users.spent]"
+    table = f"modalities.who={{use: table, columns: {columns}, numbers: [users.spent], encoder: table}}"
     quick = ["training.epochs=1", "modalities.picture.size=32", table]
-    bundle = Bundle.open(workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", quick))
+    bundle = Bundle.open(workflow.train(shop / "RUN.yaml", place / "dataset", tmp_path / "bundle", quick))
+    asked = bundle.read([{"users.spent": "1.299"}, {"users.spent": 1299}])
+    assert asked.columns["who"]["users.spent"].to_list() == [1299.0, 1299.0]  # as the train part writes it
     kinds = {entry["column"]: entry["kind"] for entry in bundle.inputs}
     assert [kinds[c] for c in ("users.city", "items.price", "reviews.time")] == ["category", "number", "date"]
     with TestClient(app(bundle, hosts=["testserver"])) as client:

@@ -132,14 +132,18 @@ class Bundle:
         """Rows as :meth:`predict` takes them → what the modalities take; cells that cannot be read are listed in it.
 
         Args:
-            dialects: how columns of numbers and dates are written, by qualified name; default: each value by itself.
+            dialects: how columns of numbers and dates are written, by qualified name; default: as the train part was.
 
         Raises:
             DataError: no list of rows, or an unknown column.
         """
         separators = {name: found.separator for name, found in self.modalities.items() if isinstance(found, Table)}
         several = {name: found.most for name, found in self.modalities.items() if isinstance(found, PictureSet)}
-        return read_rows(rows, self.inputs, self.manifest["media"], separators, several, dialects)
+        learned = {
+            c: d for found in self.modalities.values() if isinstance(found, Table) for c, d in found.dialects.items()
+        }
+        spoken = {c: (dialects or {}).get(c, d).or_else(d) for c, d in learned.items()}
+        return read_rows(rows, self.inputs, self.manifest["media"], separators, several, {**(dialects or {}), **spoken})
 
     def embed(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
         """The embeddings of a bundle that was pretrained by contrast.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import available_timezones
 
 from pydantic import Field, field_validator
 
@@ -42,12 +43,22 @@ class TableSource(Strict):
     )
     constants: dict[str, str | int | float] = Field({}, description="columns the shop has not: `{kind: purchase}`")
     duplicates: Literal["reject", "sum"] = Field("reject", description="events whose key came before")
+    timezone: str | None = Field(
+        None, description="of times that name none: `Asia/Shanghai`; default: UTC, with a warning where others name one"
+    )
     lists: dict[Literal["images", "sounds", "shapes"], str] = Field(
         {},
         description="the characters between several pictures of one cell, `{images: ','}`; `''`: a cell is one; "
         "default: found out",
     )
     keep: Literal["all", "none"] | list[str] = Field("all", description="which other columns come along")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        if value is not None and (known := available_timezones()) and value not in known:
+            raise ValueError("a name such as Asia/Shanghai, Europe/Berlin or UTC")
+        return value
 
 
 class SoundLimits(Strict):

@@ -21,11 +21,12 @@ from tuwen import __version__
 from tuwen.config import Shop, TableSource
 from tuwen.data import joins, summary
 from tuwen.data.dataset import FORMAT, Dataset, read_manifest
+from tuwen.data.doubts import doubts
 from tuwen.data.download import Limits
 from tuwen.data.gather import Sheet, gather, joined, state_of, with_keys
 from tuwen.data.intake import Intake
 from tuwen.data.kinds import COLUMNS, MEDIA, Medium
-from tuwen.data.placeholders import placeholder_note, placeholders, without_named
+from tuwen.data.placeholders import placeholders, without_named
 from tuwen.data.refusals import OF_SHOPPERS, Refusals, leave_out
 from tuwen.data.schema import TABLES, Table, with_rating_range
 from tuwen.data.store import MediaWriter
@@ -291,7 +292,6 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
     about = summary.of_media(media.values(), sheets, quarantine)
     shared = placeholders(frames["items"]) if "items" in frames else {}
     about["pictures"]["placeholders"] = list(shared)
-    notes = [placeholder_note(shared, media["images"].keys, frames["items"].height)] if shared else []
     return {
         "format": FORMAT,
         "tuwen": __version__,
@@ -301,7 +301,10 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
         "rejected": {"rows": rejected.height, "sha256": ready.add("rejected.parquet", _parquet(rejected))},
         **about,
         "media_limits": shop.media.limits(),
-        "warnings": [*(n for one in collected.values() for n in one.sheet.notes), *joins.strangers(frames), *notes],
+        "warnings": [
+            *(n for one in collected.values() for n in one.sheet.notes),
+            *doubts(frames, shared, media["images"].keys),
+        ],
     }
 
 

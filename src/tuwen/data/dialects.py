@@ -49,6 +49,10 @@ class Dialect:
     dates: Order | None = None
     short: Order | None = None
 
+    def or_else(self, other: Dialect) -> Dialect:
+        """What is not known here, from ``other``."""
+        return Dialect(self.decimal or other.decimal, self.dates or other.dates, self.short or other.short)
+
 
 @dataclass
 class Evidence:
@@ -79,14 +83,13 @@ class Evidence:
             if len(days):
                 self._example("serial", f"{days[0]:g}")
         elif values.dtype == pl.String:
-            counts = values.drop_nulls().alias("value").value_counts(name="n")
             if self.kind == "number":
-                self._add_numbers(counts)
+                self._add_numbers(_counts(values, r"[^0-9\s]"))
             else:
-                self._add_dates(counts)
+                self._first("serial", _counts(values, r"^\s*[0-9]{5}(?:[.,][0-9]+)?\s*$"))
+                self._add_dates(_counts(values, r"^\s*[^0-9０-９]{0,12}[0-9０-９]{1,2}\s?[-/.／．]"))
 
     def _add_numbers(self, counts: pl.DataFrame) -> None:
-        counts = counts.filter(pl.col("value").str.contains(r"[^0-9\s]"))
         if counts.is_empty():
             return
         read = pl.concat([counts, marks(counts["value"])], how="horizontal")
@@ -96,10 +99,6 @@ class Evidence:
         self._first("number", read.filter(pl.col("mark") == "?"))
 
     def _add_dates(self, counts: pl.DataFrame) -> None:
-        value = pl.col("value")
-        serial = counts.filter(value.str.contains(r"^\s*[0-9]{5}(?:[.,][0-9]+)?\s*$"))
-        self._first("serial", serial)
-        counts = counts.filter(value.str.contains(r"^\s*[^0-9]{0,12}[0-9０-９]{1,2}\s?[-/.／．]"))
         if counts.is_empty():
             return
         read = pl.concat([counts, orders(counts["value"])], how="horizontal").drop_nulls("third")
@@ -160,6 +159,11 @@ class Evidence:
             or ("date" in self.examples and found.dates is None)
             or ("short" in self.examples and found.short is None)
         )
+
+
+def _counts(values: pl.Series, pattern: str) -> pl.DataFrame:
+    """``value`` and ``n``: how often each value that has ``pattern`` in it is there."""
+    return values.filter(values.str.contains(pattern).fill_null(False)).alias("value").value_counts(name="n")
 
 
 def _majority(counts: Counter[str], one: str, other: str) -> str | None:

@@ -25,6 +25,7 @@ from tuwen.data.rounded import rounded_notes
 from tuwen.data.schema import TEXT_LIMIT, Table
 from tuwen.data.validate import FILE, ROW
 from tuwen.data.values import inferred, times
+from tuwen.data.zones import ShopClock
 from tuwen.errors import DataError
 from tuwen.progress import Progress
 
@@ -40,6 +41,7 @@ class Sheet:
         read: rows read in all.
         merged: events that became part of another one.
         notes: what a person should know, one sentence each.
+        local: times that name no time zone where none is said, so that they are taken as UTC.
     """
 
     frame: pl.DataFrame
@@ -47,6 +49,7 @@ class Sheet:
     read: int
     merged: int = 0
     notes: list[str] = field(default_factory=list)
+    local: int = 0
 
 
 def gather(
@@ -66,6 +69,7 @@ def gather(
     notes: list[str] = []
     emptied: dict[str, list[validate.Emptied]] = {}
     read = cut = 0
+    clock = ShopClock(name, table, source.timezone)
     speech = SourceDialects(
         name,
         table,
@@ -82,6 +86,7 @@ def gather(
             for batch in part.batches(plan.sources()):
                 frame, contents = _mapped(batch, plan, part.name, notes, media, source.lists)
                 checked = validate.check_rows(frame, name, table, dialects)
+                checked.good = clock.utc(checked.good, frame)
                 bad += [*checked.rejected, validate.unread(batch.unread, name, part.name)]
                 for column, given in contents.items():
                     media[column].add(_wanted(given, checked.good[column]))
@@ -106,11 +111,11 @@ def gather(
     rejected = pl.concat([*bad, *unique.rejected]).sort("file", "row", maintain_order=True)
     if unique.good.is_empty():
         raise _nothing_left(name, source.source, rejected, source.encoding)
-    notes += speech.notes
+    notes += [*speech.notes, *clock.notes()]
     notes += [validate.emptied_note(name, cells) for cells in emptied.values()]
     if cut:
         notes.append(f"{name}: {cut} texts were longer than {TEXT_LIMIT:,} characters and were cut")
-    return Sheet(unique.good, rejected, read, merged, list(dict.fromkeys(notes)))
+    return Sheet(unique.good, rejected, read, merged, list(dict.fromkeys(notes)), clock.local)
 
 
 def _plan(part: Part, source: TableSource, table: Table) -> mapping.Plan:
@@ -130,7 +135,13 @@ def joined(own: Sheet, more: Sheet, key: Sequence[str], *, last: bool) -> Sheet:
     kept = frame.unique(list(key), keep="last" if last else "first", maintain_order=True)
     rejected = pl.concat([own.rejected, more.rejected])
     merged = own.merged + more.merged + frame.height - kept.height
-    return Sheet(kept, rejected, own.read + more.read, merged, [*own.notes, *more.notes])
+    notes = [*own.notes, *more.notes]
+    if own.local and more.local:
+        notes.append(
+            f"{own.local:,} times of the shop's own files name no time zone, and those of its service are UTC: all are "
+            "taken as UTC; say timezone: Asia/Shanghai, or timezone: UTC, beside their source in SHOP.yaml"
+        )
+    return Sheet(kept, rejected, own.read + more.read, merged, notes)
 
 
 def with_keys(sheet: Sheet, frame: pl.DataFrame, name: str, table: Table, *, summed: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from pydantic_core import from_json
 from tuwen.data.batch import BATCH_ROWS, Batch, Unread, kind_of, need_table, series
 from tuwen.data.encoding import MARK, WRONG, decode, readable
 from tuwen.errors import DataError
+
+_MARKS = re.compile(rb"(?<=[\r\n])\xef\xbb\xbf")  # of files that were laid end to end
 
 
 class JsonLinesFile:
@@ -26,13 +29,15 @@ class JsonLinesFile:
         self.name = name
         self.notes = decoded.notes
         need_table(decoded.data, name)
-        self._lines = decoded.data.split(b"\n")
+        end = b"\r" if b"\n" not in decoded.data else b"\n"  # as old Macs end lines
+        self._lines = _MARKS.sub(b"", decoded.data).split(end)
         self.rows: int | None = len(self._lines)
         kinds: dict[str, set[type | str]] = {}
         for _, record, _ in self._records(0, len(self._lines)):
             for key, value in record.items():
-                kind = kind_of(value)
-                kinds.setdefault(key, set()).update(() if kind is None else (kind,))
+                known = kinds.setdefault(key, set())
+                if (kind := str if type(value) is str else kind_of(value)) is not None:
+                    known.add(kind)
         self.columns = list(kinds)
         self._kinds = {column: frozenset(of) for column, of in kinds.items()}
         if not self.columns:

@@ -14,8 +14,8 @@ def origin_warnings(provenance: Mapping[str, Any]) -> list[Text]:
     Args:
         provenance: of a report; read are ``data_hash`` and ``trained_on`` (hashes of the data), ``shop`` and
             ``trained_on_shop``, and ``starts_from`` (bundles whose encoders it began with: ``name``, ``task``,
-            ``same_split``, ``gone``), and ``unlearned`` (cuts at which a ranker learned nothing). What is missing
-            cannot differ.
+            ``same_split``, ``gone``), ``data_warnings`` (of the data, in both languages), and
+            ``unlearned`` (cuts at which a ranker learned nothing). What is missing cannot differ.
     """
     found = []
     shop, home = provenance.get("shop"), provenance.get("trained_on_shop")
@@ -38,6 +38,7 @@ def origin_warnings(provenance: Mapping[str, Any]) -> list[Text]:
     starts = provenance.get("starts_from", ())
     found += [_start(init) for init in starts if not init["same_split"]]
     found += [_gone(init) for init in starts if init["gone"]]
+    found += [(english, chinese) for english, chinese in provenance.get("data_warnings", ())]
     return found + ([unlearned(provenance["unlearned"])] if provenance.get("unlearned") else [])
 
 

@@ -106,6 +106,7 @@ REQUEST: dict[str, Told] = {
         "请联系服务的管理者，允许该网站访问",
     ),
     "too many conditions": "条件过多",
+    "a condition has too many values": "条件的取值过多",
     "the conditions are too long": "条件过长",
     "{0} characters": "{0} 个字符",
     "there is no such number of hits": "没有这样的结果数",

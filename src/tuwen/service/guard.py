@@ -109,6 +109,8 @@ class Guard:
                 headers += [one for one in _RAW if one[0] not in told]
                 headers += [(k.lower().encode(), v.encode()) for k, v in self._cors(request).items()]
                 headers.append((b"x-request-id", number.encode()))
+                if "tuwen.close" in scope:
+                    headers.append((b"connection", b"close"))
             await send(message)
 
         if self.rules.measures is not None:
@@ -195,6 +197,7 @@ class Guard:
             )
         if "transfer-encoding" in headers and "content-length" in headers:
             # a proxy that believes the other one would see two requests where there is one
+            scope["tuwen.close"] = True
             raise RequestError(
                 HTTPStatus.BAD_REQUEST,
                 "the request has two lengths",

@@ -233,7 +233,7 @@ def _worker(
         )
         try:
             served = Served(live, limits, measures)
-            _run(shop_app(served, rules), listener, "", lambda _: told(), limits, how.proxies, served.decoder.start)
+            _run(shop_app(served, rules), listener, "", lambda _: told(), limits, how.proxies, served.warm)
         finally:
             live.end()
 

@@ -59,6 +59,13 @@ class Served:
         self._writers, self._operators, self._probes = (Lane(1, self.limits.waiting) for _ in range(3))
         self.decoder = shared_decoder(self.limits.decoder_bytes)
 
+    def warm(self) -> None:
+        """Start the decoder where photos are asked about, so that nobody waits for it."""
+        parts = self.front.parts
+        inputs = () if parts.predictor is None else parts.predictor.inputs
+        if any(one["kind"] in MEDIA for one in inputs) or (parts.searcher is not None and parts.searcher.sees_photos):
+            self.decoder.start()
+
     @property
     def front(self) -> Storefront:
         return self.live.storefront
@@ -156,6 +163,14 @@ class Served:
         if len(where) > self.limits.conditions:
             raise DataError(
                 "too many conditions", where="where", seen=len(where), allowed=f"at most {self.limits.conditions}"
+            )
+        values = max((one.count("|") + 1 for one in where), default=0)
+        if values > self.limits.condition_values:
+            raise DataError(
+                "a condition has too many values",
+                where="where",
+                seen=values,
+                allowed=f"at most {self.limits.condition_values}",
             )
         if characters > self.limits.condition_characters:
             raise DataError(

@@ -14,7 +14,7 @@ from tuwen.store.refusals import Refusals
 from tuwen.store.removal import removed
 from tuwen.store.tables import CONSENT, EVENTS, EXPOSURES, FEEDBACK
 
-LATELY = latest_of(EVENTS.c.item, EVENTS.c.time, EVENTS.c.kind, EVENTS.c.value)
+LATELY = latest_of(EVENTS.c.item, EVENTS.c.time, EVENTS.c.kind, EVENTS.c.value, EVENTS.c.quantity)
 GIVEN = sa.select(CONSENT.c.given).where(
     CONSENT.c.user == sa.bindparam("user"), CONSENT.c.purpose == sa.bindparam("purpose")
 )
@@ -79,8 +79,9 @@ class People:
             return True if connection.execute(GIVEN, {"user": user, "purpose": purpose}).scalar() else None
 
     def lately(self, user: str, purpose: str, since: int, most: int) -> list[dict[str, Any]] | None:
-        """``item``, ``time``, ``kind`` and ``value`` of the latest ``most`` events of a shopper from a moment on, the
-        oldest first; None where she refused this use of what she does. One moment of the store says both.
+        """``item``, ``time``, ``kind``, ``value`` and ``quantity`` of the latest ``most`` events of a shopper from a
+        moment on, the oldest first; None where she refused this use of what she does. One moment of the store says
+        both.
         """
         with reading(self._engine) as connection:
             if self.refusals.has(connection, user, purpose):

@@ -68,11 +68,15 @@ class Store:
             if watchdog is not None:
                 watchdog.probe(False)
 
-    def watched(self) -> None:
-        """From now on somebody calls :meth:`ping` all the time: while the database is away nobody else asks it."""
+    def watched(self, on: bool) -> None:
+        """Whether somebody calls :meth:`ping` all the time: while the database is away nobody else asks it then."""
         watchdog = watchdog_of(self._engine)
         if watchdog is not None:
-            watchdog.watched = True
+            watchdog.watched = on
+
+    def give_up_reserve(self) -> bool:
+        """Whether there was one: its room is free now, for a removal."""
+        return reserve_of(self._engine).give_up()
 
     def tidy(self) -> None:
         """Keep the room that removals need on a full disk, and empty a log that still holds what was removed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -18,7 +19,7 @@ from tuwen.bundle.archive import Source, extract, read, write
 from tuwen.bundle.copying import IGNORED
 from tuwen.bundle.home import LIVE, STORE, Home
 from tuwen.errors import ConfigError, DataError
-from tuwen.files import publish, room_on_disk
+from tuwen.files import is_full, publish, room_on_disk
 from tuwen.index.manifest import MANIFEST as INDEX
 from tuwen.index.manifest import files_of
 from tuwen.private import private, scratch
@@ -195,6 +196,8 @@ def _store(url: str, work: Path) -> Path | None:
             begin.backup(end)
             end.execute("PRAGMA journal_mode = DELETE")  # one file, with all that the log holds
     except sqlite3.DatabaseError as error:
+        if is_full(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(copy)) from None
         raise DataError("the store cannot be read", where=str(path), seen=error, todo="sqlite3 FILE .recover") from None
     return copy
 

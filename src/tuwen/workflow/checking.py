@@ -6,13 +6,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from tuwen.config import RankRun, Run, SearchRun, Shop
 from tuwen.data import SPLITS
 from tuwen.data.dataset import Dataset
+from tuwen.data.spellings import spelling_warnings
 from tuwen.errors import ConfigError
 from tuwen.models import FUSIONS
 from tuwen.preprocess import MODALITIES
-from tuwen.workflow.contents import own_options
+from tuwen.workflow.contents import is_contrast, own_options
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.generating import generator_part
 from tuwen.workflow.kinds import is_comparison, own_task, part_of
@@ -82,7 +85,14 @@ def complete(run: Run) -> dict[str, Any]:
 def _on(run: Run, dataset: str | Path | Dataset, folds: int) -> dict[str, Any]:
     dataset = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     gathered = [gather(run, dataset, fold) for fold in range(folds)]
-    return {"rows": [one.counts() for one in gathered], "rows_without_truth": gathered[0].without_truth}
+    truth = None if is_contrast(run) else gathered[0].truth
+    names = truth.drop_nulls().unique().to_list() if truth is not None and truth.dtype == pl.String else []
+    found = [] if truth is None else spelling_warnings(truth.name, names)
+    return {
+        "rows": [one.counts() for one in gathered],
+        "rows_without_truth": gathered[0].without_truth,
+        "warnings": [english for english, _ in found],
+    }
 
 
 def _check_own(task: str, run_yaml: Path, overrides: list[str], dataset: str | Path | Dataset | None) -> dict[str, Any]:

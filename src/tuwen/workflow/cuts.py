@@ -70,6 +70,7 @@ def held_out(run: RankRun, history: History) -> list[Held]:
     split = run.split
     if isinstance(split, Rolling):
         return [_at(run, history, moment) for moment in moments(run, history)]
+    history = history.settled()
     kept = _all_but_last(history, split.last) if isinstance(split, PerUser) else _drawn(history, split, run.seed)
     who = np.unique(history.shopper[~kept])
     if not len(who):

@@ -22,6 +22,7 @@ from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture, joined_text
 from tuwen.data.kinds import MEDIA
+from tuwen.data.spellings import spelling_warnings
 from tuwen.evaluation import samples
 from tuwen.evaluation.render import render
 from tuwen.evaluation.report import build_report, write_report
@@ -88,7 +89,7 @@ def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progre
             history=json.loads((opened[0].folder / "history.json").read_text(encoding="utf-8")),
             cost=_cost(opened, judged, dataset),
             run=run.plain(),
-            provenance=_provenance(run, opened, judged, dataset),
+            provenance=_provenance(run, opened, judged, dataset) | _spellings(judged, classes),
             raters=_blend(opened),
             generator=samples.pooled(made) if (made := _accounts(opened)) else None,
             name=run.name,
@@ -193,6 +194,12 @@ def bundle_rows(bundle: Bundle, frame: pl.DataFrame, dataset: Dataset) -> list[d
         for column in media:
             row[column] = [dataset.media.read(key) for key in row[column]] if row[column] else None
     return rows
+
+
+def _spellings(judged: Sequence[Judged], classes: Collection[str]) -> dict[str, Any]:
+    """For the provenance: classes that are one class to a person."""
+    found = spelling_warnings(str(judged[0].gathered.options["target"]), classes)
+    return {"data_warnings": [list(texts) for texts in found]} if found else {}
 
 
 def _provenance(run: Run, bundles: list[Bundle], judged: Sequence[Judged | Sought], dataset: Dataset) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tuwen.apps.recommend.history import MOST_LEVELS, Catalogue, History, Shoppe
 from tuwen.apps.recommend.told import TABLE
 from tuwen.apps.recommend.vectors import Reader, Reduction
 from tuwen.config import RankRun
+from tuwen.data.behaviour import returned_at
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import check_condition, examples, where_rows
 from tuwen.data.kinds import MEDIA
@@ -25,6 +26,7 @@ from tuwen.workflow.preparing import encoder_options, fitted_modality, make_inpu
 
 NEEDED = {"events": ("user", "item", "time", "kind"), "reviews": ("user", "item", "time")}
 DAY = 86_400_000_000  # microseconds
+RETURNED = "\0returned"  # a column that no shop can have
 
 
 def history_of(run: RankRun, dataset: Dataset, progress: Progress) -> tuple[History, list[str]]:
@@ -45,6 +47,9 @@ def history_of(run: RankRun, dataset: Dataset, progress: Progress) -> tuple[Hist
     day = known["time"].cast(pl.Int64).to_numpy() / DAY
     quantity = known["quantity"].fill_null(1).to_numpy() if "quantity" in known.columns else np.ones(len(known))
     paid = known["value"].cast(pl.Float64).fill_null(float("nan")).to_numpy() if "value" in known.columns else None
+    back = np.full(len(known), np.inf)
+    if RETURNED in known.columns:
+        back = (known[RETURNED].cast(pl.Int64) / DAY).fill_null(np.inf).to_numpy()
     value = np.full(len(known), np.nan) if paid is None else paid / np.maximum(quantity, 1)
     history = History.of(
         catalogue,
@@ -53,7 +58,8 @@ def history_of(run: RankRun, dataset: Dataset, progress: Progress) -> tuple[Hist
         np.array([place_of_item[key] for key in known["item"].to_list()], np.int64),
         day,
         np.where(value > 0, value, np.nan),
-        float(day.max()) + 1.0,
+        float(max(day.max(), back[np.isfinite(back)].max(initial=0.0))) + 1.0,
+        back if np.isfinite(back).any() else None,
     )
     return history, users
 
@@ -70,10 +76,12 @@ def _events(run: RankRun, dataset: Dataset) -> pl.DataFrame:
     try:
         if run.events.where:
             check_condition(run.events.where)  # before anything is read
-        found = where_rows(dataset.table(name), name, run.events.where)
+        found = where_rows(_with_returns(dataset.table(name)), name, run.events.where)
     except ConfigError as error:
         place = run.where("events", "where")
         raise ConfigError(error.what, where=place, seen=error.seen, allowed=error.allowed, todo=error.todo) from None
+    if "quantity" in found.columns:
+        found = found.filter(pl.col("quantity").fill_null(1) >= 0)  # a return sells nothing
     found = found.drop_nulls([column for column in ("user", "item", "time") if column in found.columns])
     lost = [column for column in ("user", "item", "time") if column not in found.columns]
     if lost:
@@ -83,6 +91,14 @@ def _events(run: RankRun, dataset: Dataset) -> pl.DataFrame:
         seen = run.events.where or str(dataset.folder)
         raise DataError("no event is left", where=run.where("events"), seen=seen, allowed=_kinds(dataset, name))
     return found.sort("time", "user", "item")
+
+
+def _with_returns(table: pl.DataFrame) -> pl.DataFrame:
+    """The rows with the moment at which each purchase was given back, by whatever kind of event."""
+    if "quantity" not in table.columns or not (table["quantity"] < 0).any():
+        return table
+    ordered = table.sort("time", pl.col("quantity") < 0, maintain_order=True)
+    return ordered.with_columns(returned_at(ordered).alias(RETURNED))
 
 
 def _kinds(dataset: Dataset, name: str) -> list[str] | str:

@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from tuwen.apps.matching import Fuse
+from tuwen.data.behaviour import crawlers, standing
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture
 from tuwen.data.kinds import MEDIA
@@ -130,9 +131,8 @@ def index(
 def items_of(dataset: Dataset) -> pl.DataFrame:
     """The items with what search needs beside them: ``_popularity`` (events and reviews) and ``_content`` (a hash)."""
     table = without_placeholders(dataset.table("items"), dataset.manifest)
-    counts = [
-        dataset.table(name).group_by("item").len(name=name) for name in ("events", "reviews") if dataset.has(name)
-    ]
+    chosen = [(name, dataset.table(name)) for name in ("events", "reviews") if dataset.has(name)]
+    counts = [_choices(table).group_by("item").len(name=name) for name, table in chosen]
     found = table
     for one in counts:
         found = found.join(one, on="item", how="left", maintain_order="left")
@@ -144,6 +144,16 @@ def items_of(dataset: Dataset) -> pl.DataFrame:
     return found.with_columns(
         number.cast(pl.Int64).alias("_popularity"), pl.Series("_content", content, dtype=pl.String)
     ).drop(names)
+
+
+def _choices(table: pl.DataFrame) -> pl.DataFrame:
+    """Events that count for popularity: not what was given back, and each item once for one who is no person."""
+    table = standing(table) if {"quantity", "time", "user"} <= set(table.columns) else table
+    many = list(crawlers(table["user"])) if "user" in table.columns else []
+    if not many:
+        return table
+    inside = pl.col("user").is_in(many)
+    return pl.concat([table.filter(~inside.fill_null(False)), table.filter(inside).unique(["user", "item"])])
 
 
 def _fields(table: pl.DataFrame, asked: Mapping[str, float]) -> dict[str, float]:
@@ -311,7 +321,7 @@ def plain_text(value: Any) -> str | None:
     if isinstance(value, str) and value.startswith("{"):
         try:
             told = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
         return " | ".join(map(str, told.values()))
     return None if value is None else str(value)

@@ -29,8 +29,8 @@ def recommend(
     only: Iterable[str] | None = None,
     exclude: Iterable[str] = (),
     boost: Mapping[str, float] | None = None,
-    store: str | Path | None = None,
     notes: list[str] | None = None,
+    store: str | Path | None = None,
 ) -> tuple[Shelf, Rules]:
     """A bundle of the task rank, checked and ready to answer, and the rules its run asks for.
 
@@ -39,8 +39,8 @@ def recommend(
         explore: share of the places that is drawn by chance, in place of what the run says; drawn anew every day
             (``Rules.draw``: today, UTC).
         only, exclude, boost: see :meth:`~tuwen.apps.recommend.shelf.Shelf.ruled`.
-        store: the store that knows who refused recommendations; default: that of the home which the bundle stands in.
         notes: what a person should know of them is added: items that the bundle does not know.
+        store: the store that knows who refused recommendations; default: that of the home which the bundle stands in.
     """
     shelf, manifest = shelf_files.read(bundle)
     url = store or store_beside(bundle)

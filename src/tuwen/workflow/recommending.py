@@ -23,6 +23,7 @@ from tuwen.apps.recommend.scores import NOTHING, Retriever, Scores
 from tuwen.apps.recommend.shelf import Shelf
 from tuwen.bundle.files import refuse_others, writing
 from tuwen.config import Component, PerUser, RankRun, Rolling, Shop
+from tuwen.data.behaviour import behaviour_warnings
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, MissingExtra
 from tuwen.evaluation import origin
@@ -100,7 +101,14 @@ def rows_of(run: RankRun, dataset: Dataset) -> dict[str, Any]:
     """What the dataset holds for a run: events, shoppers and items, and the days of the cuts."""
     history, users = history_of(run, dataset, Silent())
     cuts = [one.name for one in held_out(run, history)]
-    return {"events": len(history.item), "shoppers": len(users), "items": len(history.catalogue), "cuts": cuts}
+    warnings = behaviour_warnings(dataset.table("events")) if dataset.has("events") else []
+    return {
+        "events": len(history.item),
+        "shoppers": len(users),
+        "items": len(history.catalogue),
+        "cuts": cuts,
+        "warnings": [english for english, _ in warnings],
+    }
 
 
 def recommender_of(run: RankRun) -> Recommender:
@@ -147,7 +155,7 @@ def learn(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> Path
     with room_in_memory():
         history, users = history_of(run, dataset, progress)
         began = time.perf_counter()
-        shelf = Shelf.of(recommender_of(run).fit(history, progress), history, users, _about(dataset))
+        shelf = Shelf.of(recommender_of(run).fit(history, progress), history.settled(), users, _about(dataset))
         manifest = {
             "name": run.name,
             "task": "rank",
@@ -237,7 +245,7 @@ def report_of(
         knock_out={name: name for name in without},
         cost=cost,
         run=run.plain(),
-        provenance=_provenance(run, dataset) | _unlearned(cuts),
+        provenance=_provenance(run, dataset) | _unlearned(cuts) | _behaviour(dataset),
         name=run.name,
         split=run.split.use,
         importance=importance,
@@ -245,6 +253,12 @@ def report_of(
         confidence=run.evaluation.confidence,
         seed=run.seed,
     )
+
+
+def _behaviour(dataset: Dataset) -> dict[str, Any]:
+    """For the provenance: what must be known of the events."""
+    found = behaviour_warnings(dataset.table("events")) if dataset.has("events") else []
+    return {"data_warnings": [list(texts) for texts in found]} if found else {}
 
 
 def _views(run: RankRun, catalogue: Catalogue) -> dict[str, Catalogue]:

@@ -283,7 +283,7 @@ class Live:
         """Look every half second, in a thread of its own, until :meth:`end`."""
 
         if self.store is not None:
-            self.store.watched()
+            self.store.watched(True)
 
         def run() -> None:
             seen: int | None = None
@@ -334,6 +334,8 @@ class Live:
 
     def end(self) -> None:
         self._ended.set()
+        if self.store is not None:
+            self.store.watched(False)
 
 
 def _emptied(outbox: Outbox, *, again: bool = False) -> bool:

@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import polars as pl
 from scipy import sparse
 
 from tuwen.apps.recommend.neighbours import neighbours
+from tuwen.data.behaviour import crawlers
 from tuwen.errors import DataError
 
 Array = np.ndarray
@@ -127,6 +129,8 @@ class History:
         day: f64 [events], in days; all below ``now``.
         value: f64 [events], what an item was sold for; not a number where it is not told.
         now: the moment, in days.
+        returned: f64 [events], the day on which a purchase was given back, infinite where it was not; None: none was.
+            At an earlier moment nobody knows of a later return: :meth:`before` leaves out what was given back by then.
     """
 
     catalogue: Catalogue
@@ -136,10 +140,19 @@ class History:
     day: Array
     value: Array
     now: float
+    returned: Array | None = None
 
     @classmethod
     def of(
-        cls, catalogue: Catalogue, shoppers: Shoppers, shopper: Array, item: Array, day: Array, value: Array, now: float
+        cls,
+        catalogue: Catalogue,
+        shoppers: Shoppers,
+        shopper: Array,
+        item: Array,
+        day: Array,
+        value: Array,
+        now: float,
+        returned: Array | None = None,
     ) -> History:
         """From events in any order; those at ``now`` or later are left out.
 
@@ -153,29 +166,35 @@ class History:
             raise DataError("an event has no time", todo="leave such events out")
         order = np.lexsort((item, shopper, day))
         order = order[day[order] < now]
-        return cls(catalogue, shoppers, shopper[order], item[order], day[order], value[order], now)
+        back = None if returned is None else returned[order]
+        return cls(catalogue, shoppers, shopper[order], item[order], day[order], value[order], now, back)
 
     def before(self, moment: float) -> History:
         """What was known then."""
         end = int(np.searchsorted(self.day, moment, side="left"))
+        found = replace(self._at(slice(end)), now=min(moment, self.now))
+        return found.settled()
+
+    def settled(self) -> History:
+        """Without the purchases that were given back by now."""
+        if self.returned is None or not (self.returned < self.now).any():
+            return self
+        return self._at(self.returned >= self.now)
+
+    def _at(self, events: Any) -> History:
+        """Some of the events: a slice, places, or bool [events]."""
         return replace(
             self,
-            shopper=self.shopper[:end],
-            item=self.item[:end],
-            day=self.day[:end],
-            value=self.value[:end],
-            now=min(moment, self.now),
+            shopper=self.shopper[events],
+            item=self.item[events],
+            day=self.day[events],
+            value=self.value[events],
+            returned=None if self.returned is None else self.returned[events],
         )
 
     def only(self, kept: Array) -> History:
         """Some of the events (bool [events]), as of the same moment."""
-        return replace(
-            self,
-            shopper=self.shopper[kept],
-            item=self.item[kept],
-            day=self.day[kept],
-            value=self.value[kept],
-        )
+        return self._at(kept)
 
     def on(self, catalogue: Catalogue) -> History:
         """The same events over another view of the same items."""
@@ -213,8 +232,18 @@ class History:
             since, until: only events at most and at least so many days old.
         """
         weight = np.ones(len(self.age)) if half_life is None else 0.5 ** (self.age / half_life)
-        kept = (self.age > until) & (self.age <= (np.inf if since is None else since))
+        kept = (self.age > until) & (self.age <= (np.inf if since is None else since)) & ~self._repeats
         return np.bincount(self.item[kept], weight[kept], len(self.catalogue))
+
+    @cached_property
+    def _repeats(self) -> Array:
+        """All but the latest event of each item, of shoppers who did more than a person does; bool [events]."""
+        repeats = np.zeros(len(self.item), bool)
+        for shopper in _crawlers(self.shopper):
+            places = np.flatnonzero(self.shopper == shopper)
+            _, latest = np.unique(self.item[places][::-1], return_index=True)
+            repeats[np.delete(places, len(places) - 1 - latest)] = True
+        return repeats
 
     @cached_property
     def bought(self) -> sparse.csr_matrix:
@@ -226,7 +255,8 @@ class History:
 
     def buying(self, since: float, until: float) -> tuple[Array, list[Array]]:
         """Shoppers who bought something on the days ``since`` ≤ day < ``until``, and what: each item once."""
-        inside = self.only((self.day >= since) & (self.day < until))
+        known = self.settled()
+        inside = known.only((known.day >= since) & (known.day < until))
         who = np.unique(inside.shopper)
         return who, inside.items_of(who)
 
@@ -242,9 +272,7 @@ class History:
             return self
         left = np.arange(len(order)) >= begins[1:][self.shopper[order]] - count
         kept = np.sort(order[left])
-        return replace(
-            self, shopper=self.shopper[kept], item=self.item[kept], day=self.day[kept], value=self.value[kept]
-        )
+        return self._at(kept)
 
     @cached_property
     def _by_shopper(self) -> tuple[Array, Array]:
@@ -281,6 +309,11 @@ class History:
         categories = self.met({name: level[who] for name, level in self.shoppers.categories.items()})
         age = self.now - self.day[events]
         return Asked(self.catalogue, begins, self.item[events], age, self.value[events], numbers, categories)
+
+
+def _crawlers(shopper: Array) -> Array:
+    """Positions of shoppers with so many events that they are no person."""
+    return np.array([int(one) for one in crawlers(pl.Series(shopper).cast(pl.String))], np.int64)
 
 
 @dataclass(frozen=True)

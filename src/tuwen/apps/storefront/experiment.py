@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tuwen.data.behaviour import standing_events
+
 ARMS = ("a", "b")
 
 
@@ -34,7 +36,8 @@ def lift(
 
     Args:
         exposures: ``user``, ``arm`` and ``time``, as the store keeps them.
-        events: user → her events with ``kind`` and ``time``.
+        events: user → her events with ``item``, ``kind``, ``time`` and ``quantity``, oldest first. What she gave back
+            does not count.
         periods: when it ran, from and to (that moment not included; None: it still runs), as moments of the store.
 
     Returns:
@@ -46,7 +49,8 @@ def lift(
     counts: dict[str, list[int]] = {arm: [] for arm in ARMS}
     outside = 0
     for one in exposures:
-        after = [e["time"] for e in events.get(one["user"], ()) if e["kind"] == kind and e["time"] >= one["time"]]
+        stood = standing_events(events.get(one["user"], ()))
+        after = [e["time"] for e in stood if e["kind"] == kind and e["time"] >= one["time"]]
         within = sum(any(start <= t and (end is None or t < end) for start, end in periods) for t in after)
         counts[one["arm"]].append(within)
         outside += len(after) - within

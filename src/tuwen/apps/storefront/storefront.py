@@ -21,9 +21,10 @@ from tuwen.apps.storefront.cards import Cards, NoSuchItem
 from tuwen.apps.storefront.changes import Changes
 from tuwen.apps.storefront.columns import Columns, jsonable
 from tuwen.apps.storefront.experiment import arm_of
-from tuwen.apps.storefront.outbox import REQUEST_SECONDS, Outbox
+from tuwen.apps.storefront.outbox import FULL_DISK, REQUEST_SECONDS, Outbox
 from tuwen.apps.storefront.parts import Parts, Recommending
 from tuwen.apps.storefront.remembered import Known, Remembered
+from tuwen.data.behaviour import standing_events
 from tuwen.errors import DataError, InUse, TuwenError
 from tuwen.index.segments import Batch
 from tuwen.store import Store
@@ -201,7 +202,7 @@ class Storefront:
         now = time.time_ns() // 1000
         return [
             Recent(event["item"], max(0.0, (now - event["time"]) / DAY), event["value"])
-            for event in events
+            for event in standing_events(events)
             if event["kind"] not in SEEN_ONLY
         ]
 
@@ -294,7 +295,10 @@ class Storefront:
         if self._arrivals is not None:
             self._arrivals.drop(item)
         self._lists = Remembered()
-        return change, not self._settled({})
+        settled = self._settled({})
+        if not settled and self.outbox.fault == FULL_DISK and store.give_up_reserve():
+            settled = self._settled({})
+        return change, not settled
 
     def put(
         self, store: Store, item: str, columns: Mapping[str, Any], pictures: Sequence[bytes]

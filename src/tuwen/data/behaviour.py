@@ -1,0 +1,127 @@
+"""Events that are no wish of a shopper: what was given back, and what a program did."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import polars as pl
+
+SEEN_ONLY = frozenset(("view", "click", "cart", "impression", "search"))  # kinds of events that sell nothing
+LEAST_EVENTS = 200  # of one shopper
+LEAST_SHARE = 0.1  # of all events
+TIMES_MEDIAN = 20.0  # as many events as the median shopper
+LEAST_SHOPPERS = 10
+
+
+class Event(NamedTuple):
+    """What decides whether an event was given back.
+
+    Attributes:
+        pair: of shopper and item.
+        quantity: below 0 for a return.
+    """
+
+    pair: Hashable
+    kind: str
+    quantity: float
+
+
+def returns(events: Sequence[Event]) -> list[int | None]:
+    """For each event the place of the return that gives it back, None where it stands; a return has its own place.
+
+    A return takes back what the shopper bought last of the item, as many as it says: of its own kind, or where nothing
+    is of its kind (``refund``), of any that sells. A purchase of several stands until all are given back.
+
+    Args:
+        events: oldest first.
+    """
+    back: list[int | None] = [None] * len(events)
+    returning = {event.pair for event in events if event.quantity < 0}
+    sold: dict[Hashable, list[int]] = {}
+    left: dict[int, float] = {}
+    for place, event in enumerate(events):
+        if event.pair not in returning:
+            continue
+        if event.quantity >= 0:
+            sold.setdefault(event.pair, []).append(place)
+            left[place] = max(event.quantity, 1.0)
+            continue
+        back[place] = place
+        open_sales = [at for at in sold.get(event.pair, ()) if back[at] is None]
+        same = [at for at in open_sales if events[at].kind == event.kind]
+        rest = -event.quantity
+        for at in reversed(same or [at for at in open_sales if events[at].kind not in SEEN_ONLY]):
+            taken = min(rest, left[at])
+            rest, left[at] = rest - taken, left[at] - taken
+            back[at] = place if left[at] <= 0 else None
+            if rest <= 0:
+                break
+    return back
+
+
+def standing_events(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """One shopper's events, oldest first, without returns and without what was given back."""
+    if not any((event.get("quantity") or 0) < 0 for event in events):
+        return list(events)
+    rows = [Event(e["item"], e["kind"], 1.0 if e["quantity"] is None else e["quantity"]) for e in events]
+    return [event for event, back in zip(events, returns(rows), strict=True) if back is None]
+
+
+def returned_at(events: pl.DataFrame) -> pl.Series:
+    """When each event was given back, as the type of ``time``; of a return its own time, null where an event stands.
+
+    Args:
+        events: with ``user``, ``item``, ``time``, ``kind`` and perhaps ``quantity``, in the order of time.
+    """
+    nothing = pl.Series("returned", [None], events.schema["time"]).new_from_index(0, events.height)
+    if "quantity" not in events.columns or not (events["quantity"] < 0).any():
+        return nothing
+    kinds = events["kind"] if "kind" in events.columns else pl.Series([""]).new_from_index(0, events.height)
+    rows = zip(events["user"], events["item"], kinds, events["quantity"].fill_null(1.0), strict=True)
+    back = returns([Event((user, item), kind or "", quantity) for user, item, kind, quantity in rows])
+    return events["time"].gather(pl.Series(back, dtype=pl.Int64)).alias("returned")
+
+
+def standing(events: pl.DataFrame) -> pl.DataFrame:
+    """The events without returns and without what was given back, in the order of time."""
+    if "quantity" not in events.columns or not (events["quantity"] < 0).any():
+        return events
+    ordered = events.sort("time", pl.col("quantity") < 0, maintain_order=True)
+    return ordered.filter(returned_at(ordered).is_null())
+
+
+def crawlers(users: pl.Series) -> dict[str, float]:
+    """Shopper → share of all events, for each who did far more than a person does: a program, or a till that all share.
+
+    Args:
+        users: of the events.
+    """
+    counts = users.drop_nulls().alias("user").value_counts(sort=True)
+    if len(counts) < LEAST_SHOPPERS:
+        return {}
+    total, median = int(counts["count"].sum()), float(counts["count"].median() or 0)  # type: ignore[arg-type]
+    least = max(LEAST_EVENTS, LEAST_SHARE * total, TIMES_MEDIAN * median)
+    return {user: count / total for user, count in counts.filter(pl.col("count") >= least).iter_rows()}
+
+
+def behaviour_warnings(events: pl.DataFrame) -> list[tuple[str, str]]:
+    """What a reader must know of the events, in English and Chinese."""
+    warnings = []
+    if "quantity" in events.columns and (count := int((events["quantity"] < 0).sum())):
+        warnings.append(
+            (
+                f"events: {count:,} have a quantity below 0: they count as returns, and what they give back is no sale",
+                f"events：{count:,} 条的 quantity 小于 0：算作退货，被退的不算售出",
+            )
+        )
+    for user, share in crawlers(events["user"]).items():
+        warnings.append(
+            (
+                f"events: one shopper, {user[:60]!r}, made {share:.0%} of them: a program or a shared account? For "
+                "popularity each item counts once for this shopper; leave such events out of the export",
+                f"events：顾客“{user[:60]}”占全部行为的 {share:.0%}：是程序或共用账号吗？统计热度时其每件商品只计一次；"
+                "请在导出时去掉这些行为",
+            )
+        )
+    return warnings

@@ -1,0 +1,112 @@
+"""Times of a shop's own clock → UTC, and which times say themselves where their clock stands."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from tuwen.data.schema import Table
+from tuwen.data.validate import ROW
+
+_OFFSET = r"(?i)(?:\d{1,2}:\d{2}|t\d{4,6}).*[+-]\d{2}(?::?\d{2})?\s*(?:[\[(].*)?$"
+_UTC = r"(?i)[\d\s](?:z|utc|gmt)\s*(?:[\[(].*)?$"
+_EPOCH = r"^\s*-?\d{9,20}(?:\.\d+)?\s*$"
+_WRITTEN = r"^\s*(?:19|20)\d{10}(?:\d{2})?(?:\.0+)?\s*$"  # YYYYMMDDhhmm(ss)
+_GAPS = ("1h", "30m", "24h")  # by which clocks were put forward: such local times never were
+
+
+def is_local(values: pl.Series) -> pl.Series:
+    """Whether each time is one of a clock that it does not name, as a Boolean; null where there is none.
+
+    Args:
+        values: as the shop wrote them: strings, numbers, dates or moments.
+    """
+    kind = values.dtype
+    if isinstance(kind, pl.Datetime) or kind == pl.Date:
+        zoned = isinstance(kind, pl.Datetime) and kind.time_zone is not None
+        return values.is_not_null().set(values.is_null(), None) & (not zoned)
+    if kind.is_numeric():
+        values = values.cast(pl.Float64).round().cast(pl.Int64, strict=False)
+    if kind.is_nested() or kind == pl.Binary:
+        return pl.Series(values.name, [None], pl.Boolean).new_from_index(0, len(values))
+    text = values.cast(pl.String)
+    epoch = text.str.contains(_EPOCH) & ~text.str.contains(_WRITTEN)
+    return ~(epoch | text.str.contains(_OFFSET) | text.str.contains(_UTC))
+
+
+def from_zone(times: pl.Series, zone: str) -> pl.Series:
+    """Local moments of a time zone as naive UTC.
+
+    An hour that comes twice in autumn is the first of the two; one that is left out in spring goes by the offset before
+    it, as Python's ``fold=0`` does.
+
+    Args:
+        times: naive datetime[us].
+        zone: its name, ``Europe/Berlin``.
+    """
+    moments = _localised(times, zone)
+    for gap in _GAPS:
+        lost = moments.is_null() & times.is_not_null()
+        if not lost.any():
+            break
+        earlier = _localised(times.filter(lost).dt.offset_by(f"-{gap}"), zone).dt.offset_by(gap)
+        moments = moments.scatter(lost.arg_true(), earlier)
+    return moments
+
+
+class ShopClock:
+    """The clock of one table's times: puts local ones right, and counts those that nothing can be said of.
+
+    Args:
+        name: of the table.
+        zone: of times that name none; None where the shop does not say.
+
+    Attributes:
+        local: times without a zone where the shop says none.
+    """
+
+    def __init__(self, name: str, table: Table, zone: str | None) -> None:
+        self.local = 0
+        self._zoned, self._example = 0, ""
+        self._name, self._zone = name, zone
+        self._columns = [column for column, kind in table.columns.items() if kind.kind == "time"]
+
+    def utc(self, good: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
+        """The checked rows with local times as UTC.
+
+        Args:
+            good: some of the rows of ``given``, with moments; both have ROW.
+            given: the rows as the shop wrote them.
+        """
+        for column in self._columns:
+            if column not in good.columns:
+                continue
+            written = given.filter(given[ROW].is_in(good[ROW].implode()))[column]
+            local = (is_local(written) & good[column].is_not_null()).fill_null(False)
+            if self._zone is None:
+                self._count(written, local, good[column])
+            elif local.any():
+                moments = from_zone(good[column].filter(local), self._zone)
+                good = good.with_columns(good[column].scatter(local.arg_true(), moments))
+        return good
+
+    def _count(self, written: pl.Series, local: pl.Series, moments: pl.Series) -> None:
+        count = int(local.sum())
+        self.local += count
+        self._zoned += int(moments.is_not_null().sum()) - count
+        if count and not self._example:
+            self._example = str(written.filter(local)[0])
+
+    def notes(self) -> list[str]:
+        """A sentence where some times name their zone and others do not."""
+        if not self.local or not self._zoned:
+            return []
+        return [
+            f"{self._name}: {self.local:,} times name no time zone, as {self._example!r}, and {self._zoned:,} do: "
+            "those without are taken as UTC; if they are of the shop's own clock, say so in SHOP.yaml: "
+            f"{self._name}: {{timezone: Asia/Shanghai}}"
+        ]
+
+
+def _localised(times: pl.Series, zone: str) -> pl.Series:
+    moments = times.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    return moments.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
