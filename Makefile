@@ -18,11 +18,12 @@ DEMO := demo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-serve test-hub check run runs bench bench-peers load fuzz audit licences release docs lock clean
+.PHONY: help install demo test nightly test-serve test-hub check run runs bench bench-peers load fuzz audit licences release docs lock clean
 
 help:
 	@echo "make demo [SERVE=no] [PORT=8000]  sample shop: collect, train, evaluate, serve at 127.0.0.1 until Ctrl-C"
 	@echo "make test                         all tests"
+	@echo "make nightly                      the tests with a small count in make test, with their large one"
 	@echo "make test-serve                   a clean environment with tuwen[serve] alone answers a bundle, without torch"
 	@echo "make test-hub                     encoders by name and minilm, with the libraries they come from (some 280 MB)"
 	@echo "make check                        format, lint, types, import floors"
@@ -68,6 +69,9 @@ endif
 test: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
+nightly: $(STAMP)
+	@TUWEN_NIGHTLY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m nightly -n $(WORKERS) --dist loadscope $(ARGS)
+
 # its own target: it installs some 50 packages
 test-serve: $(STAMP)
 	@$(BIN)/python scripts/serve_check.py || { code=$$?; test $$code -eq 77 || exit $$code; }
@@ -81,6 +85,7 @@ test-hub: $(STAMP) requirements-hub.lock
 
 check: $(STAMP)
 	@$(BIN)/python scripts/options.py --check || { echo "docs/options.md is stale: make docs"; exit 1; }
+	@$(BIN)/python scripts/limits.py --check || { echo "docs/limits.md is stale: make docs"; exit 1; }
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -132,6 +137,7 @@ load: $(STAMP)
 
 docs: $(STAMP)
 	@$(BIN)/python scripts/options.py
+	@$(BIN)/python scripts/limits.py
 
 lock:
 	@$(PYTHON) scripts/lock.py

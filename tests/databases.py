@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,28 @@ class Server:
 
     def stop(self) -> None:
         self._run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def freeze(self) -> None:
+        """Every process of the server stands still; its kernel goes on to take what is sent."""
+        stopped: set[int] = set()
+        while fresh := set(self._processes()) - stopped:  # the first one makes others until it stands still
+            for process in sorted(fresh, key=lambda one: one != self._first):
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGSTOP)
+            stopped |= fresh
+
+    def thaw(self) -> None:
+        for process in self._processes():
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
+
+    @property
+    def _first(self) -> int:
+        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+
+    def _processes(self) -> list[int]:
+        told = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self._first)], capture_output=True, text=True)
+        return [self._first, *map(int, told.stdout.split())]
 
     def initialise(self) -> None:
         if ROOT:

@@ -15,7 +15,20 @@ from pathlib import Path
 from typing import Any
 
 WARM = multiprocessing.get_context("forkserver")
-WARM.set_forkserver_preload(["tuwen.workflow.training", "tuwen.workflow.comparing", "tuwen.workflow.tuning"])
+WARM.set_forkserver_preload(
+    [
+        "tuwen.workflow.training",
+        "tuwen.workflow.comparing",
+        "tuwen.workflow.tuning",
+        "tuwen.service.listening",
+        "tuwen.service.shop",
+        "tuwen.workflow.serving",
+        "tuwen.apps.storefront.storefront",
+        "alembic.command",
+        "sqlalchemy.dialects.sqlite",
+        "faiss",
+    ]
+)
 
 
 def begun(

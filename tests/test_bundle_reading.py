@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuwen.bundle.reading import KINDS, read_column, read_rows
+from tuwen.data.dialects import Dialect
 from tuwen.data.schema import TABLES
 from tuwen.data.values import typed
 from tuwen.errors import DataError
@@ -27,6 +28,21 @@ VALUES = st.one_of(
     st.just({"a": 1}) | st.sampled_from([np.float32(1.5), np.int64(7), np.datetime64("2025-01-02"), np.nan]),
 )
 COLUMNS = ["items.price", "reviews.time", "items.category", "reviews.user", "users.own"]
+
+
+def test_what_can_be_read_in_two_ways_goes_by_its_column_or_is_refused() -> None:
+    inputs = [{"column": c, "kind": k, "modality": "m"} for c, k in (("items.price", "number"), ("items.day", "date"))]
+    rows = [{"price": "1.299", "day": "05/03/2024"}]
+    dialect = Dialect(decimal=",", dates="day-first")
+    told = read_rows(rows, inputs, {}, dialects={"items.price": dialect, "items.day": dialect})
+    assert told.columns["m"]["items.price"][0] == 1299.0 and not told.unreadable
+    assert told.columns["m"]["items.day"][0] == dt.datetime(2024, 3, 5)
+    (day,) = read_rows(rows, inputs, {}).unreadable
+    assert day.error.what == "the date can have the day or the month first"
+    assert day.error.allowed == "2025-06-14, 14.06.2025"
+    for value, what in (("12%", "the value is a percentage"), ("31/12/24", None)):
+        read, errors = read_column([value], "items.price", "number")
+        assert read[0] is None and (what is None or errors[0].what == what)
 
 
 @settings(max_examples=200)

@@ -1,10 +1,13 @@
 """Strict YAML: every mistake names its line, what is allowed and what was probably meant."""
 
+import time
+
 import pytest
 
 from tuwen.config import Run, Shop, load_yaml, written
 from tuwen.config.yaml import place_of
 from tuwen.errors import ConfigError
+from tuwen.workflow.variants import parse
 
 RUN = """\
 name: shoes
@@ -98,6 +101,56 @@ def test_a_file_that_is_no_yaml_mapping(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=message):
         load_yaml(path)
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 8)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "message"),
+    [
+        (LAUGHS, 5, "too many keys and values"),
+        ("a: &a {x: 1}\nb: &b {<<: [*a, *a]}\n" + "c: 2024-13-01\n", None, "no number and no date"),
+        ("a: 1\nb: &b [1, *b]\n", 2, "stands in what it repeats"),
+        ("a: 1\nb: " + "[" * 33 + "]" * 33 + "\n", 2, "nested too deeply"),
+        ("a: 1\nb: " + "[" * 100_000 + "\n", 2, "nested too deeply"),
+        ("a: 1\nb:\n" + "- " * 40 + "\n", 3, "nested too deeply"),
+        ("a: 1\nb: [" + "1, " * 20_001 + "]\n", 2, "too many keys and values"),
+        ("a: 1\nb: " + "1" * 5_000 + "\n", None, "no number and no date"),
+        ("a: 1\nb: 0x" + "f" * 5_000 + "\n", None, "no number and no date"),
+        ("a: 1\nb: " + "1:" * 20_000 + "1\n", None, "no number and no date"),
+        ("a: 1\nb: " + "x" * 100_001 + "\n", 2, "too long"),
+        ("a: 1\n#" + "x" * 1_000_000, None, "too large"),
+        ("a: 1\nb: *nothing\n", 2, "not valid YAML"),
+    ],
+)
+def test_a_file_that_would_grow_in_memory_is_refused(tmp_path, content, line, message):
+    path = tmp_path / "x.yaml"
+    path.write_text(content)
+    begin = time.process_time()
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_yaml(path)
+    assert caught.value.where == (f"{path}:{line}" if line else str(path))
+    assert time.process_time() - begin < 10
+
+
+@pytest.mark.parametrize("value", ["[" * 100, "[" + "1, " * 20_001 + "]", "&a [*a]", "1" * 5_000])
+def test_a_value_of_the_command_line_has_the_same_limits(tmp_path, value):
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, RUN, [f"training.epochs={value}"])
+    assert caught.value.where == f"--set training.epochs={value}"
+    with pytest.raises(ConfigError):
+        parse(f"training.epochs={value}")
+
+
+def test_aliases_within_the_limits_repeat_what_they_name(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("a: &a {x: 1, y: [1, 2]}\nb: *a\nc: {<<: *a, x: 2}\n")
+    data, lines = load_yaml(path)
+    assert data == {"a": {"x": 1, "y": [1, 2]}, "b": {"x": 1, "y": [1, 2]}, "c": {"x": 2, "y": [1, 2]}}
+    assert lines["b", "x"] == 1 and lines["c", "x"] == 3
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -102,6 +103,32 @@ def test_duplicate_keys(desk: Desk) -> None:
     assert desk.dataset().rejected()["row"].to_list() == [3, 4]
 
 
+@pytest.mark.parametrize(
+    ("keys", "shown"),
+    [
+        (["4.00638E+12", "4.00638E+12", "4.00639E+12"], "4.00638E+12"),
+        (["4,00638E+12", "4,00638E+12", "4,00639E+12"], "4,00638E+12"),
+        (["4e+12", "4e+12", "5e+12"], "4e+12"),
+        (["4006380000000", "4006380000000", "4006390000000"], "4006380000000"),
+        (["4006381333931000", "4006381333931000", "4006381333932000"], "4006381333931000"),
+    ],
+)
+def test_keys_that_a_spreadsheet_rounded_are_told(keys: list[str], shown: str, desk: Desk) -> None:
+    desk.write("items.csv", "item;title\n" + "".join(f"{key};{i}\n" for i, key in enumerate(keys)))
+    manifest = desk.collect(items=ITEMS)
+    assert manifest["tables"]["items"]["reasons"] == {"duplicate key, rounded by a spreadsheet": 1}
+    assert manifest["warnings"] == [
+        f"items: 3 values of 'item' look rounded by a spreadsheet, as '{shown}'; their last digits are lost, and equal "
+        "ones may be different; export 'item' as text"
+    ]
+
+
+def test_keys_that_only_look_like_rounded_ones(desk: Desk) -> None:
+    desk.write("items.csv", "item\n1E5\n2E3\n1E5\n4006380000000\n4006381333931\n4006381333932\n100\n")
+    manifest = desk.collect(items=ITEMS)
+    assert manifest["tables"]["items"]["reasons"] == {"duplicate key": 1} and manifest["warnings"] == []
+
+
 def test_reviews_without_an_id_keep_even_what_stands_twice(desk: Desk) -> None:
     desk.write("reviews.csv", "text,label\n很好,1\n很好,1\n不好,0\n")
     desk.collect(reviews={"source": "reviews.csv"})
@@ -143,6 +170,49 @@ def test_mixed_encodings_lose_only_their_rows(desk: Desk) -> None:
     (bad,) = desk.dataset().rejected().to_dicts()
     assert (bad["file"], bad["row"], bad["reason"]) == ("items.csv", 2, "wrong encoding")
     assert "\\xba\\xec" in bad["seen"] and json.loads(bad["record"])["text"] == bad["seen"]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_shop_s_own_columns_stay_what_they_are(form: str, desk: Desk) -> None:
+    rows = [
+        {"item": "1", "model": "1E5", "shade": "90.750", "ean": "00123", "long": "12345678901234567890", "n": "7"},
+        {"item": "2", "model": "2E3", "shade": "90.75", "ean": "4567", "long": "1", "n": "8"},
+    ]
+    lines = [",".join(row) for row in (rows[0], *(row.values() for row in rows))]
+    desk.write("items.csv", "\n".join(lines))
+    desk.write("items.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    desk.collect(items={"source": f"items.{form}"})
+    assert desk.dataset().table("items").to_dicts() == [{**row, "n": int(row["n"])} for row in rows]
+
+
+def test_long_numbers_of_json_stay_whole(desk: Desk) -> None:
+    numbers = ["12345678901234567890", "9007199254740993", "7"]
+    desk.write("items.jsonl", "".join(f'{{"item": {n}, "code": {n}}}\n' for n in numbers))
+    desk.collect(items={"source": "items.jsonl"})
+    assert desk.dataset().table("items").rows() == [(n, n) for n in numbers]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_columns_do_not_depend_on_how_files_are_cut(size: int, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = [1, 2.5, "x", True, ["a"], None, 3.0, {"b": 1}, 2**70, ["a", 1]]
+    for module in ("jsonlines", "delimited", "parquet"):
+        monkeypatch.setattr(f"tuwen.data.{module}.BATCH_ROWS", size)
+    monkeypatch.setattr("tuwen.data.sql.ROWS", size)
+    rows = [
+        {"item": str(i), "any": value, "number": v} for i, (value, v) in enumerate(zip(values, range(10), strict=True))
+    ]
+    desk.write("items.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    desk.collect(items={"source": "items.jsonl"})
+    texts = ["1", "2.5", "x", "true", '["a"]', None, "3", '{"b": 1}', str(2**70), '["a", 1]']
+    table = desk.dataset().table("items")
+    assert table["any"].to_list() == texts and table["number"].to_list() == list(range(10))
+    with sqlite3.connect(desk.shop / "shop.db") as connection:
+        connection.execute("CREATE TABLE items (item, any)")
+        scalars = [1, 2.5, None, 3.0, "x", 2**60 + 1]
+        connection.executemany("INSERT INTO items VALUES (?, ?)", [(str(i), v) for i, v in enumerate(scalars)])
+    connection.close()
+    desk.collect(items={"source": "sqlite:///shop.db", "query": "SELECT * FROM items"})
+    assert desk.dataset().table("items")["any"].to_list() == ["1", "2.5", None, "3", "x", str(2**60 + 1)]
 
 
 def test_columns_of_bytes_that_nobody_asked_for_stay_out(desk: Desk) -> None:

@@ -145,6 +145,10 @@ def test_a_name_that_stands_twice(opened: Open) -> None:
     assert cells(part) == [("1", "w", "x", "y", "z")]
 
 
+def test_a_column_without_a_name_is_called_by_its_place(opened: Open) -> None:
+    assert opened("item,,column_2\n1,x,y\n").columns == ["item", "column_2_", "column_2"]
+
+
 @pytest.mark.parametrize("mark", ["sep=;", '"sep=;"'])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

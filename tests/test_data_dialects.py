@@ -435,6 +435,38 @@ def test_prices_of_two_meanings(form: str, desk: Desk) -> None:
     assert read == [None, 12.5, 12.5] and "a point for decimals in some rows and a comma in others" in warnings
 
 
+EITHER = ["1.299", "05/03/2024", "2,499", "06/07/2024"]
+CLEAR = ["12,50", "31/12/2024", "9.50", "12/31/2024", "2024-03-01", "€ 3", "45352", "x", ""]
+
+
+@settings(max_examples=8)
+@given(
+    cells=st.lists(st.sampled_from([*EITHER, *CLEAR]), min_size=1, max_size=8),
+    data=st.data(),
+    size=st.integers(1, 4),
+    form=st.sampled_from(["csv", "jsonl", "parquet"]),
+)
+def test_what_is_read_knows_neither_order_nor_batches(
+    cells: list[str], data: st.DataObject, size: int, form: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rows = [{"review": str(i), "time": cell, "rating": cell} for i, cell in enumerate(cells)]
+    shop = Desk(tmp_path_factory.mktemp("law"))
+    tables = []
+    for order, batch in ((rows, 65_536), (data.draw(st.permutations(rows)), size)):
+        with pytest.MonkeyPatch.context() as patch:
+            for module in ("jsonlines", "delimited", "parquet"):
+                patch.setattr(f"tuwen.data.{module}.BATCH_ROWS", batch)
+            lines = ["review;time;rating", "0 ;;1", *(";".join(row.values()) for row in order)]
+            shop.write("r.csv", "\n".join(lines))
+            shop.write("r.jsonl", "".join(json.dumps(row) + "\n" for row in [{"review": "0 ", "rating": "1"}, *order]))
+            pl.DataFrame([{"review": "0 ", "time": "", "rating": "1"}, *order]).write_parquet(shop.shop / "r.parquet")
+            manifest = shop.collect(reviews={"source": f"r.{form}"})
+            rejected = shop.dataset().rejected().select("reason", "seen", "column").sort("reason", "seen", "column")
+            tables.append((shop.dataset().table("reviews").sort("review").to_dicts(), rejected.to_dicts()))
+            tables[-1][1].append({"about": len(manifest["warnings"])})
+    assert tables[0] == tables[1]
+
+
 def test_prices_in_several_currencies_are_told(desk: Desk) -> None:
     desk.write("items.csv", "item,price\n1,€ 12\n2,12 EUR\n3,12 Euro\n")
     assert desk.collect(items={"source": "items.csv"})["warnings"] == []

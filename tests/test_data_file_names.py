@@ -58,9 +58,9 @@ def test_names_of_files_that_exist_are_read_back_whatever_commas_they_hold(names
 
 @pytest.mark.parametrize("text", ["a," * 100_000, "a, " * 100_000, "http://," * 50_000, "| " * 100_000, "," * 200_000])
 def test_a_cell_is_cut_in_time_that_grows_with_it(text: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     split(text)
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])

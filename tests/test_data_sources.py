@@ -14,9 +14,11 @@ from typing import Any
 from uuid import UUID
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from tuwen.data.batch import Part, series
 from tuwen.data.delimited import DelimitedFile
@@ -167,10 +169,20 @@ def test_jsonl(write: Any) -> None:
         write("[1]\n[2]\n", "t.jsonl")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\ufeff"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_jsonl_with_any_line_ends_and_marks(end: str, encoding: str, write: Any) -> None:
+    rows, numbers, unread = read(write(end.join(['{"a": "é"}', '{"a": 2}', '{"a": "茶"}']).encode(encoding), "t.jsonl"))
+    assert ([row["a"] for row in rows], numbers, unread) == (["é", "2", "茶"], [1, 2, 3], [])
+
+
 def test_series_loses_nothing() -> None:
     assert series("x", [1, None, 2]).dtype == pl.Int64
     assert series("x", [1, 2.5]).to_list() == [1.0, 2.5]
-    assert series("x", [2**70, 1]).dtype == pl.Float64
+    assert series("x", [2**70, 1]).to_list() == [str(2**70), "1"]
+    assert series("x", [2**60 + 1, 2.5]).to_list() == [str(2**60 + 1), "2.5"]
+    assert series("x", [2**60 + 1, None]).to_list() == [2**60 + 1, None]
+    assert series("x", [1.0, "a", 2.5]).to_list() == ["1", "a", "2.5"]
     assert series("x", [1, "a", None]).to_list() == ["1", "a", None]
     assert series("x", [datetime(2024, 1, 1), None]).dtype == pl.Datetime("us")
     assert series("x", [Decimal("7.00"), None, Decimal("8")]).to_list() == [7, None, 8]
@@ -238,11 +250,21 @@ def test_sql(database: Path) -> None:
     assert read(colons)[0] == [{"item": "12:30", "name": "a:b 50%"}]
 
 
+def test_a_name_that_stands_twice_in_a_query_or_a_parquet_file(database: Path) -> None:
+    part: Part = Query("sqlite:///shop.db", "SELECT sku, name AS sku FROM goods WHERE sku = '1'", database)
+    assert read(part)[0] == [{"sku": "1", "sku_2": "a:b 50%"}]
+    assert part.notes == ["sqlite:///shop.db: columns share a name; the later ones are read as 'sku_2'"]
+    table = pa.table([pa.array(["1"]), pa.array(["x"]), pa.array([2])], names=["sku", "a", "a"])
+    parquet.write_table(table, database / "t.parquet")
+    part = ParquetFile(database / "t.parquet", "t.parquet")
+    assert read(part)[0] == [{"sku": "1", "a": "x", "a_2": 2}]
+    assert part.notes == ["t.parquet: columns share a name; the later ones are read as 'a_2'"]
+
+
 def test_sql_faults(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for url, query, what in [
         ("sqlite:///no.db", "SELECT 1", "there is no such database"),
         ("sqlite:///shop.db", "SELECT * FROM nothing", "does not answer the query"),
-        ("sqlite:///shop.db", "SELECT sku, name AS sku FROM goods", "twice"),
         ("nonsense://x/y", "SELECT 1", "no driver"),
         ("not a url://", "SELECT 1", "not a database URL"),
     ]:

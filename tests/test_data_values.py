@@ -209,16 +209,39 @@ def test_a_text_of_a_megabyte_is_cut() -> None:
 def test_a_shop_s_own_columns_get_a_type_only_where_nothing_is_lost() -> None:
     for written, kind in [
         (["1", "-2", None], pl.Int64),
-        (["1.5", "2", "3e4"], pl.Float64),
+        (["1.5", "2", "-0.25"], pl.Float64),
+        (["9.99", "12.50", "-3.00"], pl.Float64),
+        (["1.5", "2", "3e4"], pl.String),
+        (["1E5", "2E3"], pl.String),
+        (["90.750", "90.75"], pl.String),
+        (["90.750", "91.250"], pl.String),
+        (["1.10", "1.5"], pl.String),
+        (["-0", "1"], pl.String),
+        (["+1", "2"], pl.String),
+        (["0.1234567890123456"], pl.String),
+        (["1234567890123456.5"], pl.String),
         (["2024-01-01", "2024-02-29"], pl.Datetime("us")),
         (["007", "1"], pl.String),
         (["1", "x"], pl.String),
         (["2024-01-01", "soon"], pl.String),
         (["2023-02-29"], pl.String),
         ([None, None], pl.String),
-        (["12345678901234567890"], pl.Float64),
+        (["12345678901234567890"], pl.String),
     ]:
         assert inferred(pl.Series(written, dtype=pl.String)).dtype == kind, written
+
+
+figures = st.from_regex(r"-?[0-9]{1,18}(\.[0-9]{1,17})?([eE]-?[0-9]{1,2})?", fullmatch=True)
+
+
+@given(st.lists(figures, min_size=1, max_size=4))
+def test_what_became_a_number_can_be_written_as_it_was(written: list[str]) -> None:
+    read = inferred(pl.Series(written))
+    forms = {pl.Int64: ["{}"], pl.Float64: ["{:.15g}", "{:.17f}", "{:.2f}"], pl.String: ["{}"]}[read.dtype.base_type()]
+    for text, value in zip(written, read, strict=True):
+        back = {form.format(value) for form in forms}
+        assert text in back | {one.rstrip("0").rstrip(".") for one in back}, (text, value)
+    assert read.n_unique() == len(set(written))
 
 
 def frame(**columns: list[object]) -> pl.DataFrame:

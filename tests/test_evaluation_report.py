@@ -245,7 +245,7 @@ def test_a_report_is_written_whole_or_the_old_one_stays(tmp_path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # a full disk, as far as this process can tell
     try:
-        with pytest.raises(DataError, match="cannot write the report"):
+        with pytest.raises(DataError, match="the disk is full"):
             write_report(folder, {"metrics": 2.0}, "x" * 20_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -255,6 +255,6 @@ def test_a_report_is_written_whole_or_the_old_one_stays(tmp_path) -> None:
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path) -> None:
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(DataError, match="cannot write the report"):
+    with pytest.raises(DataError, match="cannot be used"):
         write_report(tmp_path / "out", {}, "")
     assert (tmp_path / "out").read_text() == "mine"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuwen.errors import ConfigError
-from tuwen.index.filters import Condition, facet, facet_columns, mask, ordered
+from tuwen.index.filters import Condition, FilterLimits, facet, facet_columns, mask, ordered
 
 TABLE = pl.DataFrame(
     {
@@ -67,6 +67,46 @@ def test_all_conditions_hold_together(parts: list[tuple[str, int]]) -> None:
 def test_what_is_no_condition_is_told(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         mask(TABLE, [Condition.read(text)])
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["price<3"] * 4, "too many conditions"),
+        (["brand=a|b|c"], "too many values"),
+        (["brand=" + "a" * 100], "too long"),
+    ],
+)
+def test_a_filter_is_measured_before_it_is_read(texts: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = FilterLimits(conditions=3, values=2, characters=20)
+    assert len(Condition.read_all(["brand=a|b", "price<3", "price>1" + " " * 13], limits)) == 3
+    monkeypatch.setattr("tuwen.index.filters._CONDITION", None)
+    with pytest.raises(ConfigError, match=said) as refusal:
+        Condition.read_all(texts, limits)
+    assert str(refusal.value.allowed).startswith("up to ") and refusal.value.where == "--where"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("  brand  =  HP  ", ("brand", "=", "HP")),
+        ("a b != c\nd ", ("a b", "!=", "c\nd")),
+        ("a==3", ("a", "=", "=3")),
+        ("a<>3", ("a", "<", ">3")),
+        ("a<=3", ("a", "<=", "3")),
+        ("a=", ("a", "=", "")),
+        ("\u3000价格\u3000>\u30003", ("价格", ">", "3")),
+    ],
+)
+def test_a_condition_is_a_column_an_operator_and_a_value(text: str, parts: tuple[str, str, str]) -> None:
+    condition = Condition.read(text)
+    assert (condition.column, condition.operator, condition.value) == parts
+
+
+@pytest.mark.parametrize("text", [" " * 5_000, " " * 5_000 + "=3", "a!b=3", "!", ""])
+def test_blanks_are_no_column(text: str) -> None:
+    with pytest.raises(ConfigError, match="not a condition"):
+        Condition.read(text)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=60, unique=True))

@@ -27,6 +27,12 @@ from tuwen.preprocess.colours import CHINESE, NAMES, cielab, colour_of_picture, 
         ("红茶 口红 黑板", None),
         ("Redmi blackboard greenhouse", None),
         ("", None),
+        ("Blue box. Colour: red", "red"),
+        ("Blue box. Size: XL, Primary colour  (of case) : red", "blue"),
+        ("Blue box. Size: XL, Primary Color of it : red", "red"),
+        ("蓝色盒子 颜色：红色", "red"),
+        ("Blue box colour 'x' = red", "blue"),
+        ("Blue, color:" + " " * 9, "blue"),
     ],
 )
 def test_words_that_name_a_colour(text: str, colour: str | None) -> None:

@@ -30,6 +30,19 @@ def test_numbers_are_centred_scaled_and_their_gaps_marked():
     assert present.all()
 
 
+def test_texts_are_read_as_the_train_part_writes_them(tmp_path):
+    train = pl.DataFrame({"x": ["1.299", "12,50", "3"], "d": ["05/03/2024", "31/12/2024", None]})
+    plain = pl.DataFrame({"x": [1299.0, 12.5, 3.0], "d": ["2024-03-05", "2024-12-31", None]})
+    table, other = (fitted(frame, numbers=["x"], dates=["d"]) for frame in (train, plain))
+    np.testing.assert_array_equal(table.encode(train)[0]["numbers"], other.encode(plain)[0]["numbers"])
+    table.save(tmp_path)
+    alone = train.head(1)  # a row is read as in training, whatever stands beside it
+    np.testing.assert_array_equal(
+        Table.load(tmp_path).encode(alone)[0]["numbers"], other.encode(plain)[0]["numbers"][:1]
+    )
+    assert other.dialects == {} and Table.load(tmp_path).dialects == table.dialects
+
+
 def test_one_absurd_number_does_not_flatten_the_rest():
     values = [*np.linspace(0, 100, 500), 1e12]
     frame = pl.DataFrame({"x": values})

@@ -256,7 +256,7 @@ def test_a_value_that_is_not_what_the_bundle_reads_is_refused(row: dict[str, Any
         (b'{"rows": [3]}', "body.rows.0"),
         (b'{"row": [{}]}', "body.rows"),
         (b"\xff\xfe\x00", "body"),
-        (b'{"rows": [' + b"[" * 5000, "body"),
+        (b'{"rows": [' + b"[" * 20, "body"),
     ],
 )
 def test_a_body_that_is_not_rows_is_refused(body: bytes, place: str) -> None:

@@ -22,7 +22,6 @@ import httpx
 import pytest
 from PIL import Image
 
-from databases import MISSING, REASON, postgresql
 from homes import Shop, problem
 from tuwen import workflow
 from tuwen.bundle.home import Home
@@ -320,22 +319,3 @@ def test_damaged_pictures_are_refused_in_words(home, tmp_path) -> None:
         if number in (0, 1, 2, 12):
             assert all(problem(one, 422)["what"] for one in answers)
     shop.store.close()
-
-
-def test_a_database_that_goes_and_comes_back_is_told_and_found_again(home) -> None:
-    if MISSING:
-        pytest.skip(REASON)
-    with postgresql() as server:
-        shop = Shop(home, server.url)
-        assert shop.good("POST", "/v1/events", {"events": [event(1)]})["new"] == 1
-        server.stop()
-        try:
-            for path, body in (("events", {"events": [event(2)]}), ("recommend", {"user": "u", "count": 3})):
-                assert "store" in problem(shop.ask("POST", f"/v1/{path}", body), 503)["what"]
-            assert shop.ask("GET", "/readyz").status_code == 503
-        finally:
-            server.start()
-        told = shop.good("POST", "/v1/events", {"events": [event(1), event(2)]})
-        assert (told["received"], told["new"], told["known"]) == (2, 1, 1)
-        assert len(shop.items("POST", "/v1/recommend", {"user": "u", "count": 3})) == 3
-        shop.store.close()

@@ -96,6 +96,12 @@ def test_events_that_may_be_slips_are_kept_and_named(shop):
     shop.good("DELETE", "/v1/items/CAME")  # the index is shared by these tests
 
 
+@pytest.mark.parametrize("time", [45352, 45352.5, 0, "1970-01-02T00:00:00Z"])
+def test_days_of_a_spreadsheet_are_no_seconds_since_1970(shop, time):
+    event = {"event": "serial", "user": "u", "item": "SKU-1", "kind": "view", "time": time}
+    assert "before 1990" in str(problem(shop.ask("POST", "/v1/events", {"events": [event]}), 422))
+
+
 def test_the_order_in_which_events_arrive_does_not_matter(shop):
     items = shop.items("POST", "/v1/recommend", {"count": 6})
     sent = [

@@ -242,7 +242,8 @@ def test_refusals_of_an_older_store_become_hashes(url):
     from alembic import command
     from alembic.config import Config
 
-    from tuwen.store.engine import VERSIONS, open_engine, writing
+    from tuwen.store.engine import open_engine, writing
+    from tuwen.store.migrate import VERSIONS
 
     engine, config = open_engine(url), Config()
     config.set_main_option("script_location", str(VERSIONS))

@@ -360,15 +360,31 @@ def test_a_bundle_with_a_table_tells_what_its_columns_are_and_is_served(shop, tm
 
     from tuwen.service import app
 
-    table = "modalities.who={use: table, columns: [users.city, items.price, reviews.time], encoder: table}"
+    place = shutil.copytree(shop, tmp_path / "german", ignore=shutil.ignore_patterns("dataset"))
+    users = (place / "users.csv").read_text(encoding="utf-8").splitlines()
+    spent = ["spent", *(["1.299,00 €", "12,50 €"] * len(users))]  # a column of the shop's own, of texts
+    text = "\n".join(f'{line},"{cell}"' for line, cell in zip(users, spent, strict=False))
+    (place / "users.csv").write_text(text, encoding="utf-8")
+    workflow.collect(place / "SHOP.yaml", place / "dataset")
+    columns = "[users.city, items.price, reviews.time, users.spent]"
+    table = f"modalities.who={{use: table, columns: {columns}, numbers: [users.spent], encoder: table}}"
     quick = ["training.epochs=1", "modalities.picture.size=32", table]
-    bundle = Bundle.open(workflow.train(shop / "RUN.yaml", shop / "dataset", tmp_path / "bundle", quick))
+    bundle = Bundle.open(workflow.train(shop / "RUN.yaml", place / "dataset", tmp_path / "bundle", quick))
+    asked = bundle.read([{"users.spent": "1.299"}, {"users.spent": 1299}])
+    assert asked.columns["who"]["users.spent"].to_list() == [1299.0, 1299.0]  # as the train part writes it
     kinds = {entry["column"]: entry["kind"] for entry in bundle.inputs}
     assert [kinds[c] for c in ("users.city", "items.price", "reviews.time")] == ["category", "number", "date"]
     with TestClient(app(bundle, hosts=["testserver"])) as client:
         row = {"reviews.text": "很好", "items.price": 12, "users.city": "上海", "reviews.time": "2025-05-01"}
         answer = client.post("/v1/predict", json={"rows": [row, {"items.price": 12.0, "text": "很好"}]})
     assert answer.status_code == 200, answer.text
+    plain = "text,price,time\na,1299,2025-03-05\nb,12.5,2025-12-31\n"
+    german = "text;price;time\na;1.299;05/03/2025\nb;12,50 €;31/12/2025\n"  # the second row tells how to read the first
+    answers = []
+    for name, text in (("plain.csv", plain), ("german.csv", german)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        answers.append(workflow.predict(tmp_path / "bundle", tmp_path / name).select("prediction", "problem"))
+    assert answers[0].equals(answers[1]) and answers[0]["problem"].null_count() == 2
 
 
 def test_a_stored_value_that_a_modality_cannot_use_is_refused_at_a_door_but_not_by_evaluate(shop, tmp_path):

@@ -114,7 +114,30 @@ def install_command(extra: str = "") -> str:
     return shlex.join(["pip", "install", *editable, what])
 
 
+NAME_CHARACTERS = 100  # of a name that is compared; a longer one is a mistake of another kind
+NAMES_COMPARED = 1_000  # with one name; beyond that, those that begin or end like it come first
+
+
+def close_names(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> list[str]:
+    """The one of ``known`` that is nearest to ``name``, in a list; an empty list where none is near.
+
+    Both come from outside, and a comparison of two names takes the square of their length. So long names are not
+    compared, and of many names only :data:`NAMES_COMPARED`.
+    """
+    length = len(name)
+    if not 0 < length <= NAME_CHARACTERS:
+        return []
+    # the ratio is 2 x (letters in common) / (letters of both): other lengths cannot reach the cutoff
+    most = min(NAME_CHARACTERS, int(length * (2 / cutoff - 1)))
+    names = [text for text in known if length * cutoff / (2 - cutoff) <= len(text) <= most]
+    if len(names) > NAMES_COMPARED:
+        head, tail = name[: length // 2], name[-(length // 2) :]
+        alike = [text for text in names if text.startswith(head) or text.endswith(tail)]
+        names = [*alike, *names][:NAMES_COMPARED]
+    return get_close_matches(name, names, n=1, cutoff=cutoff)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """``"did you mean 'price'?"`` for a near miss, else None."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    close = close_names(name, known)
     return f"did you mean '{close[0]}'?" if close else None

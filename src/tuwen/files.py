@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,12 @@ from tuwen.errors import DataError, InUse
 
 DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL_SQLITE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+}
 FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync alone leaves the data in the cache of the drive
 SYNCS = 8  # files synced at once: the disk writes one journal for all of them
 AT_FDCWD, EXCHANGE, SWAP = -100, 2, 2  # of renameat2 (Linux) and renamex_np (macOS)
@@ -183,23 +190,33 @@ def held(folder: str | Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether a full disk is what went wrong. Libraries in Rust say so in words alone; SQLite has codes of its own."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in FULL
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) in FULL_SQLITE
+    return any(f"(os error {number})" in str(error) for number in FULL)
+
+
+def full_disk(where: object, seen: object = None) -> DataError:
+    """A full disk, in the words that every command says it with."""
+    todo = "make room and run the same command again: what was there before is untouched"
+    return DataError("the disk is full", where=str(where), seen=seen, todo=todo)
+
+
 @contextmanager
 def room_on_disk(folder: str | Path) -> Iterator[None]:
     """Turn a full disk, or a file that may not be used, inside the block into a :class:`DataError` that says so."""
     try:
         yield
     except OSError as error:
+        if is_full(error):
+            raise full_disk(error.filename or folder, error.strerror or error) from None
         if error.errno in DENIED:
             where = str(error.filename or folder)
             raise DataError("the file or folder cannot be used", where=where, seen=error.strerror) from None
-        if error.errno not in FULL:
-            raise
-        raise DataError(
-            "the disk is full",
-            where=str(error.filename or folder),
-            seen=error.strerror,
-            todo="make room and run the same command again: what was there before is untouched",
-        ) from None
+        raise
 
 
 PLACING = ".placing"

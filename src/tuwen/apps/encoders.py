@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tuwen.bundle.files import sha256
-from tuwen.data.media import normalise
+from tuwen.data.decoder import normalise
+from tuwen.data.kinds import MEDIA
 from tuwen.errors import DataError
 from tuwen.files import write_json
 from tuwen.preprocess.frozen import Frozen
@@ -55,7 +56,7 @@ class FrozenPicture:
 
     def of_picture(self, data: bytes) -> Array | None:
         """Raises DataError where the bytes are no picture."""
-        arrays, present = self.frozen.encode([normalise(data, **self.limits)])
+        arrays, present = self.frozen.encode([normalise(MEDIA["image"].door, data, self.limits)])
         return unit(arrays["vector"], self.centre)[0] if present[0] else None
 
 

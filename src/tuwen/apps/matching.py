@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from tuwen.apps.query import LONGEST, Synonyms, Understood, as_typed, understand
 from tuwen.apps.spelling import Speller
+from tuwen.deadline import check
 from tuwen.errors import ConfigError
 from tuwen.index.fusion import best_first, places_of, reciprocal_rank, weighted
 from tuwen.index.store import Snapshot
@@ -141,6 +142,7 @@ class Matcher:
         if not _says_something(words) and picture is None and like is None:
             return Understood(), self._popular(now, allowed, notes, asked=True)
         understood = self._understood(now, words, notes)
+        check()
         scores, matched = now.words.scores(understood.slots if mode != "vectors" else ())
         if own is not None:
             scores[own] = 0.0
@@ -216,6 +218,7 @@ class Matcher:
         seen: dict[str, Array] = {}
         feedback = told * self.blend.feedback
         for space in now.spaces:
+            check()
             asked: list[Array] = []
             encoder = self.encoders.get(space)
             if encoder is not None and words:
@@ -262,6 +265,7 @@ class Matcher:
             untold: share of the words that no item has. The others count for so much less, and vectors of the words for
                 so much at least: 红色衬衫 in a shop that writes "red" and "shirt" but has no word for 衬衫.
         """
+        check()
         near = [now.nearest(space, vector, DEPTH, allowed)[0] for space, vector in vectors.items()]
         rows = np.unique(np.concatenate([best, *near])).astype(np.int64)
         legs: dict[str, Array] = {}

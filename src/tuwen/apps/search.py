@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any, get_args
 
 import numpy as np
@@ -18,8 +17,9 @@ import polars as pl
 
 from tuwen.apps.matching import RECIPROCAL, WORDS, Blend, Encoder, Found, Fuse, Matcher, Mode, Text, popular, row_of
 from tuwen.apps.query import LONGEST, Synonyms, Understood, corrected, held_by
-from tuwen.errors import ConfigError
-from tuwen.index.filters import MOST_VALUES, Condition, facet, mask, ordered
+from tuwen.deadline import check
+from tuwen.errors import ConfigError, close_names
+from tuwen.index.filters import DEFAULT_LIMITS, MOST_VALUES, Condition, FilterLimits, facet, mask, ordered
 from tuwen.index.store import Index, Snapshot
 from tuwen.preprocess.colours import CHINESE, colour_of_word
 
@@ -45,6 +45,7 @@ class Question:
         mode: with words, vectors, or both.
         fuse: how words and vectors become one: by ``scores``, with the weights that the index learned or the built-in
             ones, or by ``reciprocal-rank``, all alike; None for what the index keeps.
+        limits: how long ``where`` may be.
     """
 
     words: str | None = None
@@ -56,6 +57,7 @@ class Question:
     size: int = 10
     mode: Mode = "hybrid"
     fuse: Fuse | None = None
+    limits: FilterLimits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
         if self.fuse is not None and self.fuse not in get_args(Fuse):
@@ -222,7 +224,7 @@ class Searcher:
 
     def _asked(self, now: Snapshot, question: Question, notes: list[Text]) -> _Asked:
         """The conditions; while no item meets all, the one is dropped without which there are the most."""
-        conditions = [self._named(Condition.read(text)) for text in question.where]
+        conditions = [self._named(one) for one in Condition.read_all(question.where, question.limits)]
         others = now.living
         aside = [row for item in self.hidden() if (row := now.row_of(item)) is not None]
         if question.like is not None:
@@ -231,11 +233,19 @@ class Searcher:
             others = others.copy()
             others[aside] = False
         table = self._visible(now)
-        each = [mask(table, [one]) for one in conditions]
+        each = []
+        for condition in conditions:
+            check()
+            each.append(mask(table, [condition]))
         kept = list(range(len(each)))
-        while kept and not np.all([others, *(each[i] for i in kept)], axis=0).any():
-            left = [int(np.all([others, *(each[j] for j in kept if j != i)], axis=0).sum()) for i in kept]
-            dropped = kept.pop(int(np.argmax(left)))
+        unmet = np.zeros(len(others), np.int64)  # kept conditions that a row does not meet
+        for met in each:
+            unmet += ~met
+        while kept and not (others & (unmet == 0)).any():
+            check()
+            nearly = np.flatnonzero(others & (unmet == 1))  # rows that one dropped condition would leave
+            dropped = kept.pop(int(np.argmin([each[i][nearly].sum() for i in kept])))
+            unmet -= ~each[dropped]
             alone = not (each[dropped] & others).any()
             notes.append(_left_out(conditions[dropped], table, alone=alone, other=question.like is not None))
         return _Asked(conditions, each, kept, others)
@@ -253,6 +263,7 @@ class Searcher:
         fields = [name for name in self.index.settings.get("fields", {}) if name in now.table.columns]
         hits = []
         for row, record in zip(rows.tolist(), self._visible(now)[rows].to_dicts(), strict=True):
+            check()
             at = int(np.argmax(found.rows == row))
             held = held_by({name: record[name] for name in fields}, understood.slots)
             near = {name: float(leg[at]) for name, leg in found.legs.items() if name != WORDS}
@@ -269,6 +280,7 @@ class Searcher:
         for name in self.index.settings.get("facets", []):
             if name not in now.table.columns:
                 continue
+            check()
             chosen = found.chosen
             if name in asked.columns and by_rows:
                 others = asked.allowed(without=name)
@@ -309,7 +321,7 @@ def _values_near(condition: Condition, table: pl.DataFrame) -> tuple[str | None,
     plain = {value.strip().lower(): value for value in column.drop_nulls().unique().to_list() if len(value) <= 100}
     if len(plain) > MOST_VALUES:
         return None, []
-    close = get_close_matches(condition.value.strip().lower(), plain, n=1)
+    close = close_names(condition.value.strip().lower(), plain)
     near = f"{condition.column}={plain[close[0]]}" if close else None
     return near, sorted(plain.values()) if len(plain) <= len(CHINESE) else []
 

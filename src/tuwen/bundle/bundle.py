@@ -15,8 +15,10 @@ import polars as pl
 from tuwen.bundle.files import verify
 from tuwen.bundle.graph import GRAPH, load_graph
 from tuwen.bundle.reading import KINDS, Question, read_rows
+from tuwen.data.dialects import Dialect
 from tuwen.data.examples import joined_text
 from tuwen.data.kinds import MEDIA
+from tuwen.deadline import check
 from tuwen.errors import BundleError, MissingExtra
 from tuwen.preprocess.modality import Modality, load
 from tuwen.preprocess.sets import PictureSet
@@ -126,15 +128,22 @@ class Bundle:
             raise question.unreadable[0].error
         return self.answer(question)
 
-    def read(self, rows: Sequence[Row]) -> Question:
+    def read(self, rows: Sequence[Row], dialects: Mapping[str, Dialect] | None = None) -> Question:
         """Rows as :meth:`predict` takes them → what the modalities take; cells that cannot be read are listed in it.
+
+        Args:
+            dialects: how columns of numbers and dates are written, by qualified name; default: as the train part was.
 
         Raises:
             DataError: no list of rows, or an unknown column.
         """
         separators = {name: found.separator for name, found in self.modalities.items() if isinstance(found, Table)}
         several = {name: found.most for name, found in self.modalities.items() if isinstance(found, PictureSet)}
-        return read_rows(rows, self.inputs, self.manifest["media"], separators, several)
+        learned = {
+            c: d for found in self.modalities.values() if isinstance(found, Table) for c, d in found.dialects.items()
+        }
+        spoken = {c: (dialects or {}).get(c, d).or_else(d) for c, d in learned.items()}
+        return read_rows(rows, self.inputs, self.manifest["media"], separators, several, {**(dialects or {}), **spoken})
 
     def embed(self, rows: Sequence[Row]) -> dict[str, np.ndarray]:
         """The embeddings of a bundle that was pretrained by contrast.
@@ -176,6 +185,7 @@ class Bundle:
         """What the network gives for rows that were read, f32 [rows, outputs]; at least one row."""
         inputs: dict[str, Input] = {}
         for name, found in self.architecture["modalities"].items():
+            check()
             modality, columns = self.modalities[name], question.columns[name]
             raw = _sets(columns) if isinstance(modality, PictureSet) else _raw(found["use"], columns)
             arrays, present = modality.encode(raw)

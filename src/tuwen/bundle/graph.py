@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tuwen.errors import BundleError
+from tuwen.preprocess.session import run
 from tuwen.preprocess.spec import PRESENT
 from tuwen.training.batches import Network
 from tuwen.training.inputs import Arrays
@@ -43,8 +44,7 @@ def load_graph(file: Path) -> Network:
             name: np.ascontiguousarray(present[modality] if array == PRESENT else arrays[modality][array])
             for name, modality, array in inputs
         }
-        answers: np.ndarray = session.run(None, given)[0]
-        return answers
+        return run(session, given)
 
     return network
 
@@ -62,4 +62,4 @@ def torch_only(manifest: Mapping[str, Any]) -> dict[str, str] | None:
 
 def _threads() -> int:
     told = os.environ.get("OMP_NUM_THREADS", "")
-    return int(told) if told.isdigit() else 0  # 0: as many as there are cores
+    return int(told) if told.isdecimal() else 0  # 0: as many as there are cores

@@ -7,12 +7,15 @@ while it is served. Of each kind there is one part; of reports and comparisons t
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +31,10 @@ from tuwen.private import give_to_owner, private
 Kind = Literal["predict", "recommend", "search", "dataset", "report"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LIVE, PARTS, INCOMING, STORE = "live.json", "parts", "incoming", "store.db"
+PINS = ".pins"  # of who reads parts that a promotion would delete
+WAIT_SECONDS = 600.0  # for a promotion that is under way
 PROMOTING = ".promoting"  # held by who changes what is live
+JOURNAL = "journal.log"
 FORMAT = 1
 KEPT = 10  # revisions whose parts stay, so that they can come back
 REPORT, COMPARISON = "report.json", "compare.json"
@@ -78,6 +84,11 @@ class Home:
     def store(self) -> Path:
         """Where the store is, unless another is named."""
         return self.folder / STORE
+
+    @property
+    def journal(self) -> Path:
+        """Where events wait while the store is away."""
+        return self.folder / JOURNAL
 
     @property
     def incoming(self) -> Path:
@@ -243,6 +254,61 @@ class Home:
             give_to_owner(self.folder / PROMOTING, self.folder.stat())
             yield
 
+    @contextmanager
+    def pinned(self) -> Iterator[bytes]:
+        """``live.json`` as it is, whose parts stay while the block lasts, whatever is promoted meanwhile. The pin is a
+        lock of the kernel's: one that a killed process left behind holds nothing.
+        """
+        folder = self.folder / PINS
+        with self._changing_soon():
+            make_folder(folder)
+            live = (self.folder / LIVE).read_bytes() if (self.folder / LIVE).exists() else b""
+            pin = folder / uuid.uuid4().hex
+            pin.write_text("\n".join(self.parts_of(live)), encoding="utf-8")
+            descriptor = os.open(pin, os.O_RDWR | os.O_CLOEXEC)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            yield live
+        finally:
+            pin.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def parts_of(self, live: bytes) -> list[str]:
+        """The parts that a content of ``live.json`` needs, and that can come back."""
+        kept = json.loads(live)["revisions"][-KEPT:] if live else []
+        names = {name for one in kept for name in one["parts"].values()}
+        return sorted(names | {one["experiment"]["part"] for one in kept if one["experiment"]})
+
+    def _pinned_parts(self) -> set[str]:
+        found: set[str] = set()
+        for pin in (self.folder / PINS).glob("*"):
+            descriptor = os.open(pin, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                pin.unlink(missing_ok=True)  # its process is gone
+            except BlockingIOError:
+                found |= set(pin.read_text(encoding="utf-8").split("\n"))
+            finally:
+                os.close(descriptor)
+        return found
+
+    @contextmanager
+    def _changing_soon(self) -> Iterator[None]:
+        """Hold the home for a moment; who promotes just now is waited for."""
+        began = time.monotonic()
+        while True:
+            try:
+                with ExitStack() as stack:
+                    stack.enter_context(self._changing())
+                    kept = stack.pop_all()
+                break
+            except InUse:
+                if time.monotonic() - began > WAIT_SECONDS:
+                    raise
+                time.sleep(0.05)
+        with kept:
+            yield
+
     def sweep(self) -> None:
         """Delete what promotions that were killed left behind; nothing while another process promotes."""
         try:
@@ -328,7 +394,7 @@ class Home:
     def _sweep(self, kept: list[Revision]) -> None:
         """Delete parts that no revision needs that can come back."""
         needed = {name for one in kept for name in one.parts.values()}
-        needed |= {one.experiment["part"] for one in kept if one.experiment}
+        needed |= {one.experiment["part"] for one in kept if one.experiment} | self._pinned_parts()
         for place in (self.folder / PARTS).iterdir():
             if f"{PARTS}/{place.name}" not in needed:
                 shutil.rmtree(place, ignore_errors=True)
@@ -395,4 +461,7 @@ def _name_of(folder: Path, source: Path) -> str:
 
 
 def _others(folder: Path) -> bool:
-    return any(one.name not in (INCOMING, STORE, f"{STORE}-wal", f"{STORE}-shm") for one in folder.iterdir())
+    return any(
+        one.name not in (INCOMING, STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-reserve")
+        for one in folder.iterdir()
+    )

@@ -15,6 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from tuwen import deadline
+from tuwen.data.amounts import PERCENT, TWO_MEANINGS
+from tuwen.data.dates import NAMED_ZONE, SHORT_YEAR, TWO_ORDERS
+from tuwen.data.decoder import weigh
+from tuwen.data.dialects import Dialect
 from tuwen.data.kinds import MEDIA, Medium
 from tuwen.data.schema import TABLES, Column
 from tuwen.data.values import FIRST_YEAR, LAST_YEAR, numbers, times, typed
@@ -22,6 +27,7 @@ from tuwen.errors import DataError, did_you_mean
 
 KINDS = (*MEDIA, "text", "number", "category", "date", "list")
 SEEN_LIMIT = 80  # characters of a value that an error shows
+_UNKNOWN = Dialect()
 
 _DTYPES: dict[type, Any] = {
     str: pl.String,
@@ -42,11 +48,20 @@ _SAID = {
     "number out of range": "the number is out of range",
     "date out of range": "the date is out of range",
     "key too long": "the key is too long",
+    TWO_ORDERS: "the date can have the day or the month first",
+    SHORT_YEAR: "the year of the date has two digits",
+    NAMED_ZONE: "the date has a time zone by name",
+    TWO_MEANINGS: "the number can have a point for thousands or for decimals",
 }
 _ALLOWED = {
     "not a number": "12, 1,299.00, ￥12",
     "not a finite number": "a finite number",
     "not a date": "2025-06-14, 2025-06-14T12:30:00, 2025年6月14日, seconds since 1970",
+    PERCENT: "12, 1,299.00, ￥12",
+    TWO_MEANINGS: "12, 1,299.00, ￥12",
+    TWO_ORDERS: "2025-06-14, 14.06.2025",
+    SHORT_YEAR: "2025-06-14, 14.06.2025",
+    NAMED_ZONE: "2025-06-14T12:30:00+08:00, 2025-06-14T04:30:00Z",
     "date out of range": f"the years {FIRST_YEAR} to {LAST_YEAR}",
     "not a text": "text or a number",
     "not a category": "text or a number",
@@ -84,6 +99,7 @@ def read_rows(
     limits: Mapping[str, Any],
     separators: Mapping[str, str] | None = None,
     several: Mapping[str, int] | None = None,
+    dialects: Mapping[str, Dialect] | None = None,
 ) -> Question:
     """Every column that a bundle reads, as training saw it.
 
@@ -93,6 +109,7 @@ def read_rows(
         limits: of media, as the manifest keeps them.
         separators: modality → what stands between the categories of one cell, where it is not "|".
         several: modality → how many files of a cell are read, where that is not the first alone.
+        dialects: column → how its numbers and dates are written, where its other values tell.
 
     Raises:
         DataError: no list of rows; a column that is unknown, ambiguous or given twice.
@@ -101,7 +118,9 @@ def read_rows(
     asked = [named(row, known, f"row {i + 1}") for i, row in enumerate(_list_of_rows(rows))]
     columns: dict[str, dict[str, Any]] = {}
     bad: dict[tuple[int, str], DataError] = {}
+    weigh(_pictures(asked, inputs))
     for entry in inputs:
+        deadline.check()
         column, kind = entry["column"], entry["kind"]
         cells = [row.get(column) for row in asked]
         separator = (separators or {}).get(entry["modality"], "|")
@@ -109,12 +128,20 @@ def read_rows(
         if kind in MEDIA:
             read = _media(cells, MEDIA[kind], limits, (several or {}).get(entry["modality"]))
         else:
-            read = read_column(cells, column, kind, separator)
+            read = read_column(cells, column, kind, separator, (dialects or {}).get(column, Dialect()))
         columns.setdefault(entry["modality"], {})[column] = read[0]
         for i, error in read[1].items():
             bad.setdefault((i, column), error)
     places = sorted(bad, key=lambda place: (place[0], known.index(place[1])))
     return Question(len(asked), columns, [Unreadable(i, c, _placed(bad[i, c], i, c)) for i, c in places])
+
+
+def _pictures(rows: Sequence[Mapping[str, Any]], inputs: Sequence[Mapping[str, str]]) -> list[bytes]:
+    """The files of all columns of pictures."""
+    columns = {entry["column"] for entry in inputs if entry["kind"] == "image"}
+    cells = [row.get(column) for row in rows for column in columns]
+    files = [file for cell in cells for file in (cell if isinstance(cell, list | tuple) else [cell])]
+    return [bytes(file) for file in files if isinstance(file, bytes | bytearray | memoryview)]
 
 
 def qualified(name: str, columns: Iterable[str], where: str) -> str:
@@ -153,7 +180,7 @@ def named(row: Mapping[str, Any], known: Sequence[str], where: str) -> dict[str,
 
 
 def read_column(
-    cells: Sequence[Any], column: str, kind: str, separator: str = "|"
+    cells: Sequence[Any], column: str, kind: str, separator: str = "|", dialect: Dialect = _UNKNOWN
 ) -> tuple[pl.Series, dict[int, DataError]]:
     """The cells of one column as collect reads them, and what is wrong with those that it cannot read, by place.
 
@@ -176,7 +203,7 @@ def read_column(
         if cell is not None:
             groups.setdefault(type(cell), []).append(i)
     for group, places in groups.items():
-        values, reasons = _read_group(group, [plain[i] for i in places], known, rule)
+        values, reasons = _read_group(group, [plain[i] for i in places], known, rule, dialect)
         for i, value, reason in zip(places, values, reasons, strict=True):
             read[i] = value
             if reason is not None:
@@ -187,7 +214,9 @@ def read_column(
     return pl.Series(column, read, _RESULTS.get(rule, pl.String)), errors
 
 
-def _read_group(group: type, cells: list[Any], known: Column | None, rule: str) -> tuple[list[Any], list[str | None]]:
+def _read_group(
+    group: type, cells: list[Any], known: Column | None, rule: str, dialect: Dialect
+) -> tuple[list[Any], list[str | None]]:
     """Cells of one type: what each says, and the reason where it says nothing that can be read."""
     unread = f"not a {_NOT.get(rule, rule)}"
     if group is list and rule == "list":
@@ -198,11 +227,11 @@ def _read_group(group: type, cells: list[Any], known: Column | None, rule: str) 
         return [None] * len(cells), [unread] * len(cells)
     given = pl.Series("cells", cells, _DTYPES[group])
     if known is not None:
-        values, reasons = typed(given, known)
+        values, reasons = typed(given, known, dialect)
     elif rule == "number":
-        values, reasons = numbers(given, -np.inf, np.inf)
+        values, reasons = numbers(given, -np.inf, np.inf, dialect=dialect)
     elif rule == "date" and group is not date:
-        values, reasons = times(given)
+        values, reasons = times(given, dialect)
     else:  # as examples give it: a date of the shop's own keeps its year, a text all its characters
         values, reasons = given.cast(_RESULTS.get(rule, pl.String)), pl.Series("reason", [None] * len(cells), pl.String)
     return values.to_list(), reasons.to_list()

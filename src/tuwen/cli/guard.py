@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 import time
@@ -17,9 +18,12 @@ from typer.core import TyperGroup
 
 from tuwen.cli.screen import told
 from tuwen.errors import DataError, TuwenError
+from tuwen.files import full_disk, is_full
 from tuwen.workflow.memory import out_of_memory
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
+LEAST_BYTES = 1 << 20  # below which SQLite's "disk I/O error" means a full disk: it makes files of its own
+OF_A_FULL_DISK = ("disk is full", "disk I/O error", "unable to open database file")
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
 
 
@@ -30,7 +34,8 @@ class Guarded(TyperGroup):
         arguments = [*ctx._protected_args, *ctx.args]
         try:
             return super().invoke(ctx)
-        except TuwenError as error:
+        except TuwenError as told:
+            error = _of_a_full_disk(told) or told
             show_error(error, as_json="--json" in arguments)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
@@ -45,6 +50,9 @@ class Guarded(TyperGroup):
         except Exception as error:
             if _is_control_flow(error):
                 raise
+            if is_full(error):
+                show_error(full_disk(tempfile.gettempdir(), error), as_json="--json" in arguments)
+                raise typer.Exit(DataError.exit_code) from None
             if (known := out_of_memory(error)) is not None:
                 show_error(known, as_json="--json" in arguments)
                 raise typer.Exit(known.exit_code) from None
@@ -54,9 +62,22 @@ class Guarded(TyperGroup):
 
 def _of_the_machine(error: OSError) -> DataError:
     """A folder that cannot be made, a file that may not be read: not tuwen's fault, so no log."""
+    if is_full(error):
+        return full_disk(error.filename or tempfile.gettempdir(), error.strerror or error)
     where = None if error.filename is None else str(error.filename)
     todo = "check that the path exists and may be read and written, or name another"
     return DataError("a file or folder cannot be used", where=where, seen=error.strerror or error, todo=todo)
+
+
+def _of_a_full_disk(error: TuwenError) -> TuwenError | None:
+    """A store on a full disk, in the words of every other command; None for any other error."""
+    place = (error.where or "").removeprefix("sqlite:///")
+    if not (error.where or "").startswith("sqlite:///") or not Path(place).parent.is_dir():
+        return None
+    no_room = shutil.disk_usage(Path(place).parent).free < LEAST_BYTES
+    if no_room and any(words in (error.seen or "") for words in OF_A_FULL_DISK):
+        return full_disk(place, error.seen)
+    return None
 
 
 def _is_control_flow(error: Exception) -> bool:

@@ -104,10 +104,11 @@ def recommend(
     order = {"--again/--no-again": again, "--boost": boost or None, "--explore": explore}
     _order_by_itself(given, [name for name, value in order.items() if value is not None])
     screen = Screen(as_json=json, quiet=quiet)
+    notes: list[str] = []
     how: dict[str, Any] = {
         "again": again,
         "explore": explore,
-        "notes": [],
+        "notes": notes,
         "only": None if only is None else _lines(only),
         "exclude": exclude or (),
         "boost": dict(map(_boost, boost or ())),
@@ -117,12 +118,12 @@ def recommend(
         shoppers = part_of("rank", "recommend_to_everybody", ANSWERS)(
             bundle, everybody, count, screen.progress(), **how
         )
-        screen.answer({"shoppers": shoppers, "file": str(everybody), "notes": how["notes"]})
-        screen.say(*(f"note: {note}" for note in how["notes"]))
+        screen.answer({"shoppers": shoppers, "file": str(everybody), "notes": notes})
+        screen.say(*(f"note: {note}" for note in notes))
         screen.say(f"lists of {shoppers:,} shoppers: {everybody}")
         return
     shelf, rules = part_of("rank", "recommend", ANSWERS)(bundle, **how)
-    screen.say(*(f"note: {note}" for note in how["notes"]))
+    screen.say(*(f"note: {note}" for note in notes))
     if shopper is not None and shopper not in shelf:
         told = "the answer goes by what is asked alone" if review or photo else "this is what one without a past gets"
         if shopper in shelf.refused:

@@ -37,6 +37,14 @@ def serve(
         float,
         typer.Option(min=0, help="Requests a second of each who asks, of all processes together; 0 for no limit."),
     ] = 0.0,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", metavar="NAME=VALUE", help="What is too much; docs/limits.md lists them all."),
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option("--trusted-proxy", metavar="ADDRESS", help="A proxy (or network) whose X-Forwarded-For counts."),
+    ] = None,
     store: StoreUrl = None,
     log: Annotated[bool, typer.Option("--log", help="One line of JSON on stderr for each request.")] = False,
     quiet: Quiet = False,
@@ -47,12 +55,16 @@ def serve(
     from tuwen.bundle.files import MANIFEST
     from tuwen.service import Limits, Listening, check_host, serve_home
     from tuwen.service import serve as serve_bundle
+    from tuwen.service.limits import with_options
 
     check_host(host, allow_remote=allow_remote)
+    burst = max(10, int(2 * rate)) if rate else Limits.burst
+    limits = with_options(Limits(rate=rate, burst=burst), limit or ())
     screen = Screen(quiet=quiet)
     alone = (folder / MANIFEST).is_file()
     if alone:
-        of_a_home = {"--allow-remote": allow_remote, "--name": name, "--origin": origin, "--workers": workers > 1}
+        of_a_home: dict[str, object] = {"--allow-remote": allow_remote, "--name": name, "--origin": origin}
+        of_a_home |= {"--workers": workers > 1, "--trusted-proxy": trusted_proxy}
         _refuse_of_a_home(folder, of_a_home | {"--keys": keys, "--rate": rate, "--store": store, "--log": log})
     else:
         _need_home(folder)
@@ -68,11 +80,11 @@ def serve(
             predictor,
             host,
             port,
+            limits=limits,
             ready=lambda url: screen.say(f"serving {predictor.manifest['name']} at {url}   (Ctrl-C ends)"),
         )
     else:
-        how = Listening(host, port, allow_remote, name or (), origin or (), workers, keys, log)
-        limits = Limits(rate=rate, burst=max(10, int(2 * rate)))
+        how = Listening(host, port, allow_remote, name or (), origin or (), workers, keys, log, trusted_proxy or ())
         serve_home(
             folder,
             how,

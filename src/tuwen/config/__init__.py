@@ -11,7 +11,7 @@ from tuwen.config.run import Evaluation, Export, ModalitySpec, Rows, Run, Stacki
 from tuwen.config.search import PhotoTask, SearchRun, SearchTask
 from tuwen.config.shop import Media, ShapeLimits, Shop, SoundLimits, TableSource
 from tuwen.config.strict import Component
-from tuwen.config.yaml import Lines, load_yaml, one_line, put, written
+from tuwen.config.yaml import Lines, load_yaml, measure, one_line, plain_value, put, written
 
 __all__ = [
     "Comparison",
@@ -37,7 +37,9 @@ __all__ = [
     "TableSource",
     "Training",
     "load_yaml",
+    "measure",
     "one_line",
+    "plain_value",
     "put",
     "task_of",
     "written",

@@ -26,7 +26,9 @@ class Events(Strict):
     table: Literal["events", "reviews"] = Field(
         "events", description="reviews: each one is an event at its time, where a shop knows nothing else"
     )
-    where: str | None = Field(None, description="SQL condition over the table's columns: `kind = 'purchase'`")
+    where: str | None = Field(
+        None, description="condition over the table's columns, as SQL writes it: `kind = 'purchase'`"
+    )
 
 
 class RankWindows(Strict):

@@ -48,7 +48,7 @@ class Rows(Strict):
     """Which rows are the examples."""
 
     table: Literal["items", "reviews"] = Field("items", description="one row of it is one example")
-    where: str | None = Field(None, description="SQL condition over the table's columns: `rating <= 3`")
+    where: str | None = Field(None, description="condition over the table's columns, as SQL writes it: `rating <= 3`")
     balance: bool = Field(
         False, description="keep equally many rows of every class, chosen by content hash, never by a random draw"
     )

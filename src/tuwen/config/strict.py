@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
 
 from tuwen.config.yaml import Lines, place_of, written
-from tuwen.errors import ConfigError, did_you_mean
+from tuwen.errors import ConfigError, close_names, did_you_mean
 from tuwen.slips import first_slip
 
 
@@ -90,7 +89,7 @@ def _explain(error: ValidationError, data: Any, kind: type[BaseModel], path: str
         return ConfigError(f"unknown key '{name}'", where=where, allowed=known, todo=did_you_mean(str(loc[-1]), known))
     if slip.kind == "missing":  # a component takes any key, so a misspelt one only shows as the missing one
         written = [str(place[-1]) for place in lines if place and place[:-1] == loc[:-1]]
-        near = get_close_matches(str(loc[-1]), written, n=1, cutoff=0.6)
+        near = close_names(str(loc[-1]), written)
         todo = f"is '{near[0]}' meant to be '{loc[-1]}'?" if near else None
     return ConfigError(f"'{name}'{slip.wrong}", where=where, seen=slip.seen, allowed=allowed, todo=todo)
 

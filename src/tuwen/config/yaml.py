@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import yaml
 
 from tuwen.errors import ConfigError
 
+BYTES, NODES, SCALAR = 1_000_000, 20_000, 100_000  # of a file; of its keys and values; characters of one of them
+DEPTH = 32  # sections and lists within one another
+Place = Callable[[int | None], str]  # line → the words for where it is
 Lines = dict[tuple[str | int, ...], int | str]  # a line of the file; or the flag that gave the key its value
 
 
@@ -25,27 +29,107 @@ def load_yaml(path: str | Path) -> tuple[dict[str, Any], Lines]:
     """Plain data and the line of every key.
 
     Raises:
-        ConfigError: unreadable, not YAML, a repeated key, or not a mapping.
+        ConfigError: unreadable, not YAML, a repeated key, not a mapping, or more than a settings file may hold.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        with Path(path).open("rb") as file:
+            data = file.read(BYTES + 1)
+        if len(data) > BYTES:
+            raise ConfigError("the file is too large", where=str(path), allowed=f"up to {BYTES:,} bytes")
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError("cannot read the file", where=str(path), seen=error.strerror) from None
     except UnicodeDecodeError as error:
         raise ConfigError("the file is not UTF-8", where=str(path), seen=str(error), todo="save it as UTF-8") from None
-    try:
+    lines: Lines = {}
+    with _yaml_errors(lambda line: f"{path}:{line}" if line else str(path)) as place:
+        measure(text, place)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if not isinstance(node, yaml.MappingNode):
             raise ConfigError("the file holds no settings", where=f"{path}:1", allowed="key: value lines")
-        lines: Lines = {}
         _walk(node, (), lines, str(path))
-        return yaml.safe_load(text), lines
+        return _plain(node, place), lines
+
+
+def plain_value(text: str, where: str) -> Any:
+    """The plain data of a value as the command line has it.
+
+    Raises:
+        ConfigError: it is not YAML, or more than a settings file may hold.
+    """
+    with _yaml_errors(lambda _: where) as place:
+        measure(text, place)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        return None if node is None else _plain(node, place)
+
+
+@contextmanager
+def _yaml_errors(place: Place) -> Iterator[Place]:
+    """Faults of YAML as errors of ours. ``place`` gives the words for a line, or for the whole."""
+    try:
+        yield place
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise ConfigError(
-            "not valid YAML", where=place, seen=getattr(error, "problem", str(error)), todo=_YAML
-        ) from None
+        seen = getattr(error, "problem", None) or str(error)
+        where = place(mark.line + 1 if mark else None)
+        raise ConfigError("not valid YAML", where=where, seen=seen, todo=_YAML) from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Without whole numbers that no setting takes: to write one of them out takes the square of its length."""
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        value = int(super().construct_yaml_int(node))
+        if value.bit_length() > 64:
+            raise ValueError(f"a whole number of {value.bit_length():,} bits")
+        return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
+def _plain(node: yaml.Node, place: Place) -> Any:
+    loader = _Loader("")
+    try:
+        return loader.construct_document(node)
+    except (ValueError, OverflowError) as error:  # it looks like a number or a date, and is none: 2024-13-01
+        raise ConfigError("a value is no number and no date", where=place(None), seen=error, todo=_YAML) from None
+    finally:
+        loader.dispose()
+
+
+def measure(text: str, place: Place) -> None:
+    """Refuse a document that is deep, or large with its aliases written out, before anything is made of it.
+
+    Raises:
+        ConfigError: names the line.
+        yaml.YAMLError: it is not YAML.
+    """
+    sizes: dict[str, int] = {}
+    opened: list[tuple[str | None, int]] = []  # anchor and size so far of each section or list that is open
+    size = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        where = place(event.start_mark.line + 1 if event.start_mark else None)
+        if isinstance(event, yaml.AliasEvent):
+            if any(anchor == event.anchor for anchor, _ in opened):
+                raise ConfigError(f"the alias '*{event.anchor}' stands in what it repeats", where=where)
+            size += sizes.get(str(event.anchor), 1)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            opened.append((event.anchor, size))
+            size += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = opened.pop()
+            sizes |= {anchor: size - before} if anchor else {}
+        elif isinstance(event, yaml.ScalarEvent):
+            size += 1
+            sizes |= {event.anchor: 1} if event.anchor else {}
+            if len(event.value) > SCALAR:
+                raise ConfigError("this value is too long", where=where, allowed=f"up to {SCALAR:,} characters")
+        if len(opened) > DEPTH:
+            raise ConfigError("this is nested too deeply", where=where, allowed=f"up to {DEPTH} levels")
+        if size > NODES:
+            what = "there are too many keys and values, those that aliases repeat counted too"
+            raise ConfigError(what, where=where, allowed=f"up to {NODES:,}")
 
 
 _YAML = "check the indentation, and put quotes around text that holds ': ', '#' or brackets"
@@ -72,13 +156,10 @@ def _override(data: dict[str, Any], lines: Lines, text: str) -> None:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError("an override must be KEY=VALUE", where=f"--set {text}", allowed="--set training.epochs=3")
-    try:
-        plain = yaml.safe_load(value)
-        if key.strip() == "init" and isinstance(plain, str):  # a path of the command line starts where the person is
-            plain = str(Path(plain).absolute())
-        put(data, lines, key.strip(), plain, f"--set {text}")
-    except yaml.YAMLError:
-        raise ConfigError("the value is not valid YAML", where=f"--set {text}", seen=value) from None
+    plain = plain_value(value, f"--set {text}")
+    if key.strip() == "init" and isinstance(plain, str):  # a path of the command line starts where the person is
+        plain = str(Path(plain).absolute())
+    put(data, lines, key.strip(), plain, f"--set {text}")
 
 
 def put(data: dict[str, Any], lines: Lines, key: str, value: Any, where: str) -> None:

@@ -78,33 +78,94 @@ def numbered(count: int, start: int = 1) -> pl.Series:
     return pl.int_range(start, start + count, dtype=pl.Int64, eager=True)
 
 
-def series(name: str, values: list[Any]) -> pl.Series:
-    """Python values as a column: of their own type where they share one, else each as text, so that nothing is lost."""
-    kinds = {type(value) for value in values if value is not None}
-    if kinds == {memoryview}:
-        return pl.Series(name, [None if value is None else bytes(value) for value in values], pl.Binary)
-    if kinds == {Decimal}:
-        values = [None if value is None else _number(value) for value in values]
-        kinds = {type(value) for value in values if value is not None}
-    if kinds <= {int, float}:
-        if float not in kinds and all(value is None or -(2**63) <= value < 2**63 for value in values):
-            return pl.Series(name, values, pl.Int64)
-        return pl.Series(name, values, pl.Float64, strict=False)
-    for kind, dtype in _TYPES.items():
-        if kinds == {kind}:
-            return pl.Series(name, values, dtype)
-    if kinds == {list} and all(isinstance(part, str) for value in values if value for part in value):
-        return pl.Series(name, values, pl.List(pl.String))
+Kinds = frozenset[type | str]  # the types of a column's values; WIDE, LONG and OTHER where a type alone says too little
+WIDE, LONG, OTHER = (
+    "wide",
+    "long",
+    "other",
+)  # whole numbers that no float holds, that no int64 holds; lists of more than texts
+_EXACT = 2**53
+
+
+def kind_of(value: Any) -> type | str | None:
+    """What a Python value asks of its column; None where it is missing."""
+    if value is None:
+        return None
+    if isinstance(value, Decimal):
+        value = _number(value)
+    kind = type(value)
+    if kind is int and not -_EXACT <= value <= _EXACT:
+        return WIDE if -(2**63) <= value < 2**63 else LONG
+    if kind is list and not all(isinstance(part, str) for part in value):
+        return OTHER
+    return kind
+
+
+def kinds_of(values: list[Any]) -> Kinds:
+    """Of all values of a column, or of a part of it: kinds of parts are joined by ``|``."""
+    return frozenset(kind for value in values if (kind := kind_of(value)) is not None)
+
+
+def series(name: str, values: list[Any], kinds: Kinds | None = None) -> pl.Series:
+    """Python values as a column: of their own type where they share one, else each as text, so that nothing is lost.
+
+    Args:
+        kinds: of the whole column, where ``values`` are a part of it.
+    """
+    kinds = kinds_of(values) if kinds is None else kinds
+    dtype = _dtype(kinds)
+    if dtype in (pl.Int64, pl.Float64):
+        values = [_number(value) if isinstance(value, Decimal) else value for value in values]
+        return pl.Series(name, values, dtype, strict=False)
+    if dtype == pl.Binary:
+        return pl.Series(name, [None if value is None else bytes(value) for value in values], dtype)
+    if dtype != pl.String or kinds == {str}:
+        return pl.Series(name, values, dtype)
     return pl.Series(name, [None if value is None else _text(value) for value in values], pl.String)
+
+
+def joined_frames(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Batches as one frame. A column that has several types becomes what it would be had it come in one batch."""
+    types: dict[str, set[pl.DataType]] = {}
+    for part in parts:
+        for column, dtype in part.schema.items():
+            types.setdefault(column, set()).add(dtype)
+    mixed = [column for column, kinds in types.items() if pl.String in kinds and len(kinds - {pl.Null(), pl.String()})]
+    if mixed:
+        parts = [
+            part.with_columns(_as_text(part[column]) for column in mixed if column in part.columns) for part in parts
+        ]
+    return pl.concat(parts, how="diagonal_relaxed")
+
+
+def _as_text(values: pl.Series) -> pl.Series:
+    if values.dtype == pl.String or values.dtype in (pl.Categorical, pl.Enum, pl.Null):
+        return values.cast(pl.String)
+    if values.dtype.is_integer() or values.dtype.is_temporal():
+        return values.cast(pl.String)
+    return pl.Series(values.name, [None if value is None else _text(value) for value in values.to_list()], pl.String)
 
 
 _TYPES: dict[type, Any] = {
     str: pl.String,
     bool: pl.Boolean,
     bytes: pl.Binary,
+    memoryview: pl.Binary,
     datetime: pl.Datetime("us"),
     date: pl.Date,
+    list: pl.List(pl.String),
 }
+
+
+def _dtype(kinds: Kinds) -> Any:
+    if kinds <= {int, WIDE}:
+        return pl.Int64
+    if kinds <= {int, float}:
+        return pl.Float64
+    if kinds <= {bytes, memoryview}:
+        return pl.Binary
+    (kind, *others) = kinds
+    return pl.String if others or isinstance(kind, str) else _TYPES.get(kind, pl.String)
 
 
 def _number(value: Decimal) -> int | float:
@@ -114,6 +175,8 @@ def _number(value: Decimal) -> int | float:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        return str(int(value))
     if isinstance(value, bool | int | float | list | dict):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)

@@ -10,7 +10,7 @@ SHOP.yaml says it (``dates``, ``decimal``), or a note asks for it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,6 +21,8 @@ from tuwen.data.batch import Part
 from tuwen.data.dates import SERIAL, Order, dates, from_numbers, orders
 from tuwen.data.mapping import Plan
 from tuwen.data.schema import Column, Table
+
+Kind = Literal["number", "time"]
 
 _FIRST_SHORT_YEAR = 10  # 2010
 _CLEAR = 20  # times as many values on one side: the other side is slips
@@ -47,6 +49,10 @@ class Dialect:
     dates: Order | None = None
     short: Order | None = None
 
+    def or_else(self, other: Dialect) -> Dialect:
+        """What is not known here, from ``other``."""
+        return Dialect(self.decimal or other.decimal, self.dates or other.dates, self.short or other.short)
+
 
 @dataclass
 class Evidence:
@@ -61,7 +67,7 @@ class Evidence:
     """
 
     column: str
-    kind: Literal["number", "time"]
+    kind: Kind
     marks: Counter[str] = field(default_factory=Counter)
     orders: Counter[str] = field(default_factory=Counter)
     short: dict[str, set[int]] = field(default_factory=lambda: {"first": set(), "second": set(), "third": set()})
@@ -77,14 +83,13 @@ class Evidence:
             if len(days):
                 self._example("serial", f"{days[0]:g}")
         elif values.dtype == pl.String:
-            counts = values.drop_nulls().alias("value").value_counts(name="n")
             if self.kind == "number":
-                self._add_numbers(counts)
+                self._add_numbers(_counts(values, r"[^0-9\s]"))
             else:
-                self._add_dates(counts)
+                self._first("serial", _counts(values, r"^\s*[0-9]{5}(?:[.,][0-9]+)?\s*$"))
+                self._add_dates(_counts(values, r"^\s*[^0-9０-９]{0,12}[0-9０-９]{1,2}\s?[-/.／．]"))
 
     def _add_numbers(self, counts: pl.DataFrame) -> None:
-        counts = counts.filter(pl.col("value").str.contains(r"[^0-9\s]"))
         if counts.is_empty():
             return
         read = pl.concat([counts, marks(counts["value"])], how="horizontal")
@@ -94,10 +99,6 @@ class Evidence:
         self._first("number", read.filter(pl.col("mark") == "?"))
 
     def _add_dates(self, counts: pl.DataFrame) -> None:
-        value = pl.col("value")
-        serial = counts.filter(value.str.contains(r"^\s*[0-9]{5}(?:[.,][0-9]+)?\s*$"))
-        self._first("serial", serial)
-        counts = counts.filter(value.str.contains(r"^\s*[^0-9]{0,12}[0-9０-９]{1,2}\s?[-/.／．]"))
         if counts.is_empty():
             return
         read = pl.concat([counts, orders(counts["value"])], how="horizontal").drop_nulls("third")
@@ -160,27 +161,41 @@ class Evidence:
         )
 
 
+def _counts(values: pl.Series, pattern: str) -> pl.DataFrame:
+    """``value`` and ``n``: how often each value that has ``pattern`` in it is there."""
+    return values.filter(values.str.contains(pattern).fill_null(False)).alias("value").value_counts(name="n")
+
+
 def _majority(counts: Counter[str], one: str, other: str) -> str | None:
     if counts[one] >= max(1, _CLEAR * counts[other]):
         return one
     return other if counts[other] >= max(1, _CLEAR * counts[one]) else None
 
 
-def evidence_of(part: Part, plan: Plan, table: Table) -> dict[str, Evidence]:
-    """What a file says about its known columns of numbers and dates."""
-    columns = {name: names[0] for name, names in plan.names.items() if _kind(table.columns.get(name))}
-    counts = {name: Evidence(name, _kind(table.columns[name]) or "number") for name in columns}
+def evidence_of(part: Part, columns: Mapping[str, tuple[str, Kind]]) -> dict[str, Evidence]:
+    """What a file says about its columns of numbers and dates.
+
+    Args:
+        columns: name → the file's own name for it, and what it holds.
+    """
+    counts = {name: Evidence(name, kind) for name, (_, kind) in columns.items()}
     if columns:
-        for batch in part.batches(list(dict.fromkeys(columns.values()))):
-            for name, column in columns.items():
+        for batch in part.batches(list(dict.fromkeys(column for column, _ in columns.values()))):
+            for name, (column, _) in columns.items():
                 counts[name].add(batch.frame[column])
     return counts
 
 
-def _kind(column: Column | None) -> Literal["number", "time"] | None:
+def kind_of(column: Column | None) -> Kind | None:
+    """What a known column holds, as far as it matters how that is written."""
     if column is None:
         return None
     return "time" if column.kind == "time" else "number" if column.kind in ("number", "whole") else None
+
+
+def _columns(plan: Plan, table: Table) -> dict[str, tuple[str, Kind]]:
+    kinds = {name: kind_of(table.columns.get(name)) for name in plan.names}
+    return {name: (plan.names[name][0], kind) for name, kind in kinds.items() if kind is not None}
 
 
 class SourceDialects:
@@ -212,7 +227,7 @@ class SourceDialects:
 
     def of(self, part: Part, plan: Plan) -> dict[str, Dialect]:
         """How each known column of numbers and dates of one file is written."""
-        return {name: self._dialect(own) for name, own in evidence_of(part, plan, self._table).items()}
+        return {name: self._dialect(own) for name, own in evidence_of(part, _columns(plan, self._table)).items()}
 
     def _dialect(self, own: Evidence) -> Dialect:
         proof = own.dialect()
@@ -233,7 +248,7 @@ class SourceDialects:
         if self._whole is None:
             self._whole = {}
             for part, plan in self._parts():
-                for name, counts in evidence_of(part, plan, self._table).items():
+                for name, counts in evidence_of(part, _columns(plan, self._table)).items():
                     self._whole.setdefault(name, Evidence(name, counts.kind)).merge(counts)
         return self._whole
 

@@ -182,14 +182,14 @@ async def _get(pool: httpcore.AsyncConnectionPool, url: str, limits: Limits) -> 
 async def _body(answer: httpcore.Response, headers: dict[bytes, str], max_bytes: int) -> bytes:
     if answer.status in AGAIN:
         pause = headers.get(b"retry-after", "")
-        raise _Busy(answer.status, float(pause) if pause.isdigit() else 0.0)
+        raise _Busy(answer.status, float(pause) if pause.isdecimal() else 0.0)
     if answer.status != 200:
         raise DataError(f"HTTP {answer.status}")
     if headers.get(b"content-encoding", "identity").lower() != "identity":
         raise DataError("a compressed answer, not a picture", seen=headers[b"content-encoding"])
     length = headers.get(b"content-length", "")
     parts: list[bytes] = []
-    size = int(length) if length.isdigit() else 0
+    size = int(length) if length.isdecimal() else 0
     _check_size(size, max_bytes)
     size = 0
     async for part in answer.aiter_stream():

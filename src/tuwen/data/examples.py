@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from tuwen.data.expressions import columns as condition_columns
+from tuwen.data.expressions import parse
 from tuwen.data.kinds import COLUMNS, MEDIA, Medium
+from tuwen.data.predicates import rows_that_meet
 from tuwen.data.splits import unit_interval
 from tuwen.errors import ConfigError, DataError, did_you_mean
+from tuwen.unicode import nfkc
 
 if TYPE_CHECKING:
     from tuwen.data.dataset import Dataset
@@ -26,7 +29,7 @@ def examples(dataset: Dataset, table: str, columns: Iterable[str], where: str | 
     """One row per row of ``table``: ``row`` (its key) and each of ``columns`` (``reviews.text``, ``items.title``, …).
 
     Args:
-        where: an SQL condition over the table's columns, qualified ones quoted: ``rating >= 4``,
+        where: a condition over the table's columns, as SQL writes it (:mod:`tuwen.data.expressions`): ``rating >= 4``,
             ``"items.brand" = 'x'``.
 
     Raises:
@@ -34,10 +37,11 @@ def examples(dataset: Dataset, table: str, columns: Iterable[str], where: str | 
         DataError: no row is left.
     """
     wanted = list(dict.fromkeys(columns))
+    condition = parse(where) if where else None  # before anything is read
     frame = _table(dataset, table, table)
     for name in wanted:
         _split_name(name)
-    conditions = re.findall(r'"((?:items|users|reviews)\.[^"]+)"', where or "")
+    conditions = condition_columns(condition) if condition else []
     for other in JOINS:
         needed = [c for c in dict.fromkeys([*wanted, *conditions]) if c.startswith(f"{other}.")]
         if other != table and needed:
@@ -51,8 +55,9 @@ def examples(dataset: Dataset, table: str, columns: Iterable[str], where: str | 
                 allowed=sorted(frame.columns),
                 todo=did_you_mean(name, frame.columns),
             )
-    if where:
-        frame = _filter(frame, table, where)
+    if condition:
+        own = {c.removeprefix(f"{table}."): c for c in frame.columns if c.startswith(f"{table}.")}
+        frame = rows_that_meet(frame, condition, own | {c: c for c in frame.columns})
     if frame.is_empty():
         raise DataError(
             f"no row of {table} is left" + (f" after where: {where}" if where else ""),
@@ -146,7 +151,7 @@ _SEPARATORS = re.compile(r"[\W_]+")
 
 def normalised(text: str) -> str:
     """Letters and digits only, NFKC, case folded, single spaces."""
-    return _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+    return _SEPARATORS.sub(" ", nfkc(text).casefold()).strip()
 
 
 def balanced(frame: pl.DataFrame, labels: pl.Series, content: pl.Series) -> pl.DataFrame:
@@ -205,51 +210,22 @@ def _split_name(name: str) -> None:
         )
 
 
-def check_condition(table: str, where: str) -> None:
+def check_condition(where: str) -> None:
     """That ``where`` reads as a condition; its columns are not looked at.
 
     Raises:
         ConfigError: it does not.
     """
-    try:
-        pl.SQLContext({table: pl.DataFrame()}, eager=True).execute(f"SELECT * FROM {table} WHERE {where}")  # noqa: S608
-    except pl.exceptions.SQLInterfaceError as error:
-        if "parse" in str(error):
-            raise _no_condition(error) from None
-    except (pl.exceptions.PolarsError, TypeError):  # a column that is not there: of course
-        pass
+    parse(where)
 
 
 def where_rows(frame: pl.DataFrame, table: str, where: str | None) -> pl.DataFrame:
-    """The rows of a table for which an SQL condition over its columns holds.
+    """The rows of a table for which a condition over its columns holds.
 
     Raises:
         ConfigError: it is not a condition, or names a column that is not there.
     """
     if not where:
         return frame
-    named = frame.rename({column: f"{table}.{column}" for column in frame.columns})
-    found = _filter(named, table, where)
-    return found.rename({column: column.removeprefix(f"{table}.") for column in found.columns})
-
-
-def _no_condition(error: Exception, columns: Sequence[str] = ()) -> ConfigError:
-    seen = str(error).splitlines()[0]
-    missing = re.search(r'unable to find column "([^"]+)"', seen)
-    return ConfigError(
-        "this is not a condition" + (" over these columns" if columns else ""),
-        seen=seen,
-        allowed=columns or """a condition, as in: rating >= 4, or "items.brand" = 'x'""",
-        todo=did_you_mean(missing[1], columns) if missing else None,
-    )
-
-
-def _filter(frame: pl.DataFrame, table: str, where: str) -> pl.DataFrame:
-    bare = {c.removeprefix(f"{table}."): pl.col(c) for c in frame.columns if c.startswith(f"{table}.")}
-    try:
-        # both `rating` and `reviews.rating` are the table's own column
-        context = pl.SQLContext({table: frame.with_columns(**bare)}, eager=True)
-        named = context.execute(f"SELECT * FROM {table} WHERE {where}")  # noqa: S608 - the run's own file
-        return named.select(frame.columns)
-    except (pl.exceptions.PolarsError, TypeError) as error:
-        raise _no_condition(error, list(bare)) from None
+    names = {column: column for column in frame.columns}
+    return rows_that_meet(frame, parse(where), {f"{table}.{column}": column for column in frame.columns} | names)

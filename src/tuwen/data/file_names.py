@@ -7,9 +7,10 @@ shops write blanks as ``%20``.
 from __future__ import annotations
 
 import os
-import unicodedata
 from pathlib import Path
 from urllib.parse import unquote
+
+from tuwen.unicode import nfc
 
 NAME_LIMIT = 4096  # characters of a path; systems take no longer ones
 
@@ -91,7 +92,7 @@ def fold(name: str) -> str:
     >>> fold("GRÜN.JPG") == fold("gru\\u0308n.jpg")
     True
     """
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return nfc(nfc(name).casefold())
 
 
 def _exists(path: Path) -> bool:

@@ -14,13 +14,14 @@ import polars as pl
 
 from tuwen.config import TableSource
 from tuwen.data import mapping, sources, validate, variants
-from tuwen.data.batch import Batch, Part
+from tuwen.data.batch import Batch, Part, joined_frames
 from tuwen.data.dates import SHORT_YEAR, TWO_ORDERS
 from tuwen.data.dialects import SourceDialects
 from tuwen.data.encoding import WRONG, other_encoding
 from tuwen.data.intake import Intake
 from tuwen.data.kinds import COLUMNS
 from tuwen.data.references import references
+from tuwen.data.rounded import rounded_notes
 from tuwen.data.schema import TEXT_LIMIT, Table
 from tuwen.data.validate import FILE, ROW
 from tuwen.data.values import inferred, times
@@ -103,7 +104,7 @@ def gather(
         raise DataError(
             f"there is no row of {name}", where=source.source, seen="a header only", todo="check the export"
         )
-    frame = _one_frame(good, list(table.columns), text=kind == "csv")
+    frame = _one_frame(good, list(table.columns), text=kind in ("csv", "jsonl"))
     if name == "reviews" and "review" not in frame.columns:
         frame = frame.insert_column(0, _review_ids(frame, table))
     if name == "items":
@@ -111,6 +112,7 @@ def gather(
         merged, notes = merged + fewer, notes + told
     if source.duplicates == "sum":
         frame, merged = _summed(frame, table)
+    notes += rounded_notes(frame.drop(FILE, ROW), name, table)
     unique = validate.check_keys(frame, name, table)
     rejected = pl.concat([*bad, *unique.rejected]).sort("file", "row", maintain_order=True)
     if unique.good.is_empty():
@@ -141,7 +143,7 @@ def _batches(name: str, part: Part, plan: mapping.Plan) -> Iterator[Batch]:
     if not all_batches:
         return
     try:
-        frame = pl.concat([batch.frame for batch in all_batches], how="vertical_relaxed")
+        frame = joined_frames([batch.frame for batch in all_batches])
     except pl.exceptions.PolarsError:  # a column of lists here and of texts there
         yield from all_batches
         return
@@ -244,7 +246,7 @@ def _wanted(contents: dict[str, bytes], good: pl.Series) -> dict[str, bytes]:
 
 def _one_frame(parts: list[pl.DataFrame], known: list[str], *, text: bool) -> pl.DataFrame:
     """All batches as one: known columns first, and a shop's own ones of a type that Parquet keeps well."""
-    frame = pl.concat(parts, how="diagonal_relaxed")
+    frame = joined_frames(parts)
     columns = []
     for column in frame.columns:
         values = frame[column]

@@ -80,12 +80,17 @@ def unique_names(cells: list[str]) -> tuple[list[str], list[str]]:
     """
     names: list[str] = []
     renamed: list[str] = []
-    taken = set(cells)
+    taken, numbers = set(cells), dict.fromkeys(cells, 1)
     for i, cell in enumerate(cells, 1):
         name = cell or f"column_{i}"
-        if name in names:
-            name = next(n for k in range(2, len(cells) + 2) if (n := f"{cell}_{k}") not in taken and n not in names)
+        while not cell and name in taken:
+            name += "_"
+        if cell and numbers[cell] > 1:
+            while (name := f"{cell}_{numbers[cell]}") in taken:
+                numbers[cell] += 1
+            taken.add(name)
             renamed.append(name)
+        numbers[cell] += 1
         names.append(name)
     return names, renamed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import polars as pl
 from pydantic_core import from_json
 
-from tuwen.data.batch import BATCH_ROWS, Batch, Unread, need_table, series
+from tuwen.data.batch import BATCH_ROWS, Batch, Unread, kind_of, need_table, series
 from tuwen.data.encoding import MARK, WRONG, decode, readable
 from tuwen.errors import DataError
+
+_MARKS = re.compile(rb"(?<=[\r\n])\xef\xbb\xbf")  # of files that were laid end to end
 
 
 class JsonLinesFile:
@@ -26,9 +29,17 @@ class JsonLinesFile:
         self.name = name
         self.notes = decoded.notes
         need_table(decoded.data, name)
-        self._lines = decoded.data.split(b"\n")
+        end = b"\r" if b"\n" not in decoded.data else b"\n"  # as old Macs end lines
+        self._lines = _MARKS.sub(b"", decoded.data).split(end)
         self.rows: int | None = len(self._lines)
-        self.columns = list(dict.fromkeys(key for _, record, _ in self._records(0, len(self._lines)) for key in record))
+        kinds: dict[str, set[type | str]] = {}
+        for _, record, _ in self._records(0, len(self._lines)):
+            for key, value in record.items():
+                known = kinds.setdefault(key, set())
+                if (kind := str if type(value) is str else kind_of(value)) is not None:
+                    known.add(kind)
+        self.columns = list(kinds)
+        self._kinds = {column: frozenset(of) for column, of in kinds.items()}
         if not self.columns:
             seen = readable(self._lines[0].decode())[:200]
             raise DataError("no line of the file is a JSON object", where=name, seen=seen, allowed='{"item": "1", ...}')
@@ -38,7 +49,9 @@ class JsonLinesFile:
         for start in range(0, len(self._lines), BATCH_ROWS):
             found = list(self._records(start, start + BATCH_ROWS))
             good = [(row, record) for row, record, reason in found if not reason]
-            frame = pl.DataFrame([series(column, [record.get(column) for _, record in good]) for column in columns])
+            frame = pl.DataFrame(
+                [series(column, [record.get(column) for _, record in good], self._kinds[column]) for column in columns]
+            )
             rows = pl.Series("row", [row for row, _ in good], pl.Int64)
             unread = [
                 Unread(row, reason, readable(self._lines[row - 1].decode())) for row, _, reason in found if reason

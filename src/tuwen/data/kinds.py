@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
+from tuwen.data.decoder import normalise
 from tuwen.data.looks import looks_like
 from tuwen.errors import DataError
 
@@ -46,10 +46,9 @@ class Medium:
         Raises:
             DataError: it cannot be used; ``what`` is the reason.
             MissingExtra: what reads it is not installed.
+            Interrupted: the deadline of a service passed meanwhile.
         """
-        module, _, name = self.door.partition(":")
-        normalised: bytes = getattr(import_module(module), name)(data, **limits)
-        return normalised
+        return normalise(self.door, data, limits)
 
 
 MEDIA = {

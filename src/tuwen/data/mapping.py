@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Literal
 
 from tuwen.data.kinds import COLUMNS
 from tuwen.data.schema import Table
-from tuwen.errors import DataError, did_you_mean
+from tuwen.errors import DataError, close_names, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def plan(
     others = [c for c in given if c not in used and c not in names and c not in constants]
     doubts = [f"{where}: {doubt}" for doubt in _doubtful_directions(columns, given, table)]
     for column in others if keep == "all" else ():
-        close = get_close_matches(column.lower(), [c for c in table.columns if c not in names], n=1, cutoff=0.75)
+        close = close_names(column.lower(), [c for c in table.columns if c not in names], cutoff=0.75)
         doubts += [f"{where}: the column '{column}' is kept as it is; if it is '{name}', map it" for name in close]
     if isinstance(keep, list):
         for column in keep:
@@ -104,7 +103,7 @@ def slips(given: Iterable[str], found: Plan, table: Table) -> list[str]:
     missing = [name for name in table.columns if name not in found.names and name not in found.constants]
     told = []
     for name in given:
-        if name not in table.columns and (close := get_close_matches(name.lower(), missing, n=1, cutoff=0.75)):
+        if name not in table.columns and (close := close_names(name.lower(), missing, cutoff=0.75)):
             told.append(f"'{name}' is kept as a column of the shop's own; did you mean '{close[0]}'?")
     return told
 

@@ -62,6 +62,16 @@ def normalise(data: bytes, *, max_bytes: int, max_pixels: int, max_side: int, mi
     return _encoded(rgb, size, _turn(picture))
 
 
+def size_of(data: bytes) -> tuple[int, int]:
+    """Width and height by the header; no pixel is decoded.
+
+    Raises:
+        DataError: it is no picture, or its header is broken.
+    """
+    width, height = _open(data, _kind(data)).size
+    return width, height
+
+
 def _kind(data: bytes) -> str:
     """What the first bytes say the file is."""
     head = data[:512]

@@ -11,6 +11,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from tuwen.data.batch import BATCH_ROWS, Batch, need_table, numbered
+from tuwen.data.header import renamed_note, unique_names
 from tuwen.errors import DataError
 
 BATCH_BYTES = 64 * 2**20
@@ -28,7 +29,9 @@ class ParquetFile:
         self.notes: list[str] = []
         try:
             with parquet.ParquetFile(path) as file:
-                self.columns: list[str] = file.schema_arrow.names
+                self.columns, renamed = unique_names(file.schema_arrow.names)
+                self.notes += renamed_note(name, renamed)
+                self._all = bool(renamed)  # a name that stands twice cannot be asked for
                 meta = file.metadata
                 self.rows: int | None = meta.num_rows
                 size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
@@ -43,8 +46,9 @@ class ParquetFile:
         start = 1
         try:
             with parquet.ParquetFile(self._path) as file:
-                for part in file.iter_batches(self._batch, columns=list(columns)):
-                    frame = pl.DataFrame(pl.from_arrow(part)).select(columns)
+                for part in file.iter_batches(self._batch, columns=None if self._all else list(columns)):
+                    named = part.rename_columns(self.columns) if self._all else part
+                    frame = pl.DataFrame(pl.from_arrow(named)).select(columns)
                     yield Batch(frame, numbered(frame.height, start))
                     start += frame.height
         except (pa.ArrowException, OSError) as error:

@@ -12,6 +12,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from tuwen.data.batch import Batch, numbered, series
+from tuwen.data.header import renamed_note, unique_names
 from tuwen.errors import DataError, MissingExtra
 
 ROWS = 2_000  # rows fetched at once; rows may hold pictures
@@ -50,10 +51,8 @@ class Query:
                 raise MissingExtra("postgres", "reading from PostgreSQL") from None
             raise DataError("the driver is not installed", where=self.name, seen=error, allowed=_ALLOWED) from None
         with self._asked() as result:
-            self.columns: list[str] = list(result.keys())
-        twice = sorted({column for column in self.columns if self.columns.count(column) > 1})
-        if twice:
-            raise DataError(f"the query gives '{twice[0]}' twice", where=self.name, todo="name columns with AS")
+            self.columns, renamed = unique_names(list(result.keys()))
+        self.notes += renamed_note(self.name, renamed)
 
     def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
         """Columns of the types that the driver gives; a column of mixed types as text."""

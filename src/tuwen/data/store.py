@@ -25,7 +25,7 @@ import polars as pl
 import simplejpeg
 
 from tuwen.errors import DataError
-from tuwen.files import make_folder, sync
+from tuwen.files import is_full, make_folder, sync
 
 JPEG = b"\xff\xd8"
 SHARD_BYTES = 256 * 2**20
@@ -144,6 +144,8 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
             connection.executescript(_TABLES)
         connection.execute("SELECT count(*) FROM (SELECT key FROM pictures LIMIT 1)")
     except sqlite3.DatabaseError as error:
+        if is_full(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
         raise DataError(
             "the index of the media store cannot be read", where=str(path), seen=error, todo=_AGAIN
         ) from None
@@ -161,7 +163,7 @@ class MediaWriter(MediaStore):
         make_folder(self.folder)
         with _full_disk(self.folder):
             self._index = _open(self.folder / "index.sqlite", "rwc")
-        numbers = [int(path.stem) for path in self.folder.glob("*.shard") if path.stem.isdigit()]
+        numbers = [int(path.stem) for path in self.folder.glob("*.shard") if path.stem.isdecimal()]
         self._number = max(numbers, default=0)
         self._shard = _shard(self.folder, self._number).open("ab")
         self._unnamed = True  # the folder was not synced since the shard got its name
@@ -298,6 +300,6 @@ def _full_disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+        if is_full(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from None
         raise

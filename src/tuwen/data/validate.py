@@ -16,6 +16,7 @@ import polars as pl
 
 from tuwen.data.batch import Unread
 from tuwen.data.dialects import Dialect
+from tuwen.data.rounded import ROUNDED, rounded
 from tuwen.data.schema import Table
 from tuwen.data.values import typed
 
@@ -121,7 +122,13 @@ def check_keys(frame: pl.DataFrame, name: str, table: Table) -> Checked:
     if first.all():
         return Checked(frame)
     again = frame.filter(~first)
-    reasons = pl.Series("reason", ["duplicate key"]).new_from_index(0, again.height)
+    lossy = pl.Series([False]).new_from_index(0, frame.height)
+    for column in table.key:
+        if frame[column].dtype == pl.String:
+            lossy = lossy | rounded(frame[column])
+    reasons = again.select(
+        pl.when(pl.lit(lossy.filter(~first))).then(pl.lit(ROUNDED)).otherwise(pl.lit("duplicate key")).alias("reason")
+    ).to_series()
     return Checked(frame.filter(first), [rejected(again, name, ", ".join(table.key), reasons)])
 
 

@@ -20,6 +20,7 @@ Typed = tuple[pl.Series, pl.Series]
 MISSING = ("", "null", "none", "n/a", "na", "-", "\\n", "0000-00-00", "0000-00-00 00:00:00")
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 _UNKNOWN = Dialect()
+_DIGITS = 15  # that a float keeps, whatever they are
 
 
 def typed(values: pl.Series, column: Column, dialect: Dialect = _UNKNOWN) -> Typed:
@@ -54,6 +55,8 @@ def texts(values: pl.Series) -> Typed:
         if whole.any():
             plain = values.set(~(whole & (values.abs() < 2**53)).fill_null(False), None).cast(pl.Int64).cast(pl.String)
             text = plain.zip_with(plain.is_not_null(), text)
+    elif isinstance(kind, pl.Decimal):
+        text = values.cast(pl.String).str.replace(r"(\.[0-9]*?)0+$", "${1}").str.strip_chars_end(".")
     elif kind == pl.Boolean or kind.is_numeric() or kind.is_temporal() or kind in (pl.Categorical, pl.Enum, pl.Null):
         text = values.cast(pl.String)
     elif kind == pl.String:
@@ -133,14 +136,21 @@ def times(values: pl.Series, dialect: Dialect = _UNKNOWN) -> Typed:
 
 
 def inferred(values: pl.Series) -> pl.Series:
-    """Strings as numbers or times, where every value is one and nothing is lost by it (``007`` stays text)."""
+    """Strings as numbers or times, where every value is one and nothing is lost by it.
+
+    A number is one where it is written as tuwen would write it, or all have two decimals, as money
+    has: ``007``, ``1E5``, ``90.750`` and numbers of more digits than a float holds stay text.
+    """
     if values.dtype != pl.String or values.null_count() == len(values):
         return values
     given = values.drop_nulls()
-    if given.str.contains(r"^-?(?:0|[1-9]\d{0,17})$").all():
+    if given.str.contains(r"^(?:0|-?[1-9][0-9]{0,17})$").all():
         return values.cast(pl.Int64)
-    if given.str.contains(r"^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$").all():
-        return values.cast(pl.Float64)
+    if given.str.contains(r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?$").all():
+        exact = given.str.replace_all(r"^-?0?\.?0*|[-.]", "").str.len_bytes() <= _DIGITS
+        shortest = given.str.contains(r"^-?[0-9]+(?:\.[0-9]*[1-9])?$") & (given != "-0")
+        money = given.str.contains(r"\.[0-9]{2}$") & ~given.str.contains(r"^-0\.00$")
+        return values.cast(pl.Float64) if exact.all() and (shortest.all() or money.all()) else values
     if given.str.contains(r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?$").all():
         moments, reasons = times(values)
         return values if reasons.is_not_null().any() else moments

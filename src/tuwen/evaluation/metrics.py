@@ -326,7 +326,7 @@ class Metrics(dict[str, Metric]):
         return Metric(name, (), found["measure"] != "median_rank", found["measure"].startswith("recall"), _not_here)
 
 
-RETRIEVAL = re.compile(r"(?P<query>\w+?)_to_(?P<answer>\w+?)_(?P<measure>recall@\d+|mrr|median_rank)")
+RETRIEVAL = re.compile(r"(?P<query>\w(?:(?!_to_)\w)*+)_to_(?P<answer>\w+?)_(?P<measure>recall@\d+|mrr|median_rank)")
 RANKING = re.compile(
     r"((?P<kind>cold|warm|tail|burges|condensed)_)?"
     r"(?P<measure>ndcg|recall|map|mrr|hit|precision|novelty|diversity|judged)@(?P<depth>\d+)"

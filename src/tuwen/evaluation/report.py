@@ -20,7 +20,7 @@ from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.regression import regression
 from tuwen.evaluation.slices import slices, worst
 from tuwen.evaluation.unlearned import counted, unlearned, unlearned_warning
-from tuwen.files import whole
+from tuwen.files import make_folder, room_on_disk, whole
 
 FORMAT = 1
 
@@ -221,14 +221,11 @@ def write_report(folder: str | Path, report: Mapping[str, Any], html: str) -> tu
     except (TypeError, ValueError) as error:
         raise DataError("the report is not strict JSON", seen=error, todo="build it with build_report") from None
     as_json, as_html = folder / "report.json", folder / "report.html"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with room_on_disk(folder):
+        make_folder(folder)
         with whole(as_html) as page, whole(as_json) as data:
             page.write(html.encode())
             data.write(text.encode() + b"\n")
-    except OSError as error:
-        todo = "free some space or choose another folder"
-        raise DataError("cannot write the report", where=str(folder), seen=error.strerror, todo=todo) from None
     return as_json, as_html
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -14,12 +13,30 @@ import numpy.typing as npt
 import polars as pl
 
 from tuwen.errors import ConfigError, did_you_mean
+from tuwen.unicode import nfkc
 
 Array = npt.NDArray[Any]
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
-_CONDITION = re.compile(r"\s*([^=!<>]+?)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*", re.DOTALL)
-_RANGE = re.compile(r"\s*(\S*?)\s*\.\.\s*(\S*)\s*")
+_CONDITION = re.compile(r"([^=!<>]++)(!=|<=|>=|=|<|>)(.*+)", re.DOTALL)
 ALLOWED = "COLUMN=VALUE, COLUMN=VALUE|VALUE, COLUMN!=VALUE, COLUMN=LOW..HIGH, or COLUMN<NUMBER with <, <=, >, >="
+
+
+@dataclass(frozen=True)
+class FilterLimits:
+    """How long a filter may be; checked before any of it is read.
+
+    Attributes:
+        conditions: of one filter.
+        values: of one condition, between ``|``.
+        characters: of one condition.
+    """
+
+    conditions: int = 50
+    values: int = 1_000
+    characters: int = 20_000
+
+
+DEFAULT_LIMITS = FilterLimits()
 
 
 @dataclass(frozen=True)
@@ -35,16 +52,35 @@ class Condition:
     value: str
 
     @classmethod
-    def read(cls, text: str) -> Condition:
+    def read(cls, text: str, limits: FilterLimits = DEFAULT_LIMITS) -> Condition:
         """From the text of a person.
 
         Raises:
-            ConfigError: it is not one.
+            ConfigError: it is not one, or it is longer or has more values than the limits allow.
         """
-        found = _CONDITION.fullmatch(text)
-        if found is None:
+        length, values = len(text), text.count("|") + 1
+        if length > limits.characters:
+            allowed = f"up to {limits.characters} characters"
+            raise ConfigError("a condition is too long", where="--where", seen=length, allowed=allowed)
+        if values > limits.values:
+            allowed = f"up to {limits.values}"
+            raise ConfigError("a condition has too many values", where="--where", seen=values, allowed=allowed)
+        parts = _CONDITION.fullmatch(text)
+        if parts is None or not parts[1].strip():
             raise ConfigError("this is not a condition", where="--where", seen=text[:200], allowed=ALLOWED)
-        return cls(found[1], cast(Operator, found[2]), found[3])
+        return cls(parts[1].strip(), cast(Operator, parts[2]), parts[3].strip())
+
+    @classmethod
+    def read_all(cls, texts: Sequence[str], limits: FilterLimits = DEFAULT_LIMITS) -> list[Condition]:
+        """All conditions of one filter.
+
+        Raises:
+            ConfigError: there are too many, or one of them is not a condition.
+        """
+        if len(texts) > limits.conditions:
+            allowed = f"up to {limits.conditions}"
+            raise ConfigError("there are too many conditions", where="--where", seen=len(texts), allowed=allowed)
+        return [cls.read(text, limits) for text in texts]
 
     def __str__(self) -> str:
         return f"{self.column}{self.operator}{self.value}"
@@ -72,7 +108,7 @@ def _expression(table: pl.DataFrame, condition: Condition) -> pl.Expr:
         raise ConfigError(
             f"the column '{condition.column}' holds words, which have no order",
             where="--where",
-            seen=str(condition),
+            seen=str(condition)[:200],
             allowed=f"{condition.column}=VALUE, {condition.column}!=VALUE",
         )
     values = [_plain(value) for value in condition.value.split("|")]
@@ -85,10 +121,10 @@ def _expression(table: pl.DataFrame, condition: Condition) -> pl.Expr:
 
 
 def _number_expression(column: pl.Expr, condition: Condition) -> pl.Expr:
-    span = _RANGE.fullmatch(condition.value)
-    if span is not None and condition.operator in ("=", "!="):
-        low = _number(span[1], condition) if span[1] else -math.inf
-        high = _number(span[2], condition) if span[2] else math.inf
+    first, dots, last = (part.strip() for part in condition.value.partition(".."))
+    if dots and condition.operator in ("=", "!="):
+        low = _number(first, condition) if first else -math.inf
+        high = _number(last, condition) if last else math.inf
         met = ((column >= low) & (column < high)).fill_null(False)
         return ~met if condition.operator == "!=" else met
     if condition.operator in ("=", "!="):
@@ -103,7 +139,7 @@ def _number(text: str, condition: Condition) -> float:
     if text.strip().lower() in ("true", "false"):
         return float(text.strip().lower() == "true")
     try:
-        value = float(unicodedata.normalize("NFKC", text).replace(",", ""))
+        value = float(nfkc(text).replace(",", ""))
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -130,7 +166,7 @@ def column_type(table: pl.DataFrame, name: str) -> pl.DataType:
 
 
 def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).strip().lower()
+    return nfkc(text).strip().lower()
 
 
 def _folded(column: pl.Expr) -> pl.Expr:

@@ -6,8 +6,9 @@ import hashlib
 import json
 import mmap
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -133,7 +134,7 @@ def write(segment: Segment, folder: Path) -> dict[str, str]:
         **{f"rows of {space}": vectors.rows for space, vectors in segment.spaces.items()},
     }
     table, words = stem.with_suffix(".arrow"), stem.with_suffix(".safetensors")
-    with room_on_disk(folder):
+    with room_on_disk(folder), _gone_where_it_fails(table, words, *paths.values()):
         segment.table.rechunk().write_ipc(table, compression="uncompressed")
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, words)
         for space, path in paths.items():
@@ -143,6 +144,17 @@ def write(segment: Segment, folder: Path) -> dict[str, str]:
             digests = list(pool.map(_settled, files))
         sync(folder)  # the manifest must never name a file that a power cut took
     return {path.name: digest for path, digest in zip(files, digests, strict=True)}
+
+
+@contextmanager
+def _gone_where_it_fails(*files: Path) -> Iterator[None]:
+    """No manifest will name them, and on a full disk they would take the room that is left."""
+    try:
+        yield
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
 
 
 def _settled(path: Path) -> str:

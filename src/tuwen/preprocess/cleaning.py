@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import re
-import unicodedata
+
+from tuwen.unicode import nfkc
 
 HAN = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 EMOJI = (
@@ -14,8 +15,13 @@ EMOJI = (
 FLAG = "[\U0001f1e6-\U0001f1ff]{2}"
 
 # A tag starts with a letter, a slash or an exclamation mark: "a < b" and "<3" are words, not tags.
-_HIDDEN = re.compile(r"<(script|style)\b[^>]{0,1000}>.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
-_TAG = re.compile(r"<[/!]?[a-zA-Z][^<>]{0,1000}>")
+_OPENING = re.compile(r"<!--|<(script|style)\b[^>]{0,1000}+>", re.IGNORECASE)
+_CLOSING = {
+    "": re.compile("-->"),
+    "script": re.compile(r"</script\s*+>", re.IGNORECASE),
+    "style": re.compile(r"</style\s*+>", re.IGNORECASE),
+}
+_TAG = re.compile(r"<[/!]?[a-zA-Z][^<>]{0,1000}+>")
 # Variation selectors and skin tones: 👍🏿 and 👍 are one word. Joiners glue emoji only; Persian needs them elsewhere.
 _DRESS = re.compile(f"[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]|(?<=[{EMOJI}])\u200d")
 _INVISIBLE = re.compile(
@@ -35,8 +41,28 @@ def clean(text: str, *, lower: bool = True) -> str:
         text = html.unescape(html.unescape(text))
     if not text.isascii():
         text = _DRESS.sub("", _INVISIBLE.sub("", text))
-        text = unicodedata.normalize("NFKC", text)
+        text = nfkc(text)
     if "<" in text:
-        text = _TAG.sub(" ", _HIDDEN.sub(" ", text))
+        text = _TAG.sub(" ", _without_hidden(text))
     text = " ".join(_INVISIBLE.sub("", text).split())
     return text.lower() if lower else text
+
+
+def _without_hidden(text: str) -> str:
+    """``text`` with a space for every comment, script and style sheet.
+
+    A kind of end that was searched in vain is not searched again, so each character is read a fixed number of times.
+    """
+    parts: list[str] = []
+    missing: set[str] = set()
+    copied = position = 0
+    while (opening := _OPENING.search(text, position)) is not None:
+        kind = (opening[1] or "").casefold()
+        closing = None if kind in missing else _CLOSING[kind].search(text, opening.end())
+        if closing is None:
+            missing.add(kind)
+            position = opening.start() + 1
+        else:
+            parts += [text[copied : opening.start()], " "]
+            copied = position = closing.end()
+    return "".join([*parts, text[copied:]])

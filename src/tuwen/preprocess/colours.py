@@ -69,7 +69,9 @@ CHINESE = {
     "several": "多色",
 }
 _COLUMN = re.compile("colou?r|颜色|色系", re.IGNORECASE)
-_NAMED = re.compile(r'"?(?:[\w ]*colou?r[\w ]*|颜色)"?\s*[:：=]\s*"?([^",|;，；}]+)', re.IGNORECASE)
+_LABEL = re.compile(r'(?<![\w ])([\w ]++)"?+\s*+[:：=]')  # the lookbehind reads each run of words once
+_COLOUR_LABEL = re.compile("colou?r|颜色 *+\\Z", re.IGNORECASE)
+_VALUE = re.compile(r'\s*+"?+([^",|;，；}]++)')
 
 
 def is_colour_column(name: str) -> bool:
@@ -94,12 +96,19 @@ def colour_of_texts(texts: Iterable[str | None]) -> str | None:
     for text in texts:
         if not text:
             continue
-        told = _NAMED.search(text)
-        for part in (told[1] if told else "", text):
+        for part in (_labelled(text), text):
             found = _pattern().search(clean(part))
             if found:
                 return _by_name()[found[0]]
     return None
+
+
+def _labelled(text: str) -> str:
+    """What stands behind the first ``colour:``, or an empty text."""
+    for label in _LABEL.finditer(text):
+        if _COLOUR_LABEL.search(label[1]) and (value := _VALUE.match(text, label.end())):
+            return value[1]
+    return ""
 
 
 @cache
@@ -113,7 +122,7 @@ def _pattern() -> re.Pattern[str]:
     names = sorted(_by_name(), key=len, reverse=True)
     english = "|".join(re.escape(name) for name in names if name.isascii() and name not in ("several", "multi"))
     chinese = "|".join(name for name in names if not name.isascii())
-    return re.compile(rf"\b(?:{english})\b(?!\s*(?:&|and)\s)|{chinese}")
+    return re.compile(rf"\b(?:{english})\b(?!\s*+(?:&|and)\s)|{chinese}")
 
 
 # --- Pictures -----------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from tuwen.errors import BundleError
 from tuwen.files import room_on_disk, whole
 from tuwen.preprocess.mapped import mapped
 from tuwen.preprocess.modality import Arrays, Modality, load, read_state, write_state
+from tuwen.preprocess.session import run
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.private import private, scratch
 from tuwen.progress import Progress
@@ -115,8 +116,8 @@ class Frozen:
         (name, array), *_ = row.items()
         if name == "ids":
             array = array[: int((array != 0).sum())].astype(np.int64)
-        result: np.ndarray = self._session.run(None, {name: array[None]})[0][0]
-        return result
+        vector: np.ndarray = run(self._session, {name: array[None]})[0]
+        return vector
 
     @cached_property
     def _session(self) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
+from tuwen.data.dialects import Dialect, Evidence, Kind
 from tuwen.data.values import numbers as read_numbers
 from tuwen.data.values import times as read_times
 from tuwen.errors import DataError
@@ -67,6 +69,11 @@ class Table:
         return self._fitted
 
     @property
+    def dialects(self) -> dict[str, Dialect]:
+        """Column → how the train part wrote its numbers or dates, where that was texts and told it."""
+        return {name: Dialect(**known) for name, known in self.fitted.get("dialects", {}).items()}
+
+    @property
     def kinds(self) -> dict[str, str]:
         """Column → number, date, category or list: what a person who asks should be asked for."""
         words = {"numbers": "number", "dates": "date", "categories": "category", "lists": "list"}
@@ -86,8 +93,13 @@ class Table:
 
     def fit(self, values: pl.DataFrame, progress: Progress | None = None) -> None:
         kinds = self._kinds(values)
-        scale = {name: _scale(values[name]) for name in kinds["numbers"]}
+        spoken = {
+            **{name: _dialect(values[name], "number") for name in kinds["numbers"]},
+            **{name: _dialect(values[name], "time") for name in kinds["dates"]},
+        }
+        scale = {name: _scale(values[name], spoken[name]) for name in kinds["numbers"]}
         self._fitted = {
+            "dialects": {name: asdict(dialect) for name, dialect in spoken.items() if dialect != Dialect()},
             "numbers": scale,
             "dates": kinds["dates"],
             "categories": {name: _names(_text(values[name]), self.min_count) for name in kinds["categories"]},
@@ -96,20 +108,20 @@ class Table:
 
     def encode(self, values: pl.DataFrame) -> tuple[Arrays, np.ndarray]:
         """``numbers`` f32 [rows, n], ``categories`` int32 [rows, m]; absent only where every column is missing."""
-        f = self.fitted
+        f, dialects = self.fitted, self.dialects
         self._check(values, [*f["numbers"], *f["dates"], *f["lists"], *f["categories"]])
         rows = values.height
         columns: list[np.ndarray] = []
         seen = np.zeros(rows, bool)
         for name, (mean, deviation) in f["numbers"].items():
-            x = _finite(values[name])
+            x = _finite(values[name], dialects.get(name, Dialect()))
             known = np.isfinite(x)
             with np.errstate(over="ignore", invalid="ignore"):
                 standard = np.clip((x - mean) / deviation, -CLIP, CLIP)
             columns += [np.where(known, standard, 0), ~known]
             seen |= known
         for name in f["dates"]:
-            parts, known = _date_parts(values[name])
+            parts, known = _date_parts(values[name], dialects.get(name, Dialect()))
             columns += parts
             seen |= known
         for name, names in f["lists"].items():
@@ -194,16 +206,23 @@ def _numbered(names: list[str]) -> dict[str, int]:
     return {**{f"{name}.0": i for name, i in whole.items()}, **whole, **numbers}
 
 
-def _finite(column: pl.Series) -> np.ndarray:
+def _dialect(column: pl.Series, kind: Kind) -> Dialect:
+    """How the train part writes a column of texts that are numbers or dates."""
+    evidence = Evidence(column.name, kind)
+    evidence.add(column)
+    return evidence.dialect()
+
+
+def _finite(column: pl.Series, dialect: Dialect) -> np.ndarray:
     """Numbers as collect reads them, so that a row asked about with ``￥12`` is the row that was learned."""
-    read, _ = read_numbers(column, -np.inf, np.inf)
+    read, _ = read_numbers(column, -np.inf, np.inf, dialect=dialect)
     x = read.cast(pl.Float64).to_numpy().astype(np.float64)
     return np.where(np.isfinite(x), x, np.nan)
 
 
-def _scale(column: pl.Series) -> tuple[float, float]:
+def _scale(column: pl.Series, dialect: Dialect) -> tuple[float, float]:
     """Mean and deviation without the outermost hundredths: one price of 10¹² must not flatten all others."""
-    x = _finite(column)
+    x = _finite(column, dialect)
     x = x[np.isfinite(x)]
     if x.size == 0:
         return 0.0, 1.0
@@ -213,18 +232,18 @@ def _scale(column: pl.Series) -> tuple[float, float]:
     return (mean, deviation) if np.isfinite([mean, deviation]).all() else (0.0, 1.0)
 
 
-def _time(column: pl.Series) -> pl.Series:
+def _time(column: pl.Series, dialect: Dialect) -> pl.Series:
     """As UTC microseconds without a zone, read as collect reads it; each value by itself, whatever stands beside it."""
     if not isinstance(column.dtype, pl.Date | pl.Datetime):
-        return read_times(column)[0]
+        return read_times(column, dialect)[0]
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
         column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     return column.cast(pl.Datetime("us"), strict=False)
 
 
-def _date_parts(column: pl.Series) -> tuple[list[np.ndarray], np.ndarray]:
+def _date_parts(column: pl.Series, dialect: Dialect) -> tuple[list[np.ndarray], np.ndarray]:
     """Year (0 at 2000, in tens) and three clocks; zeros where missing. Also which rows are known."""
-    time = _time(column)
+    time = _time(column, dialect)
     known = time.is_not_null().to_numpy()
     day, hour = time.dt.ordinal_day(), time.dt.hour() + time.dt.minute() / 60
     turns = [(day - 1) / 365.25, (time.dt.weekday() - 1) / 7, hour / 24]

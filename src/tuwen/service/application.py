@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import partial
-from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
-import anyio
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
 from tuwen import __version__
+from tuwen.data.decoder import shared_decoder
 from tuwen.errors import BundleError, TuwenError
 from tuwen.service.guard import LOCAL_HOSTS, Guard, Rules
+from tuwen.service.lane import Lane
 from tuwen.service.limits import Limits
 from tuwen.service.messages import (
     BundleResponse,
@@ -26,7 +26,7 @@ from tuwen.service.messages import (
 )
 from tuwen.service.pages import add_lost
 from tuwen.service.predictor import Predictor
-from tuwen.service.problems import RequestError, on_http_error, on_tuwen_error, refusals
+from tuwen.service.problems import on_http_error, on_tuwen_error, refusals
 from tuwen.service.reading import sent_rows
 from tuwen.service.rows import to_rows
 
@@ -39,7 +39,9 @@ PROBLEMS = refusals(
         415: "neither JSON nor a form",
         422: "a column or a value is not what the bundle reads",
         500: "the bundle is damaged, or the service has a fault of its own",
-        503: "too many are waiting",
+        403: "a page of another site asks",
+        431: "the headers are too large",
+        503: "too many are waiting, or the answer took too long",
     }
 )
 
@@ -79,7 +81,7 @@ def _add_routes(service: FastAPI, predictor: Predictor, limits: Limits) -> None:
         "rows": limits.rows,
     }
     bundle = describe(predictor.manifest, predictor.inputs, public_limits)
-    queue = anyio.CapacityLimiter(limits.workers)
+    lane, decoder = Lane(limits.workers, limits.waiting), shared_decoder(limits.decoder_bytes)
 
     @service.get("/healthz", summary="Is it alive?")
     async def healthz() -> HealthResponse:
@@ -98,11 +100,13 @@ def _add_routes(service: FastAPI, predictor: Predictor, limits: Limits) -> None:
     )
     async def predict(request: Request) -> PredictResponse:
         raw = await sent_rows(request, limits, predictor)
-        rows = to_rows(raw, predictor.inputs, limits.picture_bytes)
-        if queue.statistics().tasks_waiting >= limits.waiting:
-            raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, "too many requests are waiting", todo="try again later")
-        answers = await anyio.to_thread.run_sync(partial(predictor.predict, rows), limiter=queue)
-        return PredictResponse(bundle=bundle.name, predictions=[Prediction.model_validate(a) for a in answers])
+
+        def answers() -> list[dict[str, Any]]:
+            return predictor.predict(to_rows(raw(), predictor.inputs, limits.picture_bytes))
+
+        with decoder.active():
+            found = await lane.run(answers)
+        return PredictResponse(bundle=bundle.name, predictions=[Prediction.model_validate(a) for a in found])
 
 
 def _add_pages(service: FastAPI) -> None:

@@ -5,15 +5,15 @@ Analytics send many events at once. Refusing them all for one would lose the goo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal, TypeVar
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler
 
 from tuwen.service.language import said
+from tuwen.service.parsing import BodyRoute
 from tuwen.service.problems import as_sent, place_in
 
 Element = TypeVar("Element")
@@ -75,16 +75,16 @@ def kept_and_refused(
     return good, refused
 
 
-class BeaconRoute(APIRoute):
+class BeaconRoute(BodyRoute):
     """A route that also reads JSON which is called text/plain: what ``navigator.sendBeacon`` makes of a string.
 
     Browsers send such a request to another site without asking it first; which sites may is the guard's to say.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Any]:
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
-        async def read(request: Request) -> Any:
+        async def read(request: Request) -> Response:
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind == "text/plain":
                 others = [pair for pair in request.scope["headers"] if pair[0] != b"content-type"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import random
@@ -15,9 +14,13 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tuwen.deadline import Deadline
 from tuwen.service.access import Access, Need
+from tuwen.service.body import Body, ClientGone, Flight, is_form, most_bytes
+from tuwen.service.client import Client, network
 from tuwen.service.limits import Limits
 from tuwen.service.measures import Measures
+from tuwen.service.origins import check_origin
 from tuwen.service.problems import RequestError, response
 from tuwen.service.rate import Rate
 
@@ -37,9 +40,12 @@ HEADERS = {
 }
 _RAW = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
+FORM_PART = 1 << 16  # bytes of a form that are parsed before others are answered
+CLIENT_GONE = 499  # in log and measures, as nginx has it: nobody is left to be answered
 OPEN = ("/healthz", "/readyz")  # asked by what starts and stops services
 OPERATORS = ("/metrics", "/v1/report", "/v1/operator")
 SHOPPERS_ANSWERS = ("/v1/",)
+SCHEMA = "/openapi.json"  # it names the columns of the shop
 
 
 def needed(method: str, path: str) -> Need:
@@ -49,7 +55,7 @@ def needed(method: str, path: str) -> Need:
     writes_items = path.startswith("/v1/items") and method not in ("GET", "HEAD")
     if writes_items or path.startswith(OPERATORS) or path.startswith("/v1/users"):
         return "operator"
-    return "shop" if path.startswith(SHOPPERS_ANSWERS) else "nobody"
+    return "shop" if path.startswith(SHOPPERS_ANSWERS) or path == SCHEMA else "nobody"
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ class Rules:
         origins: pages of other sites that may ask from a browser (CORS).
         access: who may ask; None for anybody.
         rate: how often; None for any.
+        open_rate: how often pages and health may be asked for, by address; None for any.
+        flight: the memory of bodies of all requests; None for one of this application alone.
         measures: what is counted; None for nothing.
         log: whether each request is a line of JSON in the log ``tuwen.requests``.
     """
@@ -70,16 +78,19 @@ class Rules:
     origins: Collection[str] = ()
     access: Access | None = None
     rate: Rate | None = None
+    open_rate: Rate | None = None
+    flight: Flight | None = None
     measures: Measures | None = None
     log: bool = False
     limits: Limits = field(default_factory=Limits)
 
 
 class Guard:
-    """ASGI middleware."""
+    """ASGI middleware. What costs nothing comes first: a body is read only of a request that may be answered."""
 
     def __init__(self, app: ASGIApp, *, rules: Rules) -> None:
         self.app, self.rules, self.limits = app, rules, rules.limits
+        self._flight = rules.flight or Flight(rules.limits.flight_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -98,17 +109,17 @@ class Guard:
                 headers += [one for one in _RAW if one[0] not in told]
                 headers += [(k.lower().encode(), v.encode()) for k, v in self._cors(request).items()]
                 headers.append((b"x-request-id", number.encode()))
+                if "tuwen.close" in scope:
+                    headers.append((b"connection", b"close"))
             await send(message)
 
         if self.rules.measures is not None:
             self.rules.measures.begin()
+        body = Body(self.limits, self._flight, most_bytes(scope["method"], scope["path"], self.limits))
         try:
-            self._check(request)
-            if scope["method"] == "OPTIONS" and self._cors(request):
-                await Response(status_code=204)(scope, receive, send_with_headers)
-                return
-            scope["tuwen.key"] = self._asked_by(scope, request)
-            await self.app(scope, _again(await self._body(receive), receive), send_with_headers)
+            await self._answer(scope, request, body, receive, send_with_headers)
+        except ClientGone:
+            status = CLIENT_GONE
         except RequestError as error:
             await response(error, number)(scope, receive, send_with_headers)
         except Exception:
@@ -121,14 +132,31 @@ class Guard:
                 )
                 await response(fault, number)(scope, receive, send_with_headers)
         finally:
+            self._flight.give(body.size)
             self._told(scope, status, time.perf_counter() - began, number)
 
+    async def _answer(self, scope: Scope, headers: Headers, body: Body, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]
+        self._check(scope, headers)
+        check_origin(method, path, headers, self.rules.origins)
+        if method == "OPTIONS" and self._cors(headers):
+            await Response(status_code=204)(scope, receive, send)
+            return
+        scope["tuwen.key"] = self._asked_by(scope, headers)
+        body.check_length(headers)
+        content = await body.read(headers, receive) if most_bytes(method, path, self.limits) else b""
+        deadline = Deadline(self.limits.request_seconds, pixels=self.limits.pixels)
+        client = Client(content, receive, deadline, part=FORM_PART if is_form(headers) else 0)
+        with deadline.active(), client.active():
+            await self.app(scope, client.receive, send)
+
     def _asked_by(self, scope: Scope, headers: Headers) -> str | None:
-        key = None
+        key, need = None, needed(scope["method"], scope["path"])
         if self.rules.access is not None:
-            key = self.rules.access.name(headers, needed(scope["method"], scope["path"]))
-        if self.rules.rate is not None and scope["path"] not in OPEN:
-            self.rules.rate.take(key or str((scope.get("client") or ("",))[0]))
+            key = self.rules.access.name(headers, need)
+        rate = self.rules.open_rate if need == "nobody" else self.rules.rate
+        if rate is not None:
+            rate.take(key or network(str((scope.get("client") or ("",))[0])))
         return key
 
     def _cors(self, headers: Headers) -> dict[str, str]:
@@ -152,7 +180,12 @@ class Guard:
             told = {"request": number, "method": scope["method"], "route": route, "status": status}
             requests_log.info(json.dumps(told | {"ms": round(seconds * 1000, 2), "key": scope.get("tuwen.key")}))
 
-    def _check(self, headers: Headers) -> None:
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        """What stands in the headers alone.
+
+        Raises:
+            RequestError: 400 two lengths of one body, 421 another host, 431 too much.
+        """
         host = _without_port(headers.get("host", ""))
         if self.rules.hosts is not None and host not in self.rules.hosts:
             raise RequestError(
@@ -162,51 +195,24 @@ class Guard:
                 seen=host,
                 allowed=", ".join(self.rules.hosts),
             )
-        length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > self.limits.body_bytes:
-            raise self._too_large(f"{length} bytes")
-
-    async def _body(self, receive: Receive) -> bytes:
-        """The whole body, before any route sees it: so too much of it, or too slow, is refused alike on every route."""
-        body, more = bytearray(), True
-        try:
-            async with asyncio.timeout(self.limits.read_seconds):
-                while more:
-                    message = await receive()
-                    body += message.get("body", b"")
-                    more = message.get("more_body", False)
-                    if len(body) > self.limits.body_bytes:
-                        raise self._too_large(f"more than {self.limits.body_bytes} bytes")
-        except TimeoutError:
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # a proxy that believes the other one would see two requests where there is one
+            scope["tuwen.close"] = True
             raise RequestError(
-                HTTPStatus.REQUEST_TIMEOUT,
-                "the body came too slowly",
-                allowed=f"{self.limits.read_seconds:g} seconds",
-            ) from None
-        return bytes(body)
-
-    def _too_large(self, seen: str) -> RequestError:
-        return RequestError(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            "the request is too large",
-            seen=seen,
-            allowed=f"{self.limits.body_bytes} bytes",
-            todo="send fewer rows, or smaller pictures",
-        )
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    """Gives a body that was read, and then whatever comes: that the client went away."""
-    given = False
-
-    async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
+                HTTPStatus.BAD_REQUEST,
+                "the request has two lengths",
+                seen="Content-Length, Transfer-Encoding",
+                allowed="one of them",
+            )
+        size = len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"")
+        size += sum(len(name) + len(value) for name, value in headers.raw)
+        if size > self.limits.header_bytes:
+            raise RequestError(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "the headers are too large",
+                seen=f"{size} bytes",
+                allowed=f"{self.limits.header_bytes} bytes",
+            )
 
 
 def _without_port(host: str) -> str:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gc
 import ipaddress
+import logging
+import os
 import socket
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 from tuwen.bundle.home import Home
+from tuwen.data.decoder import kill_decoders
 from tuwen.errors import ConfigError, InUse, MissingExtra
 from tuwen.private import private, sweep_scratch
 from tuwen.service.access import Access
 from tuwen.service.application import app
+from tuwen.service.body import Flight
+from tuwen.service.connections import Faults, connection_class
 from tuwen.service.guard import LOCAL_HOSTS, Rules
 from tuwen.service.limits import Limits
 from tuwen.service.measures import Measures, shared_between_processes
@@ -28,10 +36,8 @@ from tuwen.service.rate import Rate
 from tuwen.service.workers import Workers
 from tuwen.store import Store
 
-GRACE_SECONDS = 5
-# for which a connection stays open between requests. A proxy must let go first (nginx: 60), or it sends into a closed
-# one; so must a client that asked while this process was busy: 7 of 632 failed with 5 s, 0 of 759 with this
-KEEP_SECONDS = 120
+log = logging.getLogger("tuwen.service")
+LAST_SECONDS = 2.0  # after the grace: a thread in a call of C that does not return must not keep the process
 OPEN_FILES = 65_536  # of a process, where the machine allows it; every connection is one
 # in which Python lets another thread run: by default 5 ms, in which a list is made, and a list that is remembered waits
 # for it. bench/load, 15 % events, three runs each in turns: 139, 101, 178 lists a second with 5 ms, 175, 133, 203 so
@@ -50,6 +56,7 @@ class Listening:
         workers: processes.
         keys: whether a key is asked for on this machine too.
         log: whether each request is a line of JSON on stderr.
+        proxies: addresses or networks of proxies, whose ``X-Forwarded-For`` says who asks; of nobody else it counts.
     """
 
     host: str = "127.0.0.1"
@@ -60,6 +67,23 @@ class Listening:
     workers: int = 1
     keys: bool = False
     log: bool = False
+    proxies: Sequence[str] = ()
+
+
+def check_proxies(proxies: Sequence[str]) -> None:
+    """Raises:
+    ConfigError: one is neither an address nor a network.
+    """
+    for proxy in proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError as error:
+            raise ConfigError(
+                "that is no address of a proxy",
+                where=f"--trusted-proxy {proxy}",
+                seen=error,
+                allowed="127.0.0.1, 10.0.0.0/8, ::1",
+            ) from None
 
 
 def check_host(host: str, *, allow_remote: bool) -> None:
@@ -104,10 +128,12 @@ def serve(
         InUse: something else listens there.
     """
     check_host(host, allow_remote=False)
+    limits = limits or Limits()
+    _open_files()
     with _listen(host, port) as listener:
         predictor.predict([{entry["column"]: None for entry in predictor.inputs}])
         service = app(predictor, limits=limits, hosts=LOCAL_HOSTS)
-        _run(service, listener, _address(host, listener), ready)
+        _run(service, listener, _address(host, listener), ready, limits)
 
 
 def serve_home(
@@ -137,6 +163,7 @@ def serve_home(
             raise
         raise MissingExtra("recommend", "serving a home") from None
     check_host(how.host, allow_remote=how.allow_remote)
+    check_proxies(how.proxies)
     home, limits = Home(folder), limits or Limits()
     sweep_scratch()
     home.sweep()
@@ -149,15 +176,18 @@ def serve_home(
                 todo=f"tuwen key {folder} --name till --role shop   (and one of the role operator)",
             )
     _open_files()
-    rate = Rate(limits.rate, limits.burst)  # before workers are forked: it is one for all of them
+    # before workers are forked: they are one for all of them
+    rates = Rate(limits.rate, limits.burst), Rate(limits.open_rate, max(1, int(2 * limits.open_rate)))
     with private(home.folder), _listen(how.host, how.port) as listener:
         address = _address(how.host, listener)
         if how.workers > 1:
             with shared_between_processes():
-                work = partial(_worker, home, store, how, limits, rate, asked, listener)
-                Workers(work, how.workers).run(lambda: ready(address) if ready else None)
+                work = partial(_worker, home, store, how, limits, rates, asked, listener)
+                Workers(work, how.workers, limits.grace_seconds + LAST_SECONDS + 1.0).run(
+                    lambda: ready(address) if ready else None
+                )
         else:
-            _worker(home, store, how, limits, rate, asked, listener, lambda: ready(address) if ready else None)
+            _worker(home, store, how, limits, rates, asked, listener, lambda: ready(address) if ready else None)
 
 
 def _open_files() -> None:
@@ -177,7 +207,7 @@ def _worker(
     store: str | None,
     how: Listening,
     limits: Limits,
-    rate: Rate,
+    rates: tuple[Rate, Rate],
     asked: bool,
     listener: socket.socket,
     told: Callable[[], None],
@@ -194,42 +224,89 @@ def _worker(
             hosts=_hosts(how),
             origins=how.origins,
             access=Access(opened, required=asked),
-            rate=rate,
+            rate=rates[0],
+            open_rate=rates[1],
+            flight=Flight(max(limits.body_bytes, limits.flight_bytes // how.workers)),
             measures=measures,
             log=how.log,
             limits=limits,
         )
         try:
-            _run(shop_app(Served(live, limits, measures), rules), listener, "", lambda _: told())
+            served = Served(live, limits, measures)
+            _run(shop_app(served, rules), listener, "", lambda _: told(), limits, how.proxies, served.warm)
         finally:
             live.end()
 
 
-def _run(service: FastAPI, listener: socket.socket, address: str, ready: Callable[[str], None] | None) -> None:
+def _run(
+    service: FastAPI,
+    listener: socket.socket,
+    address: str,
+    ready: Callable[[str], None] | None,
+    limits: Limits,
+    proxies: Sequence[str] = (),
+    warm: Callable[[], None] | None = None,
+) -> None:
     config = uvicorn.Config(
         service,
         log_level="warning",
         access_log=False,
-        timeout_keep_alive=KEEP_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        # A proxy must let go first (nginx: 60 s), or it sends into a closed connection; so must a client that asked
+        # while this process was busy: 7 of 632 failed with 5 s, 0 of 759 with 120
+        timeout_keep_alive=limits.keep_seconds,  # type: ignore[arg-type]
+        timeout_graceful_shutdown=limits.grace_seconds,  # type: ignore[arg-type]
         server_header=False,
+        http=connection_class(limits),
+        h11_max_incomplete_event_size=limits.header_bytes,
+        ws="none",
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
     )
     try:
-        _Server(config, address, ready).run(sockets=[listener])
+        _Server(config, address, ready, limits.grace_seconds + LAST_SECONDS, warm).run(sockets=[listener])
     except KeyboardInterrupt:
         return
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, url: str, ready: Callable[[str], None] | None) -> None:
+    """Args:
+    seconds: between the signal to end and the end, whatever threads do.
+    warm: called when it listens; what need not be there before.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        url: str,
+        ready: Callable[[str], None] | None,
+        seconds: float,
+        warm: Callable[[], None] | None,
+    ) -> None:
         super().__init__(config)
-        self._url, self._ready = url, ready
+        self._url, self._ready, self._seconds, self._warm = url, ready, seconds, warm
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(Faults())
         await super().startup(sockets=sockets)
         _settle()
+        if self._warm is not None:
+            self._warm()
         if self.started and self._ready is not None:
             self._ready(self._url)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.should_exit:
+            watch = threading.Timer(self._seconds, _end_now)
+            watch.daemon = True
+            watch.start()
+        super().handle_exit(sig, frame)
+
+
+def _end_now() -> None:
+    """Whatever was acknowledged is on the disk; what a stuck thread does is nobody's any more."""
+    log.error("a thread does not end: the process ends without it")
+    kill_decoders()
+    os._exit(1)
 
 
 def _settle() -> None:

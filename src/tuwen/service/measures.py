@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,6 +57,16 @@ class Measures:
         self._outbox = Gauge(
             "tuwen_outbox", "changes of items that the index lacks", registry=registry, multiprocess_mode="mostrecent"
         )
+        self._free = Gauge("tuwen_disk_free_bytes", "of the home", registry=registry, multiprocess_mode="mostrecent")
+        self._memory = Gauge(
+            "tuwen_memory_share", "in use, of the narrowest limit", registry=registry, multiprocess_mode="mostrecent"
+        )
+        self._full = Gauge(
+            "tuwen_nearly_full", "1: new is refused", ["what"], registry=registry, multiprocess_mode="mostrecent"
+        )
+        self._journal = Gauge(
+            "tuwen_journal_bytes", "of events that wait", registry=registry, multiprocess_mode="mostrecent"
+        )
         self._of_route: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._events = Counter("tuwen_events", "events kept", ["kind"], registry=registry)
 
@@ -80,6 +90,10 @@ class Measures:
     def outbox(self, changes: int) -> None:
         with _counted_or_not():
             self._outbox.set(changes)
+
+    def journal(self, size: int) -> None:
+        with _counted_or_not():
+            self._journal.set(size)
 
     def traffic(self) -> dict[str, Any]:
         """What shoppers and shops asked the API: ``requests`` ``failed`` (5xx) ``under_way`` ``p50`` ``p95`` ``p99``
@@ -109,6 +123,15 @@ class Measures:
             "under_way": int(under_way),
             "routes": sorted(routes, key=lambda row: (-row["requests"], row["route"])),
         }
+
+    def room(self, free: int | None, memory: float, full: Collection[str]) -> None:
+        """What is left on the disk and in memory."""
+        with _counted_or_not():
+            if free is not None:
+                self._free.set(free)
+            self._memory.set(memory)
+            for what in ("disk", "memory"):
+                self._full.labels(what).set(what in full)
 
     def text(self, revision: int) -> bytes:
         """In Prometheus' own format."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from tuwen.service.predictor import Input, Kind
 
@@ -43,10 +43,24 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 }
 
 
-class PredictRequest(BaseModel):
-    """Rows to answer. Columns by qualified name, or by their last part where that is unambiguous."""
+class Strict(BaseModel):
+    """A body that names nothing but its fields."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_unknown(cls, body: Any) -> Any:
+        """Of names that are unknown the first is refused; to refuse 100,000 took a second."""
+        if not isinstance(body, dict) or len(body) <= len(cls.model_fields):
+            return body
+        unknown = next(name for name in body if name not in cls.model_fields)
+        return {name: value for name, value in body.items() if name in cls.model_fields or name == unknown}
+
+
+class PredictRequest(Strict):
+    """Rows to answer. Columns by qualified name, or by their last part where that is unambiguous."""
+
     rows: list[dict[str, JsonValue]] = Field(min_length=1)
 
 

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from tuwen.apps.storefront.cards import NoSuchItem
 from tuwen.apps.storefront.parts import NotServed
+from tuwen.deadline import Interrupted
 from tuwen.errors import BundleError, ConfigError, DataError, InUse, MissingExtra, TuwenError
 from tuwen.service.chinese_machine import ASK
 from tuwen.service.language import asked_for, phrase, said
@@ -82,6 +83,7 @@ STATUS: dict[type[TuwenError], HTTPStatus] = {
     BundleError: HTTPStatus.INTERNAL_SERVER_ERROR,
     NoSuchItem: HTTPStatus.NOT_FOUND,
     NotServed: HTTPStatus.NOT_FOUND,
+    Interrupted: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 SHOWN = 80  # characters of what was sent

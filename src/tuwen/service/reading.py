@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -18,13 +19,17 @@ from tuwen.service.problems import RequestError, place_in
 from tuwen.service.rows import too_large
 
 
-async def sent_rows(request: Request, limits: Limits, predictor: Predictor) -> list[dict[str, Any]]:
-    """The rows of a request as they were sent."""
+async def sent_rows(request: Request, limits: Limits, predictor: Predictor) -> Callable[[], list[dict[str, Any]]]:
+    """What gives the rows of a request as they were sent; it parses for as long as a body is large, so it is called
+    beside the event loop.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        return _from_json(await request.body(), limits)
+        body = await request.body()
+        return lambda: _from_json(body, limits)
     if kind == "multipart/form-data":
-        return [await _from_form(request, limits, predictor)]
+        row = await _from_form(request, limits, predictor)
+        return lambda: [row]
     raise RequestError(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "neither JSON nor a form",

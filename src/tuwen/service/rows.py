@@ -14,6 +14,8 @@ from tuwen.errors import DataError
 from tuwen.service.predictor import Input
 from tuwen.service.problems import RequestError, as_sent
 
+PART = 1 << 20  # characters of base64; four of them are three bytes
+
 
 def to_rows(rows: Sequence[Mapping[str, Any]], inputs: Sequence[Input], picture_bytes: int) -> list[dict[str, Any]]:
     """Every column under its qualified name, media as bytes; all other values as they were sent.
@@ -62,7 +64,7 @@ def file_of(value: Any, word: str, where: str, most: int) -> bytes | None:
         if len(text) * 3 // 4 - 3 > most:
             raise too_large(word, where, len(text) * 3 // 4, most)
         try:
-            value = base64.b64decode(text, validate=True)
+            value = _decoded(text)
         except (binascii.Error, ValueError):
             raise DataError(
                 f"a {word} must be the base64 text of a file", where=where, seen=as_sent(text[:24])
@@ -77,6 +79,18 @@ def file_of(value: Any, word: str, where: str, most: int) -> bytes | None:
     if len(value) > most:
         raise too_large(word, where, len(value), most)
     return value
+
+
+def _decoded(text: str) -> bytes:
+    """Base64 in parts: of one call for 20 MB, which takes a tenth of a second, nobody else is answered.
+
+    Raises:
+        ValueError: it is no base64.
+    """
+    parts = [text[start : start + PART] for start in range(0, len(text), PART)]
+    if any("=" in part for part in parts[:-1]):
+        raise ValueError("padding before the end")
+    return b"".join(base64.b64decode(part, validate=True) for part in parts)
 
 
 def too_large(word: str, where: str, seen: int, most: int) -> RequestError:

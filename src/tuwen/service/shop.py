@@ -14,7 +14,9 @@ from tuwen.errors import TuwenError
 from tuwen.service.guard import Guard, Rules
 from tuwen.service.messages import request_body
 from tuwen.service.pages import add_pages
+from tuwen.service.parsing import BodyRoute
 from tuwen.service.problems import on_http_error, on_invalid_request, on_tuwen_error
+from tuwen.service.room import RoomGuard
 from tuwen.service.routes.answers import add_answers
 from tuwen.service.routes.operations import add_operations
 from tuwen.service.routes.operator import add_operator
@@ -37,6 +39,8 @@ def shop_app(served: Served, rules: Rules) -> FastAPI:
         description="Recommendations, search and predictions from a shop's own pictures, words and clicks. "
         "Refusals are in English; with `Accept-Language: zh` in Chinese.",
     )
+    service.router.route_class = BodyRoute
+    service.add_middleware(RoomGuard, room=served.room)  # inside the next one, which answers what it refuses
     service.add_middleware(Guard, rules=rules)
     service.add_exception_handler(TuwenError, on_tuwen_error)
     service.add_exception_handler(HTTPException, on_http_error)

@@ -19,10 +19,11 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from tuwen.data.keys import is_nothing
 from tuwen.service.batches import RefusedElement, or_refusal
-from tuwen.service.messages import EXAMPLE_PICTURE
+from tuwen.service.limits import MOST_CONDITIONS
+from tuwen.service.messages import EXAMPLE_PICTURE, Strict
 from tuwen.store.events import KINDS
 
-FIRST, AHEAD = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
+FIRST, AHEAD = datetime(1990, 1, 1, tzinfo=UTC), timedelta(days=1)  # small numbers are no seconds: 45352 is a day
 Key = Annotated[  # collect strips keys too
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
@@ -54,7 +55,7 @@ def _plausible(moment: datetime) -> datetime:
     except OverflowError:
         raise ValueError("the time is out of range") from None
     if not FIRST <= aware <= datetime.now(UTC) + AHEAD:
-        raise ValueError("the time is before 1970 or more than a day ahead")
+        raise ValueError("the time is before 1990 or more than a day ahead")
     return aware
 
 
@@ -71,10 +72,6 @@ def _plain(value: Any) -> Any:
 
 
 Plain = Annotated[int | float | Value | bool | None, BeforeValidator(_plain)]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class RecommendRequest(Strict):
@@ -126,7 +123,7 @@ class SearchRequest(Strict):
     words: str | None = Field(None, max_length=20_000, examples=["红色 茶壶"])
     picture: str | None = Field(None, description="base64 of a photo", examples=[EXAMPLE_PICTURE])
     like: Key | None = Field(None, description="an item that hits are to be like")
-    where: list[Words] = Field([], max_length=50, examples=[["price<=500"]])
+    where: list[Words] = Field([], max_length=MOST_CONDITIONS, examples=[["price<=500"]])
     sort: str = Field("relevance", max_length=100, examples=["-price"])
     page: int = Field(1, ge=1, le=100_000)
     size: int = Field(20, ge=1, le=200)
@@ -157,7 +154,7 @@ class Event(Strict):
     kind: Name = Field(description=f"{', '.join(KINDS)}, …", examples=["click"])
     time: Moment | None = Field(
         None,
-        description="default: now; without an offset UTC; from 1970 to a day ahead",
+        description="default: now; without an offset UTC; from 1990 to a day ahead",
         examples=["2026-01-31T20:05Z"],
     )
     quantity: float | None = Field(
@@ -182,6 +179,7 @@ class EventsResponse(BaseModel):
     accepted: int = Field(0, description="new and known together")
     new: int = Field(description="kept by this request")
     known: int = Field(description="were there already, or stood twice in this request: left as they were")
+    journal: int = Field(0, description="wait on the disk for the store, which is away; the answer is 202 then")
     unknown_items: list[str] = Field(
         [], description="not in the shop (the first 100): kept, and of use only once such an item comes"
     )
@@ -263,6 +261,11 @@ class ReadyResponse(BaseModel):
     parts: dict[str, bool]
     fault: str | None = None
     outbox: int = Field(0, description="changes of items that the index has not taken in yet")
+    full: list[Literal["disk", "memory"]] = Field(
+        default_factory=list,
+        description="what is nearly full: with `disk` new events and items are refused, with `memory` costly requests",
+    )
+    journal: int = Field(0, description="bytes of events that wait for the store")
 
 
 class ShopResponse(BaseModel):

@@ -16,6 +16,7 @@ from tuwen.service.lifeline import Lifeline
 log = logging.getLogger("tuwen.service")
 PAUSE_SECONDS = 1.0  # before another is begun: a worker that cannot start does not keep the machine busy
 LOOK_SECONDS = 0.2
+WAIT_SECONDS = 0.02
 LONGEST = 4000  # bytes of what a worker says at once, so that those of two do not mix in the pipe
 _KINDS = {kind.__name__: kind for kind in (BundleError, ConfigError, DataError, InUse)}
 
@@ -26,10 +27,11 @@ class Workers:
     Args:
         work: what one does until SIGTERM; it is given what to call once it answers.
         count: how many.
+        seconds: after SIGTERM until one that has not ended is killed: it may be in a call of C that never returns.
     """
 
-    def __init__(self, work: Callable[[Callable[[], None]], None], count: int) -> None:
-        self.work, self.count = work, count
+    def __init__(self, work: Callable[[Callable[[], None]], None], count: int, seconds: float = 10.0) -> None:
+        self.work, self.count, self.seconds = work, count, seconds
         self.running: set[int] = set()
         self.ended = False
         self._reading, self._writing = os.pipe()
@@ -54,8 +56,7 @@ class Workers:
             self._keep()
         finally:
             self._end()
-            while self.running:
-                self.running.discard(os.wait()[0])
+            self._wait()
             for number, handler in previous.items():
                 signal.signal(number, handler)
             os.close(self._reading)
@@ -126,6 +127,18 @@ class Workers:
                 log.warning("worker %d ended (%s); another takes its place", child, _how(status))
                 time.sleep(PAUSE_SECONDS)
                 self._begin()
+
+    def _wait(self) -> None:
+        end = time.monotonic() + self.seconds
+        while self.running:
+            child, _ = os.waitpid(-1, os.WNOHANG)
+            self.running.discard(child)
+            if not child and time.monotonic() > end:
+                for stuck in self.running:
+                    os.kill(stuck, signal.SIGKILL)
+                end += self.seconds
+            elif not child:
+                time.sleep(WAIT_SECONDS)
 
     def _end(self, *_: object) -> None:
         self.ended = True

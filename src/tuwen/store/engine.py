@@ -8,15 +8,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
 from tuwen.errors import DataError, MissingExtra
+from tuwen.store.watchdog import AWAY, CONNECT_SECONDS, Watchdog
 
 ALLOWED = "a path of a SQLite file, sqlite:///FILE, or postgresql://USER:$PASSWORD@HOST/DATABASE"
-WAIT_SECONDS = 10  # for another process that writes
-LOCK = 7885  # PostgreSQL knows an advisory lock by a number
-VERSIONS = Path(__file__).parent / "migrations"
+WAIT_SECONDS = 5  # for another process that writes
+STATEMENT_MILLISECONDS = 5000  # that PostgreSQL works on one statement
+# of a connection to PostgreSQL: a machine that is gone is noticed in seconds, also by who only waits
+CONNECTION = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,
+}
 
 
 def open_engine(url: str | Path) -> sa.Engine:
@@ -41,10 +50,56 @@ def open_engine(url: str | Path) -> sa.Engine:
         raise DataError("the store cannot live there", seen=backend, allowed=ALLOWED)
     if backend == "sqlite":
         return _sqlite(place)
+    return _postgresql(place)
+
+
+def _postgresql(place: sa.URL) -> sa.Engine:
+    """Every connection is watched from the moment it is lent or made: see :mod:`tuwen.store.watchdog`."""
+    asked = {name: value for name, value in CONNECTION.items() if name not in place.query}
     try:
-        return sa.create_engine(place, pool_pre_ping=True, pool_timeout=WAIT_SECONDS)
+        engine = sa.create_engine(place, pool_timeout=WAIT_SECONDS, connect_args=asked)
     except ModuleNotFoundError:
         raise MissingExtra("postgres", "a store in PostgreSQL") from None
+    watchdog = _WATCHDOGS[engine] = Watchdog()
+
+    @sa.event.listens_for(engine, "connect", insert=True)
+    def made(connection: Any, record: Any) -> None:
+        watchdog.lend(connection)
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET statement_timeout = {STATEMENT_MILLISECONDS}")
+        connection.commit()
+        record.info["fresh"] = True
+
+    @sa.event.listens_for(engine, "checkout")
+    def lent(connection: Any, record: Any, _: Any) -> None:
+        watchdog.lend(connection)
+        if record.info.pop("fresh", False):
+            return
+        try:
+            alive = engine.dialect.do_ping(connection)
+        except Exception:  # of the driver: whatever it is, this connection is of no use
+            alive = False
+        if not alive:
+            raise sa.exc.InvalidatePoolError
+
+    @sa.event.listens_for(engine, "checkin")
+    @sa.event.listens_for(engine, "close")
+    def given_back(connection: Any, _: Any) -> None:
+        watchdog.give_back(connection)
+
+    @sa.event.listens_for(engine, "engine_disposed")
+    def end(_: sa.Engine) -> None:
+        watchdog.end()
+
+    return engine
+
+
+_WATCHDOGS: WeakKeyDictionary[sa.Engine, Watchdog] = WeakKeyDictionary()
+
+
+def watchdog_of(engine: sa.Engine) -> Watchdog | None:
+    """What watches the connections of an engine; None for SQLite, which is a file."""
+    return _WATCHDOGS.get(engine)
 
 
 def _sqlite(place: sa.URL) -> sa.Engine:
@@ -62,6 +117,11 @@ def _sqlite(place: sa.URL) -> sa.Engine:
         connection.isolation_level = None  # the driver begins no transaction of its own: see below
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
             connection.execute(f"PRAGMA {pragma}")
+        # what is deleted is overwritten: a forgotten name stands in no free page
+        if connection.execute("PRAGMA secure_delete = ON").fetchone() != (1,):
+            raise DataError(
+                "this SQLite does not overwrite what is deleted", where=str(file), todo="install another one"
+            )
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
@@ -73,10 +133,23 @@ def _sqlite(place: sa.URL) -> sa.Engine:
 
 
 @contextmanager
-def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A connection that sees one moment of the store."""
+def reading(engine: sa.Engine, *, long: bool = False) -> Iterator[sa.Connection]:
+    """A connection that sees one moment of the store.
+
+    Args:
+        long: whether it reads whole tables, for as long as that takes.
+    """
     with told(engine), engine.connect() as connection:
+        if long:
+            take_time(engine, connection)
         yield connection
+
+
+def take_time(engine: sa.Engine, connection: sa.Connection) -> None:
+    watchdog = watchdog_of(engine)
+    if watchdog is not None:
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        watchdog.give_back(connection.connection.driver_connection)
 
 
 @contextmanager
@@ -84,47 +157,6 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection whose changes are all kept when the block ends well, synced to the disk, and none otherwise."""
     with told(engine), engine.execution_options(writes=True).begin() as connection:
         yield connection
-
-
-def migrate(engine: sa.Engine) -> None:
-    """Make the tables, or bring them from an earlier tuwen's shape to today's; nothing where they are so already.
-
-    Raises:
-        DataError: the store was written by a newer tuwen.
-    """
-    from alembic import command
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
-
-    config = Config()
-    config.set_main_option("script_location", str(VERSIONS).replace("%", "%%"))
-    newest = ScriptDirectory.from_config(config).get_current_head()
-    with reading(engine) as connection:
-        if _version(connection) == newest:
-            return
-    with writing(engine) as connection:
-        if connection.dialect.name == "postgresql":  # two services that start at once do not both make the tables
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
-        if _version(connection) == newest:  # another process did it meanwhile
-            return
-        config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError:
-            raise DataError(
-                "the store was written by a newer tuwen",
-                where=name_of(engine),
-                seen=f"version {_version(connection)}",
-                allowed=f"up to version {newest}",
-                todo="install that tuwen again",
-            ) from None
-
-
-def _version(connection: sa.Connection) -> str | None:
-    if not sa.inspect(connection).has_table("tuwen_store"):
-        return None
-    return connection.execute(sa.text("SELECT version_num FROM tuwen_store")).scalar()
 
 
 def name_of(engine: sa.Engine) -> str:
@@ -136,8 +168,30 @@ def name_of(engine: sa.Engine) -> str:
 GONE = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, sqlite3.OperationalError)
 
 
+FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_FSYNC}
+
+
 class StoreUnavailable(DataError):
-    """The database does not answer, is full, or is locked: the same request may succeed later."""
+    """The database does not answer, is full, or is locked: the same request may succeed later.
+
+    Attributes:
+        full: whether the disk of a SQLite store is full.
+    """
+
+    full = False
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether the database cannot be reached, and not one statement failed: that has a code of its own."""
+    if isinstance(error, sa.exc.TimeoutError):  # too many ask at once
+        return False
+    code = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return code is None or code.startswith(("08", "57P"))
+
+
+def _unavailable(engine: sa.Engine, seen: str) -> StoreUnavailable:
+    todo = "try again; if it stays so, look whether the database runs, and whether its disk is full"
+    return StoreUnavailable("the store does not answer", where=name_of(engine), seen=seen, todo=todo)
 
 
 @contextmanager
@@ -147,16 +201,20 @@ def told(engine: sa.Engine) -> Iterator[None]:
     Raises:
         StoreUnavailable: it is gone, full or locked.
     """
+    watchdog = watchdog_of(engine)
+    if watchdog is not None and watchdog.refuses():
+        raise _unavailable(engine, AWAY)
     try:
         yield
+        if watchdog is not None:
+            watchdog.answered()
     except GONE as error:
         cause = getattr(error, "orig", None) or error
-        raise StoreUnavailable(
-            "the store does not answer",
-            where=name_of(engine),
-            seen=str(cause).strip().split("\n")[0],
-            todo="try again; if it stays so, look whether the database runs, and whether its disk is full",
-        ) from None
+        if watchdog is not None and _is_away(error):
+            watchdog.failed()
+        found = _unavailable(engine, str(cause).strip().split("\n")[0])
+        found.full = getattr(cause, "sqlite_errorcode", None) in FULL
+        raise found from None
     except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
         raise DataError(
             "the store cannot be read or written",

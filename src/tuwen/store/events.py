@@ -71,7 +71,7 @@ class Events:
 
     def all(self) -> Iterator[dict[str, Any]]:
         """Every event in the order of time, as one moment of the store saw them."""
-        with reading(self._engine) as connection:
+        with reading(self._engine, long=True) as connection:
             streamed = connection.execution_options(yield_per=2000)
             for row in streamed.execute(sa.select(EVENTS).order_by(EVENTS.c.time, EVENTS.c.event)).mappings():
                 yield dict(row)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from tuwen.store import moments
 from tuwen.store.engine import reading, writing
 from tuwen.store.events import insert
+from tuwen.store.removal import removed
 from tuwen.store.tables import COUNTERS, FEEDBACK, ITEMS, PICTURES
 
 
@@ -47,7 +48,7 @@ class Items:
         return self._change(item, False, {}, ())
 
     def _change(self, item: str, live: bool, columns: Mapping[str, Any], pictures: Sequence[bytes]) -> int:
-        with writing(self._engine) as connection:
+        def work(connection: sa.Connection) -> int:
             raised = sa.update(COUNTERS).where(COUNTERS.c.name == "items").values(value=COUNTERS.c.value + 1)
             change = int(connection.execute(raised.returning(COUNTERS.c.value)).scalar_one())
             row = {"live": live, "columns": dict(columns), "change": change, "changed": moments.now()}
@@ -58,7 +59,12 @@ class Items:
                 connection.execute(sa.insert(PICTURES).values(item=item, place=place, jpeg=jpeg))
             if not live:
                 connection.execute(sa.delete(FEEDBACK).where(FEEDBACK.c.item == item))
-        return change
+            return change
+
+        if not live:
+            return removed(self._engine, work)
+        with writing(self._engine) as connection:
+            return work(connection)
 
     def get(self, item: str) -> StoredItem | None:
         found = self._read(sa.select(ITEMS).where(ITEMS.c.item == item))

@@ -11,6 +11,7 @@ from tuwen.store import moments
 from tuwen.store.engine import reading, writing
 from tuwen.store.events import insert, latest_of
 from tuwen.store.refusals import Refusals
+from tuwen.store.removal import removed
 from tuwen.store.tables import CONSENT, EVENTS, EXPOSURES, FEEDBACK
 
 LATELY = latest_of(EVENTS.c.item, EVENTS.c.time, EVENTS.c.kind, EVENTS.c.value, EVENTS.c.quantity)
@@ -48,7 +49,7 @@ class People:
 
     def said(self) -> list[dict[str, Any]]:
         """All feedback, in the order of time."""
-        with reading(self._engine) as connection:
+        with reading(self._engine, long=True) as connection:
             asked = sa.select(FEEDBACK).order_by(FEEDBACK.c.time, FEEDBACK.c.feedback)
             return [dict(row) for row in connection.execute(asked).mappings()]
 
@@ -57,11 +58,18 @@ class People:
         forgotten (:mod:`tuwen.store.refusals`); only her own consent ends it.
         """
         row = {"given": given, "time": moments.now()}
-        with writing(self._engine) as connection:
+
+        def work(connection: sa.Connection) -> None:
             words = insert(connection, CONSENT).values(user=user, purpose=purpose, **row)
             key = [CONSENT.c.user, CONSENT.c.purpose]
             connection.execute(words.on_conflict_do_update(index_elements=key, set_=row))
             self.refusals.write(connection, user, purpose, refused=not given)
+
+        if given:
+            with writing(self._engine) as connection:
+                work(connection)
+        else:  # a no is taken on a full disk too
+            removed(self._engine, work)
 
     def allows(self, user: str, purpose: str) -> bool | None:
         """None where she was not asked."""
@@ -83,11 +91,14 @@ class People:
 
     def forget(self, user: str) -> dict[str, int]:
         """Delete everything that names a shopper; table → rows that are gone. What she refused stays refused."""
-        with writing(self._engine) as connection:
+
+        def work(connection: sa.Connection) -> dict[str, int]:
             return {
                 table.name: connection.execute(sa.delete(table).where(table.c.user == user)).rowcount
                 for table in HOLD_THE_USER
             }
+
+        return removed(self._engine, work)
 
     def show(self, user: str) -> dict[str, list[dict[str, Any]]]:
         """Everything of a shopper, by table: what she may ask to see. ``refusals`` outlive forgetting; they hold no
@@ -110,7 +121,7 @@ class People:
             connection.execute(insert(connection, EXPOSURES).values(**row).on_conflict_do_nothing())
 
     def exposed(self, experiment: str) -> list[dict[str, Any]]:
-        with reading(self._engine) as connection:
+        with reading(self._engine, long=True) as connection:
             asked = sa.select(EXPOSURES).where(EXPOSURES.c.experiment == experiment).order_by(EXPOSURES.c.user)
             return [dict(row) for row in connection.execute(asked).mappings()]
 

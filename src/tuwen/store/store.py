@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -9,11 +10,13 @@ from typing import Self
 
 import sqlalchemy as sa
 
-from tuwen.store.engine import migrate, name_of, open_engine, reading
+from tuwen.store.engine import name_of, open_engine, reading, watchdog_of
 from tuwen.store.events import Events
 from tuwen.store.items import Items
 from tuwen.store.keys import Keys
+from tuwen.store.migrate import migrate
 from tuwen.store.people import People
+from tuwen.store.removal import reserve_of, tidy
 from tuwen.store.tables import COUNTERS
 from tuwen.store.version import Version
 
@@ -24,16 +27,18 @@ class Store:
             in it are filled in.
 
     Raises:
-        DataError: see :func:`tuwen.store.engine.open_engine` and :func:`tuwen.store.engine.migrate`.
+        DataError: see :func:`tuwen.store.engine.open_engine` and :func:`tuwen.store.migrate.migrate`.
     """
 
     def __init__(self, url: str | Path) -> None:
+        self.closed = threading.Event()
         self._engine = open_engine(url)
         try:
             migrate(self._engine)
         except BaseException:
             self._engine.dispose()
             raise
+        self.tidy()
         self.name = name_of(self._engine)
         self.events = Events(self._engine)
         self.items = Items(self._engine)
@@ -53,10 +58,33 @@ class Store:
         Raises:
             StoreUnavailable: it does not.
         """
-        with reading(self._engine) as connection:
-            connection.execute(sa.text("SELECT 1"))
+        watchdog = watchdog_of(self._engine)
+        if watchdog is not None:
+            watchdog.probe(True)
+        try:
+            with reading(self._engine) as connection:
+                connection.execute(sa.text("SELECT 1"))
+        finally:
+            if watchdog is not None:
+                watchdog.probe(False)
+
+    def watched(self, on: bool) -> None:
+        """Whether somebody calls :meth:`ping` all the time: while the database is away nobody else asks it then."""
+        watchdog = watchdog_of(self._engine)
+        if watchdog is not None:
+            watchdog.watched = on
+
+    def give_up_reserve(self) -> bool:
+        """Whether there was one: its room is free now, for a removal."""
+        return reserve_of(self._engine).give_up()
+
+    def tidy(self) -> None:
+        """Keep the room that removals need on a full disk, and empty a log that still holds what was removed."""
+        reserve_of(self._engine).make()
+        tidy(self._engine)
 
     def close(self) -> None:
+        self.closed.set()
         self.version.close()
         self._engine.dispose()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tuwen.errors import DataError
-from tuwen.files import make_folder, rename, sync
+from tuwen.files import is_full, make_folder, rename, sync
 
 
 @dataclass
@@ -66,8 +68,10 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str,
         # clones, because safetensors refuses tensors that share memory
         save_file({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, path, metadata)
     except SafetensorError as error:
+        if is_full(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
         raise DataError(
-            "the disk is full or cannot be written to",
+            "the file cannot be written",
             where=str(path),
             seen=error,
             todo="make room and run the same command again: what was there before is untouched",

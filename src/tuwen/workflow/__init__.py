@@ -31,6 +31,8 @@ _PLACES = {
     "roll_back": "tuwen.workflow.serving",
     "begin_experiment": "tuwen.workflow.serving",
     "end_experiment": "tuwen.workflow.serving",
+    "backup": "tuwen.workflow.archiving",
+    "restore": "tuwen.workflow.archiving",
     "experiment_result": "tuwen.workflow.serving",
     "judge_photos": "tuwen.workflow.photo_evaluation",
     "judge_search": "tuwen.workflow.search_evaluation",

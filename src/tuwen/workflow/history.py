@@ -14,7 +14,7 @@ from tuwen.apps.recommend.vectors import Reader, Reduction
 from tuwen.config import RankRun
 from tuwen.data.behaviour import returned_at
 from tuwen.data.dataset import Dataset
-from tuwen.data.examples import examples, where_rows
+from tuwen.data.examples import check_condition, examples, where_rows
 from tuwen.data.kinds import MEDIA
 from tuwen.data.placeholders import without_placeholders
 from tuwen.errors import ConfigError, DataError, did_you_mean
@@ -74,6 +74,8 @@ def _events(run: RankRun, dataset: Dataset) -> pl.DataFrame:
             todo=f"add '{name}' to SHOP.yaml ({', '.join(NEEDED[name])}) and collect again",
         )
     try:
+        if run.events.where:
+            check_condition(run.events.where)  # before anything is read
         found = where_rows(_with_returns(dataset.table(name)), name, run.events.where)
     except ConfigError as error:
         place = run.where("events", "where")

@@ -91,7 +91,7 @@ def index(
     opened, out, progress = Dataset.open(dataset), Path(out), progress or Silent()
     recipe = recipe or Recipe()
     table = items_of(opened)
-    table = table.filter(pl.Series(mask(table, [Condition.read(text) for text in recipe.where]), dtype=pl.Boolean))
+    table = table.filter(pl.Series(mask(table, Condition.read_all(recipe.where)), dtype=pl.Boolean))
     fields = _fields(table, recipe.fields)
     bundle = None if recipe.bundle is None else fingerprint_of(recipe.bundle)
     settings: dict[str, Any] = {

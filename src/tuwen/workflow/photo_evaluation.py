@@ -45,7 +45,7 @@ def judge_photos(
     progress, opened, searcher = progress or Silent(), Dataset.open(dataset), open_search(folder)
     items = opened.table("items")
     column_type(items, label)
-    items = items.filter(pl.Series(mask(items, [Condition.read(text) for text in where]), dtype=pl.Boolean))
+    items = items.filter(pl.Series(mask(items, Condition.read_all(where)), dtype=pl.Boolean))
     items = items.filter(pl.Series([key is not None for key in first_picture(items, ["images"])], dtype=pl.Boolean))
     if not len(items):
         raise DataError("no item with a photo meets the conditions", where=str(dataset), seen=", ".join(where))

@@ -89,7 +89,7 @@ def check_settings(run: Run) -> None:
         refuse_unvalidated(run)
     if run.rows.where is not None:
         try:
-            check_condition(run.rows.table, run.rows.where)
+            check_condition(run.rows.where)
         except ConfigError as error:
             raise placed(error, run.where("rows", "where")) from None
 

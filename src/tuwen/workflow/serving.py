@@ -25,6 +25,8 @@ from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError, DataError, InUse, TuwenError, did_you_mean
 from tuwen.evaluation.outline import outline
 from tuwen.store import Store, moments
+from tuwen.store.engine import StoreUnavailable
+from tuwen.store.journal import Journal
 from tuwen.workflow.asking import LiveSynonyms, open_index, open_search
 from tuwen.workflow.recommendations import rules_of
 from tuwen.workflow.shelving import Shelver
@@ -201,12 +203,14 @@ class Live:
         loaded: Callable[[], None] | None = None,
     ) -> None:
         self.home, self.store, self._loaded = home, store, loaded
+        self.journal = None if home is None or store is None else Journal(home.journal)
         self._fault: str | None = None
         self._synonyms = LiveSynonyms()
         self._stamp = 0
         self._looking = threading.Lock()  # who asks and who watches do not load the same revision twice
         self._failed, self._again, self._wait = 0, 0.0, AGAIN_SECONDS
         self._behind, self._repair_at, self._pause = -1, 0.0, LOOK_SECONDS
+        self._away = False
         self._ended = threading.Event()
         self.storefront = Storefront(parts or Parts(), store)
         if home is not None:
@@ -278,10 +282,15 @@ class Live:
     def watch(self) -> threading.Thread:
         """Look every half second, in a thread of its own, until :meth:`end`."""
 
+        if self.store is not None:
+            self.store.watched(True)
+
         def run() -> None:
             seen: int | None = None
             while not self._ended.wait(LOOK_SECONDS):
                 try:
+                    if self.store is not None and not self._store_is_there(self.store):
+                        continue
                     self.look()
                     if self.store is not None and (now := self.store.version.now()) != seen:
                         self.storefront.catch_up()
@@ -294,12 +303,27 @@ class Live:
         thread.start()
         return thread
 
+    def _store_is_there(self, store: Store) -> bool:
+        """Ask the store; where it is there, give it the events that wait for it."""
+        try:
+            store.ping()
+            store.tidy()
+            if self.journal is not None:
+                self.journal.empty(store.events.add)
+        except StoreUnavailable as error:
+            if not self._away:
+                log.warning("the store is away, events wait: %s", error)
+            self._away = True
+            return False
+        self._away = False
+        return True
+
     def _repair(self) -> None:
         """Empty the outbox where a change is in it for the second look: whoever wrote it is at it during the first."""
         outbox = self.storefront.outbox
         if self.store is None or time.monotonic() < self._repair_at:
             return
-        latest, change = self.store.items.latest(), outbox.change
+        latest, change = self.store.version.items(), outbox.change
         stuck = change < latest and change == self._behind
         self._behind = change
         if stuck and not _emptied(outbox):
@@ -310,6 +334,8 @@ class Live:
 
     def end(self) -> None:
         self._ended.set()
+        if self.store is not None:
+            self.store.watched(False)
 
 
 def _emptied(outbox: Outbox, *, again: bool = False) -> bool:

@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,13 +14,15 @@ import polars as pl
 from tuwen.bundle.bundle import Bundle
 from tuwen.bundle.reading import qualified
 from tuwen.config import Shop
-from tuwen.data.batch import Batch
+from tuwen.data.batch import Batch, Part
 from tuwen.data.collect import Additions
 from tuwen.data.collect import collect as collect_shop
+from tuwen.data.dialects import Dialect, Kind, evidence_of, kind_of
 from tuwen.data.kinds import MEDIA
+from tuwen.data.schema import TABLES
 from tuwen.data.sources import ENDINGS, format_of, open_file
 from tuwen.data.spreadsheet import write_spreadsheet
-from tuwen.errors import DataError
+from tuwen.errors import DataError, close_names
 from tuwen.files import whole
 from tuwen.private import scratch
 from tuwen.progress import Progress, Silent
@@ -105,12 +106,13 @@ def _answers(bundle: Bundle, file: Path, progress: Progress, *, private: bool) -
     cells = MediaCells(file.parent, MOST_BYTES, private=private)
     part = open_file(file, file.name, format_of(file.name, None), names=_names(bundle))
     read = _columns_read(bundle, part.columns, file)
+    dialects = _dialects(bundle, part, read)
     answered = []
     with progress.task("predict", part.rows) as bar:
         for batch in part.batches(part.columns):
             for start in range(0, max(len(batch.frame), 1), CHUNK):
                 some = batch.frame[start : start + CHUNK]
-                answered.append(_answered(bundle, some, read, cells))
+                answered.append(_answered(bundle, some, read, dialects, cells))
                 bar.advance(len(some))
             answered += [_unread(batch)] if batch.unread else []
     found = pl.concat([frame for frame in answered if len(frame)] or answered[:1], how="diagonal_relaxed")
@@ -139,7 +141,7 @@ def _columns_read(bundle: Bundle, columns: list[str], file: Path) -> dict[str, s
         )
     missing = [column for column in dict.fromkeys(known) if column not in read.values()]
     names = {*missing, *(column.partition(".")[2] for column in missing)}
-    slips = [(c, near) for c in columns if c not in read and (near := get_close_matches(c, names, n=1, cutoff=0.8))]
+    slips = [(c, near) for c in columns if c not in read and (near := close_names(c, names, cutoff=0.8))]
     if slips or not read:
         raise DataError(
             f"the bundle does not read '{slips[0][0]}'" if slips else "the file has no column that the bundle reads",
@@ -153,7 +155,23 @@ def _columns_read(bundle: Bundle, columns: list[str], file: Path) -> dict[str, s
     return read
 
 
-def _answered(bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], cells: MediaCells) -> pl.DataFrame:
+def _dialects(bundle: Bundle, part: Part, read: dict[str, str]) -> dict[str, Dialect]:
+    """How the file writes numbers and dates, by the bundle's names of columns."""
+    kinds: dict[str, tuple[str, Kind]] = {}
+    own: dict[str, Kind] = {"number": "number", "date": "time"}
+    asked = {entry["column"]: entry["kind"] for entry in bundle.inputs}
+    for column, name in read.items():
+        table, _, short = name.partition(".")
+        known = TABLES[table].columns.get(short) if table in TABLES else None
+        kind = own.get(asked[name]) if known is None else kind_of(known)
+        if kind is not None:
+            kinds[name] = (column, kind)
+    return {name: counts.dialect() for name, counts in evidence_of(part, kinds).items()}
+
+
+def _answered(
+    bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], dialects: dict[str, Dialect], cells: MediaCells
+) -> pl.DataFrame:
     """The frame without its media, with ``prediction``, ``probability`` (of yes, or of the answer; of a contrast
     bundle ``SIDE_embedding`` instead) and ``problem``.
     """
@@ -163,7 +181,7 @@ def _answered(bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], cells: 
     media = {c for c, column in read.items() if kinds[column] in MEDIA}
     rows = frame.select(list(read)).to_dicts()
     problems = cells.open(rows, media)
-    question = bundle.read([{read[c]: value for c, value in row.items()} for row in rows])
+    question = bundle.read([{read[c]: value for c, value in row.items()} for row in rows], dialects)
     for row, told in zip(rows, problems, strict=True):
         if not told and all(value is None or value in ("", []) for value in row.values()):
             told.append("nothing to go by: every input is empty")

@@ -77,7 +77,7 @@ def _added(index: Index, add: str | Path | Rows, shop: str | Path | None, progre
         rejected = dataset.rejected()
         rejected = rejected.select(name for name in columns if name in rejected.columns)
         table = fitting(items_of(dataset), index)
-        conditions = [Condition.read(text) for text in index.settings["recipe"]["where"]]
+        conditions = Condition.read_all(index.settings["recipe"]["where"])
         kept = table.filter(pl.Series(mask(table, conditions), dtype=pl.Boolean))
         replaced = sum(index.snapshot.row_of(item) is not None for item in kept["item"])
         if len(kept):

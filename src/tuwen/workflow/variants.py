@@ -15,7 +15,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel
 
-from tuwen.config import Component, Lines, Run, put
+from tuwen.config import Component, Lines, Run, measure, plain_value, put
 from tuwen.errors import ConfigError, did_you_mean
 from tuwen.models import ENCODERS, FUSIONS, GENERATORS
 from tuwen.preprocess import MODALITIES
@@ -25,6 +25,7 @@ from tuwen.workflow.gathering import content_columns
 from tuwen.workflow.starting import start_of
 
 # keys that decide which rows are answered, or how they are judged: answers to other rows cannot be compared
+MOST_VALUES = 1_000  # of one key
 FIXED = {
     "name": "it names the whole comparison",
     "shop": "all cells are trained on one dataset",
@@ -119,14 +120,17 @@ def parse(text: str, flag: str = "--vary", where: str | None = None) -> Varied:
         raise ConfigError(what, where=where, seen=text, allowed="as in fusion=sum,concat")
     listed = f"[{values}]"
     try:
+        measure(listed, lambda _: where)
         node = yaml.compose(listed, Loader=yaml.SafeLoader)
         assert isinstance(node, yaml.SequenceNode)
         texts = [listed[one.start_mark.index : one.end_mark.index].strip() for one in node.value]
-        found = tuple(Value(one, yaml.safe_load(one), where) for one in texts)
+        found = tuple(Value(one, plain_value(one, where), where) for one in texts)
     except (yaml.YAMLError, AssertionError):
         raise ConfigError("the values are not valid YAML", where=where, seen=values, todo="put quotes around") from None
     if not found:
         raise ConfigError("there is no value", where=where)
+    if len(found) > MOST_VALUES:
+        raise ConfigError("there are too many values", where=where, seen=len(found), allowed=f"up to {MOST_VALUES:,}")
     for i, one in enumerate(found):
         twin = next((other for other in found[:i] if other.bare == one.bare), None)
         if twin is not None:

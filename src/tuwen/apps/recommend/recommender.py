@@ -13,6 +13,7 @@ from tuwen.apps.recommend.history import Array, Asked, History
 from tuwen.apps.recommend.lists import Lists, Ranker
 from tuwen.apps.recommend.rules import Rest, Rules
 from tuwen.apps.recommend.scores import NOTHING, Retriever, Scores
+from tuwen.deadline import check
 from tuwen.errors import DataError
 from tuwen.progress import Progress, Silent
 
@@ -199,7 +200,11 @@ class Stage:
     features: Features
 
     def scores(self, asked: Asked) -> dict[str, Scores]:
-        return {name: retriever.score(asked) for name, retriever in self.retrievers.items()}
+        scores = {}
+        for name, retriever in self.retrievers.items():
+            check()
+            scores[name] = retriever.score(asked)
+        return scores
 
 
 def candidates(scores: Mapping[str, Scores], per: int) -> tuple[Array, Array]:

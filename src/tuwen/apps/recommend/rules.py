@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tuwen.deadline import check
 from tuwen.errors import ConfigError
 
 if TYPE_CHECKING:  # a service without recommendations has no SciPy
@@ -194,6 +195,7 @@ def varied(score: Array, vectors: Array, diversity: float, count: int) -> Array:
     left = np.ones(len(score), bool)
     order = []
     for _ in range(min(count, len(score))):
+        check()
         place = int(np.argmax(np.where(left, worth - diversity * nearest, -np.inf)))
         order.append(place)
         left[place] = False

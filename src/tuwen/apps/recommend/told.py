@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from tuwen.apps.recommend.history import Asked, History
-from tuwen.errors import DataError, did_you_mean
+from tuwen.errors import DataError, close_names, did_you_mean
 
 TABLE = "users."
 SHOWN = 100  # characters of what was told
@@ -122,7 +121,7 @@ def unheard(about: Mapping[str, Any], history: History) -> list[dict[str, str]]:
 def _note(name: str, level: str, known: Sequence[str]) -> dict[str, str]:
     first, more = [one[:SHOWN] for one in known[:LISTED]], len(known) > LISTED
     folded = {one.casefold(): one for one in known[:COMPARED]}
-    near = get_close_matches(level[:SHOWN].casefold(), folded, n=1)
+    near = close_names(level[:SHOWN].casefold(), folded)
     meant = did_you_mean(folded[near[0]], [folded[near[0]]]) if near else None
     said = f"您是否要找“{folded[near[0]]}”？" if near else ""
     english = ", ".join(first) + ", …" * more or "nothing"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tuwen.errors import MissingExtra
+from tuwen.preprocess.session import run
 
 Array = np.ndarray
 Node = dict[str, Any]
@@ -28,8 +29,8 @@ class Trees:
 
     def predict(self, features: Array) -> Array:
         """f32 [rows] from f32 [rows, features]."""
-        found: Array = self.session.run(None, {"features": np.ascontiguousarray(features, np.float32)})[0]
-        return found[:, 0]
+        scores: Array = run(self.session, {"features": np.ascontiguousarray(features, np.float32)})
+        return scores[:, 0]
 
 
 def _network(booster: Any) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any, NoReturn
@@ -11,6 +12,7 @@ from tuwen.apps.storefront.changes import Changes
 from tuwen.apps.storefront.parts import Parts
 from tuwen.errors import DataError, did_you_mean
 from tuwen.store import Store
+from tuwen.store.engine import StoreUnavailable
 
 SHOWN = ("title", "description", "category", "brand", "price")
 BRIEF = ("title", "category", "brand", "price")  # in a list
@@ -142,7 +144,8 @@ class Cards:
         Raises:
             NoSuchItem: no such item, or it has no such picture.
         """
-        stored = None if self._store is None else self._store.items.get(item)
+        self._changes.look()
+        stored = self._store.items.get(item) if self._store is not None and item in self._changes.items else None
         if stored is not None and place < len(stored.pictures):
             return stored.pictures[place]
         if stored is None and self._parts.dataset is not None and place < len(keys := self._pictures(item)):
@@ -167,7 +170,8 @@ class Cards:
         """What was said of an item, the latest first: feedback of the service, then reviews of the dataset."""
         told: list[Mapping[str, Any]] = []
         if self._store is not None:
-            told += [{k: row[k] for k in ("rating", "text")} for row in self._store.people.feedback(item, most)]
+            with suppress(StoreUnavailable):  # what was promoted can be read all the same
+                told += [{k: row[k] for k in ("rating", "text")} for row in self._store.people.feedback(item, most)]
         dataset = self._parts.dataset
         if dataset is not None and dataset.has("reviews") and len(told) < most:
             table = dataset.table("reviews")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuwen.store import Store
+from tuwen.store.engine import StoreUnavailable
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,23 @@ class Changes:
         self.gone: frozenset[str] = frozenset()
 
     def look(self) -> int:
-        """Take in what is new; returns the store's version (-1 without a store)."""
+        """Take in what is new; returns the store's version (-1 without a store). While the store is away what was seen
+        last counts: search and lists go on.
+        """
         if self._store is None:
             return -1
-        version = self._store.version.now()
+        try:
+            return self._look(self._store)
+        except StoreUnavailable:
+            return -1 if self._seen is None else self._seen
+
+    def _look(self, store: Store) -> int:
+        version = store.version.now()
         if version == self._seen:
             return version
         with self._lock:
-            if self._store.version.items() > self.change:
-                while found := self._store.items.since(self.change):
+            if store.version.items() > self.change:
+                while found := store.items.since(self.change):
                     for one in found:
                         self.items[one.item] = Changed(one.live, one.columns, len(one.pictures), one.change)
                     self.change = found[-1].change

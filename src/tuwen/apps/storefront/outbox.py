@@ -24,6 +24,7 @@ from tuwen.store.engine import StoreUnavailable
 from tuwen.store.items import StoredItem
 
 log = logging.getLogger("tuwen.serving")
+FULL_DISK = "the disk is full"  # as tuwen.files.room_on_disk says it
 STEP = 20  # changes that are read from the store at once
 REQUEST_SECONDS = 1.0  # that a request waits for another process that writes to the index; its watcher waits longer
 

@@ -21,7 +21,7 @@ from tuwen.apps.storefront.cards import Cards, NoSuchItem
 from tuwen.apps.storefront.changes import Changes
 from tuwen.apps.storefront.columns import Columns, jsonable
 from tuwen.apps.storefront.experiment import arm_of
-from tuwen.apps.storefront.outbox import REQUEST_SECONDS, Outbox
+from tuwen.apps.storefront.outbox import FULL_DISK, REQUEST_SECONDS, Outbox
 from tuwen.apps.storefront.parts import Parts, Recommending
 from tuwen.apps.storefront.remembered import Known, Remembered
 from tuwen.data.behaviour import standing_events
@@ -35,6 +35,10 @@ from tuwen.store.version import Trace
 
 log = logging.getLogger("tuwen.serving")
 DAY = 86_400_000_000  # microseconds
+AWAY = {
+    "en": "what is known of this shopper cannot be read just now: this is what anybody gets",
+    "zh": "暂时无法读取该顾客的信息：这是任何人都会得到的列表",
+}
 NEW = {"en": "new in the shop", "zh": "新上架"}
 LIVE_EVENTS = 200  # of a shopper, the latest, that are read from the store
 SEEN_ONLY = {"impression", "search"}  # kinds of events that tell nothing of what a shopper wants
@@ -67,7 +71,8 @@ class Storefront:
         self, user: str | None, clicked: Sequence[str] = (), count: int = 20, about: Mapping[str, Any] | None = None
     ) -> Answer:
         """What a shopper may want next: by what the bundle knows of her, what she did since, and what she clicked just
-        now. One whom nobody knows gets what somebody without a past gets.
+        now. One whom nobody knows gets what somebody without a past gets; so does everybody while the store is away,
+        for it alone knows who refused.
 
         Args:
             clicked: items that she looked at just now, the latest last; those that are not known are left out.
@@ -82,7 +87,7 @@ class Storefront:
         lists = self._lists  # others take its place when an item comes while the list is made
         version, change, trace = self.changes.look(), self.changes.change, self._trace(user)
         made = self._recommended(user, clicked, count, self._read(about or {}))
-        if self.store is None or self.store.version.cheap:
+        if trace is not None and (self.store is None or self.store.version.cheap):
             lists.put(_asked(user, clicked, count, about), Known(made, version, change, trace, time.monotonic()))
         return made
 
@@ -104,8 +109,12 @@ class Storefront:
         found: Answer = known.answer
         return found
 
-    def _trace(self, user: str | None) -> Trace:
-        return () if user is None or self.store is None else self.store.version.of(user, LIVE_EVENTS)
+    def _trace(self, user: str | None) -> Trace | None:
+        """None while the store is away: nothing is remembered then."""
+        try:
+            return () if user is None or self.store is None else self.store.version.of(user, LIVE_EVENTS)
+        except StoreUnavailable:
+            return None
 
     def _read(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """By the names of columns. In an experiment what one recommender reads the other may not, and who asks cannot
@@ -118,8 +127,12 @@ class Storefront:
     def _recommended(self, user: str | None, clicked: Sequence[str], count: int, about: Mapping[str, Any]) -> Answer:
         found, arm = self._recommender(user)
         recent: list[Recent] = []
+        notes: list[dict[str, str]] = []
         if user is not None and self.store is not None:
-            lately = self._lately(self.store, user, found)
+            try:
+                lately = self._lately(self.store, user, found)
+            except StoreUnavailable:  # nobody can tell whether she refused
+                lately, notes = None, [AWAY]
             if lately is None:  # she said no: what is known of her has no part in it
                 user, about, (found, arm) = None, {}, self._recommender(None)
             else:
@@ -129,7 +142,7 @@ class Storefront:
         listed = self._shown(found.shelf.for_live(user, recent, count, self._rules(found), told))
         if arm is not None and user is not None and self.store is not None:
             self.store.people.expose(self.parts.experiment["name"], user, arm)
-        notes = unheard(told, found.shelf.history)
+        notes += unheard(told, found.shelf.history)
         return Answer(self._with_arrivals(listed, user, recent, count), self.parts.revision, arm, notes)
 
     def _with_arrivals(
@@ -282,7 +295,10 @@ class Storefront:
         if self._arrivals is not None:
             self._arrivals.drop(item)
         self._lists = Remembered()
-        return change, not self._settled({})
+        settled = self._settled({})
+        if not settled and self.outbox.fault == FULL_DISK and store.give_up_reserve():
+            settled = self._settled({})
+        return change, not settled
 
     def put(
         self, store: Store, item: str, columns: Mapping[str, Any], pictures: Sequence[bytes]

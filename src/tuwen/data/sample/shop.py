@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from tuwen.data.sample.pictures import draw_item
 from tuwen.data.sample.taste import Item, Review, User, best_rmse, go_shopping, make_items, make_users
 from tuwen.data.sample.words import BRANDS, CITIES, COLOURS, KINDS
 from tuwen.errors import DataError
+from tuwen.files import publish, room_on_disk
 
 SHOP_YAML = """\
 # A sample shop as it would leave a shop's own system: three encodings, its own column names, a few broken rows.
@@ -111,6 +114,21 @@ def write_sample_shop(folder: str | Path, *, items: int = 400, seed: int = 0) ->
         raise DataError(
             "the folder holds something else than a sample shop", where=str(folder), todo="name another folder"
         )
+    with room_on_disk(folder):
+        if shop_yaml.is_file():  # and perhaps what was made of it
+            _write_shop(folder, items, seed)
+            return shop_yaml
+        half = folder.with_name(f".{folder.name}.{os.getpid()}.half")
+        shutil.rmtree(half, ignore_errors=True)
+        try:
+            _write_shop(half, items, seed)
+            publish(half, folder)
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
+    return shop_yaml
+
+
+def _write_shop(folder: Path, items: int, seed: int) -> None:
     photos = folder / "photos"
     photos.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -132,8 +150,7 @@ def write_sample_shop(folder: str | Path, *, items: int = 400, seed: int = 0) ->
     )
     _write_truth(folder / "truth.json", goods, shopping.reviews, names, broken, planted, seed)
     (folder / "RUN.yaml").write_text(RUN_YAML, encoding="utf-8")
-    shop_yaml.write_text(SHOP_YAML, encoding="utf-8")
-    return shop_yaml
+    (folder / "SHOP.yaml").write_text(SHOP_YAML, encoding="utf-8")
 
 
 def _plan_photos(goods: list[Item], rng: np.random.Generator) -> dict[str, list[Photo]]:

@@ -13,9 +13,11 @@ from tuwen.apps.search import Question
 from tuwen.apps.storefront.answer import Answer
 from tuwen.apps.storefront.storefront import Storefront
 from tuwen.errors import DataError
+from tuwen.service.limits import MOST_CONDITIONS
 from tuwen.service.links import LISTED
 from tuwen.service.messages import Prediction, PredictResponse
 from tuwen.service.predictor import Predictor
+from tuwen.service.problems import as_sent
 from tuwen.service.reading import content, sent_rows
 from tuwen.service.rows import to_rows
 from tuwen.service.served import PROBLEMS, Served
@@ -100,29 +102,31 @@ def _made(front: Storefront, asked: RecommendRequest) -> Answer:
 
 
 def _add_search(service: FastAPI, served: Served) -> None:
-    async def answered(question: Callable[[], Question]) -> SearchResponse:
-        front = served.front
-        return SearchResponse.model_validate(await served.work(lambda: front.search(question())))
+    async def answered(question: Callable[[], Question], *, picture: bool = False) -> SearchResponse:
+        front, lane = served.front, served.predict if picture else served.work
+        return await lane(lambda: SearchResponse.model_validate(front.search(question())))
 
     @service.get("/v1/search", summary="The search box", responses=PROBLEMS)
     async def search(
         words: Annotated[str, Query(max_length=20_000, examples=["茶壶 teapot"])] = "",
-        where: Annotated[list[str] | None, Query(max_length=50)] = None,
+        where: Annotated[list[str] | None, Query(max_length=MOST_CONDITIONS)] = None,
         sort: Annotated[str, Query(max_length=100)] = "relevance",
         page: Annotated[int, Query(ge=1, le=100_000)] = 1,
         size: Annotated[int, Query(ge=1, le=200)] = 20,
         like: Key | None = None,
         fuse: Annotated[Fuse | None, Query(description=FUSE)] = None,
     ) -> SearchResponse:
+        served.need_conditions(where or ())
         return await answered(lambda: Question(words, None, like, where or (), sort, page, size, fuse=fuse))
 
     @service.post("/v1/search", summary="Words, a photo, or both", responses=PROBLEMS)
     async def search_more(asked: SearchRequest) -> SearchResponse:
         def question() -> Question:
-            photo = None if asked.picture is None else served.normalised(asked.picture, "picture")
+            photo = None if asked.picture is None else served.normalised({"picture": asked.picture})[0]
             return Question(**{**asked.model_dump(), "picture": photo})
 
-        return await answered(question)
+        served.need_conditions(asked.where)
+        return await answered(question, picture=asked.picture is not None)
 
     @service.post(
         "/v1/search/photo",
@@ -137,13 +141,21 @@ def _add_search(service: FastAPI, served: Served) -> None:
             if not data:
                 raise DataError("there is no photo in the form", where="photo", allowed="a file named 'photo'")
         text, size = words if isinstance(words, str) else None, hits_asked(form.get("size"))
-        return await answered(lambda: Question(text, served.shrunk(data), size=size))
+        return await answered(lambda: Question(text, served.shrunk(data), size=size), picture=True)
 
 
 def hits_asked(sent: object) -> int:
-    """How many hits a form asks for."""
-    text = sent if isinstance(sent, str) else ""
-    return min(200, max(1, int(text))) if text.isdigit() and len(text) < 6 else 20
+    """How many hits a form asks for; 20 where it does not say.
+
+    Raises:
+        DataError: that is no number of hits.
+    """
+    text = sent.strip() if isinstance(sent, str) else ""
+    if not text:
+        return 20
+    if not (text.isdecimal() and len(text) < 6 and 1 <= int(text) <= 200):
+        raise DataError("there is no such number of hits", where="size", seen=as_sent(text), allowed="1 to 200")
+    return int(text)
 
 
 def _inputs(predictor: Predictor) -> Sequence[Any]:
@@ -157,8 +169,11 @@ def _add_predictions(service: FastAPI, served: Served) -> None:
     async def predict(request: Request) -> PredictResponse:
         predictor = served.front.parts.need_predictor()
         raw = await sent_rows(request, served.limits, predictor)
-        rows = to_rows(raw, _inputs(predictor), served.limits.picture_bytes)
-        answers = await served.work(lambda: predictor.predict(rows))
+
+        def predicted() -> list[dict[str, Any]]:
+            return predictor.predict(to_rows(raw(), _inputs(predictor), served.limits.picture_bytes))
+
+        answers = await served.predict(predicted)
         return PredictResponse(
             bundle=predictor.manifest["name"], predictions=[Prediction.model_validate(a) for a in answers]
         )
@@ -166,17 +181,22 @@ def _add_predictions(service: FastAPI, served: Served) -> None:
     @service.post("/v1/explain", summary="A prediction, and what it would be without each input", **options)  # type: ignore[arg-type]
     async def explain(asked: ExplainRequest) -> ExplainResponse:
         front = served.front
-        (row,) = to_rows([asked.row], _inputs(front.parts.need_predictor()), served.limits.picture_bytes)
-        return ExplainResponse.model_validate(await served.work(lambda: front.explain(row)))
+        inputs = _inputs(front.parts.need_predictor())
+
+        def explained() -> dict[str, Any]:
+            (row,) = to_rows([asked.row], inputs, served.limits.picture_bytes)
+            return front.explain(row)
+
+        return ExplainResponse.model_validate(await served.predict(explained))
 
     @service.post("/v1/embed", summary="Vectors of words and of a photo", responses=PROBLEMS)
     async def embed(asked: EmbedRequest) -> EmbedResponse:
-        photo = served.picture(asked.picture, "picture")
-        if not asked.text and photo is None:
+        if not asked.text and not asked.picture:
             raise DataError("there is nothing to embed", allowed="text, picture, or both")
         encoders = served.front.parts.need_searcher().matcher.encoders
 
         def vectors() -> dict[str, list[float]]:
+            photo = served.picture(asked.picture, "picture")
             found: dict[str, list[float]] = {}
             for space, encoder in encoders.items():
                 asked_of = [encoder.of_text(asked.text)] if asked.text else []
@@ -187,4 +207,4 @@ def _add_predictions(service: FastAPI, served: Served) -> None:
                     found[space] = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(float).tolist()
             return found
 
-        return EmbedResponse(spaces=await served.work(vectors))
+        return EmbedResponse(spaces=await served.predict(vectors))

@@ -59,13 +59,21 @@ def _add_health(service: FastAPI, served: Served) -> None:
         ready, outbox = any(found.values()), 0
         try:
             if served.live.store is not None:
-                await served.work(served.live.store.ping)
-                outbox = await served.work(served.front.outbox.backlog)
+                await served.probe(served.live.store.ping)
+                outbox = await served.probe(served.front.outbox.backlog)
         except StoreUnavailable as error:
             ready, fault = False, error.what
         if not ready:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-        return ReadyResponse(ready=ready, revision=parts.revision, parts=found, fault=fault, outbox=outbox)
+        return ReadyResponse(
+            ready=ready,
+            revision=parts.revision,
+            parts=found,
+            fault=fault,
+            outbox=outbox,
+            journal=_waiting(served),
+            full=served.room.full(),
+        )
 
     @service.get("/v1/shop", summary="Which shop is it, and what can be asked?", responses=PROBLEMS)
     async def shop() -> ShopResponse:
@@ -87,8 +95,15 @@ def _add_health(service: FastAPI, served: Served) -> None:
     @service.get("/metrics", summary="For Prometheus", response_class=Response, responses=PROBLEMS)
     async def metrics() -> Response:
         with suppress(StoreUnavailable):  # the last number stays
-            served.measures.outbox(await served.work(served.front.outbox.backlog))
+            served.measures.outbox(await served.probe(served.front.outbox.backlog))
+        disk = served.room.disk()
+        served.measures.room(None if disk is None else disk.free, served.room.memory(), served.room.full())
+        served.measures.journal(_waiting(served))
         return Response(served.measures.text(served.front.parts.revision), media_type="text/plain; version=0.0.4")
+
+
+def _waiting(served: Served) -> int:
+    return 0 if served.live.journal is None else served.live.journal.size()
 
 
 def _add_revisions(service: FastAPI, served: Served) -> None:

@@ -24,13 +24,21 @@ from tuwen.service.shop_messages import (
     ItemResponse,
     Key,
 )
-from tuwen.store import moments
+from tuwen.store import Store, moments
+from tuwen.store.engine import StoreUnavailable
 from tuwen.store.events import KINDS
 
 ItemKey = Annotated[Key, Path()]
 NAMED = 100  # unknown items of one request that its answer names
 # kept by a browser, and asked about before it is shown again: a picture may be replaced under its address
 PICTURES = {"Cache-Control": "private, no-cache"}
+SHORT = 256 * 1024  # bytes of a journal that a request empties by itself; a longer one the watcher does
+WAITING: dict[int | str, dict[str, Any]] = {
+    202: {
+        "model": EventsResponse,
+        "description": "they are on the disk, and wait for the store: no need to send them again",
+    }
+}
 LATER: dict[int | str, dict[str, Any]] = {
     202: {
         "model": ChangeResponse,
@@ -57,7 +65,9 @@ def _add_events(service: FastAPI, served: Served) -> None:
     router = APIRouter(route_class=BeaconRoute)
 
     @router.post(
-        "/v1/events", summary="What shoppers did; the next recommendation knows it", responses=PROBLEMS | KEPT | SOME
+        "/v1/events",
+        summary="What shoppers did; the next recommendation knows it",
+        responses=PROBLEMS | KEPT | WAITING | SOME,
     )
     async def events(sent: EventsRequest, request: Request, response: Response) -> EventsResponse:
         good, refused = kept_and_refused("events", sent.events, asked_for(request.headers))
@@ -65,18 +75,20 @@ def _add_events(service: FastAPI, served: Served) -> None:
         store, front = served.store, served.front
 
         def keep() -> EventsResponse:
-            new = store.events.add(rows)
+            new = _kept_or_waiting(served, store, rows)
             return EventsResponse(
                 received=len(sent.events),
                 accepted=len(rows),
-                new=new,
-                known=len(rows) - new,
+                new=new or 0,
+                known=0 if new is None else len(rows) - new,
+                journal=len(rows) if new is None else 0,
                 unknown_items=front.cards.unknown(event.item for event in good)[:NAMED],
                 unknown_kinds=sorted({event.kind for event in good} - set(KINDS)),
                 refused=refused,
             )
 
         kept = await served.write(keep)
+        response.status_code = HTTPStatus.ACCEPTED if kept.journal else HTTPStatus.OK
         for event in good:
             served.measures.event(event.kind)
         if refused:
@@ -97,6 +109,21 @@ def _add_events(service: FastAPI, served: Served) -> None:
     service.include_router(router)
 
 
+def _kept_or_waiting(served: Served, store: Store, rows: list[dict[str, object]]) -> int | None:
+    """How many of the events are new in the store; None where they wait in the journal, behind those before them."""
+    journal = served.live.journal
+    if journal is None:
+        return store.events.add(rows)
+    try:
+        if not journal.size() or (journal.size() <= SHORT and journal.empty(store.events.add)):
+            return store.events.add(rows)
+    except StoreUnavailable as error:
+        if error.full:  # it would fill what is left, and be refused soon
+            raise
+    journal.write(rows)
+    return None
+
+
 def _row(event: Event) -> dict[str, object]:
     told = event.model_dump()
     told["time"] = moments.now() if event.time is None else moments.to_moment(event.time)
@@ -113,7 +140,7 @@ def _add_items(service: FastAPI, served: Served) -> None:
             columns, pictures = front.as_it_stands(sent.item)
             columns = {k: v for k, v in columns.items() if k not in sent.columns} | front.columns.read(sent.columns)
             if sent.pictures is not None:
-                pictures = [served.normalised(text, f"pictures, {i + 1}") for i, text in enumerate(sent.pictures)]
+                pictures = served.normalised({f"pictures, {i + 1}": text for i, text in enumerate(sent.pictures)})
             if not columns.get("title") and not pictures:
                 raise DataError(
                     "an item needs a title or a picture", where="columns", allowed="columns.title, pictures"
@@ -121,7 +148,7 @@ def _add_items(service: FastAPI, served: Served) -> None:
             change, findable, pending = front.put(store, sent.item, columns, pictures)
             return ChangeResponse(item=sent.item, change=change, findable=findable, pending=pending)
 
-        return _changed(await served.work(write), response)
+        return _changed(await served.predict(write), response)
 
     @service.get(
         "/v1/items/{item:path}/pictures/{place}",
@@ -180,7 +207,7 @@ def _add_items(service: FastAPI, served: Served) -> None:
             change, pending = front.remove(store, item)
             return ChangeResponse(item=item, change=change, findable=False, pending=pending)
 
-        return _changed(await served.work(write), response)
+        return _changed(await served.predict(write), response)
 
 
 def _changed(done: ChangeResponse, response: Response) -> ChangeResponse:
@@ -203,7 +230,12 @@ def _add_people(service: FastAPI, served: Served) -> None:
     )
     async def show(user: ItemKey) -> dict[str, list[dict[str, object]]]:
         store, parts = served.store, served.front.parts
-        return await served.work(lambda: {**store.people.show(user), **promoted(parts, user)})
+
+        def read() -> dict[str, list[dict[str, object]]]:
+            _without_journal(served, store)
+            return {**store.people.show(user), **promoted(parts, user)}
+
+        return await served.work(read)
 
     @service.delete(
         "/v1/users/{user:path}",
@@ -212,7 +244,22 @@ def _add_people(service: FastAPI, served: Served) -> None:
     )
     async def forget(user: ItemKey) -> dict[str, int]:
         store = served.store
-        return await served.write(lambda: store.people.forget(user))
+
+        def delete() -> dict[str, int]:
+            _without_journal(served, store)
+            return store.people.forget(user)
+
+        return await served.write(delete)
+
+
+def _without_journal(served: Served, store: Store) -> None:
+    """Whoever asks for a shopper's events means those too that wait.
+
+    Raises:
+        StoreUnavailable: they still do.
+    """
+    if served.live.journal is not None and not served.live.journal.empty(store.events.add):
+        raise StoreUnavailable("the store does not answer")
 
 
 def _plain(value: object) -> object:

@@ -1,4 +1,4 @@
-"""Alembic runs this; the connection comes from :func:`tuwen.store.engine.migrate`."""
+"""Alembic runs this; the connection comes from :func:`tuwen.store.migrate.migrate`."""
 
 from alembic import context
 

@@ -36,6 +36,7 @@ async function status() {
     made("span", { className: `badge ${ready.ready ? "good" : "bad"}` }, icon(ready.ready ? "check" : "alert"), say(ready.ready ? "ready" : "not-ready")),
     made("span", { className: "badge" }, ready.revision ? say("revision", { number: ready.revision }) : say("none-yet")),
     ...PARTS.map((part) => made("span", { className: `badge ${ready.parts[part] ? "" : "off"}` }, say(part), ready.parts[part] ? "" : `: ${say("not-served")}`)),
+    ...(ready.full ?? []).map((what) => made("p", { className: "problem", role: "alert" }, icon("alert"), say(`full-${what}`))),
     ...(ready.fault ? [made("p", { className: "problem", role: "alert" }, icon("alert"), `${say("fault")}: ${ready.fault}`)] : []),
   ];
 }

@@ -1,0 +1,322 @@
+"""Attacks by single requests and connections. None of them needs a key where the service asks for none."""
+
+from __future__ import annotations
+
+import base64
+import json
+import resource
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from attacks.health import Health
+
+# a WebP of 34 bytes that is 7000 × 7000 pixels
+SMALL = bytes.fromhex("524946461a000000574542505650384c0e0000002f57dbd506071011fd0f4444ff03")
+PATIENCE = 60.0  # seconds for one answer
+Sockets = list[socket.socket]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an attack did.
+
+    Attributes:
+        health: seconds, the 99th of a hundred requests of ``/healthz`` meanwhile.
+        seconds: of the whole attack.
+        statuses: of its answers, "closed" where there was none.
+        memory: bytes that the service's processes grew by at most.
+    """
+
+    name: str
+    health: float
+    seconds: float
+    statuses: tuple[str, ...]
+    memory: int
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Args:
+    run: host and port → statuses.
+    before: what it did before there were limits, and who measured that.
+    """
+
+    name: str
+    run: Callable[[str, int], Iterable[str]]
+    before: str
+
+
+def measure(attack: Attack, host: str, port: int, pid: int) -> Outcome:
+    """Run an attack against a service whose first process is ``pid``."""
+    start, most, over = memory_of(pid), [0], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.1):
+            most[0] = max(most[0], memory_of(pid) - start)
+
+    watcher = threading.Thread(target=watch)
+    began = time.perf_counter()
+    watcher.start()
+    try:
+        with Health(host, port) as health:
+            statuses = tuple(sorted(set(attack.run(host, port))))
+            seconds = time.perf_counter() - began
+            time.sleep(1.0)  # what goes on after the client went
+    finally:
+        over.set()
+        watcher.join()
+    return Outcome(attack.name, health.p99, seconds, statuses, most[0])
+
+
+def memory_of(pid: int) -> int:
+    """Resident bytes of a process and all that it started."""
+    pids, found = [pid], 0
+    while pids:
+        one = pids.pop()
+        try:
+            status = Path(f"/proc/{one}/status").read_text()
+            for task in Path(f"/proc/{one}/task").iterdir():
+                pids += [int(child) for child in (task / "children").read_text().split()]
+        except OSError:  # it ended meanwhile
+            continue
+        found += sum(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+    return found
+
+
+# --- The wire ---------------------------------------------------------------------------------------------------------
+
+
+def connect(host: str, port: int) -> socket.socket:
+    return socket.create_connection((host, port), timeout=PATIENCE)
+
+
+def head(method: str, path: str, host: str, *headers: str) -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "", ""]).encode()
+
+
+def status_of(one: socket.socket) -> str:
+    """The status of the next answer."""
+    try:
+        line = one.recv(64)
+    except OSError:
+        return "closed"
+    return line.split(b" ")[1].decode() if line.startswith(b"HTTP/") else "closed"
+
+
+def send(host: str, port: int, method: str, path: str, body: bytes = b"", *headers: str) -> str:
+    """The status of one request."""
+    kind = () if any(one.lower().startswith("content-type") for one in headers) else ("Content-Type: application/json",)
+    with connect(host, port) as one:
+        try:
+            one.sendall(head(method, path, host, f"Content-Length: {len(body)}", *kind, *headers))
+            for start in range(0, len(body), 1 << 16):
+                one.sendall(body[start : start + (1 << 16)])
+        except OSError:
+            pass  # it was refused before it was whole; the answer may be there
+        return status_of(one)
+
+
+def together(count: int, call: Callable[[], str]) -> list[str]:
+    with ThreadPoolExecutor(count) as pool:
+        return [one.result() for one in [pool.submit(call) for _ in range(count)]]
+
+
+# --- Attacks ----------------------------------------------------------------------------------------------------------
+
+
+def many_spaces(host: str, port: int) -> Iterable[str]:
+    return together(6, lambda: send(host, port, "GET", "/v1/search?where=" + "%20" * 1_000))
+
+
+def unknown_names(host: str, port: int) -> Iterable[str]:
+    body = b"{" + b",".join(b'"%07d":1' % n for n in range(2_000_000)) + b"}"
+    return [send(host, port, "POST", "/v1/search", body), send(host, port, "POST", "/v1/recommend", body)]
+
+
+def unknown_names_within(host: str, port: int) -> Iterable[str]:
+    body = b"{" + b",".join(b'"%07d":1' % n for n in range(45_000)) + b"}"
+    return together(8, lambda: send(host, port, "POST", "/v1/recommend", body))
+
+
+def nested(host: str, port: int) -> Iterable[str]:
+    return [send(host, port, "POST", path, b"[" * 3_000_000) for path in ("/v1/search", "/v1/events", "/v1/predict")]
+
+
+def escaped_quotes(host: str, port: int) -> Iterable[str]:
+    body = b'{"words":"' + b'\\"' * 15_000_000 + b'"}'
+    return together(4, lambda: send(host, port, "POST", "/v1/search", body))
+
+
+def small_pictures(host: str, port: int) -> Iterable[str]:
+    picture = base64.b64encode(SMALL).decode()
+    body = json.dumps({"rows": [{"items.images": picture} for _ in range(12)]}).encode()
+    return [send(host, port, "POST", "/v1/predict", body)]
+
+
+def small_pictures_and_away(host: str, port: int) -> Iterable[str]:
+    """Three pictures each, below the limit of pixels; nobody waits for the answers."""
+    picture = base64.b64encode(SMALL).decode()
+    body = json.dumps({"rows": [{"items.images": picture} for _ in range(3)]}).encode()
+    for _ in range(8):
+        with connect(host, port) as one:
+            one.sendall(
+                head("POST", "/v1/predict", host, "Content-Type: application/json", f"Content-Length: {len(body)}")
+            )
+            one.sendall(body)
+            time.sleep(0.2)
+    yield send(host, port, "GET", "/v1/search?words=teapot")
+
+
+def large_pictures(host: str, port: int) -> Iterable[str]:
+    body = json.dumps({"picture": base64.b64encode(b"\xff\xd8\xff" + b"x" * 19_000_000).decode()}).encode()
+    return together(8, lambda: send(host, port, "POST", "/v1/search", body))
+
+
+def parts_of_a_form(host: str, port: int) -> Iterable[str]:
+    part = b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n\r\n'
+    body = part + b"\r\n--a" * 6_000_000 + b"\r\n--b--\r\n"
+    kind = "Content-Type: multipart/form-data; boundary=b"
+    return together(3, lambda: send(host, port, "POST", "/v1/search/photo", body, kind))
+
+
+def stalled(host: str, port: int, path: str) -> list[str]:
+    """30 bodies of 31 MB that stop before their end."""
+    begun: Sockets = []
+    part = b"x" * 1_000_000
+
+    def begin() -> str:
+        one = connect(host, port)
+        begun.append(one)
+        one.settimeout(2.0)
+        try:
+            one.sendall(head("POST", path, host, "Content-Type: application/json", "Content-Length: 31000000"))
+            for _ in range(30):
+                one.sendall(part)
+        except OSError:
+            return "stopped"
+        return "stalled"
+
+    together(30, begin)
+    time.sleep(3.0)
+    statuses = []
+    for one in begun:
+        one.settimeout(0.05)
+        statuses.append(status_of(one))
+        one.close()
+    return statuses
+
+
+def stalled_at_health(host: str, port: int) -> Iterable[str]:
+    return stalled(host, port, "/healthz")
+
+
+def stalled_at_search(host: str, port: int) -> Iterable[str]:
+    return stalled(host, port, "/v1/search")
+
+
+def many_values(host: str, port: int) -> Iterable[str]:
+    where = ["brand=" + "|".join(f"v{n}" for n in range(100_000)) for _ in range(50)]
+    return [send(host, port, "POST", "/v1/search", json.dumps({"words": "a", "where": where}).encode())]
+
+
+def endless_headers(host: str, port: int) -> Iterable[str]:
+    """200 requests whose headers never end, a byte at a time; whether they are closed in the end."""
+    begun = [connect(host, port) for _ in range(200)]
+    for one in begun:
+        one.sendall(b"GET /healthz HTTP/1.1\r\nHost: " + host.encode() + b"\r\nX: ")
+    end = time.monotonic() + 30.0
+    living = begun
+    while living and time.monotonic() < end:
+        time.sleep(1.0)
+        living = [one for one in living if _sent(one)]
+    for one in begun:
+        one.close()
+    return ["open" if living else "closed"]
+
+
+def _sent(one: socket.socket) -> bool:
+    try:
+        one.sendall(b"x")
+    except OSError:
+        return False
+    return True
+
+
+def idle_connections(host: str, port: int) -> Iterable[str]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(2_000, hard)), hard))
+    begun = [connect(host, port) for _ in range(1_000)]
+    time.sleep(2.0)
+    status = send(host, port, "GET", "/v1/search?words=teapot")
+    for one in begun:
+        one.close()
+    return [status]
+
+
+def slow_readers(host: str, port: int) -> Iterable[str]:
+    """100 clients that take a byte a second of a long answer."""
+    begun = []
+    for _ in range(100):
+        one = socket.socket()
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        one.settimeout(PATIENCE)
+        one.connect((host, port))
+        one.sendall(head("GET", "/openapi.json", host))
+        begun.append(one)
+    for _ in range(5):
+        time.sleep(1.0)
+        for one in begun:
+            one.recv(1)
+    status = send(host, port, "GET", "/v1/search?words=teapot")
+    for one in begun:
+        one.close()
+    return [status]
+
+
+def half_uploads(host: str, port: int) -> Iterable[str]:
+    """100 clients that hang up in the middle of a body."""
+    for _ in range(100):
+        with connect(host, port) as one:
+            one.sendall(head("POST", "/v1/search", host, "Content-Type: application/json", "Content-Length: 4000000"))
+            one.sendall(b'{"words": "' + b"x" * 500_000)
+    yield send(host, port, "GET", "/v1/search?words=teapot")
+
+
+def two_lengths(host: str, port: int) -> Iterable[str]:
+    with connect(host, port) as one:
+        one.sendall(head("POST", "/v1/search", host, "Content-Length: 4", "Transfer-Encoding: chunked"))
+        one.sendall(b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        yield status_of(one)
+
+
+def other_site(host: str, port: int) -> Iterable[str]:
+    """What an ``<img>`` on any page makes a browser send."""
+    headers = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image")
+    return [send(host, port, "GET", "/v1/search?words=teapot", b"", *headers) for _ in range(50)]
+
+
+ATTACKS = (
+    Attack("1,000 spaces in a condition, six at once", many_spaces, "6 s each, all else waits (issue text)"),
+    Attack("24 MB of unknown names", unknown_names, "26 s, 3.4 GB (issue text)"),
+    Attack("eight bodies of 45,000 unknown names", unknown_names_within, "not measured"),
+    Attack("lists nested three million deep", nested, "not measured"),
+    Attack("four bodies of 15 million escaped quotes", escaped_quotes, "not measured"),
+    Attack("12 rows of 34-byte pictures of 7000 × 7000", small_pictures, "35 s, after the client hung up (issue text)"),
+    Attack("pictures of 7000 × 7000 whose sender hangs up", small_pictures_and_away, "not measured"),
+    Attack("eight photos of 19 MB at once", large_pictures, "not measured"),
+    Attack("three forms of 30 MB of false boundaries", parts_of_a_form, "not measured"),
+    Attack("30 stalled uploads of 31 MB to /healthz", stalled_at_health, "+0.9 GB (issue text)"),
+    Attack("30 stalled uploads of 31 MB to /v1/search", stalled_at_search, "not measured"),
+    Attack("50 conditions of 100,000 values", many_values, "17 s (issue text)"),
+    Attack("200 requests whose headers never end", endless_headers, "never closed (issue text)"),
+    Attack("1,000 idle connections", idle_connections, "not measured"),
+    Attack("100 clients that read a byte a second", slow_readers, "not measured"),
+    Attack("100 uploads that stop in the middle", half_uploads, "not measured"),
+    Attack("Transfer-Encoding beside Content-Length", two_lengths, "accepted (issue text)"),
+    Attack("50 reads for a page of another site", other_site, "answered (issue text)"),
+)

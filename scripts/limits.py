@@ -1,0 +1,75 @@
+"""Write docs/limits.md: every limit of the service, from the code that keeps it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tuwen.service import shop_messages
+from tuwen.service.limits import table
+from tuwen.service.messages import Strict
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "limits.md"
+HEAD = """\
+# Limits
+
+What a running service lets one request, one client and all of them together take. `make docs` writes this page from the
+code; a test fails when it is stale. `tuwen serve HOME --limit pixels=500_000_000 --limit rows=64` changes them.
+
+"""
+FOOT = """
+## What they promise
+
+- Every request ends: with its answer, with a refusal that names the limit, or when its client hangs up. Work that runs
+  then is ended: networks between two of their operations, pictures, sounds and shapes with the process that decodes
+  them, searches between two of their steps. What is written to the store is written whole.
+- What costs nothing is looked at first: host, origin, key, rate, length. A body is read only of a request that may be
+  answered, and not at all where a route takes none.
+- `GET /healthz` is answered while all else waits. `scripts/attacks` holds it to 100 ms.
+- SIGTERM ends the process within `grace_seconds` and two seconds, whatever its threads do.
+
+## What they do not promise
+
+- A thread that runs a call of C without letting Python go holds the event loop too. No part of tuwen that is known does
+  so for longer than a tenth of a second; there is no watchdog against one that does.
+- Limits of one process are of each: with `--workers 4` four predictions run at a time. `flight_bytes` and the rates are
+  of all together.
+- Addresses are not people: many clients behind one proxy are one client, unless `--trusted-proxy` names the proxy. An
+  address of IPv6 counts by its first 64 bits.
+"""
+
+
+FIXED = """
+## Fixed by the interface
+
+`/openapi.json` says the same. What is longer is refused with 422.
+
+| of | field | at most |
+|---|---|---|
+"""
+WORDS = {"maxLength": "characters", "maxItems": "items", "maxProperties": "names", "maximum": ""}
+
+
+def fixed() -> str:
+    """What the messages themselves limit."""
+    rows = []
+    for name, model in vars(shop_messages).items():
+        if not (isinstance(model, type) and issubclass(model, Strict) and model is not Strict):
+            continue
+        for field, schema in model.model_json_schema()["properties"].items():
+            kinds = [schema, *schema.get("anyOf", ())]
+            most = [f"{one[key]:,} {word}".strip() for one in kinds for key, word in WORDS.items() if key in one]
+            if most:
+                rows.append(f"| {name} | `{field}` | {', '.join(most)} |")
+    return FIXED + "\n".join(rows) + "\n"
+
+
+def page() -> str:
+    """The whole page."""
+    return HEAD + table() + fixed() + FOOT
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit(PAGE.read_text(encoding="utf-8") != page())
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,262 @@
+"""A backup as one file: a zip archive without compression, whose manifest names every file with its SHA-256.
+
+    manifest.json              what it is, and files: name → sha256, bytes
+    blobs/SHA256 ...           the content of the files, each once
+
+Whoever reads one may have it from a stranger. So nothing is written before all of it was checked, names are checked
+one by one, nothing is decompressed, and no name of the archive is ever a path: a file is written by its content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from tuwen import __version__
+from tuwen.errors import DataError
+from tuwen.files import make_folder, whole
+from tuwen.progress import Progress
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+CHUNK = 1 << 20
+MOST_FILES = 250_000
+MOST_MANIFEST = 64 << 20  # bytes: some 200 a file
+MOST_NAME = 1000
+_BLOB = re.compile(r"blobs/[0-9a-f]{64}", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+AGAIN = "take another backup; copy it again where it was copied"
+
+
+@dataclass
+class Source:
+    """A file to be kept: opened already, so that it stays as it is whoever deletes it meanwhile."""
+
+    name: str
+    open: Any  # () -> IO[bytes], at its begin
+    size: int = 0
+    digest: str = ""
+
+
+@dataclass
+class Archive:
+    """An archive that was checked from its first byte to its last.
+
+    Attributes:
+        about: what its manifest says beside the files.
+        files: name → (sha256, bytes).
+    """
+
+    file: Path
+    about: Mapping[str, Any]
+    files: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files once they are written."""
+        return sum(size for _, size in self.files.values())
+
+
+def write(file: Path, sources: list[Source], about: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Write an archive, whole or not at all; its manifest.
+
+    Raises:
+        DataError: a file changed while it was read, or its name could not be restored.
+    """
+    for source in sources:
+        if not is_safe(source.name):
+            raise DataError("a file has a name that no backup holds", where=source.name, todo="rename it")
+    with progress.task("backup: files checked", len(sources)) as task:
+        for source in sources:
+            with source.open() as opened:
+                source.digest, source.size = _digest(opened)
+            task.advance()
+    files = {one.name: {"sha256": one.digest, "bytes": one.size} for one in sources}
+    manifest = {"format": FORMAT, "tuwen": __version__, **about, "files": files}
+    blobs = {one.digest: one for one in sources}
+    with whole(file) as out, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        archive.writestr(_entry(MANIFEST), json.dumps(manifest, ensure_ascii=False, allow_nan=False).encode())
+        with progress.task("backup: megabytes written", sum(one.size for one in blobs.values()) // CHUNK) as task:
+            for digest, source in blobs.items():
+                with source.open() as opened, archive.open(_entry(f"blobs/{digest}"), "w", force_zip64=True) as place:
+                    found = hashlib.sha256()
+                    while data := opened.read(CHUNK):
+                        found.update(data)
+                        place.write(data)
+                        task.advance(len(data) // CHUNK)
+                if found.hexdigest() != digest:
+                    raise DataError("a file changed while it was read", where=source.name, todo="run it again")
+    return manifest
+
+
+def read(file: Path, progress: Progress) -> Archive:
+    """Check an archive, all of it.
+
+    Raises:
+        DataError: it is damaged, cut short, made by a newer tuwen, or not what :func:`write` makes.
+    """
+    with _opened(file) as archive:
+        entries = archive.infolist()
+        _check_entries(file, entries)
+        manifest = _manifest(file, archive)
+        files = _files(file, manifest)
+        stored = {entry.filename.removeprefix("blobs/"): entry for entry in entries if entry.filename != MANIFEST}
+        sizes = dict(files.values())
+        if stored.keys() != sizes.keys() or any(entry.file_size != sizes[name] for name, entry in stored.items()):
+            raise _damaged(file, "its files are not those of its manifest")
+        with progress.task("restore: megabytes checked", sum(sizes.values()) // CHUNK) as task:
+            for digest, entry in stored.items():
+                with archive.open(entry) as opened:
+                    if _digest(opened, task.advance) != (digest, entry.file_size):
+                        raise _damaged(file, f"content {digest[:16]}… is not what was written")
+    return Archive(file, {name: told for name, told in manifest.items() if name != "files"}, files)
+
+
+def extract(archive: Archive, folder: Path, progress: Progress) -> None:
+    """Write the files of a checked archive into ``folder``, which is made, each checked once more.
+
+    Raises:
+        DataError: the archive changed since it was checked, or the disk is too small for it.
+    """
+    make_folder(folder)
+    room = shutil.disk_usage(folder).free
+    if room < archive.size:
+        raise DataError(
+            "the disk is full",
+            where=str(folder),
+            seen=f"{room:,} bytes are free",
+            allowed=f"{archive.size:,} bytes",
+            todo="make room and run the same command again: what was there before is untouched",
+        )
+    first: dict[str, Path] = {}
+    with _opened(archive.file) as opened, progress.task("restore: files written", len(archive.files)) as task:
+        for name, (digest, _) in archive.files.items():
+            place = folder / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if digest in first and place.suffix == ".shard":  # as they shared it before
+                os.link(first[digest], place)
+            else:
+                _extract(opened, digest, place, archive.file)
+            first.setdefault(digest, place)
+            task.advance()
+
+
+def _extract(archive: zipfile.ZipFile, digest: str, place: Path, file: Path) -> None:
+    found = hashlib.sha256()
+    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with archive.open(f"blobs/{digest}") as opened, os.fdopen(descriptor, "wb") as out:
+        while data := opened.read(CHUNK):
+            found.update(data)
+            out.write(data)
+    if found.hexdigest() != digest:
+        raise _damaged(file, "it changed while it was read")
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, KeyError) as error:
+        raise _damaged(file, error) from None
+    except FileNotFoundError:
+        raise DataError("there is no such file", where=str(file), todo="tuwen backup HOME FILE writes one") from None
+    except IsADirectoryError:
+        raise DataError("a folder is no backup", where=str(file), todo="name the file") from None
+
+
+def _check_entries(file: Path, entries: list[zipfile.ZipInfo]) -> None:
+    """Refuse whatever :func:`write` never makes, before a byte of it is read: links, other names, anything
+    compressed, two of one name, and entries that lie over one another, which is how a small file becomes a huge one.
+    """
+    if len(entries) > MOST_FILES or len({entry.filename for entry in entries}) != len(entries):
+        raise _damaged(file, f"{len(entries)} entries, some twice")
+    end = 0
+    for entry in sorted(entries, key=lambda entry: entry.header_offset):
+        if entry.filename != MANIFEST and not _BLOB.fullmatch(entry.filename):
+            raise _damaged(file, f"an entry '{entry.filename[:100]}'")
+        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size or entry.flag_bits & 1:
+            raise _damaged(file, f"'{entry.filename}' is compressed or encrypted")
+        if entry.external_attr >> 16 & 0o170000 not in (0, 0o100000):
+            raise _damaged(file, f"'{entry.filename}' is no plain file")
+        if entry.header_offset < end:
+            raise _damaged(file, "its entries overlap")
+        end = entry.header_offset + entry.file_size
+    if end > file.stat().st_size:
+        raise _damaged(file, "it is cut short")
+
+
+def _manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
+    if archive.getinfo(MANIFEST).file_size > MOST_MANIFEST:
+        raise _damaged(file, "its manifest is too large")
+    try:
+        manifest = json.loads(archive.read(MANIFEST))
+        version = manifest["format"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _damaged(file, "its manifest cannot be read") from None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise _damaged(file, f"format {version!r}"[:100])
+    if version > FORMAT:
+        raise DataError(
+            "the backup was made by a newer tuwen",
+            where=str(file),
+            seen=f"format {version}",
+            allowed=f"format {FORMAT}",
+            todo="upgrade: pip install --upgrade tuwen",
+        )
+    return dict(manifest)
+
+
+def _files(file: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
+    found: dict[str, tuple[str, int]] = {}
+    told = manifest.get("files")
+    if not isinstance(told, dict) or not told or len(told) > MOST_FILES:
+        raise _damaged(file, "its manifest names no files")
+    folders = {str(parent) for name in told for parent in PurePosixPath(name).parents}
+    sizes: dict[str, int] = {}
+    for name, one in told.items():
+        digest, size = (one.get("sha256"), one.get("bytes")) if isinstance(one, dict) else (None, None)
+        if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+            raise _damaged(file, f"no checksum of '{name[:100]}'")
+        if not isinstance(size, int) or isinstance(size, bool) or sizes.setdefault(digest, size) != size:
+            raise _damaged(file, f"no size of '{name[:100]}'")
+        if not is_safe(name) or name in folders:
+            raise _damaged(file, f"a file '{name[:100]}'")
+        found[name] = digest, size
+    return found
+
+
+def is_safe(name: str) -> bool:
+    """A relative path of plain names, none of which is hidden: it stays inside its folder."""
+    parts = name.split("/")
+    plain = all(part and not part.startswith(".") and part.isprintable() for part in parts)
+    return plain and len(name) <= MOST_NAME and not set(name) & {"\\"}
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name)
+    entry.external_attr = 0o100600 << 16
+    return entry
+
+
+def _digest(opened: IO[bytes], advance: Any = None) -> tuple[str, int]:
+    found, size = hashlib.sha256(), 0
+    while data := opened.read(CHUNK):
+        found.update(data)
+        size += len(data)
+        if advance is not None:
+            advance(len(data) // CHUNK)
+    return found.hexdigest(), size
+
+
+def _damaged(file: Path, seen: object) -> DataError:
+    return DataError("the backup is damaged, or is none", where=str(file), seen=seen, todo=AGAIN)

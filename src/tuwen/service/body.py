@@ -1,0 +1,150 @@
+"""The body of a request, read before any route sees it, within bytes, seconds and the memory of the whole service."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+
+from starlette.datastructures import Headers
+from starlette.types import Receive
+
+from tuwen.service.json_shape import check_shape
+from tuwen.service.limits import Limits
+from tuwen.service.parsing import parse
+from tuwen.service.problems import RequestError
+
+# routes whose bodies may hold pictures, sounds and shapes
+WITH_FILES = ("/v1/predict", "/v1/explain", "/v1/embed", "/v1/search", "/v1/items")
+WITH_BODY = ("POST", "PUT", "PATCH")
+
+
+def most_bytes(method: str, path: str, limits: Limits) -> int:
+    """How long the body of a request may be; 0 where none is read."""
+    if method not in WITH_BODY or not path.startswith("/v1/"):
+        return 0
+    return limits.body_bytes if path.startswith(WITH_FILES) else min(limits.text_bytes, limits.body_bytes)
+
+
+def is_form(headers: Headers) -> bool:
+    """Whether the body is a form with files."""
+    return headers.get("content-type", "").lstrip().lower().startswith("multipart/")
+
+
+class Flight:
+    """The bytes of bodies that are in memory, of all requests of this process.
+
+    Args:
+        most: more are refused.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most, self.bytes = most, 0
+
+    def take(self, count: int) -> None:
+        """Raises:
+        RequestError: 503, the service holds too much at once.
+        """
+        if self.bytes + count > self.most:
+            raise RequestError(
+                HTTPStatus.SERVICE_UNAVAILABLE, "too many bytes are being received", todo="try again later"
+            )
+        self.bytes += count
+
+    def give(self, count: int) -> None:
+        """Those of a request that is answered."""
+        self.bytes -= count
+
+
+class Body:
+    """Reads one body.
+
+    Args:
+        most: bytes that it may have.
+
+    Attributes:
+        size: bytes that were taken from ``flight``, to be given back when the request is answered.
+    """
+
+    def __init__(self, limits: Limits, flight: Flight, most: int) -> None:
+        self._limits, self._flight, self._most = limits, flight, most
+        self.size = 0
+
+    def check_length(self, headers: Headers) -> None:
+        """Before a byte is read.
+
+        Raises:
+            RequestError: 413, more bytes are announced than may come.
+        """
+        length = headers.get("content-length", "")
+        if length.isdecimal() and (len(length) > 18 or int(length) > self._most > 0):
+            raise self._too_large(f"{length[:20]} bytes")
+
+    async def read(self, headers: Headers, receive: Receive) -> bytes:
+        """All of it.
+
+        Raises:
+            RequestError: 408 too slow, 413 too long, 422 too much JSON, 503 the service holds too much at once.
+            ClientGone: it hung up before the end.
+        """
+        content = await self._arrived(receive)
+        if not is_form(headers):
+            await parse(lambda content: check_shape(content, self._limits), content)
+        return content
+
+    async def _arrived(self, receive: Receive) -> bytes:
+        loop, limits = asyncio.get_running_loop(), self._limits
+        body, more, before = bytearray(), True, 0
+        stalled = False
+        timer: asyncio.TimerHandle
+
+        def look() -> None:
+            """At the end of each window: what came in it?"""
+            nonlocal before, stalled, timer
+            if len(body) - before < limits.stall_bytes:
+                stalled = True
+                timeout.reschedule(loop.time())
+                return
+            before = len(body)
+            timer = loop.call_later(limits.stall_seconds, look)
+
+        timer = loop.call_later(limits.stall_seconds, look)
+        try:
+            async with asyncio.timeout(limits.read_seconds) as timeout:
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientGone
+                    chunk = message.get("body", b"")
+                    more = message.get("more_body", False)
+                    if len(body) + len(chunk) > self._most:
+                        raise self._too_large(f"more than {self._most} bytes")
+                    self._flight.take(len(chunk))
+                    self.size += len(chunk)
+                    body += chunk
+        except TimeoutError:
+            raise self._too_slow(over=not stalled) from None
+        finally:
+            timer.cancel()
+        return bytes(body)
+
+    def _too_large(self, seen: str) -> RequestError:
+        return RequestError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "the request is too large",
+            seen=seen,
+            allowed=f"{self._most} bytes",
+            todo="send fewer rows, or smaller pictures",
+        )
+
+    def _too_slow(self, over: bool) -> RequestError:
+        limits = self._limits
+        least = f"at least {limits.stall_bytes} bytes in {limits.stall_seconds:g} seconds"
+        return RequestError(
+            HTTPStatus.REQUEST_TIMEOUT,
+            "the body came too slowly",
+            allowed=f"{limits.read_seconds:g} seconds" if over else least,
+        )
+
+
+class ClientGone(Exception):
+    """The client hung up before its body was whole: there is nobody to answer."""

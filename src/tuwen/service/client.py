@@ -1,0 +1,82 @@
+"""The other side of a request: what it sent, and whether it still waits."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from starlette.types import Message, Receive
+
+from tuwen.deadline import Deadline
+
+_CURRENT: ContextVar[Client | None] = ContextVar("tuwen client", default=None)
+
+
+class Client:
+    """Who waits for an answer.
+
+    Args:
+        body: was read already; routes receive it whole.
+        receive: what comes after it: that the client hung up.
+        deadline: of the request.
+        part: bytes that a route receives at once; 0 for all.
+    """
+
+    def __init__(self, body: bytes, receive: Receive, deadline: Deadline, *, part: int = 0) -> None:
+        self.deadline = deadline
+        self._body: bytes | None = body
+        self._at, self._part = 0, part
+        self._receive = receive
+        self._gone: asyncio.Task[None] | None = None
+
+    async def receive(self) -> Message:
+        """The body, then the end."""
+        if self._body is not None:
+            await asyncio.sleep(0)  # between two parts of a form others are answered
+            end = self._at + self._part if self._part else len(self._body)
+            part = self._body[self._at : end]
+            self._at, more = end, end < len(self._body)
+            self._body = self._body if more else None
+            return {"type": "http.request", "body": part, "more_body": more}
+        await asyncio.shield(self.gone())
+        return {"type": "http.disconnect"}
+
+    def gone(self) -> asyncio.Task[None]:
+        """Ends when the client hangs up. It is begun only for work that takes long enough to look."""
+        if self._gone is None:
+            self._gone = asyncio.ensure_future(self._hang_up())
+        return self._gone
+
+    async def _hang_up(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            continue
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """The client of all that this context calls."""
+        token = _CURRENT.set(self)
+        try:
+            yield
+        finally:
+            _CURRENT.reset(token)
+            if self._gone is not None:
+                self._gone.cancel()
+
+
+def current() -> Client | None:
+    """The client of this request; None outside of one."""
+    return _CURRENT.get()
+
+
+def network(address: str) -> str:
+    """What counts as one client: an address of IPv4, or the 64 bits that an owner of IPv6 has."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 4:
+        return address
+    return str(found.ipv4_mapped or ipaddress.ip_network(f"{found}/64", strict=False))

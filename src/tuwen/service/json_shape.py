@@ -1,0 +1,51 @@
+"""How deep and how large JSON is, counted before anything is made of it.
+
+24 MB of unknown names took 26 s and 3.4 GB to refuse. Here a body costs what its bytes cost, and is given up at the
+first value too many. Whether it is JSON at all is for the parser.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+
+from tuwen.service.limits import Limits
+from tuwen.service.problems import RequestError
+
+_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)  # to the quote that ends a string; atomic, so linear
+_BRACKET = re.compile(rb"[\[\]{}]")
+
+
+def check_shape(body: bytes, limits: Limits) -> None:
+    """Raises:
+    RequestError: 422, there are too many values or escapes, or they are nested too deeply.
+    """
+    if body.count(b"\\") > limits.json_escapes:
+        raise _refused("the body holds too many escaped characters", limits.json_escapes)
+    at = values = depth = 0
+    while at < len(body):
+        quote = body.find(b'"', at)
+        begin = len(body) if quote < 0 else quote
+        between = body[at:begin]  # two strings
+        values += len(between) - len(between.translate(None, b",:[{"))
+        if values > limits.json_values:
+            raise _refused("the body holds too many values", limits.json_values)
+        for bracket in _BRACKET.finditer(between):
+            depth += 1 if bracket[0] in b"[{" else -1
+            if depth > limits.json_depth:
+                raise _refused("the body is nested too deeply", limits.json_depth)
+        at = _after_string(body, begin + 1)
+
+
+def _after_string(body: bytes, at: int) -> int:
+    """Where what comes after the string that begins at ``at`` begins."""
+    quote = body.find(b'"', at)
+    end = len(body) if quote < 0 else quote
+    if body.find(b"\\", at, end) < 0:  # most strings, and searched for much faster
+        return end + 1
+    match = _STRING.match(body, at)
+    return match.end() + 1 if match else end + 1
+
+
+def _refused(what: str, most: int) -> RequestError:
+    return RequestError(HTTPStatus.UNPROCESSABLE_ENTITY, what, where="body", allowed=f"at most {most}")

@@ -1,0 +1,217 @@
+"""A home as one file, taken while it is served; and a home from such a file, on this machine or another."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from tuwen.bundle.archive import Source, extract, read, write
+from tuwen.bundle.copying import IGNORED
+from tuwen.bundle.home import LIVE, STORE, Home
+from tuwen.errors import ConfigError, DataError
+from tuwen.files import is_full, publish, room_on_disk
+from tuwen.index.manifest import MANIFEST as INDEX
+from tuwen.index.manifest import files_of
+from tuwen.private import private, scratch
+from tuwen.progress import Progress, Silent
+
+TRIES = 50  # looks at an index that others write to
+OF_INDEX = (".arrow", ".faiss", ".safetensors", ".npy")  # files that index.json names, or that are left over
+
+
+def backup(
+    home: str | Path, file: str | Path, *, store: str | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Write all that a home is to one file, while it is served and promoted to.
+
+    What is in it: the revisions that can come back with their parts, the index as one moment saw it, and after it the
+    store as one later moment saw it, so that the store knows of every change of the index and, when the copy is
+    served, brings the index up to itself. What waits in ``incoming`` is not.
+
+    Args:
+        file: its name; one of that name is replaced.
+        store: a URL or a path; default: ``store.db`` of the home. PostgreSQL is not in the file: see ``store``.
+
+    Returns:
+        ``file``, ``bytes``, ``files``, ``revision``, ``seconds``, and ``store``: ``kind`` and whether it is
+        ``included``.
+
+    Raises:
+        DataError: there is no home, the disk is full, or a part is damaged.
+        ConfigError: the file would stand in the home.
+    """
+    opened, file, progress = Home(home), Path(file).absolute(), progress or Silent()
+    began = time.monotonic()
+    if opened.folder in (file, *file.parents):
+        raise ConfigError("a backup inside of what it keeps is none", where=str(file), todo="name another place")
+    url = str(store or opened.store)
+    with room_on_disk(file), scratch("backup") as work, ExitStack() as stack:
+        stack.enter_context(private(work))
+        live = stack.enter_context(opened.pinned())
+        sources = [Source(LIVE, lambda: io.BytesIO(live))]
+        number = json.loads(live)["revisions"][-1]["number"] if live else 0
+        for part in opened.parts_of(live):
+            sources += _part(opened.folder, part, stack)
+        kept = _store(url, work)
+        if kept is not None:
+            sources.append(_of_file(STORE, kept))
+        kind = "sqlite" if "://" not in url or url.startswith("sqlite:") else "postgresql"
+        about = {
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "revision": number,
+            "store": {"kind": kind, "included": kept is not None},
+        }
+        sources += _others(opened.folder)
+        manifest = write(file, sources, about, progress)
+    size = file.stat().st_size
+    told = {name: about[name] for name in ("revision", "store")}
+    return {
+        "file": str(file),
+        "bytes": size,
+        "files": len(manifest["files"]),
+        **told,
+        "seconds": round(time.monotonic() - began, 2),
+    }
+
+
+def restore(file: str | Path, home: str | Path, *, progress: Progress | None = None) -> dict[str, Any]:
+    """Make the home that a backup holds. All of the file is checked before anything is written, and the home appears
+    whole or not at all.
+
+    Raises:
+        DataError: the file is damaged or no backup, the disk is too small, or something stands at ``home``.
+    """
+    file, home, progress = Path(file), Path(home).absolute(), progress or Silent()
+    began = time.monotonic()
+    if home.exists() and (not home.is_dir() or any(home.iterdir())):
+        raise DataError("something is in the way", where=str(home), todo="name an empty or a new folder")
+    archive = read(file, progress)
+    half = home.with_name(f".{home.name}.{os.getpid()}.half")
+    shutil.rmtree(half, ignore_errors=True)
+    try:
+        with room_on_disk(home), private(half):
+            extract(archive, half, progress)
+            (half / "parts").mkdir(exist_ok=True)
+            live = Home(half).live()
+            _check_store(half / STORE, file)
+            publish(half, home)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    told = {"home": str(home), "files": len(archive.files), "bytes": archive.size, "revision": live.number}
+    about = {name: archive.about.get(name) for name in ("made", "tuwen", "store")}
+    return {**told, **about, "seconds": round(time.monotonic() - began, 2)}
+
+
+def _of_file(name: str, path: Path) -> Source:
+    return Source(name, lambda: path.open("rb"))
+
+
+def _part(home: Path, part: str, stack: ExitStack) -> Iterator[Source]:
+    """The files of a part; of an index those that one state of it needs."""
+    folder = home / part
+    if not folder.is_dir():
+        return
+    names: set[str] | None = None
+    if (folder / INDEX).is_file():
+        state, opened = _index(folder, stack)
+        names = set(opened)
+        yield Source(f"{part}/{INDEX}", lambda: io.BytesIO(state))
+        for name, descriptor in opened.items():
+            yield Source(f"{part}/{name}", _again(descriptor))
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if path.is_symlink() or not path.is_file() or any(one.startswith(".") for one in inside.parts):
+            continue
+        if names is not None and len(inside.parts) == 1 and (path.name == INDEX or path.suffix in OF_INDEX):
+            continue
+        if not IGNORED & set(inside.parts):
+            yield _of_file(f"{part}/{inside.as_posix()}", path)
+
+
+def _index(folder: Path, stack: ExitStack) -> tuple[bytes, dict[str, int]]:
+    """``index.json`` and the files that it names, open: a rebuild may delete them, and what is open stays.
+
+    Raises:
+        DataError: it names a file that is not there.
+    """
+    missing = ""
+    for _ in range(TRIES):
+        state = (folder / INDEX).read_bytes()
+        with ExitStack() as files:
+            try:
+                opened = {}
+                for name in sorted(files_of(json.loads(state))):
+                    opened[name] = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
+                    files.callback(os.close, opened[name])
+            except FileNotFoundError as error:  # replaced since index.json was read
+                missing = str(error.filename)
+                time.sleep(0.02)
+                continue
+            stack.push(files.pop_all())
+            return state, opened
+    raise DataError("a file of the index is missing", where=missing, todo="tuwen index DATASET --out INDEX --replace")
+
+
+def _again(descriptor: int) -> Callable[[], IO[bytes]]:
+    """An open file, from its begin; closing it leaves the first one open."""
+
+    def opened() -> IO[bytes]:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return os.fdopen(os.dup(descriptor), "rb")
+
+    return opened
+
+
+def _others(home: Path) -> Iterator[Source]:
+    """What else stands in the home, beside parts and store: events that wait for their database."""
+    for path in sorted(home.iterdir()):
+        if path.is_file() and not path.is_symlink() and not path.name.startswith((".", STORE, LIVE)):
+            yield _of_file(path.name, path)
+
+
+def _store(url: str, work: Path) -> Path | None:
+    """A copy of a SQLite store as one moment saw it, by SQLite's own backup; None for another database, and for none.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    path = Path(url.removeprefix("sqlite:///"))
+    if "://" in url and not url.startswith("sqlite:///"):
+        return None
+    if not path.is_file():
+        return None
+    copy = work / STORE
+    try:
+        with closing(sqlite3.connect(path.absolute(), timeout=10)) as begin, closing(sqlite3.connect(copy)) as end:
+            begin.backup(end)
+            end.execute("PRAGMA journal_mode = DELETE")  # one file, with all that the log holds
+    except sqlite3.DatabaseError as error:
+        if is_full(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(copy)) from None
+        raise DataError("the store cannot be read", where=str(path), seen=error, todo="sqlite3 FILE .recover") from None
+    return copy
+
+
+def _check_store(path: Path, file: Path) -> None:
+    """Raises:
+    DataError: the store of a backup is damaged, though its checksum is right.
+    """
+    if not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(path)) as store:
+            told = store.execute("PRAGMA quick_check").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        told = str(error)
+    if told != "ok":
+        raise DataError("the store in the backup is damaged", where=str(file), seen=told)

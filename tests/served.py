@@ -1,0 +1,67 @@
+"""A home served by a process of its own, for tests that speak to its sockets."""
+
+from __future__ import annotations
+
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SERVE = "from tuwen.cli import main; main()"
+
+
+class ServedHome:
+    """Args:
+    more: arguments of ``tuwen serve``.
+    files: that the process may open, at most.
+    """
+
+    def __init__(self, home: Path, *more: str, files: int | None = None, code: str = SERVE) -> None:
+        def limit() -> None:
+            if files is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+        command = [sys.executable, "-c", code, "serve", str(home), "--port", "0", *more]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=limit
+        )
+        assert self.process.stdout and self.process.stderr
+        line = self.process.stdout.readline()
+        found = re.search(r"at http://[\d.]+:(\d+)", line)
+        assert found, line + self.process.stderr.read()
+        self.port = int(found[1])
+
+    def connect(self, source: str = "127.0.0.1") -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20, source_address=(source, 0))
+
+    def say(self, text: bytes, source: str = "127.0.0.1") -> bytes:
+        """What it answers to these bytes until it closes."""
+        with self.connect(source) as one:
+            one.sendall(text)
+            return rest(one)
+
+    def status(self, method: str = "GET", path: str = "/healthz", *headers: str, source: str = "127.0.0.1") -> int:
+        lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", *headers, "", ""]
+        return int(self.say("\r\n".join(lines).encode(), source).split(b" ")[1])
+
+    def end(self, number: int = signal.SIGTERM, seconds: float = 20) -> tuple[int, float, str]:
+        """(exit status, seconds until then, what it wrote as errors)."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=seconds)
+        return self.process.returncode, time.monotonic() - began, errors
+
+
+def rest(one: socket.socket) -> bytes:
+    """What is still sent until the other side closes; it must within the socket's timeout."""
+    parts = []
+    try:
+        while part := one.recv(1 << 16):
+            parts.append(part)
+    except ConnectionResetError:
+        pass
+    return b"".join(parts)

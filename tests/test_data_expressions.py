@@ -1,0 +1,240 @@
+"""Conditions of run files: the same rows as SQL gives, and nothing of SQL but its expressions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from tuwen.data.examples import where_rows
+from tuwen.data.expressions import CHARACTERS, DEPTH, FUNCTIONS, PARTS, TOKENS, columns, parse
+from tuwen.data.predicates import _FUNCTIONS, rows_that_meet
+from tuwen.errors import ConfigError
+
+TABLE = pl.DataFrame(
+    {
+        "key": range(6),
+        "rating": [1.0, 2.5, None, 4.0, -0.5, 5.0],
+        "number": [1, 2, 3, None, -7, 0],
+        "title": ["Red", "blue_x", None, "50% off\n", "it's", "红色 x"],
+        "images": [["a"], [], None, ["a", "b"], ["b"], []],
+        "time": [dt.datetime(2024, 1, 1, 10), dt.datetime(2024, 3, 2), None, dt.datetime(2025, 1, 1), None, None],
+        "day": [dt.date(2024, 1, 1), None, dt.date(2024, 5, 1), dt.date(2025, 1, 1), None, dt.date(2024, 1, 1)],
+        "good": [True, False, None, True, None, False],
+    }
+)
+NAMES = {name: name for name in TABLE.columns}
+
+numbers = st.one_of(
+    st.sampled_from(["rating", "number", "number % 2", "rating / 2", "-number", "abs(rating)", "floor(rating)"]),
+    st.sampled_from(["coalesce(number, 0)", "length(title)", "array_length(images)", "mod(number, 2)", "YEAR(time)"]),
+    st.sampled_from(["EXTRACT(month FROM time)", "CAST(number AS FLOAT)", "round(rating, 1)", "number * 2 - 1"]),
+    st.integers(-8, 8).map(str),
+    st.sampled_from(["2.5", ".5", "1e0"]),
+)
+texts = st.one_of(
+    st.sampled_from(["title", "lower(title)", "upper(title)", "trim(title)", "'Red'", "'it''s'", "'50% off\n'"]),
+    st.sampled_from(["substr(title, 2, 3)", "left(title, 2)", "right(title, 2)", "title || 'x'"]),
+    st.sampled_from(["concat(title, 'x')", "replace(title, 'e', '_')"]),
+)
+times = st.sampled_from(["time", "TIMESTAMP '2024-03-02 00:00:00'", "'2024-03-02'", "time", "'2024-01-01 10:00:00'"])
+days = st.sampled_from(["day", "DATE '2024-05-01'", "'2024-01-01'", "CAST(time AS DATE)", "time::date"])
+comparisons = st.sampled_from(["=", "<>", "!=", "<", "<=", ">", ">="])
+
+
+def compared(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    several = st.lists(values, min_size=1, max_size=3).map(", ".join)
+    return st.one_of(
+        st.builds("{} {} {}".format, values, comparisons, values),
+        st.builds("{} BETWEEN {} AND {}".format, values, values, values),
+        st.builds("{} NOT BETWEEN {} AND {}".format, values, values, values),
+        st.builds("{} IS{} NULL".format, values, st.sampled_from(["", " NOT"])),
+        st.builds("({} IS{} DISTINCT FROM {})".format, values, st.sampled_from(["", " NOT"]), values),
+        st.builds("{}{} IN ({})".format, values, st.sampled_from(["", " NOT"]), several),
+    )
+
+
+likes = st.builds(
+    "title {} '{}'".format,
+    st.sampled_from(["LIKE", "NOT LIKE", "ILIKE"]),
+    st.text("Redblu_%x.*\n5", max_size=6),
+)
+leaves = st.one_of(
+    compared(numbers),
+    compared(texts),
+    compared(times),
+    compared(days),
+    likes,
+    st.sampled_from(["good", "good IS TRUE", "good IS NOT FALSE", "good = TRUE", "number IN (1, NULL)", "TRUE"]),
+    st.sampled_from(["number NOT IN (1, NULL)", "starts_with(title, 'R')", "array_contains(images, 'b')"]),
+    st.sampled_from(["CASE WHEN number > 1 THEN good ELSE FALSE END", "CASE number WHEN 1 THEN TRUE END"]),
+)
+conditions = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.builds("{} AND {}".format, inner, inner),
+        st.builds("{} OR {}".format, inner, inner),
+        st.builds("NOT {}".format, inner),
+        st.builds("({})".format, inner),
+    ),
+    max_leaves=6,
+)
+
+
+def by_sql(condition: str) -> list[int] | None:
+    """The rows that polars' own SQL gives; None where it refuses."""
+    try:
+        found = pl.SQLContext({"reviews": TABLE}, eager=True).execute(f"SELECT * FROM reviews WHERE {condition}")
+    except (pl.exceptions.PolarsError, TypeError):
+        return None
+    return list(found["key"])
+
+
+@settings(max_examples=400)
+@given(conditions)
+def test_a_condition_chooses_the_rows_that_sql_chooses(condition: str) -> None:
+    expected = by_sql(condition)
+    try:
+        rows = list(rows_that_meet(TABLE, parse(condition), NAMES)["key"])
+    except ConfigError:
+        rows = None
+    if rows is not None and expected is not None:
+        assert rows == expected
+    event(f"{'chosen' if rows is not None else 'refused'}, by SQL {'chosen' if expected is not None else 'refused'}")
+    if rows is None:
+        assert expected is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("rating >= 4", [3, 5]),
+        ("reviews.rating >= 4", [3, 5]),
+        ('"reviews.rating" >= 4', [3, 5]),
+        ("`rating` == 4", [3]),
+        ("images IS NULL OR len(images) = 0", [1, 2, 5]),
+        ("time >= '2024-02-01' AND day < DATE '2026-01-01'", [3]),
+        ("NOT NOT rating > 4", [5]),
+        ("-rating = 0.5", [4]),
+        ("title LIKE '50\\%%'", []),
+        (" OR ".join(f"key = {i % 7}" for i in range(900)), [0, 1, 2, 3, 4, 5]),
+        (f"key IN ({','.join(map(str, range(1, 1500)))})", [1, 2, 3, 4, 5]),
+    ],
+)
+def test_known_conditions(condition: str, expected: list[int]) -> None:
+    assert list(where_rows(TABLE, "reviews", condition)["key"]) == expected
+
+
+def refuse_sql(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("a condition reached SQL")
+
+    for name in ("SQLContext", "sql", "sql_expr", "read_csv", "scan_csv"):
+        monkeypatch.setattr(pl, name, never)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "rating > (SELECT count(*) FROM read_csv('/etc/passwd'))",
+        "EXISTS (SELECT * FROM read_csv('/etc/passwd'))",
+        "rating IN (SELECT 1)",
+        "read_csv('/etc/passwd')",
+        "read_csv('/etc/passwd') IS NULL",
+        "rating > 1; DROP TABLE reviews",
+        "rating > 1;",
+        "rating > 1 -- and more",
+        "rating > 1 /* and more */",
+        "rating > 1 UNION SELECT * FROM read_csv('/etc/passwd')",
+        "rating > 1 ORDER BY rating",
+        "rating > ALL (1)",
+        "max(rating) > 1",
+        "row_number() OVER () = 1",
+        "now() > time",
+        "title REGEXP '(a+)+$'",
+        "DROP TABLE x",
+        "rating >",
+        "rating > 1)",
+        "(rating > 1",
+        "rating",
+        "rating + 1",
+        "rating LIKE title",
+        "rating IN ()",
+        "round(rating, number) > 1",
+        "length() > 1",
+        "length(title, title) > 1",
+        "time > 'yesterday'",
+        "time > '2024-13-01'",
+        "rating > 1e999",
+        "title = 'open",
+        'title = "open',
+        "",
+        "\0",
+    ],
+)
+def test_what_is_more_than_a_condition_is_refused(condition: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_sql(monkeypatch)
+    with pytest.raises(ConfigError) as refusal:
+        rows_that_meet(TABLE, parse(condition), NAMES)
+    assert refusal.value.seen is not None and refusal.value.allowed
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("(" * (DEPTH + 1) + "good" + ")" * (DEPTH + 1), "nested too deeply"),
+        ("(" * 10_000, "nested too deeply"),
+        ("NOT " * 1_000 + "good", "nested too deeply"),
+        ("- " * 1_000 + "1 = 1", "nested too deeply"),
+        ("abs(" * 500 + "1" + ")" * 500 + " = 1", "nested too deeply"),
+        ("number" + " + 1" * 1_000 + " = 1", "nested too deeply"),
+        ("number = 1" + " = 1" * 500, "nested too deeply"),
+        ("CASE" + " WHEN good THEN good" * 500 + " END", "nested too deeply"),
+        ("good::int" + "::int" * 500 + " = 1", "nested too deeply"),
+        ("good AND " * TOKENS + "good", "too long"),
+        ("title = '" + "a" * CHARACTERS + "'", "too long"),
+    ],
+)
+def test_a_long_or_deep_condition_is_refused_before_it_is_evaluated(condition: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse(condition)
+
+
+def test_a_refusal_names_the_character_and_what_was_probably_meant() -> None:
+    with pytest.raises(ConfigError) as refusal:
+        parse("rating > 2 AND lowr(title) = 'x'")
+    assert "'lowr' at character 16" in str(refusal.value.seen) and refusal.value.todo == "did you mean 'lower'?"
+    with pytest.raises(ConfigError, match="did you mean 'rating'"):
+        where_rows(TABLE, "reviews", "ratng > 2")
+
+
+def test_every_function_of_the_grammar_is_evaluated() -> None:
+    special = {"length", "round", "substr", *PARTS}
+    assert set(FUNCTIONS) == {name for name in _FUNCTIONS if name not in ("not", "negative", "is null")} | special
+
+
+def test_columns_are_listed_once_and_in_order() -> None:
+    assert columns(parse('"items.brand" = \'x\' AND users.age > 3 OR "items.brand" IS NULL')) == [
+        "items.brand",
+        "users.age",
+    ]
+
+
+@given(st.text(st.sampled_from("()'\"-+,.%=<>!|:*/ aANDORnotin1;`\n"), max_size=60))
+def test_any_text_is_parsed_or_refused_in_words(text: str) -> None:
+    try:
+        parse(text)
+    except ConfigError as refusal:
+        assert refusal.seen is not None
+
+
+def test_a_run_file_of_somebody_else_opens_no_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\n1\n")
+    with pytest.raises(ConfigError, match="not a condition"):
+        where_rows(TABLE, "reviews", f"rating > (SELECT a FROM read_csv('{secret}'))")

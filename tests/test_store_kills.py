@@ -1,0 +1,184 @@
+"""Processes that are killed at random moments: what they acknowledged is there, once, and search shows what the store
+has.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import threading
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import httpx
+
+from homes import home_in
+from processes import WARM
+from tuwen.bundle.home import Home
+from tuwen.index.store import Index
+from tuwen.store import Store
+
+MOMENTS = int(os.environ.get("TUWEN_MOMENTS", "20"))  # make nightly: 200
+SERVERS = int(os.environ.get("TUWEN_SERVERS", "1"))  # each takes seconds to start; make nightly: 200
+ITEMS = ("SKU-0001", "SKU-0002", "NEW-1", "NEW-2")
+
+
+class Told:
+    """What was acknowledged, and what may have been done beside it when a kill came."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.items: dict[str, set[bool]] = {}  # item → whether it may be there
+
+    def begin(self, item: str, there: bool) -> None:
+        self.items[item] = self.items.get(item, {item.startswith("SKU")}) | {there}
+
+    def end(self, item: str, there: bool) -> None:
+        self.items[item] = {there}
+
+    def check(self, store: Path, index: Path, kills: int) -> None:
+        with Store(store) as opened:
+            kept = [one["event"] for one in opened.events.all()]
+            stored = {item: one.live for item in ITEMS if (one := opened.items.get(item)) is not None}
+        print(f"{kills} kills: {len(self.events)} events acknowledged, {len(kept)} kept")
+        assert len(self.events) > kills and set(self.events) <= set(kept) and len(kept) == len(set(kept))
+        assert len(kept) <= len(self.events) + kills  # at most the one under way is more
+        assert stored and all(live in self.items[item] for item, live in stored.items())
+        now = Index(index).snapshot
+        assert {item: now.row_of(item) is not None for item in stored} == stored
+
+
+def next_of(rng: random.Random) -> tuple[str, bool]:
+    return rng.choice(ITEMS), rng.random() < 0.5
+
+
+# --- The floors below HTTP: quick enough for twenty ---------------------------------------------------------------
+
+
+def work(store: Path, index: Path, turn: int, said: Connection) -> None:
+    from tuwen.apps.storefront import Parts, Storefront
+    from tuwen.workflow.asking import open_index
+    from tuwen.workflow.shelving import Shelver
+
+    searcher, opened, rng = open_index(index), Store(store), random.Random(turn)
+    front = Storefront(Parts(searcher=searcher, shelve=Shelver(searcher)), opened)
+    front.outbox.empty()
+    for number in range(100_000):
+        key, (item, there) = f"{turn}-{number}", next_of(rng)
+        opened.events.add([{"event": key, "user": "u", "item": item, "time": number, "kind": "click"}])
+        said.send(("event", key))
+        said.send(("begin", item, there))
+        if there:
+            front.put(opened, item, {"title": f"zeppelin {key}"}, [])
+        elif opened.items.get(item) is not None or item.startswith("SKU"):
+            front.remove(opened, item)
+        else:
+            there = False
+        said.send(("end", item, there))
+
+
+def test_a_process_that_is_killed_at_random_moments_loses_and_doubles_nothing(made_home, tmp_path):
+    index, store = tmp_path / "index", tmp_path / "store.db"
+    shutil.copytree(made_home / "index", index)
+    rng, told = random.Random(int(os.environ.get("TUWEN_SEED", "0"))), Told()
+    for turn in range(MOMENTS):
+        ours, theirs = WARM.Pipe(duplex=False)
+        process = WARM.Process(target=work, args=(store, index, turn, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        assert ours.poll(60)
+        time.sleep(rng.uniform(0.0, 0.1))
+        process.kill()
+        process.join(30)
+        try:
+            while True:
+                kind, *rest = ours.recv()
+                told.events += rest if kind == "event" else []
+                if kind != "event":
+                    (told.begin if kind == "begin" else told.end)(*rest)
+        except (EOFError, OSError):
+            pass
+    _empty(store, index)
+    told.check(store, index, MOMENTS)
+
+
+def _empty(store: Path, index: Path) -> None:
+    """What the next start does."""
+    from tuwen.apps.storefront import Parts, Storefront
+    from tuwen.workflow.asking import open_index
+    from tuwen.workflow.shelving import Shelver
+
+    searcher = open_index(index)
+    with Store(store) as opened:
+        front = Storefront(Parts(searcher=searcher, shelve=Shelver(searcher)), opened)
+        front.outbox.empty()
+        assert front.outbox.backlog() == 0 and not front.left
+
+
+# --- The whole server ---------------------------------------------------------------------------------------------
+
+
+def serve(home: Path, ready: Connection) -> None:
+    from tuwen.service.listening import Listening, serve_home
+
+    serve_home(home, Listening(port=0), ready=ready.send)
+
+
+class Shopper(threading.Thread):
+    """Tells events, and puts and removes items, until the server is gone."""
+
+    def __init__(self, url: str, turn: int, told: Told) -> None:
+        super().__init__()
+        self.url, self.turn, self.told, self.began = url, turn, told, threading.Event()
+
+    def run(self) -> None:
+        rng, number = random.Random(self.turn), 0
+        with httpx.Client(base_url=self.url, timeout=20) as client:
+            try:
+                while True:
+                    key, (item, there) = f"{self.turn}-{number}", next_of(rng)
+                    number += 1
+                    sent = {"event": key, "user": "u", "item": item, "kind": "click"}
+                    if client.post("/v1/events", json={"events": [sent]}).status_code in (200, 202):
+                        self.told.events.append(key)
+                        self.began.set()
+                    self.told.begin(item, there)
+                    if there:
+                        answer = client.post("/v1/items", json={"item": item, "columns": {"title": "zeppelin"}})
+                    else:
+                        answer = client.delete(f"/v1/items/{item}")
+                    assert answer.status_code in (200, 202, 404), answer.text
+                    self.told.end(item, there)
+            except httpx.HTTPError:
+                self.began.set()
+
+
+def test_a_server_that_is_killed_at_random_moments_loses_and_doubles_nothing(made_home, tmp_path):
+    home = home_in(tmp_path, made_home)
+    rng, told = random.Random(int(os.environ.get("TUWEN_SEED", "0"))), Told()
+    for turn in range(SERVERS):
+        process, url = _served(home)
+        shopper = Shopper(url, turn, told)
+        shopper.start()
+        assert shopper.began.wait(30)
+        time.sleep(rng.uniform(0.05, 0.4))
+        process.kill()
+        process.join(30)
+        shopper.join(30)
+    process, url = _served(home)
+    with httpx.Client(base_url=url, timeout=30) as client:
+        state = client.get("/readyz").json()
+    process.terminate()
+    process.join(30)
+    assert state["outbox"] == 0 and state["journal"] == 0 and state["fault"] is None
+    told.check(home / "store.db", Home(home).part("search"), SERVERS)
+
+
+def _served(home: Path) -> tuple[WARM.Process, str]:
+    ours, theirs = WARM.Pipe(duplex=False)
+    process = WARM.Process(target=serve, args=(home, theirs), daemon=True)
+    process.start()
+    assert ours.poll(120)
+    return process, ours.recv()
