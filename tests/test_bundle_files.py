@@ -242,3 +242,28 @@ def test_an_interrupted_flush_leaves_no_bundle(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(DataError, match="the disk is full"):
         write(tmp_path / "b")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_two_names_cannot_be_exchanged_there_are_two_renames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuwen.files._exchange", lambda *_: False)
+    for text in ("first", "second"):
+        with files.writing(tmp_path / "b", {"name": "b", "task": "rate"}) as folder:
+            (folder / "weights.npz").write_text(text)
+    assert (tmp_path / "b" / "weights.npz").read_text() == "second" and [p.name for p in tmp_path.iterdir()] == ["b"]
+    (tmp_path / "b").rename(tmp_path / ".b.old")  # a cut between the two
+    with files.writing(tmp_path / "b", {"name": "b", "task": "rate"}) as folder:
+        assert (tmp_path / "b" / "weights.npz").read_text() == "second"
+        (folder / "weights.npz").write_text("third")
+    verify(tmp_path / "b")
+    assert (tmp_path / "b" / "weights.npz").read_text() == "third"
+
+
+def test_half_a_bundle_of_a_process_that_is_gone_goes_with_the_next_writer(tmp_path: Path) -> None:
+    gone, alive = tmp_path / ".b.999999999.half", tmp_path / ".b.1.half"
+    for folder in (gone, alive):
+        folder.mkdir()
+    with files.writing(tmp_path / "b", {"name": "b", "task": "rate"}) as folder:
+        (folder / "weights.npz").write_text("x")
+    assert not gone.exists() and alive.exists()

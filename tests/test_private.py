@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from disks import REASON, mounts, small_disk
 from shops import Desk
 from test_home import bundle, good
 from tuwen import private as rights
@@ -116,3 +117,12 @@ def test_copies_of_a_promotion_that_was_killed_go_at_the_next_start(tmp_path: Pa
     (left / "weights.npz").touch()
     home.sweep()
     assert not left.exists() and home.part("predict").is_dir()
+
+
+@pytest.mark.skipif(not mounts(), reason=REASON)
+def test_a_home_on_a_disk_that_is_read_only_can_be_served(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 20) as disk:
+        Home(disk / "home").promote(bundle(tmp_path / "one"), good)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        Home(disk / "home").sweep()
+        assert Home(disk / "home").part("predict") is not None

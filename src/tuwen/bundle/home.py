@@ -310,11 +310,13 @@ class Home:
             yield
 
     def sweep(self) -> None:
-        """Delete what promotions that were killed left behind; nothing while another process promotes."""
+        """Delete what promotions that were killed left behind; nothing while another process promotes, and nothing on a
+        disk that is read-only.
+        """
         try:
             with self._changing():
                 self._sweep(self.revisions()[-KEPT:])
-        except InUse:
+        except (InUse, DataError, OSError):
             return
 
     def _tested(self, source: Path, test: Callable[[Kind, Path], None], kind: Kind) -> str:
