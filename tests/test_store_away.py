@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +20,7 @@ from tuwen.service.routes.shop import _kept_or_waiting
 from tuwen.store import Store, watchdog
 from tuwen.store.engine import StoreUnavailable
 from tuwen.store.journal import Journal
+from tuwen.store.removal import removed
 
 MOMENTS = int(os.environ.get("TUWEN_MOMENTS", "10"))  # make nightly: 200
 
@@ -135,6 +136,30 @@ def test_a_statement_that_takes_too_long_is_ended_and_the_database_is_there(serv
             with pytest.raises(StoreUnavailable), told(store._engine):
                 connection.exec_driver_sql("SELECT pg_sleep(5)")
         assert store.events.count() >= 0  # one slow question is no reason to ask nothing any more
+
+
+def test_a_removal_may_take_longer_than_an_answer_and_ends_where_the_database_hangs(server, quick, monkeypatch):
+    monkeypatch.setattr("tuwen.store.engine.STATEMENT_MILLISECONDS", 100)
+    with Store(f"{server.url}?connect_timeout=2") as store:
+
+        def slow(connection) -> int:
+            connection.exec_driver_sql("SELECT pg_sleep(1.5)")
+            return 7
+
+        def look() -> None:
+            with suppress(StoreUnavailable):
+                store.ping()
+
+        assert removed(store._engine, slow) == 7
+        store.watched(True)
+        threading.Timer(0.3, server.freeze).start()
+        threading.Timer(0.5, look).start()
+        try:
+            with pytest.raises(StoreUnavailable):
+                removed(store._engine, lambda connection: connection.exec_driver_sql("SELECT pg_sleep(60)"))
+        finally:
+            server.thaw()
+        store.ping()
 
 
 class Shopper(threading.Thread):
