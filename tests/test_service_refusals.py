@@ -112,4 +112,7 @@ def test_a_store_that_is_gone_is_told_as_such(shop):
     file.mkdir()
     assert shop.ask("GET", "/readyz").status_code == 503
     event = {"events": [{"event": "e", "user": "u", "item": "SKU-0001", "kind": "click"}]}
-    assert "store" in problem(shop.ask("POST", "/v1/events", event), 503)["what"]
+    kept = shop.ask("POST", "/v1/events", event)  # in the journal, until the store is back
+    assert (kept.status_code, kept.json()["journal"]) == (202, 1)
+    feedback = {"feedback": "f", "user": "u", "item": "SKU-0001", "rating": 5}
+    assert "store" in problem(shop.ask("POST", "/v1/feedback", feedback), 503)["what"]
