@@ -22,7 +22,8 @@ from tuwen.store.engine import StoreUnavailable
 from tuwen.store.journal import Journal
 from tuwen.store.removal import removed
 
-MOMENTS = int(os.environ.get("TUWEN_MOMENTS", "10"))  # make nightly: 200
+NIGHTLY = os.environ.get("TUWEN_NIGHTLY") == "1"
+MOMENTS = int(os.environ.get("TUWEN_MOMENTS", "200" if NIGHTLY else "10"))
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +185,7 @@ class Shopper(threading.Thread):
             time.sleep(0.005)
 
 
+@pytest.mark.nightly
 def test_a_database_that_stops_hangs_and_restarts_at_random_moments_loses_and_doubles_nothing(home, server, quick):
     rng = random.Random(int(os.environ.get("TUWEN_SEED", "0")))
     shop = Shop(home, f"{server.url}?connect_timeout=2")
