@@ -5,6 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tuwen import errors, unicode
+from tuwen.apps import query
+from tuwen.config import yaml
+from tuwen.data import expressions
 from tuwen.service import shop_messages
 from tuwen.service.limits import table
 from tuwen.service.messages import Strict
@@ -23,6 +27,9 @@ FOOT = """
 - Every request ends: with its answer, with a refusal that names the limit, or when its client hangs up. Work that runs
   then is ended: networks between two of their operations, pictures, sounds and shapes with the process that decodes
   them, searches between two of their steps. What is written to the store is written whole.
+- Every regular expression of the code reads its text in time that grows with the text: a test finds them all, makes
+  the worst input for each and times it. A condition of a run is an expression over the columns of its table: no table,
+  file or address can be named in it.
 - What costs nothing is looked at first: host, origin, key, rate, length. A body is read only of a request that may be
   answered, and not at all where a route takes none.
 - `GET /healthz` is answered while all else waits. `scripts/attacks` holds it to 100 ms.
@@ -37,6 +44,30 @@ FOOT = """
 - Addresses are not people: many clients behind one proxy are one client, unless `--trusted-proxy` names the proxy. An
   address of IPv6 counts by its first 64 bits.
 """
+
+
+# what no option changes: what is limited, how many, of what
+TEXTS = (
+    ("a settings file (SHOP.yaml, a run, a comparison, a search)", yaml.BYTES, "bytes"),
+    ("its keys and values, those that aliases repeat counted too", yaml.NODES, ""),
+    ("its sections and lists within one another", yaml.DEPTH, "levels"),
+    ("one of its values", yaml.SCALAR, "characters"),
+    ("a condition of a run (`rows.where`, `events.where`)", expressions.CHARACTERS, "characters"),
+    ("its words and signs", expressions.TOKENS, ""),
+    ("its brackets and operators within one another", expressions.DEPTH, "levels"),
+    ("`synonyms.txt`", query.FILE_BYTES, "bytes"),
+    ("words that stand for one another in one of its lines", query.MOST_PHRASES, ""),
+    ("a query: what is read of it", query.LONGEST, "characters"),
+    ("a query: the words that are looked for", query.MOST, ""),
+    ("names that an unknown one is compared with", errors.NAMES_COMPARED, ""),
+    ("combining marks on one letter; the rest is dropped", unicode.MARKS, ""),
+)
+
+
+def texts() -> str:
+    """The table of what no option changes."""
+    rows = [f"| {what} | {most:,} | {unit} |\n" for what, most, unit in TEXTS]
+    return "\n## Settings, conditions and texts\n\n| | at most | unit |\n|---|---|---|\n" + "".join(rows)
 
 
 FIXED = """
@@ -66,7 +97,7 @@ def fixed() -> str:
 
 def page() -> str:
     """The whole page."""
-    return HEAD + table() + fixed() + FOOT
+    return HEAD + table() + fixed() + texts() + FOOT
 
 
 if __name__ == "__main__":

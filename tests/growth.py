@@ -15,7 +15,7 @@ from typing import Any
 
 ALLOWED = 1.2  # exponent: 1 is linear, 2 the square
 FLOOR = 0.002  # seconds below which nothing is told from noise
-SIZES = (16, 20, 24, 28, 32, 128, 1024, 8192)  # small ones first: faster growth than the square ends there
+SIZES = (16, 20, 24, 28, 32, 128, 512, 2048, 8192)  # small ones first: faster growth than the square ends there
 REPEATS = (kinds.MAX_REPEAT, kinds.MIN_REPEAT, kinds.POSSESSIVE_REPEAT)
 METHODS: dict[str, Callable[[Any, Any], object]] = {
     "match": lambda pattern, text: pattern.match(text),

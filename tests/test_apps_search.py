@@ -346,6 +346,16 @@ def test_synonyms_that_are_none_name_their_line(text: str) -> None:
     assert told.value.where == "synonyms.txt:3"
 
 
+def test_synonyms_have_limits(tmp_path: Path) -> None:
+    assert len(Synonyms.of(", ".join(f"w{n}" for n in range(100))).ways) == 100
+    with pytest.raises(ConfigError, match="too many synonyms") as refusal:
+        Synonyms.of("tv, television\n" + ", ".join(f"w{n}" for n in range(101)), "s.txt")
+    assert refusal.value.where == "s.txt:2"
+    (tmp_path / "s.txt").write_text("# " + "x" * 5_000_000)
+    with pytest.raises(ConfigError, match="too large"):
+        Synonyms.read(tmp_path / "s.txt")
+
+
 def test_synonyms_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "s.txt").write_text("ps4 => play station 4\ntv，电视, television # three\n", encoding="utf-8-sig")
     synonyms = Synonyms.read(tmp_path / "s.txt")

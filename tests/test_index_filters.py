@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuwen.errors import ConfigError
-from tuwen.index.filters import Condition, FilterLimits, facet, facet_columns, mask, ordered
+from tuwen.index.filters import Condition, FilterLimits, facet, facet_columns, mask, masks, ordered
 
 TABLE = pl.DataFrame(
     {
@@ -51,6 +51,7 @@ def test_all_conditions_hold_together(parts: list[tuple[str, int]]) -> None:
     conditions = [Condition.read(f"price{operator}{value}") for operator, value in parts]
     each = [mask(TABLE, [one]) for one in conditions]
     np.testing.assert_array_equal(mask(TABLE, conditions), np.all([np.ones(6, bool), *each], axis=0))
+    np.testing.assert_array_equal(masks(TABLE, conditions), each)
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,11 @@ def close_names(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> list
     most = min(NAME_CHARACTERS, int(length * (2 / cutoff - 1)))
     names = [text for text in known if length * cutoff / (2 - cutoff) <= len(text) <= most]
     if len(names) > NAMES_COMPARED:
-        head, tail = name[: length // 2], name[-(length // 2) :]
-        alike = [text for text in names if text.startswith(head) or text.endswith(tail)]
+        alike: dict[str, None] = {}
+        for part in (length - 1, 3 * length // 4, length // 2):
+            if part and len(alike) < NAMES_COMPARED:
+                head, tail = name[:part], name[-part:]
+                alike |= dict.fromkeys(text for text in names if text.startswith(head) or text.endswith(tail))
         names = [*alike, *names][:NAMES_COMPARED]
     return get_close_matches(name, names, n=1, cutoff=cutoff)
 

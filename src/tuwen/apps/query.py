@@ -17,6 +17,7 @@ from tuwen.preprocess.terms import STOP_WORDS, asked, is_chinese, stem, terms
 from tuwen.preprocess.words import is_word
 
 LONGEST = 1000  # characters of a query that are read
+FILE_BYTES, MOST_PHRASES = 5_000_000, 100  # of a file of synonyms; of one of its lines
 MOST = 24  # words of it that are looked for
 MOST_TORN = 5  # words that a wrong character may leave of one
 SYNONYM, PARTS, CORRECTED, CONTAINED = 0.9, 0.7, 0.8, 0.6  # what a way to say it is worth beside the word itself
@@ -65,21 +66,32 @@ class Synonyms:
             ConfigError: a line is neither; names it.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8-sig")
+            with Path(path).open("rb") as file:
+                data = file.read(FILE_BYTES + 1)
+            text = data.decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 "the synonyms cannot be read", where=str(path), seen=error, allowed="UTF-8 text"
             ) from None
+        if len(data) > FILE_BYTES:
+            raise ConfigError(
+                "the file of synonyms is too large", where=str(path), allowed=f"up to {FILE_BYTES:,} bytes"
+            )
         return cls.of(text, str(path))
 
     @classmethod
     def of(cls, text: str, where: str = "synonyms") -> Synonyms:
         """From the text of such a file."""
-        ways: dict[Phrase, list[Phrase]] = {}
+        ways: dict[Phrase, dict[Phrase, None]] = {}
         for number, written in enumerate(text.splitlines(), 1):
             line = written.split("#")[0].strip()
             if not line:
                 continue
+            if line.count(",") + line.count("，") >= MOST_PHRASES:
+                seen, allowed = f"{line[:60]}…", f"up to {MOST_PHRASES}"
+                raise ConfigError(
+                    "this line has too many synonyms", where=f"{where}:{number}", seen=seen, allowed=allowed
+                )
             left, arrow, right = line.partition("=>")
             sources, targets = _phrases(left), _phrases(right) if arrow else _phrases(left)
             if not sources or not targets or (not arrow and len(sources) < 2):
@@ -90,9 +102,8 @@ class Synonyms:
                     allowed="tv, television, 电视   or   ps4 => playstation 4",
                 )
             for source in sources:
-                known = ways.setdefault(source, [])
-                known += [target for target in targets if target != source and target not in known]
-        return cls(ways)
+                ways.setdefault(source, {}).update((target, None) for target in targets if target != source)
+        return cls({source: list(targets) for source, targets in ways.items()})
 
     def of_phrase(self, phrase: Phrase) -> list[Phrase]:
         return list(self.ways.get(phrase, ()))

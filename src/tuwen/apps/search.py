@@ -19,7 +19,7 @@ from tuwen.apps.matching import RECIPROCAL, WORDS, Blend, Encoder, Found, Fuse, 
 from tuwen.apps.query import LONGEST, Synonyms, Understood, corrected, held_by
 from tuwen.deadline import check
 from tuwen.errors import ConfigError, close_names
-from tuwen.index.filters import DEFAULT_LIMITS, MOST_VALUES, Condition, FilterLimits, facet, mask, ordered
+from tuwen.index.filters import DEFAULT_LIMITS, MOST_VALUES, Condition, FilterLimits, facet, masks, ordered
 from tuwen.index.store import Index, Snapshot
 from tuwen.preprocess.colours import CHINESE, colour_of_word
 
@@ -233,10 +233,9 @@ class Searcher:
             others = others.copy()
             others[aside] = False
         table = self._visible(now)
-        each = []
-        for condition in conditions:
-            check()
-            each.append(mask(table, [condition]))
+        check()
+        each = masks(table, conditions)
+        check()
         kept = list(range(len(each)))
         unmet = np.zeros(len(others), np.int64)  # kept conditions that a row does not meet
         for met in each:

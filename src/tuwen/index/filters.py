@@ -99,6 +99,16 @@ def mask(table: pl.DataFrame, conditions: Sequence[Condition]) -> Array:
     return met
 
 
+def masks(table: pl.DataFrame, conditions: Sequence[Condition]) -> list[Array]:
+    """bool [rows] for each condition. A column that several name is folded once.
+
+    Raises:
+        ConfigError: a column that the table lacks, or a number that is none.
+    """
+    each = [_expression(table, one).fill_null(False).alias(str(place)) for place, one in enumerate(conditions)]
+    return [column.to_numpy() for column in table.lazy().select(each).collect()] if each else []
+
+
 def _expression(table: pl.DataFrame, condition: Condition) -> pl.Expr:
     dtype = column_type(table, condition.column)
     column = pl.col(condition.column)

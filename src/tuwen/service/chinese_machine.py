@@ -63,6 +63,8 @@ MACHINE: dict[str, Told] = {
     "this bundle gives embeddings, and the service gives answers": "此模型包给出向量，而服务给出答案",
     "the synonyms cannot be read": "同义词无法读取",
     "this line names no synonyms": "这一行没有写出同义词",
+    "this line has too many synonyms": "这一行的同义词太多",
+    "the file of synonyms is too large": "同义词文件太大",
     "tv, television, 电视   or   ps4 => playstation 4": "tv, television, 电视   或   ps4 => playstation 4",
     "UTF-8 text": "UTF-8 文本",
     "the bundle does not recommend": "此模型包不做推荐",

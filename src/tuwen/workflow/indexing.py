@@ -321,7 +321,7 @@ def plain_text(value: Any) -> str | None:
     if isinstance(value, str) and value.startswith("{"):
         try:
             told = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
         return " | ".join(map(str, told.values()))
     return None if value is None else str(value)
