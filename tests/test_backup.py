@@ -29,6 +29,7 @@ from tuwen.errors import ConfigError, DataError
 from tuwen.index.segments import Batch
 from tuwen.index.store import Index
 from tuwen.store import Store
+from tuwen.store.journal import Journal
 from tuwen.workflow import archiving as backups
 
 
@@ -359,3 +360,22 @@ def test_what_was_deleted_is_not_in_it(small: Path) -> None:
         store.people.forget("anna")
     workflow.backup(small / "home", small / "b")
     assert b"unmistakable" not in (small / "b").read_bytes()
+
+
+def test_an_event_that_leaves_the_journal_while_a_backup_is_taken_is_in_it(small: Path, monkeypatch) -> None:
+    home, copied = small / "home", backups._store
+    journal = Journal(home / "journal.log")
+    journal.write([event(2)])
+
+    def store_copied_first(url: str, work: Path) -> Path | None:
+        copy = copied(url, work)
+        with Store(home / "store.db") as store:
+            assert journal.empty(store.events.add)
+        return copy
+
+    monkeypatch.setattr(backups, "_store", store_copied_first)
+    workflow.backup(home, small / "again.backup")
+    workflow.restore(small / "again.backup", small / "restored")
+    with Store(small / "restored" / "store.db") as store:
+        Journal(small / "restored" / "journal.log").empty(store.events.add)
+        assert {one["event"] for one in store.events.all()} == {"e1", "e2"}

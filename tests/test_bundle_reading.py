@@ -19,6 +19,17 @@ from tuwen.data.values import typed
 from tuwen.errors import DataError
 
 WRITTEN = ["￥12", "1,299.00", "abc", "N/A", "", " ", "-5", "2025年1月2日", "1735776000", "nan", "1e400", "007", "7.0"]
+WRITTEN += [
+    "05/03/2024",
+    "31/12/2024",
+    "31/12/24",
+    "1.299",
+    "€ 3,50",
+    "45352",
+    "5 Mar 2024",
+    "2024年3月5日 下午2点",
+    "12%",
+]
 VALUES = st.one_of(
     st.sampled_from(WRITTEN),
     st.text(max_size=5),
@@ -40,6 +51,15 @@ def test_what_can_be_read_in_two_ways_goes_by_its_column_or_is_refused() -> None
     (day,) = read_rows(rows, inputs, {}).unreadable
     assert day.error.what == "the date can have the day or the month first"
     assert day.error.allowed == "2025-06-14, 14.06.2025"
+    for value in ("1,299", "€ 1.299", "-2,345"):
+        read, errors = read_column([value], "items.price", "number")
+        assert read[0] is None and errors[0].what == "the number can have a point or a comma for decimals"
+    assert read_column(["1.299", "1,299.00", "0,125", "1299"], "x.y", "number")[0].to_list() == [
+        1.299,
+        1299,
+        0.125,
+        1299,
+    ]
     for value, what in (("12%", "the value is a percentage"), ("31/12/24", None)):
         read, errors = read_column([value], "items.price", "number")
         assert read[0] is None and (what is None or errors[0].what == what)

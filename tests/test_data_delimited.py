@@ -76,6 +76,8 @@ def test_a_row_broken_in_two_is_no_row_with_empty_cells(opened: Open) -> None:
 def test_a_remark_below_the_table_is_no_row(footer: str, opened: Open) -> None:
     part = opened(f"item,title,price\n1,cup,3\n2,pot,4\n{footer}\n")
     assert [row[0] for row in cells(part)] == ["1", "2"] and unread(part) == [(3, "too few cells")]
+    part = opened("item,title,price\n1,cup,3\n2,pot\n(2 rows affected)\n")
+    assert [row[0] for row in cells(part)] == ["1", "2"]  # the short row is no half of the remark
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,11 @@ def test_the_header_among_the_rows_is_no_row(opened: Open) -> None:
     assert [row[0] for row in cells(part)] == ["1", "2", "item"] and unread(part) == [(2, "the header again")]
 
 
+def test_a_header_without_a_name(opened: Open) -> None:
+    assert cells(opened("|\n1|2\n", names=())) == [("1", "2")]
+    assert cells(opened("|\n", names=())) == []
+
+
 @pytest.mark.parametrize("sep", [",", ";", "\t"])
 def test_the_header_is_found_below_other_lines(sep: str, opened: Open) -> None:
     table = "item,title,price\n1,cup,3\n2,pot,4\n".replace(",", sep)
@@ -114,6 +121,7 @@ def test_the_header_is_found_below_other_lines(sep: str, opened: Open) -> None:
 def test_a_first_line_that_names_one_column_is_the_header(opened: Open) -> None:
     assert opened("sku,title\n1,a\nitem,title,price\n").columns == ["sku", "title"]
     assert opened("a,b\n1,item\n2,title\n", names=()).columns == ["a", "b"]
+    assert opened("sku,name,preis\n1,title,3\n").columns == ["sku", "name", "preis"]
 
 
 @pytest.mark.parametrize(

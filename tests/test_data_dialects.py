@@ -386,6 +386,17 @@ def test_every_door_refuses_what_its_column_leaves_open_and_takes_the_key(form: 
         assert manifest["warnings"] == [] and desk.dataset().table("events")["time"][0].month == month
 
 
+def test_years_of_two_digits_name_the_key_and_take_it(desk: Desk) -> None:
+    source = write_events(desk, "csv", ["05/03/24", "06/03/24", "07.03.24"])
+    manifest = desk.collect(events=source)
+    assert manifest["tables"]["events"]["reasons"] == {SHORT_YEAR: 2}
+    assert "dates as '05/03/24' are left out; say dates: day-first" in manifest["warnings"][0]
+    assert desk.collect(events={**source, "dates": "day-first"})["warnings"] == []
+    assert [day.month for day in desk.dataset().table("events")["time"]] == [3, 3, 3]
+    desk.collect(events={**source, "dates": "month-first"})
+    assert [day.month for day in desk.dataset().table("events")["time"]] == [5, 6, 7]
+
+
 @pytest.mark.parametrize("form", DOORS)
 def test_every_door_reads_days_since_1900_and_says_so(form: str, desk: Desk) -> None:
     for days in ([45352, 45353], [45352.0, 45353.5], ["45352", "45353.5"]):
@@ -470,6 +481,11 @@ def test_what_is_read_knows_neither_order_nor_batches(
 def test_prices_in_several_currencies_are_told(desk: Desk) -> None:
     desk.write("items.csv", "item,price\n1,€ 12\n2,12 EUR\n3,12 Euro\n")
     assert desk.collect(items={"source": "items.csv"})["warnings"] == []
+    desk.write("items.csv", "item,price\n1,$ 12\n2,USD 12\n3,12 US$\n4,¥12\n5,12元\n")
+    warnings = desk.collect(items={"source": "items.csv"})["warnings"]
+    assert warnings == ["items: 'price' is in several currencies (CNY, USD), which are read as one"]
+    desk.write("items.csv", "item,price\n1,$ 12\n2,€12\n")
+    assert "in several currencies ($, EUR)" in desk.collect(items={"source": "items.csv"})["warnings"][0]
     desk.write("items.csv", "item,price\n1,€ 12\n2,12 USD\n3,12\n")
     warnings = desk.collect(items={"source": "items.csv"})["warnings"]
     assert warnings == ["items: 'price' is in several currencies (EUR, USD), which are read as one"]

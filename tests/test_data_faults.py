@@ -277,3 +277,13 @@ def test_whole_files(tmp_path: Path) -> None:
         file.write(b"half")
         raise RuntimeError
     assert json.loads(path.read_text()) == {"名": 1} and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_shard_that_a_power_cut_left_alone_is_no_reason_to_refuse(desk: Desk) -> None:
+    shop = many_pictures(desk, 4)
+    (desk.out / "media").mkdir(parents=True)
+    (desk.out / "media" / "00000.shard").write_bytes(b"half a picture")
+    manifest = desk.collect(**shop)
+    assert manifest["pictures"]["read_now"] == 4
+    dataset = desk.dataset()
+    assert all(dataset.media.read(key) for keys in dataset.table("items")["images"] for key in keys)

@@ -20,7 +20,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from tuwen.data.batch import Part, series
+from tuwen.data.batch import Part, joined_frames, series
 from tuwen.data.delimited import DelimitedFile
 from tuwen.data.jsonlines import JsonLinesFile
 from tuwen.data.mapping import plan
@@ -167,6 +167,24 @@ def test_jsonl(write: Any) -> None:
     assert unread == [(3, "not JSON"), (4, "not a JSON object")]
     with pytest.raises(DataError, match="no line of the file is a JSON object"):
         write("[1]\n[2]\n", "t.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "texts"),
+    [
+        ([["a"]], ["s"], ['["a"]', "s"]),
+        ([["a"]], [[1]], ['["a"]', "[1]"]),
+        ([{"a": 1}], [{"b": 2}], ['{"a": 1}', '{"b": 2}']),
+        ([1.0], ["s"], ["1", "s"]),
+        ([True], ["s"], ["true", "s"]),
+        ([None], [["a"]], [None, ["a"]]),
+        ([1], [2.5], [1.0, 2.5]),
+    ],
+)
+def test_batches_of_several_types_are_one_column(one: list[Any], other: list[Any], texts: list[Any]) -> None:
+    frames = [pl.DataFrame({"x": one}), pl.DataFrame({"x": other, "y": [1]})]
+    assert joined_frames(frames)["x"].to_list() == texts
+    assert joined_frames(frames[::-1])["x"].to_list() == texts[::-1]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\ufeff"])
@@ -340,7 +358,7 @@ def test_a_column_that_is_not_there(columns: dict[str, Any], keep: Any, what: st
 def test_a_mapping_the_other_way_round_is_named(columns: dict[str, Any], right: str) -> None:
     with pytest.raises(DataError, match="written the other way round") as error:
         plan(["sku", "name"], TABLES["items"], "f.csv", columns=columns, constants={}, keep="all")
-    assert (error.value.where, error.value.todo) == ("f.csv", right)
+    assert (error.value.where, error.value.todo) == ("f.csv", f"{right} in SHOP.yaml")
 
 
 def test_a_known_column_under_a_name_of_the_shop_s_own_is_noted() -> None:

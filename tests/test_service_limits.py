@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from tuwen.data.kinds import MEDIA
 from tuwen.deadline import Deadline, Interrupted, check
 from tuwen.errors import ConfigError, DataError
 from tuwen.preprocess import session
-from tuwen.service import Limits, app
+from tuwen.service import Limits, app, rows
 from tuwen.service.access import Access
 from tuwen.service.client import Client, network
 from tuwen.service.json_shape import check_shape
@@ -114,6 +115,16 @@ def test_the_time_of_counting_grows_with_the_body(unit: bytes) -> None:
 
     begin, count = b'{"a":"', 20_000
     assert seconds(begin + unit * count * 8) < 8**1.2 * max(seconds(begin + unit * count), 0.001) * 2
+
+
+def test_base64_is_read_in_parts_as_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "PART", 8)
+    for data in (b"", b"a", b"ab", b"abc", b"abcdefghijklmnopq", bytes(range(256))):
+        text = base64.b64encode(data).decode()
+        assert rows.file_of(text, "picture", "here", 1000) == (data or None)
+    for text in ("YWJj=YWJj", "YWI=YWJjYWJj", "YWJjYWI=YWJj", "YWJjYW", "YWJj YWJj", "é" * 8):
+        with pytest.raises(DataError, match="base64"):
+            rows.file_of(text, "picture", "here", 1000)
 
 
 async def stalls(begin: bytes = b"{") -> AsyncIterator[bytes]:

@@ -91,6 +91,24 @@ def test_who_said_no_and_was_forgotten_is_answered_as_somebody_nobody_knows(made
     shops[0].store.close()
 
 
+def test_what_a_forgotten_shopper_wrote_is_shown_no_more_where_she_had_refused(made_home, tmp_path):
+    shop = Shop(home_in(tmp_path, made_home), tmp_path / "store.db")
+    table = shop.live.storefront.parts.dataset.table("reviews")
+    item, user, text = table.filter(pl.col("text").is_not_null()).select("item", "user", "text").row(0)
+
+    def seen() -> tuple[bool, bool]:
+        reviews = shop.good("GET", f"/v1/items/{item}")["reviews"]
+        users = shop.good("GET", "/v1/users", params={"begins": user})["users"]
+        return text in [one["text"] for one in reviews], user in users
+
+    assert seen() == (True, True)
+    shop.good("PUT", f"/v1/users/{user}/consent", {"purpose": "recommend", "given": False})
+    assert seen() == (True, True)  # she refused recommendations, and nothing else
+    shop.good("DELETE", f"/v1/users/{user}")
+    assert seen() == (False, False)
+    shop.store.close()
+
+
 def test_a_refusal_holds_on_the_command_line_and_in_python(made_home, tmp_path):
     folder = home_in(tmp_path, made_home)
     part = Home(folder).part("recommend")

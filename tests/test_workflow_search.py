@@ -22,7 +22,9 @@ from tuwen.data.dataset import Dataset
 from tuwen.data.sample import write_sample_shop
 from tuwen.errors import ConfigError, DataError
 from tuwen.index.store import Index
+from tuwen.workflow.asking import open_search
 from tuwen.workflow.indexing import Recipe, plain_text
+from tuwen.workflow.search_evaluation import read_judgments
 
 PLAIN = Recipe(text="none", picture="none")
 
@@ -227,6 +229,13 @@ def test_judgments_are_read_with_care_and_each_query_counts_once(standing: Path,
             judged(good, wrong, wrong)
         assert told.value.where == f"{file}, row 2, column 'rating'"
         assert told.value.seen == f"{seen}, and 1 more rows of the kind"
+    for wrong, what in ((f"a,{item},best", "the value is not a number"), (f"a,{item},1,2", "is too many cells")):
+        with pytest.raises(DataError, match=what) as told:
+            judged(good, wrong)
+        assert str(told.value.where).startswith(f"{file}, row 2")
+    text = f"Judgments of May\n\nquery;item;rating\n{title};{item};3,0\n{title};{items['item'][1]};0,5\n"
+    file.write_text(text, encoding="utf-16")  # as a spreadsheet writes it
+    assert read_judgments(file, open_search(standing)).grades == [{0: 3.0, 1: 0.5}]
     counted = Counted()
     report = judged(good, good, f"{title},{item},2", f"{title},,2", f"{title},{item},", progress=counted)
     assert counted.tasks["queries"] == [1, 1]

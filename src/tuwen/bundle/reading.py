@@ -27,7 +27,7 @@ from tuwen.errors import DataError, did_you_mean
 
 KINDS = (*MEDIA, "text", "number", "category", "date", "list")
 SEEN_LIMIT = 80  # characters of a value that an error shows
-_UNKNOWN = Dialect()
+_ALONE = Dialect(decimal="plain")  # of a value that no column and no file stands beside
 
 _DTYPES: dict[type, Any] = {
     str: pl.String,
@@ -51,7 +51,7 @@ _SAID = {
     TWO_ORDERS: "the date can have the day or the month first",
     SHORT_YEAR: "the year of the date has two digits",
     NAMED_ZONE: "the date has a time zone by name",
-    TWO_MEANINGS: "the number can have a point for thousands or for decimals",
+    TWO_MEANINGS: "the number can have a point or a comma for decimals",
 }
 _ALLOWED = {
     "not a number": "12, 1,299.00, ￥12",
@@ -128,7 +128,7 @@ def read_rows(
         if kind in MEDIA:
             read = _media(cells, MEDIA[kind], limits, (several or {}).get(entry["modality"]))
         else:
-            read = read_column(cells, column, kind, separator, (dialects or {}).get(column, Dialect()))
+            read = read_column(cells, column, kind, separator, (dialects or {}).get(column, _ALONE).or_else(_ALONE))
         columns.setdefault(entry["modality"], {})[column] = read[0]
         for i, error in read[1].items():
             bad.setdefault((i, column), error)
@@ -180,7 +180,7 @@ def named(row: Mapping[str, Any], known: Sequence[str], where: str) -> dict[str,
 
 
 def read_column(
-    cells: Sequence[Any], column: str, kind: str, separator: str = "|", dialect: Dialect = _UNKNOWN
+    cells: Sequence[Any], column: str, kind: str, separator: str = "|", dialect: Dialect = _ALONE
 ) -> tuple[pl.Series, dict[int, DataError]]:
     """The cells of one column as collect reads them, and what is wrong with those that it cannot read, by place.
 

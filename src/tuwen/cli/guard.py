@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from tuwen.cli.screen import told
 from tuwen.errors import DataError, TuwenError
 from tuwen.files import full_disk, is_full
+from tuwen.masking import masked, masked_fields, write_log
 from tuwen.workflow.memory import out_of_memory
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -91,6 +92,7 @@ def show_error(error: TuwenError, *, as_json: bool) -> None:
 
 
 def _show(fields: dict[str, str], *, as_json: bool) -> None:
+    fields = masked_fields(fields)
     if as_json:
         print(json.dumps({"error": fields}, ensure_ascii=False), file=sys.stderr)
         return
@@ -108,7 +110,7 @@ def _show(fields: dict[str, str], *, as_json: bool) -> None:
 
 
 def show_interrupted(arguments: list[str]) -> None:
-    command = told(shlex.join(["tuwen", *arguments]))
+    command = told(masked(shlex.join(["tuwen", *arguments])))
     print(f"\nStopped. What was finished is kept; the same command goes on from there:\n  {command}", file=sys.stderr)
 
 
@@ -123,7 +125,7 @@ def show_unexpected(error: BaseException, arguments: list[str], *, as_json: bool
         "todo": "please report it with the log; tuwen doctor --json says what is installed",
     }
     try:
-        log.write_text(f"{shlex.join(['tuwen', *arguments])}\n\n{details}", encoding="utf-8")
+        write_log(log, f"{shlex.join(['tuwen', *arguments])}\n\n{details}")
         fields["log"] = str(log)
     except OSError as failed:
         fields["log"] = f"could not be written to {log}: {failed.strerror}"

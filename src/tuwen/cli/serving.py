@@ -53,6 +53,7 @@ def serve(
     import logging
 
     from tuwen.bundle.files import MANIFEST
+    from tuwen.masking import MaskedFormatter
     from tuwen.service import Limits, Listening, check_host, serve_home
     from tuwen.service import serve as serve_bundle
     from tuwen.service.limits import with_options
@@ -68,10 +69,11 @@ def serve(
         _refuse_of_a_home(folder, of_a_home | {"--keys": keys, "--rate": rate, "--store": store, "--log": log})
     else:
         _need_home(folder)
-    if log:
-        told = logging.getLogger("tuwen.requests")  # of others' loggers nothing: they may name a shopper
-        told.addHandler(logging.StreamHandler())
-        told.setLevel(logging.INFO)
+    handler = logging.StreamHandler()
+    handler.setFormatter(MaskedFormatter())
+    logging.getLogger("tuwen").addHandler(handler)
+    if log:  # of others' loggers nothing: they may name a shopper
+        logging.getLogger("tuwen.requests").setLevel(logging.INFO)
     if alone:
         from tuwen import workflow
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import polars as pl
 
-Decimal = Literal[".", ",", "mixed"]
+Decimal = Literal[".", ",", "mixed", "plain"]
 
 PERCENT, TWO_MEANINGS = "a percentage", "thousands or decimals, not clear"
 _DIGITS = {
@@ -50,16 +50,18 @@ def amounts(text: pl.Series, decimal: Decimal | None = None) -> tuple[pl.Series,
 
     Args:
         decimal: what ``1.299`` and ``1,299`` mean: the mark of decimals in their column; ``mixed``:
-            both marks are in use, and neither can be read; None: nothing is known, and the point it is.
+            both marks are in use, and neither can be read; ``plain``: there is no column, and only
+            what a program may have written (``1.299``) has a point; None: nothing is known, and the
+            point it is.
     """
     frame = _parts(text)
     point, comma = pl.col("point"), pl.col("comma")
-    mark: pl.Expr = pl.lit(None, pl.Float64) if decimal == "mixed" else comma if decimal == "," else point
+    mark: pl.Expr = pl.lit(None, pl.Float64) if decimal in ("mixed", "plain") else comma if decimal == "," else point
     number = pl.when(pl.col("doubt")).then(mark).otherwise(pl.coalesce(point, comma))
     reason = (
         pl.when(pl.col("percent"))
         .then(pl.lit(PERCENT))
-        .when(pl.col("doubt") & pl.lit(decimal == "mixed"))
+        .when(pl.col("doubt") & pl.lit(decimal in ("mixed", "plain")))
         .then(pl.lit(TWO_MEANINGS))
     )
     read = frame.select((number * pl.col("factor")).alias(text.name or "number"), reason.alias("reason"))

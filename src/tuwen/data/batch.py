@@ -130,12 +130,17 @@ def joined_frames(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     for part in parts:
         for column, dtype in part.schema.items():
             types.setdefault(column, set()).add(dtype)
-    mixed = [column for column, kinds in types.items() if pl.String in kinds and len(kinds - {pl.Null(), pl.String()})]
+    mixed = [column for column, kinds in types.items() if _differ(kinds - {pl.Null()})]
     if mixed:
         parts = [
             part.with_columns(_as_text(part[column]) for column in mixed if column in part.columns) for part in parts
         ]
     return pl.concat(parts, how="diagonal_relaxed")
+
+
+def _differ(kinds: set[pl.DataType]) -> bool:
+    """Whether nothing but texts holds values of all these types."""
+    return len(kinds) > 1 and any(kind == pl.String or kind.is_nested() or kind == pl.Binary for kind in kinds)
 
 
 def _as_text(values: pl.Series) -> pl.Series:

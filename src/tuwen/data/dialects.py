@@ -32,7 +32,14 @@ _SYNONYMS = {"€": "EUR", "EURO": "EUR", "EUROS": "EUR", "£": "GBP", "US$": "U
     **{"R$": "BRL", "₽": "RUB", "РУБ": "RUB", "円": "JPY", "JP¥": "JPY", "₩": "KRW", "원": "KRW"},
     **{"A$": "AUD", "AU$": "AUD", "C$": "CAD", "CA$": "CAD", "CAD$": "CAD", "NT$": "TWD", "NTD$": "TWD", "HK$": "HKD"},
 }
-_SHARED = {"$", "¥", "KR", "RS", "₨", "Р"}  # signs of several currencies, which prove no second one
+_SHARED = {  # signs of several currencies, and which
+    "$": "USD CAD AUD NZD SGD HKD TWD MXN ARS CLP COP UYU",
+    "¥": "CNY JPY",
+    "KR": "SEK NOK DKK ISK",
+    "RS": "INR PKR LKR NPR MUR",
+    "₨": "INR PKR LKR NPR MUR",
+    "Р": "RUB BYN",
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Dialect:
     """How one column is written.
 
     Attributes:
-        decimal: the mark of decimals; ``mixed``: both are in use; None: not known.
+        decimal: the mark of decimals, ``mixed`` or ``plain`` (:func:`tuwen.data.amounts.amounts`); None: not known.
         dates: the order of ``05/03/2024``; None: not known.
         short: the same of ``05/03/24``.
     """
@@ -280,7 +287,7 @@ class SourceDialects:
             )
         currencies = self._currencies.setdefault(own.column, set())
         currencies |= {_SYNONYMS.get(currency, currency) for currency in own.currencies}
-        proven = sorted(currencies - _SHARED)
+        proven = [c for c in sorted(currencies) if not currencies & set(_SHARED.get(c, "").split())]
         if len(proven) > 1:
             self.notes[:] = [note for note in self.notes if not note.startswith(f"{place} is in several currencies")]
             notes.append(f"{place} is in several currencies ({', '.join(proven)}), which are read as one")

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from tuwen.config import TableSource
-from tuwen.data import mapping, sources, validate
+from tuwen.data import mapping, sources, validate, variants
 from tuwen.data.batch import Batch, Part, joined_frames
 from tuwen.data.dates import SHORT_YEAR, TWO_ORDERS
 from tuwen.data.dialects import SourceDialects
@@ -39,7 +39,7 @@ class Sheet:
             each row stood.
         rejected: the others, as in ``rejected.parquet``.
         read: rows read in all.
-        merged: events that became part of another one.
+        merged: rows that became part of another one.
         notes: what a person should know, one sentence each.
         local: times that name no time zone where none is said, so that they are taken as UTC.
     """
@@ -68,7 +68,7 @@ def gather(
     bad: list[pl.DataFrame] = [pl.DataFrame(schema=validate.REJECTED)]
     notes: list[str] = []
     emptied: dict[str, list[validate.Emptied]] = {}
-    read = cut = 0
+    read = cut = merged = 0
     clock = ShopClock(name, table, source.timezone)
     speech = SourceDialects(
         name,
@@ -83,19 +83,23 @@ def gather(
         notes += part.notes + plan.doubts + [f"{name}: {slip}" for slip in slips]
         dialects = speech.of(part, plan)
         with progress.task(f"read {part.name}", part.rows) as task:
-            for batch in part.batches(plan.sources()):
+            for batch in _batches(name, part, plan):
                 frame, contents = _mapped(batch, plan, part.name, notes, media, source.lists)
+                height = frame.height
+                if name == "items":
+                    frame, fewer, told = variants.filled(frame)
+                    merged, notes = merged + fewer, notes + told
                 checked = validate.check_rows(frame, name, table, dialects)
                 checked.good = clock.utc(checked.good, frame)
                 bad += [*checked.rejected, validate.unread(batch.unread, name, part.name)]
                 for column, given in contents.items():
                     media[column].add(_wanted(given, checked.good[column]))
                 good.append(checked.good)
-                read += frame.height + len(batch.unread)
+                read += height + len(batch.unread)
                 cut += checked.cut
                 for cells in checked.emptied:
                     emptied.setdefault(cells.column, []).append(cells)
-                task.advance(frame.height + len(batch.unread))
+                task.advance(height + len(batch.unread))
     if not read:
         raise DataError(
             f"there is no row of {name}", where=source.source, seen="a header only", todo="check the export"
@@ -103,7 +107,9 @@ def gather(
     frame = _one_frame(good, list(table.columns), text=kind in ("csv", "jsonl"))
     if name == "reviews" and "review" not in frame.columns:
         frame = frame.insert_column(0, _review_ids(frame, table))
-    merged = 0
+    if name == "items":
+        frame, fewer, told = variants.gathered(frame)
+        merged, notes = merged + fewer, notes + told
     if source.duplicates == "sum":
         frame, merged = _summed(frame, table)
     notes += rounded_notes(frame.drop(FILE, ROW), name, table)
@@ -116,6 +122,33 @@ def gather(
     if cut:
         notes.append(f"{name}: {cut} texts were longer than {TEXT_LIMIT:,} characters and were cut")
     return Sheet(unique.good, rejected, read, merged, list(dict.fromkeys(notes)), clock.local)
+
+
+def _batches(name: str, part: Part, plan: mapping.Plan) -> Iterator[Batch]:
+    """The batches of a file; those of items as one, since an item may stand over several rows.
+
+    Rows with pictures in them come as they are: together they might fill the memory.
+    """
+    batches = part.batches(plan.sources())
+    if name != "items":
+        yield from batches
+        return
+    all_batches: list[Batch] = []
+    for batch in batches:
+        all_batches.append(batch)
+        if any(_holds_bytes(kind) for kind in batch.frame.schema.values()):
+            yield from all_batches
+            yield from batches
+            return
+    if not all_batches:
+        return
+    try:
+        frame = joined_frames([batch.frame for batch in all_batches])
+    except pl.exceptions.PolarsError:  # a column of lists here and of texts there
+        yield from all_batches
+        return
+    rows = pl.concat([batch.rows for batch in all_batches])
+    yield Batch(frame, rows, [row for batch in all_batches for row in batch.unread])
 
 
 def _plan(part: Part, source: TableSource, table: Table) -> mapping.Plan:
@@ -131,7 +164,7 @@ def joined(own: Sheet, more: Sheet, key: Sequence[str], *, last: bool) -> Sheet:
     Args:
         last: whether that of ``more`` stays.
     """
-    frame = pl.concat([own.frame, more.frame], how="diagonal_relaxed")
+    frame = joined_frames([own.frame, more.frame])
     kept = frame.unique(list(key), keep="last" if last else "first", maintain_order=True)
     rejected = pl.concat([own.rejected, more.rejected])
     merged = own.merged + more.merged + frame.height - kept.height

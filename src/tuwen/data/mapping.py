@@ -130,7 +130,7 @@ def _need_direction(columns: Mapping[str, str | list[str]], given: Sequence[str]
             where=where,
             seen=f"columns: {{{seen}}}",
             allowed="TUWEN'S NAME: YOUR COLUMN",
-            todo=f"write columns: {{{right}}}",
+            todo=f"write columns: {{{right}}} in SHOP.yaml",
         )
 
 

@@ -133,11 +133,11 @@ def _cells(text: str, separator: str) -> list[str | None] | None:
 
 def no_rows(frame: pl.DataFrame, header: Sequence[str]) -> tuple[pl.Series, pl.Series]:
     """Which rows repeat the header, and which ones at the end are totals."""
-    again = frame.select(
-        pl.all_horizontal(pl.col(c).str.strip_chars() == h for c, h in zip(frame.columns, header, strict=True) if h)
-        .fill_null(False)
-        .alias("again")
-    ).to_series()
+    again = pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)
+    if any(header):
+        named = zip(frame.columns, header, strict=True)
+        same = pl.all_horizontal(pl.col(c).str.strip_chars() == h for c, h in named if h)
+        again = frame.select(same.fill_null(False)).to_series()
     totals = pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)
     last = frame.height
     while last > 1 and _is_total(frame.row(last - 1)):

@@ -138,8 +138,10 @@ def times(values: pl.Series, dialect: Dialect = _UNKNOWN) -> Typed:
 def inferred(values: pl.Series) -> pl.Series:
     """Strings as numbers or times, where every value is one and nothing is lost by it.
 
-    A number is one where it is written as tuwen would write it, or all have two decimals, as money
-    has: ``007``, ``1E5``, ``90.750`` and numbers of more digits than a float holds stay text.
+    Numbers are those that all can be written back as they were: without zeros at the end, as Python
+    writes floats (``12.0``), or with the same number of decimals. ``007``, ``1E5``, ``90.750``
+    beside ``90.75`` and numbers of more digits than a float holds stay text; so do those that may
+    all be thousands (``1.299``).
     """
     if values.dtype != pl.String or values.null_count() == len(values):
         return values
@@ -147,14 +149,28 @@ def inferred(values: pl.Series) -> pl.Series:
     if given.str.contains(r"^(?:0|-?[1-9][0-9]{0,17})$").all():
         return values.cast(pl.Int64)
     if given.str.contains(r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?$").all():
-        exact = given.str.replace_all(r"^-?0?\.?0*|[-.]", "").str.len_bytes() <= _DIGITS
-        shortest = given.str.contains(r"^-?[0-9]+(?:\.[0-9]*[1-9])?$") & (given != "-0")
-        money = given.str.contains(r"\.[0-9]{2}$") & ~given.str.contains(r"^-0\.00$")
-        return values.cast(pl.Float64) if exact.all() and (shortest.all() or money.all()) else values
+        return values.cast(pl.Float64) if _is_lossless(given) else values
     if given.str.contains(r"^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?$").all():
         moments, reasons = times(values)
         return values if reasons.is_not_null().any() else moments
     return values
+
+
+def _is_lossless(given: pl.Series) -> bool:
+    """Whether plain decimal numbers are written in one way, so that floats tell how they were written."""
+    scale = given.str.extract(r"\.([0-9]+)$").str.len_bytes()
+    pointed = scale.is_not_null()
+    exact = given.str.replace_all(r"^-?0?\.?0*|[-.]", "").str.len_bytes() <= _DIGITS
+    thousands = given.str.contains(r"^-?[1-9][0-9]{0,2}\.[0-9]{3}$")
+    if (
+        not exact.all()
+        or given.str.contains(r"^-0(?:\.0+)?$").any()
+        or (pointed.any() and not (pointed & ~thousands).any())
+    ):
+        return False
+    shortest = given.str.contains(r"^-?[0-9]+(?:\.[0-9]*[1-9])?$").all()
+    python = given.str.contains(r"\.(?:0|[0-9]*[1-9])$").all()
+    return shortest or python or (bool(pointed.all()) and scale.n_unique() == 1)
 
 
 def _no_reasons(values: pl.Series) -> pl.Series:

@@ -21,6 +21,7 @@ log = logging.getLogger("tuwen.service")
 LINGER_SECONDS = 5.0  # in which the rest of a body that nobody reads is taken, so that the client reads its answer
 SPARE_FILES = 64  # for the store, pictures and the decoder, beside the connections
 LEAST = 8
+PART = 1 << 16  # bytes that are read of one connection before the next has its turn; asyncio takes four times as many
 
 
 class Connection(H11Protocol):
@@ -42,6 +43,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.max_size = PART  # type: ignore[attr-defined]  # asyncio's own name for it
         self._await_headers()
         if len(self.connections) > self.most:
             idle = [one for one in self.connections if isinstance(one, Connection) and one is not self and one.idle]

@@ -12,16 +12,23 @@ from http import HTTPStatus
 from tuwen.service.limits import Limits
 from tuwen.service.problems import RequestError
 
-_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)  # to the quote that ends a string; atomic, so linear
 _BRACKET = re.compile(rb"[\[\]{}]")
+_BACKSLASH = 0x5C
+PART = 1 << 20  # bytes that are counted before another thread may run
 
 
 def check_shape(body: bytes, limits: Limits) -> None:
     """Raises:
     RequestError: 422, there are too many values or escapes, or they are nested too deeply.
     """
-    if body.count(b"\\") > limits.json_escapes:
-        raise _refused("the body holds too many escaped characters", limits.json_escapes)
+    escapes = 0
+    for start in range(0, len(body), PART):
+        if body.find(b"\\", start, start + PART) < 0:  # most bodies, and searched for much faster
+            continue
+        part = body[start : start + PART]
+        escapes += len(part) - len(part.translate(None, b"\\"))
+        if escapes > limits.json_escapes:
+            raise _refused("the body holds too many escaped characters", limits.json_escapes)
     at = values = depth = 0
     while at < len(body):
         quote = body.find(b'"', at)
@@ -37,14 +44,19 @@ def check_shape(body: bytes, limits: Limits) -> None:
         at = _after_string(body, begin + 1)
 
 
-def _after_string(body: bytes, at: int) -> int:
-    """Where what comes after the string that begins at ``at`` begins."""
-    quote = body.find(b'"', at)
-    end = len(body) if quote < 0 else quote
-    if body.find(b"\\", at, end) < 0:  # most strings, and searched for much faster
-        return end + 1
-    match = _STRING.match(body, at)
-    return match.end() + 1 if match else end + 1
+def _after_string(body: bytes, start: int) -> int:
+    """Where what comes after the string that begins at ``start`` begins: its quote has an even number of backslashes
+    before it. Each byte is looked at twice at most, so the time is linear.
+    """
+    at = start
+    while (quote := body.find(b'"', at)) >= 0:
+        before = quote
+        while before > start and body[before - 1] == _BACKSLASH:
+            before -= 1
+        if (quote - before) % 2 == 0:
+            return quote + 1
+        at = quote + 1
+    return len(body)
 
 
 def _refused(what: str, most: int) -> RequestError:

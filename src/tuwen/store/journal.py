@@ -23,7 +23,7 @@ from tuwen.store.engine import StoreUnavailable
 
 log = logging.getLogger("tuwen.store")
 LARGEST = 64 * 2**20  # bytes: some 300,000 events
-STEP = 500  # events that go into the store at once
+STEP = 200  # events that go into the store at once
 AGAIN = "send it again when the store answers"
 
 Rows = Sequence[Mapping[str, Any]]
@@ -55,7 +55,7 @@ class Journal:
         line = b"%08x %s\n" % (zlib.crc32(text), text)
         fresh = not self.file.exists()
         try:
-            with self._open(os.O_RDWR | os.O_CREAT) as descriptor, _locked(descriptor):
+            with _open(self.file, os.O_RDWR | os.O_CREAT) as descriptor, _locked(descriptor):
                 begin = os.fstat(descriptor).st_size
                 if begin + len(line) > self.largest:
                     raise StoreUnavailable(
@@ -89,30 +89,41 @@ class Journal:
         """
         if not self.size():
             return True
-        with self._open(os.O_RDWR | os.O_CREAT, ".lock") as turn:
+        with _open(self.file.with_name(f".{self.file.name}.lock"), os.O_RDWR | os.O_CREAT) as turn:
             try:
                 fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
-            with self._open(os.O_RDWR) as descriptor:
-                position = 0
+            with _open(self.file, os.O_RDWR) as descriptor:
+                position = _position(turn, descriptor)
                 while True:
                     for rows, behind in _lines(descriptor, position):
                         _kept(rows, keep)
                         position = behind
+                        os.pwrite(turn, b"%020d" % position, 0)
                     with _locked(descriptor):  # nobody writes now: what came meanwhile is read first
                         if not any(True for _ in _lines(descriptor, position)):
+                            os.pwrite(turn, b"%020d" % 0, 0)
+                            os.fsync(turn)  # before the journal begins anew: a position beyond it would hide events
                             os.ftruncate(descriptor, 0)
                             os.fsync(descriptor)
                             return True
 
-    @contextmanager
-    def _open(self, flags: int, ending: str = "") -> Iterator[int]:
-        descriptor = os.open(self.file.with_name(self.file.name + ending), flags, 0o600)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+
+@contextmanager
+def _open(file: Path, flags: int) -> Iterator[int]:
+    descriptor = os.open(file, flags, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _position(turn: int, descriptor: int) -> int:
+    """Up to where the store has everything; 0 where that is not known, for nothing is doubled by beginning again."""
+    written = os.pread(turn, 20, 0)
+    position = int(written) if len(written) == 20 and written.isdigit() else 0
+    return position if position <= os.fstat(descriptor).st_size else 0
 
 
 def _lines(descriptor: int, begin: int) -> Iterator[tuple[list[dict[str, Any]], int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from tuwen.store.engine import reading, writing
 from tuwen.store.events import insert, latest_of
 from tuwen.store.refusals import Refusals
 from tuwen.store.removal import removed
-from tuwen.store.tables import CONSENT, EVENTS, EXPOSURES, FEEDBACK
+from tuwen.store.tables import CONSENT, EVENTS, EXPOSURES, FEEDBACK, REFUSALS
 
 LATELY = latest_of(EVENTS.c.item, EVENTS.c.time, EVENTS.c.kind, EVENTS.c.value, EVENTS.c.quantity)
 GIVEN = sa.select(CONSENT.c.given).where(
@@ -77,6 +77,21 @@ class People:
             if self.refusals.has(connection, user, purpose):
                 return False
             return True if connection.execute(GIVEN, {"user": user, "purpose": purpose}).scalar() else None
+
+    def forgotten(self, users: Collection[str]) -> set[str]:
+        """Those of some shoppers who refused a use of what they did and were forgotten since: only their refusal is
+        left.
+        """
+        if not users:
+            return set()
+        of_hash = {self.refusals.hash_of(user): user for user in users}
+        with reading(self._engine) as connection:
+            hashes = connection.execute(sa.select(REFUSALS.c.hash).where(REFUSALS.c.hash.in_(list(of_hash))))
+            refused = {of_hash[one] for one in hashes.scalars()}
+            if not refused:
+                return refused
+            named = connection.execute(sa.select(CONSENT.c.user).where(CONSENT.c.user.in_(list(refused))))
+            return refused - set(named.scalars())
 
     def lately(self, user: str, purpose: str, since: int, most: int) -> list[dict[str, Any]] | None:
         """``item``, ``time``, ``kind``, ``value`` and ``quantity`` of the latest ``most`` events of a shopper from a

@@ -62,6 +62,9 @@ def backup(
         number = json.loads(live)["revisions"][-1]["number"] if live else 0
         for part in opened.parts_of(live):
             sources += _part(opened.folder, part, stack)
+        others = list(
+            _others(opened.folder, work)
+        )  # before the store: an event that waits is in one of them, or in both
         kept = _store(url, work)
         if kept is not None:
             sources.append(_of_file(STORE, kept))
@@ -71,7 +74,7 @@ def backup(
             "revision": number,
             "store": {"kind": kind, "included": kept is not None},
         }
-        sources += _others(opened.folder)
+        sources += others
         manifest = write(file, sources, about, progress)
     size = file.stat().st_size
     told = {name: about[name] for name in ("revision", "store")}
@@ -172,11 +175,11 @@ def _again(descriptor: int) -> Callable[[], IO[bytes]]:
     return opened
 
 
-def _others(home: Path) -> Iterator[Source]:
-    """What else stands in the home, beside parts and store: events that wait for their database."""
+def _others(home: Path, work: Path) -> Iterator[Source]:
+    """Copies of what else stands in the home, beside parts and store: events that wait for their database."""
     for path in sorted(home.iterdir()):
         if path.is_file() and not path.is_symlink() and not path.name.startswith((".", STORE, LIVE)):
-            yield _of_file(path.name, path)
+            yield _of_file(path.name, Path(shutil.copyfile(path, work / path.name)))
 
 
 def _store(url: str, work: Path) -> Path | None:

@@ -23,6 +23,7 @@ from tuwen.evaluation.metrics import PRIMARY
 from tuwen.evaluation.report import plain
 from tuwen.evaluation.unlearned import counted, unlearned
 from tuwen.files import held, room_on_disk, whole, write_json
+from tuwen.masking import write_log
 from tuwen.progress import Progress, Silent, Within
 from tuwen.workflow.contents import refuse_contrast
 from tuwen.workflow.evaluation import commit
@@ -222,7 +223,8 @@ def _logged(error: Exception, folder: Path, number: int) -> str:
     """Keep the traceback of a fault of tuwen's own, or of a plug-in; says where."""
     folder.mkdir(exist_ok=True)
     log = folder / f"{number + 1}.log"
-    log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    log.unlink(missing_ok=True)  # of an earlier comparison
+    write_log(log, "".join(traceback.format_exception(error)))
     return f"the details are in {log}"
 
 

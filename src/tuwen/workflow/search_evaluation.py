@@ -18,6 +18,9 @@ import polars as pl
 
 from tuwen.apps.matching import RECIPROCAL, WORDS, Blend, Encoder
 from tuwen.apps.search import Searcher
+from tuwen.data.dialects import Evidence
+from tuwen.data.sources import open_file
+from tuwen.data.values import numbers
 from tuwen.errors import DataError
 from tuwen.evaluation.graded import Judged, graded_figures
 from tuwen.evaluation.ranking import NOTHING
@@ -214,7 +217,7 @@ def read_judgments(file: Path, searcher: Searcher) -> Judgments:
 def _table(file: Path) -> pl.DataFrame:
     """``query``, ``item``, ``rating`` and the number of the ``row``, from 1."""
     try:
-        table = pl.read_csv(file, infer_schema=False) if file.suffix == ".csv" else pl.read_parquet(file)
+        table = _csv(file) if file.suffix == ".csv" else pl.read_parquet(file)
         columns = [pl.col(name).cast(pl.String) for name in ("query", "item")]
         table = table.select(*columns, pl.col("rating").cast(pl.Float64)).with_row_index("row", offset=1)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -230,6 +233,34 @@ def _table(file: Path) -> pl.DataFrame:
             allowed="0 for what is not relevant, more for what is better",
         )
     return table
+
+
+def _csv(file: Path) -> pl.DataFrame:
+    """The judgments of a CSV file, read as collect reads files.
+
+    Raises:
+        DataError: the file is none, a row has too many or too few cells, or a rating is no number.
+    """
+    columns = ["query", "item", "rating"]
+    part = open_file(file, str(file), "csv", names=columns)
+    missing = [column for column in columns if column not in part.columns]
+    if missing:
+        raise DataError(
+            f"the judgments have no column '{missing[0]}'", where=str(file), seen=part.columns, allowed=columns
+        )
+    batches = list(part.batches(columns))
+    for row in (row for batch in batches for row in batch.unread):
+        raise DataError(f"a row of the judgments is {row.reason}", where=f"{file}, row {row.row}", seen=row.text[:100])
+    table = pl.concat([batch.frame for batch in batches])
+    evidence = Evidence("rating", "number")
+    evidence.add(table["rating"])
+    ratings, reasons = numbers(table["rating"], -np.inf, np.inf, dialect=evidence.dialect())
+    ratings = ratings.zip_with(ratings.is_not_null(), table["rating"].cast(pl.Float64, strict=False))  # also nan
+    wrong = (reasons.is_not_null() & ratings.is_null()).arg_true()
+    if len(wrong):
+        where = f"{file}, row {wrong[0] + 1}, column 'rating'"
+        raise DataError(f"the value is {reasons[wrong[0]]}", where=where, seen=table["rating"][wrong[0]])
+    return table.with_columns(ratings.alias("rating"))
 
 
 def refuse_to_overwrite(out: Path, replace: bool) -> None:

@@ -17,6 +17,7 @@ from tuwen.store.engine import StoreUnavailable
 SHOWN = ("title", "description", "category", "brand", "price")
 BRIEF = ("title", "category", "brand", "price")  # in a list
 KEPT = 20_000  # items of the dataset whose brief is kept: some 13 MB (the sample shop's: 645 bytes each)
+SPARE = 100  # more than are asked for, where some of them are left out
 HIDDEN = {"images", "sounds", "shapes"}
 
 
@@ -162,12 +163,28 @@ class Cards:
         return sorted(dataset.table(table)["user"].drop_nulls().unique().to_list())
 
     def users(self, begins: str = "", most: int = 20) -> list[str]:
-        """Keys of shoppers of the dataset, in their order, whose beginning is ``begins`` in whatever case."""
+        """Keys of shoppers of the dataset, in their order, whose beginning is ``begins`` in whatever case. Those who
+        refused and were forgotten are left out.
+        """
         wanted = begins.casefold()
-        return list(islice((key for key in self._users if key.casefold().startswith(wanted)), most))
+        keys = list(islice((key for key in self._users if key.casefold().startswith(wanted)), most + SPARE))
+        hidden = self._forgotten(keys)
+        return [key for key in keys if key not in hidden][:most]
+
+    def _forgotten(self, users: Iterable[str | None]) -> set[str]:
+        """Shoppers who refused and were forgotten; all of them while the store is away, which alone knows them."""
+        keys = {user for user in users if user is not None}
+        if self._store is None:
+            return set()
+        try:
+            return self._store.people.forgotten(keys)
+        except StoreUnavailable:
+            return keys
 
     def reviews(self, item: str, most: int = 20) -> list[Mapping[str, Any]]:
-        """What was said of an item, the latest first: feedback of the service, then reviews of the dataset."""
+        """What was said of an item, the latest first: feedback of the service, then reviews of the dataset. Those of
+        shoppers who refused and were forgotten are left out.
+        """
         told: list[Mapping[str, Any]] = []
         if self._store is not None:
             with suppress(StoreUnavailable):  # what was promoted can be read all the same
@@ -176,14 +193,17 @@ class Cards:
         if dataset is not None and dataset.has("reviews") and len(told) < most:
             table = dataset.table("reviews")
             names = [name for name in ("rating", "title", "text", "time") if name in table.columns]
-            rows = self._reviews.get(item, [])[: most - len(told)]
+            rows = self._reviews.get(item, [])[: most + SPARE]
+            users = table["user"][rows].to_list() if "user" in table.columns else [None] * len(rows)
+            hidden = self._forgotten(users)
+            shown = [row for row, user in zip(rows, users, strict=True) if user not in hidden]
             told += [
                 {
                     k: v.isoformat() if k == "time" and v is not None else v
                     for k, v in table.row(r, named=True).items()
                     if k in names
                 }
-                for r in rows
+                for r in shown[: most - len(told)]
             ]
         return told
 

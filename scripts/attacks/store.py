@@ -1,0 +1,274 @@
+"""Attacks on what a service keeps: half-done changes, refusals, forgotten names, kills, a full disk, a frozen database.
+
+``PYTHONPATH=scripts python -m attacks.store HOME`` runs each against a copy of HOME, and prints its name and figures. A
+function that returns no figures could not run here, and says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tuwen.bundle.home import Home
+from tuwen.files import held
+from tuwen.store import Store
+
+Figures = dict[str, Any]
+SERVE = "from tuwen.cli import main; main()"
+KILLS = 5
+MIB = 2**20
+
+
+class Served:
+    """A home that is served by a process of its own."""
+
+    def __init__(self, home: Path, *options: str) -> None:
+        command = [sys.executable, "-c", SERVE, "serve", str(home), "--port", "0", *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        found = re.search(r"at (http://[\d.]+:\d+)", line)
+        if found is None:
+            raise SystemExit(f"the home could not be served: {line}")
+        self.client = httpx.Client(base_url=found[1], timeout=60)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.client.close()
+
+    def end(self) -> None:
+        self.client.close()
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=60)
+
+
+@contextmanager
+def served(home: Path, *options: str) -> Iterator[Served]:
+    one = Served(home, *options)
+    try:
+        yield one
+    finally:
+        one.end()
+
+
+@contextmanager
+def copy_of(home: Path, folder: Path | None = None) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="tuwen-attack-", dir=folder) as place:
+        copy = Path(place) / "home"
+        shutil.copytree(home, copy, ignore=shutil.ignore_patterns("store.db*", "journal.log*"))
+        yield copy
+
+
+def event(key: str, user: str = "u") -> dict[str, Any]:
+    return {"events": [{"event": key, "user": user, "item": "SKU-0001", "kind": "click"}]}
+
+
+def found(client: httpx.Client, words: str) -> list[str]:
+    hits = client.get("/v1/search", params={"words": words, "size": 200}).json()["hits"]
+    return [hit["item"] for hit in hits]
+
+
+def half_done_changes(home: Path) -> tuple[str, Figures]:
+    """An item is removed, and another put, while this process holds the index; the client asks again afterwards."""
+    with copy_of(home) as copy, served(copy) as one:
+        (item, *_), client = found(one.client, ""), one.client
+        new = {"item": "ATTACK", "columns": {"title": "zeppelin"}}
+        part = Home(copy).part("search")
+        assert part is not None
+        with held(part):
+            first = client.delete(f"/v1/items/{item}").status_code
+            put = client.post("/v1/items", json=new).status_code
+            shown = item in found(client, "")
+        again = client.delete(f"/v1/items/{item}").status_code
+        deadline = time.monotonic() + 20
+        while client.get("/readyz").json()["outbox"] and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return "changes while the index is held", {
+            "delete": first,
+            "put": put,
+            "shown meanwhile": shown,
+            "delete again": again,
+            "shown in the end": item in found(client, ""),
+            "new one shown in the end": "ATTACK" in found(client, "zeppelin"),
+            "outbox": client.get("/readyz").json()["outbox"],
+        }
+
+
+def refusal_undone(home: Path) -> tuple[str, Figures]:
+    """A shopper refuses recommendations and asks to be forgotten."""
+    with copy_of(home) as copy, served(copy) as one:
+        users = one.client.get("/v1/users", params={"count": 200}).json()["users"]
+
+        def items(user: str | None) -> list[str]:
+            sent = {"count": 20} if user is None else {"user": user, "count": 20}
+            return [item["item"] for item in one.client.post("/v1/recommend", json=sent).json()["items"]]
+
+        nobodys = items(None)
+        personal = [user for user in users if items(user) != nobodys]
+        for user in personal:
+            one.client.put(f"/v1/users/{user}/consent", json={"purpose": "recommend", "given": False})
+            one.client.delete(f"/v1/users/{user}")
+        still = sum(items(user) != nobodys for user in personal)
+        return "no, then forget me", {"shoppers": len(personal), "with a personal list still": still}
+
+
+def forgotten_names(home: Path) -> tuple[str, Figures]:
+    """The bytes of a name after its shopper was forgotten."""
+    name = "liese-lotte-von-der-pfalz"
+    with copy_of(home) as copy, served(copy) as one:
+        for number in range(200):
+            one.client.post("/v1/events", json=event(f"e{number}", name)).raise_for_status()
+        one.client.delete(f"/v1/users/{name}").raise_for_status()
+        files = [file for file in copy.glob("store.db*") if name.encode() in file.read_bytes()]
+        return "a forgotten name on the disk", {"files with the name": len(files)}
+
+
+def killed_servers(home: Path) -> tuple[str, Figures]:
+    """A server is killed while it takes events."""
+    acknowledged: list[str] = []
+
+    def shop(client: httpx.Client, turn: int) -> None:
+        try:
+            for number in range(100_000):
+                key = f"{turn}-{number}"
+                if client.post("/v1/events", json=event(key)).status_code in (200, 202):
+                    acknowledged.append(key)
+        except httpx.HTTPError:
+            return
+
+    with copy_of(home) as copy:
+        for turn in range(KILLS):
+            one = Served(copy)
+            thread = threading.Thread(target=shop, args=(one.client, turn))
+            thread.start()
+            time.sleep(0.2 + 0.1 * turn)
+            one.process.kill()
+            thread.join(60)
+            one.kill()
+        with Store(copy / "store.db") as store:
+            kept = [row["event"] for row in store.events.all()]
+    lost, doubled = len(set(acknowledged) - set(kept)), len(kept) - len(set(kept))
+    return "kill -9 of the server", {
+        "kills": KILLS,
+        "acknowledged": len(acknowledged),
+        "lost": lost,
+        "doubled": doubled,
+    }
+
+
+def full_disk(home: Path) -> tuple[str, Figures]:
+    """The disk is full to the last byte; an item is removed and a shopper forgotten."""
+    name, size = "removals on a full disk", sum(f.stat().st_size for f in home.rglob("*") if f.is_file())
+    if os.geteuid() or not shutil.which("mount"):
+        return name, {}
+    with tempfile.TemporaryDirectory(prefix="tuwen-disk-") as place:
+        options = f"size={size + 128 * MIB}"
+        mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place]
+        if subprocess.run(mount, check=False, capture_output=True).returncode:
+            return name, {}
+        try:
+            with copy_of(home, Path(place)) as copy, served(copy) as one:
+                one.client.post("/v1/events", json=event("a")).raise_for_status()
+                (item, *_) = found(one.client, "")
+                _fill(Path(place) / "filler")
+                refused = one.client.post("/v1/events", json=event("b")).status_code
+                removed = one.client.delete(f"/v1/items/{item}").status_code
+                forgotten = one.client.delete("/v1/users/u").status_code
+                shown = item in found(one.client, "")
+            return name, {
+                "event": refused,
+                "delete": removed,
+                "forget": forgotten,
+                "item still shown": shown,
+            }
+        finally:
+            subprocess.run(["umount", "-l", place], check=True)
+
+
+def _fill(file: Path) -> None:
+    with file.open("wb", buffering=0) as opened:
+        try:
+            while True:
+                opened.write(bytes(MIB))
+        except OSError:
+            pass
+        try:
+            while True:
+                opened.write(b"0")
+        except OSError:
+            return
+
+
+def frozen_database(home: Path) -> tuple[str, Figures]:
+    """Every process of a PostgreSQL stands still for ten seconds."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+    from databases import MISSING, postgresql
+
+    name = "a frozen PostgreSQL"
+    if MISSING:
+        return name, {}
+    with copy_of(home) as copy, postgresql() as server, served(copy, "--store", server.url) as one:
+        one.client.post("/v1/events", json=event("before")).raise_for_status()
+        server.freeze()
+        statuses, seconds, end = [], [], time.monotonic() + 10
+        try:
+            while time.monotonic() < end:
+                statuses.append(one.client.post("/v1/events", json=event(f"e{len(statuses)}")).status_code)
+                began = time.monotonic()
+                one.client.get("/v1/search", params={"words": "lamp"}).raise_for_status()
+                seconds.append(time.monotonic() - began)
+        finally:
+            server.thaw()
+        deadline = time.monotonic() + 30
+        while one.client.get("/readyz").json()["journal"] and time.monotonic() < deadline:
+            time.sleep(0.2)
+        with Store(server.url) as store:
+            kept = store.events.count()
+    acknowledged = 1 + sum(status in (200, 202) for status in statuses)
+    ordered = sorted(seconds)
+    return name, {
+        "acknowledged": acknowledged,
+        "kept": kept,
+        "answers": {str(status): statuses.count(status) for status in sorted(set(statuses))},
+        "search, median seconds": round(ordered[len(ordered) // 2], 3),
+        "search, longest": round(ordered[-1], 3),
+    }
+
+
+ATTACKS: tuple[tuple[Callable[[Path], tuple[str, Figures]], str], ...] = (
+    (half_done_changes, "409, then 404 for ever while search still shows it (issue text)"),
+    (refusal_undone, "a personal list again, 'you chose it before' (issue text)"),
+    (forgotten_names, "not measured"),
+    (killed_servers, "0 lost, 0 doubled (issue text)"),
+    (full_disk, "503 for every write, removals too (issue text)"),
+    (frozen_database, "every request waits for ever"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("home", type=Path)
+    home = parser.parse_args().home
+    for attack, before in ATTACKS:
+        name, figures = attack(home)
+        print(json.dumps({"attack": name, "before": before, "now": figures or "could not run here"}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
