@@ -28,7 +28,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 
 from attacks.health import Health
 from attacks.requests import ATTACKS, memory_of
-
 from fuzz import good_of, make_home
 from load.__main__ import told_port
 from tuwen.store import Store

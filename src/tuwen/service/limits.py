@@ -10,7 +10,7 @@ from typing import Any
 from tuwen.errors import ConfigError, did_you_mean
 
 BYTES, SECONDS, COUNT = "bytes", "seconds", ""
-MOST_CONDITIONS, MOST_VALUES = 50, 1_000  # of a search: what the filters of an index take, see index/filters.py
+MOST_CONDITIONS = 1_000
 
 
 def _limit(
@@ -52,7 +52,7 @@ class Limits:
     )
     json_depth: int = _limit(32, COUNT, 2, 200, "lists and objects within one another in JSON", "422")
     conditions: int = _limit(50, COUNT, 1, MOST_CONDITIONS, "conditions (`where`) of a search", "422")
-    condition_values: int = _limit(1_000, COUNT, 1, MOST_VALUES, "values of one condition, between `|`", "422")
+    condition_values: int = _limit(1_000, COUNT, 1, 1_000_000, "values of one condition, between `|`", "422")
     condition_characters: int = _limit(
         20_000, "characters", 10, 1_000_000, "all conditions of a search together", "422"
     )

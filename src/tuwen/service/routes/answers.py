@@ -117,13 +117,15 @@ def _add_search(service: FastAPI, served: Served) -> None:
         fuse: Annotated[Fuse | None, Query(description=FUSE)] = None,
     ) -> SearchResponse:
         served.need_conditions(where or ())
-        return await answered(lambda: Question(words, None, like, where or (), sort, page, size, fuse=fuse))
+        return await answered(
+            lambda: Question(words, None, like, where or (), sort, page, size, fuse=fuse, limits=served.filter_limits)
+        )
 
     @service.post("/v1/search", summary="Words, a photo, or both", responses=PROBLEMS)
     async def search_more(asked: SearchRequest) -> SearchResponse:
         def question() -> Question:
             photo = None if asked.picture is None else served.normalised({"picture": asked.picture})[0]
-            return Question(**{**asked.model_dump(), "picture": photo})
+            return Question(**{**asked.model_dump(), "picture": photo, "limits": served.filter_limits})
 
         served.need_conditions(asked.where)
         return await answered(question, picture=asked.picture is not None)
