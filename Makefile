@@ -18,13 +18,12 @@ DEMO := demo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test nightly nightly test-serve test-hub check run runs bench bench-peers load fuzz audit licences release docs lock clean
+.PHONY: help install demo test nightly test-serve test-hub check run runs bench bench-peers load fuzz attack soak audit licences release docs lock clean
 
 help:
 	@echo "make demo [SERVE=no] [PORT=8000]  sample shop: collect, train, evaluate, serve at 127.0.0.1 until Ctrl-C"
 	@echo "make test                         all tests"
-	@echo "make nightly                      the tests with a small count in make test, with their large one"
-	@echo "make nightly                      200 kills of a server, 200 of its writers, 200 faults of a PostgreSQL"
+	@echo "make nightly                      200 kills of servers and writers, 200 faults of a PostgreSQL, every power cut"
 	@echo "make test-serve                   a clean environment with tuwen[serve] alone answers a bundle, without torch"
 	@echo "make test-hub                     encoders by name and minilm, with the libraries they come from (some 280 MB)"
 	@echo "make check                        format, lint, types, import floors"
@@ -34,6 +33,8 @@ help:
 	@echo "make bench-peers RUN=hm OUT=DIR   other packages in the harness of a rank run, each in its own environment"
 	@echo "make load [ARGS=--mix=600]        a served home under load, beside an empty route"
 	@echo "make fuzz                         schemathesis over the whole API of a served home, and walks through it"
+	@echo "make attack                       every known attack on a served home: its figure before, and now"
+	@echo "make soak [ARGS=--seconds=60]     ten minutes of honest and hostile traffic: nothing lost, doubled, or a fault"
 	@echo "make audit                        the locked versions beside the databases of known vulnerabilities"
 	@echo "make licences                     the licence of every package, and why those that are not permissive may stay"
 	@echo "make release                      dist/: wheel, source, and a bill of materials (CycloneDX) with hashes"
@@ -70,12 +71,9 @@ endif
 test: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
+# what make test does a few times, many times; TUWEN_SEED=N draws other moments
 nightly: $(STAMP)
 	@TUWEN_NIGHTLY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m nightly -n $(WORKERS) --dist loadscope $(ARGS)
-
-# what make test does a few times: TUWEN_SEED=N for other moments
-nightly: $(STAMP)
-	@OMP_NUM_THREADS=1 TUWEN_MOMENTS=200 TUWEN_SERVERS=200 $(BIN)/python -m pytest -s -k moments tests/test_store_kills.py tests/test_store_away.py $(ARGS)
 
 # its own target: it installs some 50 packages
 test-serve: $(STAMP)
@@ -136,6 +134,12 @@ bench-peers: $(STAMP)
 # ARGS="--examples 100"
 fuzz: $(STAMP)
 	@$(BIN)/python scripts/fuzz.py $(ARGS)
+
+attack: $(STAMP)
+	@$(BIN)/python scripts/attack.py $(ARGS)
+
+soak: $(STAMP)
+	@$(BIN)/python scripts/soak.py $(ARGS)
 
 load: $(STAMP)
 	@PYTHONPATH=bench $(BIN)/python -m load $(ARGS)

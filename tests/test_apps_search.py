@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tuwen.apps.matching import Blend
 from tuwen.apps.query import Synonyms, corrected
-from tuwen.apps.search import Question, Searcher
+from tuwen.apps.search import Question, Searcher, in_the_way
 from tuwen.errors import ConfigError
 from tuwen.index.segments import Batch
 from tuwen.index.store import Index
@@ -344,6 +346,21 @@ def test_synonyms_that_are_none_name_their_line(text: str) -> None:
     with pytest.raises(ConfigError, match="names no synonyms") as told:
         Synonyms.of(f"# good\ntv, television\n{text}", "synonyms.txt")
     assert told.value.where == "synonyms.txt:3"
+
+
+@given(
+    st.lists(st.lists(st.booleans(), min_size=7, max_size=7), max_size=5),
+    st.lists(st.booleans(), min_size=7, max_size=7),
+)
+def test_the_condition_is_dropped_without_which_most_rows_are_left(each: list[list[bool]], rows: list[bool]) -> None:
+    def left(without: list[int]) -> int:
+        return sum(row and all(met[n] for i, met in enumerate(each) if i not in without) for n, row in enumerate(rows))
+
+    expected: list[int] = []
+    while len(expected) < len(each) and not left(expected):
+        others = [i for i in range(len(each)) if i not in expected]
+        expected.append(max(others, key=lambda i: left([*expected, i])))
+    assert in_the_way([np.array(met) for met in each], np.array(rows)) == expected
 
 
 def test_synonyms_have_limits(tmp_path: Path) -> None:

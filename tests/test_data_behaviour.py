@@ -84,6 +84,12 @@ def test_a_refund_takes_back_a_purchase_and_no_click() -> None:
     assert returns(rows) == [2, None, 2]
 
 
+def test_the_latest_purchase_goes_back_and_one_of_several_stands() -> None:
+    sale = Event("p", "purchase", 1.0)
+    assert returns([sale, sale, Event("p", "purchase", -1.0)]) == [None, 2, 2]
+    assert returns([Event("p", "purchase", 2.0), Event("p", "purchase", -1.0)]) == [None, 1]
+
+
 def test_collect_tells_of_returns_and_the_index_counts_without_them(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.write("items.csv", "item,title\nx,pot\ny,cup\n")

@@ -283,6 +283,7 @@ def test_a_shard_that_a_power_cut_left_alone_is_no_reason_to_refuse(desk: Desk) 
     shop = many_pictures(desk, 4)
     (desk.out / "media").mkdir(parents=True)
     (desk.out / "media" / "00000.shard").write_bytes(b"half a picture")
+    (desk.out / "media" / "index.sqlite-journal").touch()
     manifest = desk.collect(**shop)
     assert manifest["pictures"]["read_now"] == 4
     dataset = desk.dataset()

@@ -200,7 +200,7 @@ def test_series_loses_nothing() -> None:
     assert series("x", [2**70, 1]).to_list() == [str(2**70), "1"]
     assert series("x", [2**60 + 1, 2.5]).to_list() == [str(2**60 + 1), "2.5"]
     assert series("x", [2**60 + 1, None]).to_list() == [2**60 + 1, None]
-    assert series("x", [1.0, "a", 2.5]).to_list() == ["1", "a", "2.5"]
+    assert series("x", [1.0, "a", 2.5, 1e300]).to_list() == ["1", "a", "2.5", "1e+300"]
     assert series("x", [1, "a", None]).to_list() == ["1", "a", None]
     assert series("x", [datetime(2024, 1, 1), None]).dtype == pl.Datetime("us")
     assert series("x", [Decimal("7.00"), None, Decimal("8")]).to_list() == [7, None, 8]

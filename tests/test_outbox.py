@@ -8,10 +8,12 @@ import shutil
 import signal
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -21,7 +23,9 @@ from tuwen import workflow
 from tuwen.apps.search import Question
 from tuwen.apps.storefront import Parts, Storefront, outbox
 from tuwen.bundle.home import Home
+from tuwen.deadline import Interrupted
 from tuwen.files import held
+from tuwen.index.segments import Batch
 from tuwen.index.store import Index
 from tuwen.store import Store
 from tuwen.workflow.asking import open_index
@@ -197,6 +201,36 @@ class Worker:
         now = self.front.parts.searcher.refresh()
         rows = now.table.filter(now.living).select("item", "title").rows()
         return dict(rows)
+
+
+def test_one_item_that_the_index_refuses_keeps_no_other_out_and_a_deadline_leaves_none_aside(made_home, tmp_path):
+    shutil.copytree(made_home / "index", tmp_path / "index")
+    worker = Worker(tmp_path / "index", tmp_path / "store.db")
+    good, refused = worker.front.parts.shelve, {"BAD"}
+
+    def shelve(item: str, columns, pictures) -> Batch:
+        if "LATE" in refused and item == "LATE":
+            raise Interrupted("the deadline passed")
+        batch = good(item, columns, pictures)
+        return replace(batch, vectors={"other": np.zeros((1, 3), np.float32)}) if item in refused else batch
+
+    worker.front = Storefront(replace(worker.front.parts, shelve=shelve), worker.store)
+    for item in ("ONE", "BAD", "TWO"):
+        worker.store.items.put(item, {"title": "zeppelin"})
+    worker.front.outbox.empty()
+    assert {"ONE", "TWO"} <= set(worker.found()) and "BAD" not in worker.found()
+    assert list(worker.front.left) == ["BAD"] and worker.front.outbox.backlog() == 0
+    refused.clear()
+    worker.front.outbox.empty(again=True)
+    assert "BAD" in worker.found() and not worker.front.left
+    refused.add("LATE")
+    worker.store.items.put("LATE", {"title": "zeppelin"})
+    with pytest.raises(Interrupted):
+        worker.front.outbox.empty()
+    refused.clear()
+    worker.front.outbox.empty()
+    assert "LATE" in worker.found() and not worker.front.left
+    worker.store.close()
 
 
 class Law(RuleBasedStateMachine):

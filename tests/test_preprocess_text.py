@@ -1,5 +1,6 @@
 """Cleaning, words, sub-words and n-grams, in Chinese and English."""
 
+import re
 import subprocess
 import sys
 import unicodedata
@@ -13,7 +14,7 @@ from sklearn.pipeline import FeatureUnion
 
 from tuwen.errors import BundleError, ConfigError
 from tuwen.preprocess import MODALITIES
-from tuwen.preprocess.cleaning import clean
+from tuwen.preprocess.cleaning import _without_hidden, clean
 from tuwen.preprocess.modality import load
 from tuwen.preprocess.ngrams import Ngrams
 from tuwen.preprocess.text import Text
@@ -63,6 +64,22 @@ REVIEWS = [
 @pytest.mark.parametrize(("text", "expected"), CLEANED)
 def test_cleaning(text, expected):
     assert clean(text) == expected
+
+
+HIDDEN = re.compile(r"<(script|style)\b[^>]{0,1000}>.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.sampled_from(
+            ["<script>", "</script>", "<STYLE a=1>", "</style >", "<!--", "-->", "<scripts>", "<b", ">", "x", " "]
+        ),
+        max_size=12,
+    ).map("".join)
+)
+def test_scripts_styles_and_comments_are_hidden_as_the_pattern_hid_them(text):
+    assert _without_hidden(text) == HIDDEN.sub(" ", text)
 
 
 def test_case_is_kept_when_asked():

@@ -15,7 +15,7 @@ from shops import Desk
 from test_home import bundle, good
 from tuwen import private as rights
 from tuwen.bundle.home import Home
-from tuwen.private import close_to_others, private, scratch, sweep_scratch
+from tuwen.private import close_to_others, private, scratch
 
 
 def open_to_others(folder: Path) -> list[str]:
@@ -101,7 +101,8 @@ def test_scratch_folders_of_the_dead_go_and_those_of_the_living_stay(
     os.utime(own, (0, 0))
     with scratch("alive") as alive:
         (alive / "x").touch()
-        sweep_scratch()
+        with scratch("next"):
+            pass
         assert (alive / "x").exists()
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted([alive.parent.name, "tuwen-dataset"])
     assert [path.name for path in tmp_path.iterdir()] == ["tuwen-dataset"]

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -20,8 +20,10 @@ from tuwen.service.routes.shop import _kept_or_waiting
 from tuwen.store import Store, watchdog
 from tuwen.store.engine import StoreUnavailable
 from tuwen.store.journal import Journal
+from tuwen.store.removal import removed
 
-MOMENTS = int(os.environ.get("TUWEN_MOMENTS", "10"))  # make nightly: 200
+NIGHTLY = os.environ.get("TUWEN_NIGHTLY") == "1"
+MOMENTS = int(os.environ.get("TUWEN_MOMENTS", "200" if NIGHTLY else "10"))
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +139,30 @@ def test_a_statement_that_takes_too_long_is_ended_and_the_database_is_there(serv
         assert store.events.count() >= 0  # one slow question is no reason to ask nothing any more
 
 
+def test_a_removal_may_take_longer_than_an_answer_and_ends_where_the_database_hangs(server, quick, monkeypatch):
+    monkeypatch.setattr("tuwen.store.engine.STATEMENT_MILLISECONDS", 100)
+    with Store(f"{server.url}?connect_timeout=2") as store:
+
+        def slow(connection) -> int:
+            connection.exec_driver_sql("SELECT pg_sleep(1.5)")
+            return 7
+
+        def look() -> None:
+            with suppress(StoreUnavailable):
+                store.ping()
+
+        assert removed(store._engine, slow) == 7
+        store.watched(True)
+        threading.Timer(0.3, server.freeze).start()
+        threading.Timer(0.5, look).start()
+        try:
+            with pytest.raises(StoreUnavailable):
+                removed(store._engine, lambda connection: connection.exec_driver_sql("SELECT pg_sleep(60)"))
+        finally:
+            server.thaw()
+        store.ping()
+
+
 class Shopper(threading.Thread):
     """Tells events one after the other, each again until it is acknowledged, by what stands under the route."""
 
@@ -159,6 +185,7 @@ class Shopper(threading.Thread):
             time.sleep(0.005)
 
 
+@pytest.mark.nightly
 def test_a_database_that_stops_hangs_and_restarts_at_random_moments_loses_and_doubles_nothing(home, server, quick):
     rng = random.Random(int(os.environ.get("TUWEN_SEED", "0")))
     shop = Shop(home, f"{server.url}?connect_timeout=2")

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import httpx
+import pytest
 
 from homes import home_in
 from processes import WARM
@@ -20,8 +21,9 @@ from tuwen.bundle.home import Home
 from tuwen.index.store import Index
 from tuwen.store import Store
 
-MOMENTS = int(os.environ.get("TUWEN_MOMENTS", "20"))  # make nightly: 200
-SERVERS = int(os.environ.get("TUWEN_SERVERS", "1"))  # each takes seconds to start; make nightly: 200
+NIGHTLY = os.environ.get("TUWEN_NIGHTLY") == "1"
+MOMENTS = int(os.environ.get("TUWEN_MOMENTS", "200" if NIGHTLY else "20"))
+SERVERS = int(os.environ.get("TUWEN_SERVERS", "200" if NIGHTLY else "1"))  # each takes seconds to start
 ITEMS = ("SKU-0001", "SKU-0002", "NEW-1", "NEW-2")
 
 
@@ -79,6 +81,7 @@ def work(store: Path, index: Path, turn: int, said: Connection) -> None:
         said.send(("end", item, there))
 
 
+@pytest.mark.nightly
 def test_a_process_that_is_killed_at_random_moments_loses_and_doubles_nothing(made_home, tmp_path):
     index, store = tmp_path / "index", tmp_path / "store.db"
     shutil.copytree(made_home / "index", index)
@@ -155,6 +158,7 @@ class Shopper(threading.Thread):
                 self.began.set()
 
 
+@pytest.mark.nightly
 def test_a_server_that_is_killed_at_random_moments_loses_and_doubles_nothing(made_home, tmp_path):
     home = home_in(tmp_path, made_home)
     rng, told = random.Random(int(os.environ.get("TUWEN_SEED", "0"))), Told()

@@ -92,6 +92,8 @@ def placed_in_the_file(shop, overrides, on=None):
         ("task={use: contrast, pairs: [picture-sound]}", "pairs:", "no pair 'picture-sound'"),
         ("rows.where=nosuch >", "where:", "not a condition"),
         ("rows.where=DROP TABLE x", "where:", "not a condition"),
+        ("rows.where=rating > (SELECT a FROM read_csv('/etc/passwd'))", "where:", "not a condition"),
+        ("rows.where=read_csv('/etc/passwd') IS NULL", "where:", "no such function"),
     ],
 )
 def test_check_alone_and_train_tell_the_same_with_file_and_line(shop, tmp_path, override, line, message):

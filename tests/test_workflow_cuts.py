@@ -83,6 +83,19 @@ def test_reviews_are_events_and_a_condition_chooses_among_them(shop) -> None:
     assert "rows of reviews" in str(caught.value.allowed)
 
 
+def test_a_condition_on_events_reads_nothing_but_their_table(shop, monkeypatch) -> None:
+    where = "rating > (SELECT max(a) FROM read_csv('/etc/passwd'))"
+    (shop / "FOREIGN.yaml").write_text(RUN.replace("events: {", 'events: {where: "' + where + '", '), encoding="utf-8")
+    with pytest.raises(ConfigError, match="not a condition") as checked:
+        workflow.check(shop / "FOREIGN.yaml")
+    line = (shop / "FOREIGN.yaml").read_text(encoding="utf-8")[: RUN.index("events: {")].count("\n") + 1
+    assert checked.value.where == f"{shop / 'FOREIGN.yaml'}:{line}" and "'SELECT' at character 11" in checked.value.seen
+    monkeypatch.setattr(Dataset, "table", lambda *_: pytest.fail("a table was read"))
+    with pytest.raises(ConfigError, match="not a condition") as caught:
+        asked(shop, f"events.where={where}")
+    assert caught.value.where == f"--set events.where={where}"
+
+
 def test_a_table_that_is_not_there_is_told_with_what_it_needs(shop) -> None:
     with pytest.raises(ConfigError, match="has no events") as caught:
         asked(shop, "events.table=events")

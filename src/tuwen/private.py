@@ -85,11 +85,12 @@ def give_to_owner(path: str | Path, owner: os.stat_result) -> None:
 
 @contextmanager
 def scratch(kind: str) -> Iterator[Path]:
-    """A temporary folder. It goes when the block ends; after a kill, with the next :func:`sweep_scratch`.
+    """A temporary folder. It goes when the block ends; after a kill, when the next one is made.
 
     Args:
         kind: a word for people who look into the folder for temporary files.
     """
+    sweep_scratch()
     folder, descriptor = _locked(kind)
     try:
         work = folder / "work"  # without the lock, which is none of the caller's files

@@ -236,17 +236,11 @@ class Searcher:
         check()
         each = masks(table, conditions)
         check()
-        kept = list(range(len(each)))
-        unmet = np.zeros(len(others), np.int64)  # kept conditions that a row does not meet
-        for met in each:
-            unmet += ~met
-        while kept and not (others & (unmet == 0)).any():
-            check()
-            nearly = np.flatnonzero(others & (unmet == 1))  # rows that one dropped condition would leave
-            dropped = kept.pop(int(np.argmin([each[i][nearly].sum() for i in kept])))
-            unmet -= ~each[dropped]
-            alone = not (each[dropped] & others).any()
-            notes.append(_left_out(conditions[dropped], table, alone=alone, other=question.like is not None))
+        dropped = in_the_way(each, others)
+        for one in dropped:
+            alone = not (each[one] & others).any()
+            notes.append(_left_out(conditions[one], table, alone=alone, other=question.like is not None))
+        kept = [i for i in range(len(each)) if i not in dropped]
         return _Asked(conditions, each, kept, others)
 
     def _named(self, condition: Condition) -> Condition:
@@ -288,6 +282,26 @@ class Searcher:
         if COLOUR in self.index.settings.get("derived", ()):
             facets[COLOUR] = [one | {"zh": CHINESE.get(one["value"], one["value"])} for one in facets.get(COLOUR, [])]
         return facets
+
+
+def in_the_way(each: Sequence[Array], rows: Array) -> list[int]:
+    """The conditions to drop, in their order, until a row meets all others: each time the one without which most do.
+
+    Args:
+        each: bool [rows] of each condition.
+        rows: bool [rows], those that count.
+    """
+    unmet = np.zeros(len(rows), np.int64)  # conditions, of those that are left, that a row does not meet
+    for met in each:
+        unmet += ~met
+    left, dropped = list(range(len(each))), list[int]()
+    while left and not (rows & (unmet == 0)).any():
+        check()
+        nearly = np.flatnonzero(rows & (unmet == 1))  # rows that lack one condition
+        place = int(np.argmin([each[i][nearly].sum() for i in left]))
+        dropped.append(left.pop(place))
+        unmet -= ~each[dropped[-1]]
+    return dropped
 
 
 def _left_out(condition: Condition, table: pl.DataFrame, *, alone: bool, other: bool) -> Text:

@@ -190,8 +190,8 @@ def _need_own_place(out: Path) -> None:
         if not out.is_dir():
             return
         there = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
-        media = out / "media"  # without its index: a power cut may keep a shard, and not what points into it
-        begun = there == ["media"] and all(path.suffix == ".shard" for path in media.iterdir())
+        media = out / "media"  # without its index: a power cut may keep a shard or a journal, and not the index
+        begun = there == ["media"] and all(path.suffix in (".shard", ".sqlite-journal") for path in media.iterdir())
     if not there or begun or _is_dataset(out):
         return
     seen = f"{', '.join(there[:5])}{', …' if len(there) > 5 else ''}"

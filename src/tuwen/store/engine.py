@@ -145,11 +145,19 @@ def reading(engine: sa.Engine, *, long: bool = False) -> Iterator[sa.Connection]
         yield connection
 
 
-def take_time(engine: sa.Engine, connection: sa.Connection) -> None:
+def take_time(engine: sa.Engine, connection: sa.Connection, seconds: float | None = None) -> None:
+    """Let a transaction in PostgreSQL last for so long; None for as long as it needs. One that the watchdog knows is
+    still ended as soon as the database is away.
+    """
     watchdog = watchdog_of(engine)
-    if watchdog is not None:
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-        watchdog.give_back(connection.connection.driver_connection)
+    if watchdog is None:
+        return
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(1000 * (seconds or 0))}")
+    driver = connection.connection.driver_connection
+    if seconds is None:
+        watchdog.give_back(driver)
+    else:
+        watchdog.lend(driver, seconds)
 
 
 @contextmanager

@@ -11,10 +11,11 @@ from weakref import WeakSet
 
 import sqlalchemy as sa
 
-from tuwen.store.engine import WAIT_SECONDS, StoreUnavailable, writing
+from tuwen.store.engine import WAIT_SECONDS, StoreUnavailable, take_time, writing
 from tuwen.store.reserve import Reserve
 
 T = TypeVar("T")
+REMOVAL_SECONDS = 120.0  # that PostgreSQL may take for one: a shopper may have done a million things
 READER_MILLISECONDS = 250  # for who reads an older moment while the log is emptied
 UNTIDY: WeakSet[sa.Engine] = WeakSet()  # whose log still holds what was removed
 
@@ -23,14 +24,18 @@ def removed(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
     """What ``work`` gives that removes something: on a full disk too, with the room of the reserve; and of what was
     removed from SQLite nothing stays in its write-ahead log, unless somebody reads an older moment just now.
     """
-    try:
+
+    def once() -> T:
         with writing(engine) as connection:
-            done = work(connection)
+            take_time(engine, connection, REMOVAL_SECONDS)
+            return work(connection)
+
+    try:
+        done = once()
     except StoreUnavailable as error:
         if not error.full or not reserve_of(engine).give_up():
             raise
-        with writing(engine) as connection:
-            done = work(connection)
+        done = once()
     checkpoint(engine)
     return done
 

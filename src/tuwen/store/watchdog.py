@@ -27,7 +27,7 @@ class Watchdog:
     """
 
     def __init__(self) -> None:
-        self._deadlines: dict[Any, float] = {}  # by connection of the driver, in the order in which they were lent
+        self._deadlines: dict[Any, float] = {}  # by connection of the driver
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._mine = threading.local()
@@ -36,9 +36,10 @@ class Watchdog:
         self.watched = False
         self.away = False
 
-    def lend(self, connection: Any) -> None:
+    def lend(self, connection: Any, seconds: float | None = None) -> None:
+        """Watch a connection from now on, for the time of one answer, or for so long."""
         with self._changed:
-            self._deadlines[connection] = time.monotonic() + self._seconds()
+            self._deadlines[connection] = time.monotonic() + (self._seconds() if seconds is None else seconds)
             if self._thread is None or not self._thread.is_alive():  # a fork has none
                 self._thread = threading.Thread(target=self._run, name="tuwen-store-watchdog", daemon=True)
                 self._thread.start()

@@ -21,7 +21,7 @@ from tuwen.workflow.generating import generator_part
 from tuwen.workflow.kinds import is_comparison, own_task, part_of
 from tuwen.workflow.preparing import encoder_options, modality_options
 from tuwen.workflow.rating import raters_options
-from tuwen.workflow.rules import check_settings, split_of, task_options
+from tuwen.workflow.rules import check_settings, need_condition, split_of, task_options
 from tuwen.workflow.starting import start_of
 
 
@@ -99,6 +99,8 @@ def _check_own(task: str, run_yaml: Path, overrides: list[str], dataset: str | P
     run = (RankRun if task == "rank" else SearchRun).read(run_yaml, overrides)
     if run.shop is not None:
         Shop.read((run_yaml.parent / run.shop).resolve())
+    if isinstance(run, RankRun):
+        need_condition(run.events.where, run.where("events", "where"))
     found: dict[str, Any] = part_of(task, "completed")(run)
     if dataset is None:
         return found

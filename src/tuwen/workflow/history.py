@@ -14,7 +14,7 @@ from tuwen.apps.recommend.vectors import Reader, Reduction
 from tuwen.config import RankRun
 from tuwen.data.behaviour import returned_at
 from tuwen.data.dataset import Dataset
-from tuwen.data.examples import check_condition, examples, where_rows
+from tuwen.data.examples import examples, where_rows
 from tuwen.data.kinds import MEDIA
 from tuwen.data.placeholders import without_placeholders
 from tuwen.errors import ConfigError, DataError, did_you_mean
@@ -23,6 +23,7 @@ from tuwen.preprocess.frozen import Frozen
 from tuwen.progress import Progress
 from tuwen.training.inputs import EncodedInput
 from tuwen.workflow.preparing import encoder_options, fitted_modality, make_input, raw_values
+from tuwen.workflow.rules import need_condition
 
 NEEDED = {"events": ("user", "item", "time", "kind"), "reviews": ("user", "item", "time")}
 DAY = 86_400_000_000  # microseconds
@@ -36,6 +37,7 @@ def history_of(run: RankRun, dataset: Dataset, progress: Progress) -> tuple[Hist
         ConfigError: a column that is not there, or of the wrong kind; an encoder that has to be trained first.
         DataError: no events.
     """
+    need_condition(run.events.where, run.where("events", "where"))  # before anything is read
     catalogue = _catalogue(run, dataset, progress)
     events = _events(run, dataset)
     users = sorted(set(events["user"].to_list()))
@@ -74,8 +76,6 @@ def _events(run: RankRun, dataset: Dataset) -> pl.DataFrame:
             todo=f"add '{name}' to SHOP.yaml ({', '.join(NEEDED[name])}) and collect again",
         )
     try:
-        if run.events.where:
-            check_condition(run.events.where)  # before anything is read
         found = where_rows(_with_returns(dataset.table(name)), name, run.events.where)
     except ConfigError as error:
         place = run.where("events", "where")

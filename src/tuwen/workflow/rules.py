@@ -87,11 +87,20 @@ def check_settings(run: Run) -> None:
     _check_calibrate(run)
     if not validates(run):
         refuse_unvalidated(run)
-    if run.rows.where is not None:
+    need_condition(run.rows.where, run.where("rows", "where"))
+
+
+def need_condition(condition: str | None, where: str) -> None:
+    """That a condition of a run reads as one; ``where`` is its place.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if condition is not None:
         try:
-            check_condition(run.rows.where)
+            check_condition(condition)
         except ConfigError as error:
-            raise placed(error, run.where("rows", "where")) from None
+            raise placed(error, where) from None
 
 
 def named_columns(run: Run) -> Iterator[tuple[str, Place]]:

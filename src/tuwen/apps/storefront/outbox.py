@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tuwen.apps.storefront.parts import Parts
+from tuwen.deadline import Interrupted
 from tuwen.errors import InUse, TuwenError
 from tuwen.index.segments import Batch
 from tuwen.index.store import Index
@@ -142,7 +143,17 @@ class Outbox:
         gone = [stored.item for stored in group if not stored.live]
         if change is not None:
             after["change"] = change
-        return index.follow(before, after, add=add, remove=gone, wait=wait)
+        try:
+            return index.follow(before, after, add=add, remove=gone, wait=wait)
+        except (InUse, Interrupted, OSError):
+            raise
+        except Exception as error:
+            if add is None or (isinstance(error, TuwenError) and error.what == FULL_DISK):
+                raise
+            if group[0].change in ready:  # it was encoded for an index that was made anew meanwhile
+                return self._take(index, group, {}, wait, change)
+            after["left"][group[0].item] = _reason(group[0], error)
+        return index.follow(before, after, wait=wait)
 
     def _encoded(self, stored: StoredItem, ready: Mapping[int, Batch]) -> tuple[Batch | None, str | None]:
         """An item as it enters the index, or the reason why it cannot: it must not keep the others out."""
@@ -153,13 +164,17 @@ class Outbox:
             return known, None
         try:
             return self._parts.shelve(stored.item, stored.columns, stored.pictures), None
-        except (StoreUnavailable, InUse):  # it is not the item
+        except (StoreUnavailable, InUse, Interrupted):  # it is not the item
             raise
-        except Exception as error:  # of an encoder, a library's or a plug-in's: which item, and why, is told and logged
-            reason = error.what if isinstance(error, TuwenError) else type(error).__name__
-            unforeseen = not isinstance(error, TuwenError)
-            log.error("an item could not be brought in: %s: %s", stored.item, error, exc_info=unforeseen)
-            return None, reason
+        except Exception as error:  # of an encoder, a library's or a plug-in's
+            return None, _reason(stored, error)
+
+
+def _reason(stored: StoredItem, error: Exception) -> str:
+    """Why an item cannot come in: told and logged, and the others come."""
+    unforeseen = not isinstance(error, TuwenError)
+    log.error("an item could not be brought in: %s: %s", stored.item, error, exc_info=unforeseen)
+    return error.what if isinstance(error, TuwenError) else type(error).__name__
 
 
 def _groups(rows: list[StoredItem]) -> list[list[StoredItem]]:
