@@ -328,8 +328,6 @@ ATTACKS = (
     Attack("1,000 idle connections", idle_connections, "health 89 ms with 800"),
     Attack("100 clients that read a byte a second", slow_readers, "health 12 ms; never closed"),
     Attack("100 uploads that stop in the middle", half_uploads, "health 0.18 to 0.2 s, +79 MB"),
-    Attack(
-        "Transfer-Encoding beside Content-Length", two_lengths, "read as chunked, and the next request answered too"
-    ),
+    Attack("Transfer-Encoding beside Content-Length", two_lengths, "read as chunked (422 of its body)"),
     Attack("50 reads for a page of another site", other_site, "answered with 200"),
 )

@@ -35,7 +35,8 @@ class Client:
     async def receive(self) -> Message:
         """The body, then the end."""
         if self._body is not None:
-            await asyncio.sleep(0)  # between two parts of a form others are answered
+            if self._at:
+                await asyncio.sleep(0)  # between two parts of a form others are answered
             end = self._at + self._part if self._part else len(self._body)
             part = self._body[self._at : end]
             self._at, more = end, end < len(self._body)
