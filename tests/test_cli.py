@@ -250,7 +250,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         # what runs in a shell's background has Ctrl-C ignored, and passes that on
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    while not list(shop.glob("photos/*.jpg")):  # it is at work
+    while not list(tmp_path.glob(".big shop.*.half/photos/*.jpg")):  # it is at work
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
@@ -258,6 +258,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert f"  tuwen sample '{shop}' --items 800" in told.splitlines()
     assert "Traceback" not in told
+    assert not list(tmp_path.iterdir())  # half a shop is no shop
 
 
 # --- Bars ---------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from databases import MISSING, REASON, postgresql
 from tuwen.errors import DataError
-from tuwen.store import Store
+from tuwen.store import Store, watchdog
 from tuwen.store.engine import StoreUnavailable
 from tuwen.store.keys import hashed
 
@@ -367,6 +368,7 @@ def test_a_database_that_went_away_is_found_again(server):
                 store.ping()
         finally:
             server.start()
+        time.sleep(watchdog.PAUSE_SECONDS)  # in which nobody asks a database that did not answer
         assert store.events.add([event("after")]) == 1
         assert {row["event"] for row in store.events.all()} == {"before", "after"}
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from io import StringIO
 from typing import IO
 
 import polars as pl
@@ -20,9 +18,12 @@ def write_spreadsheet(frame: pl.DataFrame, file: IO[bytes]) -> None:
     Names of columns and texts come from others: ``=HYPERLINK(...)`` gets an apostrophe, which tells a spreadsheet that
     it is a text. Numbers stay numbers. Collect takes the apostrophe of a key away again (:mod:`tuwen.data.keys`).
     """
-    header = StringIO()
-    csv.writer(header, lineterminator="\n").writerow(as_text(pl.Series(frame.columns, dtype=pl.String)))
-    file.write(UTF8_MARK + header.getvalue().encode())
+    names = as_text(pl.Series(frame.columns, dtype=pl.String)).to_list()
+    file.write(UTF8_MARK)
+    # by the writer of the rows, which quotes a lone carriage return: Python's csv does not
+    pl.DataFrame([names], schema=[str(n) for n in range(len(names))], orient="row").write_csv(
+        file, include_header=False
+    )
     frame.with_columns(map(_plain, frame)).write_csv(file, include_header=False)
 
 
