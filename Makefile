@@ -136,7 +136,7 @@ fuzz: $(STAMP)
 	@$(BIN)/python scripts/fuzz.py $(ARGS)
 
 attack: $(STAMP)
-	@$(BIN)/python scripts/attack.py $(ARGS)
+	@PYTHONPATH=$(CURDIR)/bench:$(CURDIR)/tests $(BIN)/python scripts/attack.py $(ARGS)
 
 soak: $(STAMP)
 	@$(BIN)/python scripts/soak.py $(ARGS)

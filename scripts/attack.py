@@ -3,6 +3,8 @@
     make attack                      all of them, some five minutes on two cores
     make attack ARGS="requests"      one kind: patterns, requests, store, durability
 
+make puts ``bench`` and ``tests`` on the path, also of the processes that are started.
+
 A table, a line an attack; exit status 1 where one does what it must not. Everything runs on loopback against copies of
 a sample shop, is bounded, and ends by itself.
 """
@@ -17,9 +19,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from attacks import durability, patterns, requests, store
 from fuzz import make_home

@@ -252,11 +252,11 @@ def frozen_database(home: Path) -> tuple[str, Figures]:
 
 
 ATTACKS: tuple[tuple[Callable[[Path], tuple[str, Figures]], str], ...] = (
-    (half_done_changes, "409, then 404 for ever while search still shows it (issue text)"),
-    (refusal_undone, "a personal list again, 'you chose it before' (issue text)"),
+    (half_done_changes, "409, then 404 for ever while search still shows it (reported)"),
+    (refusal_undone, "a personal list again, 'you chose it before' (reported)"),
     (forgotten_names, "not measured"),
-    (killed_servers, "0 lost, 0 doubled (issue text)"),
-    (full_disk, "503 for every write, removals too (issue text)"),
+    (killed_servers, "0 lost, 0 doubled (reported)"),
+    (full_disk, "503 for every write, removals too (reported)"),
     (frozen_database, "every request waits for ever"),
 )
 
