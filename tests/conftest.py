@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ settings.load_profile("tuwen")
 # What takes longest comes first, so that two workers end together: the README's own commands are a fifth of the whole.
 LONGEST = ("docs", "pages", "workflow", "training", "service", "models")
 
+
+# What a test starts as a process of its own imports what stands beside the tests too.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 # What is imported while tests are collected, a million objects, stays to the end: the collector need not look at it.
 gc.disable()

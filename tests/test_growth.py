@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from growth import ALLOWED, growth
@@ -129,6 +129,7 @@ def test_few_names_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(st.text("abc-_1", min_size=1, max_size=12), st.lists(st.text("abc-_1", min_size=1, max_size=12), max_size=20))
+@example("1111111", ["111"])  # exactly at the cutoff
 def test_near_names_are_those_of_difflib(name: str, names: list[str]) -> None:
     from difflib import get_close_matches
 

@@ -53,7 +53,7 @@ def cells(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def stamps(out: Path) -> dict[str, int]:
-    return {p.parent.name: p.stat().st_mtime_ns for p in (out / "trainings").glob("*/training.json")}
+    return {p.parent.name: p.stat().st_mtime_ns for p in (out / "trainings").glob("[!.]*/training.json")}
 
 
 def table(out: Path, cell: str, name: str = "predictions") -> Predictions:

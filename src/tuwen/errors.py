@@ -128,8 +128,8 @@ def close_names(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> list
     if not 0 < length <= NAME_CHARACTERS:
         return []
     # the ratio is 2 x (letters in common) / (letters of both): other lengths cannot reach the cutoff
-    most = min(NAME_CHARACTERS, int(length * (2 / cutoff - 1)))
-    names = [text for text in known if length * cutoff / (2 - cutoff) <= len(text) <= most]
+    shortest, longest = int(length * cutoff / (2 - cutoff)), int(length * (2 / cutoff - 1)) + 1  # one more: rounding
+    names = [text for text in known if shortest <= len(text) <= min(NAME_CHARACTERS, longest)]
     if len(names) > NAMES_COMPARED:
         alike: dict[str, None] = {}
         for part in (length - 1, 3 * length // 4, length // 2):
