@@ -74,18 +74,18 @@ def measure(attack: Attack, host: str, port: int, pid: int) -> Outcome:
 
 
 def memory_of(pid: int) -> int:
-    """Resident bytes of a process and all that it started."""
-    pids, found = [pid], 0
+    """Bytes of a process and all that it started; a page that several share counts once."""
+    pids, size = [pid], 0
     while pids:
-        one = pids.pop()
+        process = Path(f"/proc/{pids.pop()}")
         try:
-            status = Path(f"/proc/{one}/status").read_text()
-            for task in Path(f"/proc/{one}/task").iterdir():
+            for task in (process / "task").iterdir():
                 pids += [int(child) for child in (task / "children").read_text().split()]
+            lines = (process / "smaps_rollup").read_text().splitlines()
         except OSError:  # it ended meanwhile
             continue
-        found += sum(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
-    return found
+        size += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return size
 
 
 # --- The wire ---------------------------------------------------------------------------------------------------------
