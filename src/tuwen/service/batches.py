@@ -56,8 +56,8 @@ def kept_and_refused(
     Raises:
         RequestValidationError: none is good.
     """
-    good = [element for element in elements if not isinstance(element, Refusal)]
-    if not good:
+    accepted = [element for element in elements if not isinstance(element, Refusal)]
+    if not accepted:
         first = next(element for element in elements if isinstance(element, Refusal))
         raise RequestValidationError([{**error, "loc": ("body", name, 0, *error["loc"])} for error in first.errors])
     refused = []
@@ -72,7 +72,7 @@ def kept_and_refused(
                     seen=None if isinstance(error.get("input"), dict | list | bytes) else as_sent(error.get("input")),
                 )
             )
-    return good, refused
+    return accepted, refused
 
 
 class BeaconRoute(BodyRoute):

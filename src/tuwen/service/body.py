@@ -101,13 +101,13 @@ class Body:
         def look() -> None:
             """At the end of each window: what came in it? One timer for both limits: each costs a list 5 µs."""
             nonlocal before, stalled, timer
-            left = end - loop.time()
-            stalled = left > 0 and self.size - before < limits.stall_bytes
-            if stalled or left <= 0:
+            seconds_left = end - loop.time()
+            stalled = seconds_left > 0 and self.size - before < limits.stall_bytes
+            if stalled or seconds_left <= 0:
                 timeout.reschedule(loop.time())
                 return
             before = self.size
-            timer = loop.call_later(min(limits.stall_seconds, left), look)
+            timer = loop.call_later(min(limits.stall_seconds, seconds_left), look)
 
         timer = loop.call_later(min(limits.stall_seconds, limits.read_seconds), look)
         try:

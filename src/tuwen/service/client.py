@@ -75,9 +75,9 @@ def current() -> Client | None:
 def network(address: str) -> str:
     """What counts as one client: an address of IPv4, or the 64 bits that an owner of IPv6 has."""
     try:
-        found = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if found.version == 4:
+    if parsed.version == 4:
         return address
-    return str(found.ipv4_mapped or ipaddress.ip_network(f"{found}/64", strict=False))
+    return str(parsed.ipv4_mapped or ipaddress.ip_network(f"{parsed}/64", strict=False))

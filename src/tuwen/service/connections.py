@@ -46,8 +46,12 @@ class Connection(H11Protocol):
         transport.max_size = PART  # type: ignore[attr-defined]  # asyncio's own name for it
         self._await_headers()
         if len(self.connections) > self.most:
-            idle = [one for one in self.connections if isinstance(one, Connection) and one is not self and one.idle]
-            (min(idle, key=lambda one: one.waits_since) if idle else self).abort()
+            idle = [
+                connection
+                for connection in self.connections
+                if isinstance(connection, Connection) and connection is not self and connection.idle
+            ]
+            (min(idle, key=lambda connection: connection.waits_since) if idle else self).abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

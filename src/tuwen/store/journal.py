@@ -98,7 +98,7 @@ class Journal:
                 position = _position(turn, descriptor)
                 while True:
                     for rows, behind in _lines(descriptor, position):
-                        _kept(rows, keep)
+                        _keep_rows(rows, keep)
                         position = behind
                         os.pwrite(turn, b"%020d" % position, 0)
                     with _locked(descriptor):  # nobody writes now: what came meanwhile is read first
@@ -149,11 +149,11 @@ def _read(line: bytes) -> list[dict[str, Any]]:
     if checksum != b"%08x" % zlib.crc32(text):
         log.warning("a line of the journal was cut short and never acknowledged: it is passed over")
         return []
-    found: list[dict[str, Any]] = json.loads(text)
-    return found
+    rows: list[dict[str, Any]] = json.loads(text)
+    return rows
 
 
-def _kept(rows: list[dict[str, Any]], keep: Callable[[Rows], int]) -> None:
+def _keep_rows(rows: list[dict[str, Any]], keep: Callable[[Rows], int]) -> None:
     try:
         keep(rows)
     except StoreUnavailable:
@@ -161,15 +161,15 @@ def _kept(rows: list[dict[str, Any]], keep: Callable[[Rows], int]) -> None:
     except DataError:
         if len(rows) > 1:  # one that the database refuses must not keep the others out
             for row in rows:
-                _kept([row], keep)
+                _keep_rows([row], keep)
             return
         log.exception("an event of the journal is refused by the database, and left out")
 
 
-def _write(descriptor: int, data: bytes, place: int) -> None:
+def _write(descriptor: int, data: bytes, offset: int) -> None:
     while data:
-        count = os.pwrite(descriptor, data, place)
-        data, place = data[count:], place + count
+        count = os.pwrite(descriptor, data, offset)
+        data, offset = data[count:], offset + count
 
 
 @contextmanager

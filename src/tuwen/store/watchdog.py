@@ -82,7 +82,7 @@ class Watchdog:
         with self._changed:
             while not self._ended:
                 now = time.monotonic()
-                late = [one for one, deadline in self._deadlines.items() if deadline <= now]
+                late = [connection for connection, deadline in self._deadlines.items() if deadline <= now]
                 for connection in late:
                     del self._deadlines[connection]
                     _shut(connection)
@@ -92,5 +92,5 @@ class Watchdog:
 
 def _shut(connection: Any) -> None:
     """End both directions of a connection's socket, from another thread than the one that waits on it."""
-    with suppress(Exception), socket.socket(fileno=os.dup(connection.pgconn.socket)) as found:  # it may be closed
-        found.shutdown(socket.SHUT_RDWR)
+    with suppress(Exception), socket.socket(fileno=os.dup(connection.pgconn.socket)) as handle:  # it may be closed
+        handle.shutdown(socket.SHUT_RDWR)
