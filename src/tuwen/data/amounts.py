@@ -105,13 +105,15 @@ def _parts(text: pl.Series) -> pl.DataFrame:
     )
     first = pl.col("before").str.replace_all(r"[ .,+(-]", "")
     second = pl.col("after").str.replace_all(r"[ .,)-]", "")
-    known = ["", *_CURRENCIES]
-    good = first.is_in(known) & second.is_in(known)
-    factor = pl.when(good & signs.is_in(["|", "+|"])).then(1.0).when(good & signs.is_in(["-|", "(|)", "|-"])).then(-1.0)
+    symbols = ["", *_CURRENCIES]
+    valid = first.is_in(symbols) & second.is_in(symbols)
+    factor = (
+        pl.when(valid & signs.is_in(["|", "+|"])).then(1.0).when(valid & signs.is_in(["-|", "(|)", "|-"])).then(-1.0)
+    )
     groups = groups.select(
         factor.alias("factor"),
         second.is_in(["%", "‰"]).fill_null(False).alias("percent"),
-        pl.when(good & (pl.concat_str(first, second) != ""))
+        pl.when(valid & (pl.concat_str(first, second) != ""))
         .then(pl.coalesce(first.replace("", None), second))
         .alias("currency"),
         _read(".", ",").alias("point"),

@@ -39,22 +39,22 @@ def returns(events: Sequence[Event]) -> list[int | None]:
     back: list[int | None] = [None] * len(events)
     returning = {event.pair for event in events if event.quantity < 0}
     sold: dict[Hashable, list[int]] = {}
-    left: dict[int, float] = {}
-    for place, event in enumerate(events):
+    remaining: dict[int, float] = {}
+    for index, event in enumerate(events):
         if event.pair not in returning:
             continue
         if event.quantity >= 0:
-            sold.setdefault(event.pair, []).append(place)
-            left[place] = max(event.quantity, 1.0)
+            sold.setdefault(event.pair, []).append(index)
+            remaining[index] = max(event.quantity, 1.0)
             continue
-        back[place] = place
+        back[index] = index
         open_sales = [at for at in sold.get(event.pair, ()) if back[at] is None]
         same = [at for at in open_sales if events[at].kind == event.kind]
         rest = -event.quantity
         for at in reversed(same or [at for at in open_sales if events[at].kind not in SEEN_ONLY]):
-            taken = min(rest, left[at])
-            rest, left[at] = rest - taken, left[at] - taken
-            back[at] = place if left[at] <= 0 else None
+            taken = min(rest, remaining[at])
+            rest, remaining[at] = rest - taken, remaining[at] - taken
+            back[at] = index if remaining[at] <= 0 else None
             if rest <= 0:
                 break
     return back

@@ -274,7 +274,7 @@ def _answer(message: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes
         return {"pixels": pixels, "error": "DataError", "fields": {"what": "the file takes too much memory"}}, b""
 
 
-def _claimed(data: bytes, limits: Mapping[str, Any], left: int) -> int:
+def _claimed(data: bytes, limits: Mapping[str, Any], pixels_left: int) -> int:
     """How many pixels a picture has by its header.
 
     Raises:
@@ -285,8 +285,8 @@ def _claimed(data: bytes, limits: Mapping[str, Any], left: int) -> int:
     if len(data) > limits["max_bytes"]:
         return 0  # the door refuses it without a look
     width, height = size_of(data)
-    if width * height > left:
-        raise too_many_pixels(f"{width} × {height}", f"at most {left:,} more")
+    if width * height > pixels_left:
+        raise too_many_pixels(f"{width} × {height}", f"at most {pixels_left:,} more")
     return width * height
 
 

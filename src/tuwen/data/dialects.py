@@ -160,11 +160,11 @@ class Evidence:
     @property
     def doubtful(self) -> bool:
         """Whether there are values that these counts do not decide."""
-        found = self.dialect()
+        dialect = self.dialect()
         return (
-            ("number" in self.examples and found.decimal in (None, "mixed"))
-            or ("date" in self.examples and found.dates is None)
-            or ("short" in self.examples and found.short is None)
+            ("number" in self.examples and dialect.decimal in (None, "mixed"))
+            or ("date" in self.examples and dialect.dates is None)
+            or ("short" in self.examples and dialect.short is None)
         )
 
 
@@ -173,10 +173,10 @@ def _counts(values: pl.Series, pattern: str) -> pl.DataFrame:
     return values.filter(values.str.contains(pattern).fill_null(False)).alias("value").value_counts(name="n")
 
 
-def _majority(counts: Counter[str], one: str, other: str) -> str | None:
-    if counts[one] >= max(1, _CLEAR * counts[other]):
-        return one
-    return other if counts[other] >= max(1, _CLEAR * counts[one]) else None
+def _majority(counts: Counter[str], first: str, other: str) -> str | None:
+    if counts[first] >= max(1, _CLEAR * counts[other]):
+        return first
+    return other if counts[other] >= max(1, _CLEAR * counts[first]) else None
 
 
 def evidence_of(part: Part, columns: Mapping[str, tuple[str, Kind]]) -> dict[str, Evidence]:
@@ -261,36 +261,36 @@ class SourceDialects:
 
     def _doubts(self, own: Evidence, dialect: Dialect) -> list[str]:
         """Sentences about values that nothing decides, and about those that need a look."""
-        notes, place, seen = [], f"{self._name}: '{own.column}'", own.examples
-        if "number" in seen and dialect.decimal is None:
-            number = amounts(pl.Series([seen["number"]]))[0][0]
+        notes, column, examples = [], f"{self._name}: '{own.column}'", own.examples
+        if "number" in examples and dialect.decimal is None:
+            number = amounts(pl.Series([examples["number"]]))[0][0]
             notes.append(
-                f"{place} can be read with a point or a comma for decimals, and nothing in it tells which; "
-                f"{seen['number']!r} is read as {number:g}; say decimal: '.' or decimal: ',' in SHOP.yaml"
+                f"{column} can be read with a point or a comma for decimals, and nothing in it tells which; "
+                f"{examples['number']!r} is read as {number:g}; say decimal: '.' or decimal: ',' in SHOP.yaml"
             )
-        if "number" in seen and dialect.decimal == "mixed":
+        if "number" in examples and dialect.decimal == "mixed":
             notes.append(
-                f"{place} has a point for decimals in some rows and a comma in others; what can be either, as "
-                f"{seen['number']!r}, is left out; say decimal: '.' or decimal: ',' in SHOP.yaml"
+                f"{column} has a point for decimals in some rows and a comma in others; what can be either, as "
+                f"{examples['number']!r}, is left out; say decimal: '.' or decimal: ',' in SHOP.yaml"
             )
         for kind, order in (("date", dialect.dates), ("short", dialect.short)):
-            if kind in seen and order is None and not (kind == "short" and _with_dots(seen[kind])):
+            if kind in examples and order is None and not (kind == "short" and _with_dots(examples[kind])):
                 notes.append(
-                    f"{place} can be read with the day or the month first, and nothing in it tells which; dates as "
-                    f"{seen[kind]!r} are left out; say dates: day-first or dates: month-first in SHOP.yaml"
+                    f"{column} can be read with the day or the month first, and nothing in it tells which; dates as "
+                    f"{examples[kind]!r} are left out; say dates: day-first or dates: month-first in SHOP.yaml"
                 )
-        if "serial" in seen:
-            days = float(seen["serial"].strip().replace(",", "."))
+        if "serial" in examples:
+            days = float(examples["serial"].strip().replace(",", "."))
             moment = from_numbers(pl.Series([days]))[0]
             notes += (
-                [f"{place} has days since 1900, as spreadsheets count them; {days:g} is {moment}"] if moment else []
+                [f"{column} has days since 1900, as spreadsheets count them; {days:g} is {moment}"] if moment else []
             )
         currencies = self._currencies.setdefault(own.column, set())
         currencies |= {_SYNONYMS.get(currency, currency) for currency in own.currencies}
         proven = [c for c in sorted(currencies) if not currencies & set(_SHARED.get(c, "").split())]
         if len(proven) > 1:
-            self.notes[:] = [note for note in self.notes if not note.startswith(f"{place} is in several currencies")]
-            notes.append(f"{place} is in several currencies ({', '.join(proven)}), which are read as one")
+            self.notes[:] = [note for note in self.notes if not note.startswith(f"{column} is in several currencies")]
+            notes.append(f"{column} is in several currencies ({', '.join(proven)}), which are read as one")
         return notes
 
 

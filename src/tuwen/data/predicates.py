@@ -190,11 +190,11 @@ def _regex(node: Call) -> str:
     return f"(?s{'i' if node.name == 'ilike' else ''})^{body}$"
 
 
-def _whole(node: Call, place: int, low: int, high: int) -> int:
-    argument = node.arguments[place]
+def _whole(node: Call, index: int, low: int, high: int) -> int:
+    argument = node.arguments[index]
     value = argument.value if isinstance(argument, Literal) else None
     if type(value) is not int or not low <= value <= high:
-        what = f"argument {place + 1} of {node.name} must be a whole number"
+        what = f"argument {index + 1} of {node.name} must be a whole number"
         raise ConfigError(what, seen=str(value), allowed=f"{low:,} to {high:,}")
     return value
 

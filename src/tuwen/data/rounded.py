@@ -35,8 +35,8 @@ def rounded_notes(frame: pl.DataFrame, name: str, table: Table) -> list[str]:
     """
     notes = []
     for column, dtype in frame.schema.items():
-        known = table.columns.get(column)
-        if dtype != pl.String or (known is not None and known.kind != "id"):
+        declared = table.columns.get(column)
+        if dtype != pl.String or (declared is not None and declared.kind != "id"):
             continue
         which = rounded(frame[column])
         if which.any():

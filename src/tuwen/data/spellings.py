@@ -29,14 +29,14 @@ def spelling_warnings(column: str, names: Iterable[str]) -> list[tuple[str, str]
     groups = spellings(names)
     if not groups:
         return []
-    shown = "; ".join(" / ".join(map(repr, group)) for group in groups[:EXAMPLES])
+    examples = "; ".join(" / ".join(map(repr, group)) for group in groups[:EXAMPLES])
     more = f"; … ({len(groups)} in all)" if len(groups) > EXAMPLES else ""
     chinese_more = f"；……（共 {len(groups)} 组）" if len(groups) > EXAMPLES else ""
     return [
         (
             f"'{column}' writes one name in several ways, which differ by case, width or a space and count as several: "
-            f"{shown}{more}; write each in one way",
-            f"“{column}”中同一名称有多种写法（大小写、全半角或空格不同），被当作不同的名称：{shown}{chinese_more}；请统一写法",
+            f"{examples}{more}; write each in one way",
+            f"“{column}”中同一名称有多种写法（大小写、全半角或空格不同），被当作不同的名称：{examples}{chinese_more}；请统一写法",
         )
     ]
 

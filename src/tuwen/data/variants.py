@@ -92,17 +92,17 @@ def gathered(frame: pl.DataFrame) -> tuple[pl.DataFrame, int, list[str]]:
     first_rows = marked.filter(pl.col("item").is_first_distinct() | pl.col(_MORE))
     pictures = pl.col(media).explode().drop_nulls().unique(maintain_order=True)
     lists = first_rows.group_by("item", maintain_order=True).agg(pictures)
-    kept = marked.filter(~pl.col(_MORE)).drop(_MORE)
-    firsts = kept.select(pl.col("item").is_first_distinct()).to_series()
-    whole = kept.join(lists, on="item", how="left", maintain_order="left", suffix=_MORE)
-    kept = whole.with_columns(
+    main_rows = marked.filter(~pl.col(_MORE)).drop(_MORE)
+    firsts = main_rows.select(pl.col("item").is_first_distinct()).to_series()
+    whole = main_rows.join(lists, on="item", how="left", maintain_order="left", suffix=_MORE)
+    main_rows = whole.with_columns(
         pl.when(firsts).then(pl.col(name + _MORE)).otherwise(pl.col(name)).alias(name) for name in media
-    ).select(kept.columns)
+    ).select(main_rows.columns)
     note = (
         f"items: {count:,} rows continue an item above (the same key and no other title): their pictures were added to "
         "it, and of every other column the first row counts"
     )
-    return kept, count, [note]
+    return main_rows, count, [note]
 
 
 def _product_column(frame: pl.DataFrame, untitled: pl.Series) -> str | None:
@@ -116,12 +116,12 @@ def _product_column(frame: pl.DataFrame, untitled: pl.Series) -> str | None:
         ):
             continue
         runs = pl.DataFrame([_runs(values), (~untitled).alias("titled"), values.alias("value")])
-        told = runs.group_by(_RUN, maintain_order=True).agg(
+        groups = runs.group_by(_RUN, maintain_order=True).agg(
             pl.col("titled").sum().alias("titles"), pl.col("titled").first(), pl.len(), pl.col("value").first()
         )
-        longer = told.filter(pl.col("titles") < pl.col("len"))
+        longer = groups.filter(pl.col("titles") < pl.col("len"))
         one_title = (longer["titles"] == 1).all() and longer["titled"].all()
-        if one_title and told["value"].drop_nulls().is_unique().all():
+        if one_title and groups["value"].drop_nulls().is_unique().all():
             return name
     return None
 

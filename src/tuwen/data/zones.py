@@ -70,24 +70,24 @@ class ShopClock:
         self._name, self._zone = name, zone
         self._columns = [column for column, kind in table.columns.items() if kind.kind == "time"]
 
-    def utc(self, good: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
+    def utc(self, good_rows: pl.DataFrame, source_rows: pl.DataFrame) -> pl.DataFrame:
         """The checked rows with local times as UTC.
 
         Args:
-            good: some of the rows of ``given``, with moments; both have ROW.
-            given: the rows as the shop wrote them.
+            good_rows: the rows that passed the checks, with moments. They have the column ROW.
+            source_rows: the rows as the shop wrote them. They have the column ROW.
         """
         for column in self._columns:
-            if column not in good.columns:
+            if column not in good_rows.columns:
                 continue
-            written = given.filter(given[ROW].is_in(good[ROW].implode()))[column]
-            local = (is_local(written) & good[column].is_not_null()).fill_null(False)
+            written = source_rows.filter(source_rows[ROW].is_in(good_rows[ROW].implode()))[column]
+            local = (is_local(written) & good_rows[column].is_not_null()).fill_null(False)
             if self._zone is None:
-                self._count(written, local, good[column])
+                self._count(written, local, good_rows[column])
             elif local.any():
-                moments = from_zone(good[column].filter(local), self._zone)
-                good = good.with_columns(good[column].scatter(local.arg_true(), moments))
-        return good
+                moments = from_zone(good_rows[column].filter(local), self._zone)
+                good_rows = good_rows.with_columns(good_rows[column].scatter(local.arg_true(), moments))
+        return good_rows
 
     def _count(self, written: pl.Series, local: pl.Series, moments: pl.Series) -> None:
         count = int(local.sum())
