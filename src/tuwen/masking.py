@@ -40,11 +40,11 @@ def _urls(text: str) -> str:
     parts = text.split("://")
     for i in range(1, len(parts)):
         end = ENDS.search(parts[i])
-        place = parts[i] if end is None else parts[i][: end.start()]
-        before, at, host = place.rpartition("@")
+        authority = parts[i] if end is None else parts[i][: end.start()]
+        before, at, host = authority.rpartition("@")
         user, colon, _ = before.partition(":")
         if at and colon:
-            parts[i] = f"{user}:{HIDDEN}@{host}{parts[i][len(place) :]}"
+            parts[i] = f"{user}:{HIDDEN}@{host}{parts[i][len(authority) :]}"
     return "://".join(parts)
 
 

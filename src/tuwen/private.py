@@ -63,10 +63,10 @@ def close_to_others(folder: str | Path) -> None:
     folder = Path(folder)
     if not folder.is_dir():
         return
-    for place, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder):
         for name in (".", *folders, *files):
             with suppress(OSError):  # another user's, or gone meanwhile: it is not ours to change
-                path = Path(place) / name
+                path = Path(parent) / name
                 mode = path.lstat().st_mode
                 if mode & OTHERS and not stat.S_ISLNK(mode):
                     path.chmod(stat.S_IMODE(mode) & ~OTHERS)
@@ -78,9 +78,9 @@ def give_to_owner(path: str | Path, owner: os.stat_result) -> None:
         return
     path = Path(path)
     os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
-    for place, folders, files in os.walk(path):
+    for parent, folders, files in os.walk(path):
         for name in (*folders, *files):
-            os.chown(Path(place) / name, owner.st_uid, owner.st_gid, follow_symlinks=False)
+            os.chown(Path(parent) / name, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 @contextmanager
@@ -117,8 +117,8 @@ def sweep_scratch() -> None:
     """Delete the scratch folders of processes that are gone."""
     for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
         with suppress(OSError):  # another user's, or swept by another process meanwhile
-            told = folder.lstat()
-            if stat.S_ISDIR(told.st_mode) and told.st_uid == os.geteuid() and _is_free(folder, told.st_mtime):
+            status = folder.lstat()
+            if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and _is_free(folder, status.st_mtime):
                 shutil.rmtree(folder, ignore_errors=True)
 
 

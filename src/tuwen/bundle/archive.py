@@ -80,20 +80,20 @@ def write(file: Path, sources: list[Source], about: Mapping[str, Any], progress:
             with source.open() as opened:
                 source.digest, source.size = _digest(opened)
             task.advance()
-    files = {one.name: {"sha256": one.digest, "bytes": one.size} for one in sources}
+    files = {source.name: {"sha256": source.digest, "bytes": source.size} for source in sources}
     manifest = {"format": FORMAT, "tuwen": __version__, **about, "files": files}
-    blobs = {one.digest: one for one in sources}
+    blobs = {source.digest: source for source in sources}
     with whole(file) as out, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         archive.writestr(_entry(MANIFEST), json.dumps(manifest, ensure_ascii=False, allow_nan=False).encode())
-        with progress.task("backup: megabytes written", sum(one.size for one in blobs.values()) // CHUNK) as task:
+        with progress.task("backup: megabytes written", sum(source.size for source in blobs.values()) // CHUNK) as task:
             for digest, source in blobs.items():
-                with source.open() as opened, archive.open(_entry(f"blobs/{digest}"), "w", force_zip64=True) as place:
-                    found = hashlib.sha256()
+                with source.open() as opened, archive.open(_entry(f"blobs/{digest}"), "w", force_zip64=True) as member:
+                    sha256 = hashlib.sha256()
                     while data := opened.read(CHUNK):
-                        found.update(data)
-                        place.write(data)
+                        sha256.update(data)
+                        member.write(data)
                         task.advance(len(data) // CHUNK)
-                if found.hexdigest() != digest:
+                if sha256.hexdigest() != digest:
                     raise DataError("a file changed while it was read", where=source.name, todo="run it again")
     return manifest
 
@@ -118,7 +118,7 @@ def read(file: Path, progress: Progress) -> Archive:
                 with archive.open(entry) as opened:
                     if _digest(opened, task.advance) != (digest, entry.file_size):
                         raise _damaged(file, f"content {digest[:16]}… is not what was written")
-    return Archive(file, {name: told for name, told in manifest.items() if name != "files"}, files)
+    return Archive(file, {name: value for name, value in manifest.items() if name != "files"}, files)
 
 
 def extract(archive: Archive, folder: Path, progress: Progress) -> None:
@@ -140,24 +140,24 @@ def extract(archive: Archive, folder: Path, progress: Progress) -> None:
     first: dict[str, Path] = {}
     with _opened(archive.file) as opened, progress.task("restore: files written", len(archive.files)) as task:
         for name, (digest, _) in archive.files.items():
-            place = folder / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if digest in first and place.suffix == ".shard":  # as they shared it before
-                os.link(first[digest], place)
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if digest in first and target.suffix == ".shard":  # as they shared it before
+                os.link(first[digest], target)
             else:
-                _extract(opened, digest, place, archive.file)
-            first.setdefault(digest, place)
+                _extract(opened, digest, target, archive.file)
+            first.setdefault(digest, target)
             task.advance()
 
 
-def _extract(archive: zipfile.ZipFile, digest: str, place: Path, file: Path) -> None:
-    found = hashlib.sha256()
-    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+def _extract(archive: zipfile.ZipFile, digest: str, target: Path, file: Path) -> None:
+    sha256 = hashlib.sha256()
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with archive.open(f"blobs/{digest}") as opened, os.fdopen(descriptor, "wb") as out:
         while data := opened.read(CHUNK):
-            found.update(data)
+            sha256.update(data)
             out.write(data)
-    if found.hexdigest() != digest:
+    if sha256.hexdigest() != digest:
         raise _damaged(file, "it changed while it was read")
 
 
@@ -217,22 +217,22 @@ def _manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _files(file: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
-    found: dict[str, tuple[str, int]] = {}
-    told = manifest.get("files")
-    if not isinstance(told, dict) or not told or len(told) > MOST_FILES:
+    entries: dict[str, tuple[str, int]] = {}
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not files or len(files) > MOST_FILES:
         raise _damaged(file, "its manifest names no files")
-    folders = {str(parent) for name in told for parent in PurePosixPath(name).parents}
+    folders = {str(parent) for name in files for parent in PurePosixPath(name).parents}
     sizes: dict[str, int] = {}
-    for name, one in told.items():
-        digest, size = (one.get("sha256"), one.get("bytes")) if isinstance(one, dict) else (None, None)
+    for name, entry in files.items():
+        digest, size = (entry.get("sha256"), entry.get("bytes")) if isinstance(entry, dict) else (None, None)
         if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
             raise _damaged(file, f"no checksum of '{name[:100]}'")
         if not isinstance(size, int) or isinstance(size, bool) or sizes.setdefault(digest, size) != size:
             raise _damaged(file, f"no size of '{name[:100]}'")
         if not is_safe(name) or name in folders:
             raise _damaged(file, f"a file '{name[:100]}'")
-        found[name] = digest, size
-    return found
+        entries[name] = digest, size
+    return entries
 
 
 def is_safe(name: str) -> bool:
@@ -249,13 +249,13 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _digest(opened: IO[bytes], advance: Any = None) -> tuple[str, int]:
-    found, size = hashlib.sha256(), 0
+    sha256, size = hashlib.sha256(), 0
     while data := opened.read(CHUNK):
-        found.update(data)
+        sha256.update(data)
         size += len(data)
         if advance is not None:
             advance(len(data) // CHUNK)
-    return found.hexdigest(), size
+    return sha256.hexdigest(), size
 
 
 def _damaged(file: Path, seen: object) -> DataError:

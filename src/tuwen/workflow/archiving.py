@@ -65,24 +65,24 @@ def backup(
         others = list(
             _others(opened.folder, work)
         )  # before the store: an event that waits is in one of them, or in both
-        kept = _store(url, work)
-        if kept is not None:
-            sources.append(_of_file(STORE, kept))
+        store_copy = _store(url, work)
+        if store_copy is not None:
+            sources.append(_of_file(STORE, store_copy))
         kind = "sqlite" if "://" not in url or url.startswith("sqlite:") else "postgresql"
         about = {
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "revision": number,
-            "store": {"kind": kind, "included": kept is not None},
+            "store": {"kind": kind, "included": store_copy is not None},
         }
         sources += others
         manifest = write(file, sources, about, progress)
     size = file.stat().st_size
-    told = {name: about[name] for name in ("revision", "store")}
+    description = {name: about[name] for name in ("revision", "store")}
     return {
         "file": str(file),
         "bytes": size,
         "files": len(manifest["files"]),
-        **told,
+        **description,
         "seconds": round(time.monotonic() - began, 2),
     }
 
@@ -110,9 +110,9 @@ def restore(file: str | Path, home: str | Path, *, progress: Progress | None = N
             publish(half, home)
     finally:
         shutil.rmtree(half, ignore_errors=True)
-    told = {"home": str(home), "files": len(archive.files), "bytes": archive.size, "revision": live.number}
+    result = {"home": str(home), "files": len(archive.files), "bytes": archive.size, "revision": live.number}
     about = {name: archive.about.get(name) for name in ("made", "tuwen", "store")}
-    return {**told, **about, "seconds": round(time.monotonic() - began, 2)}
+    return {**result, **about, "seconds": round(time.monotonic() - began, 2)}
 
 
 def _of_file(name: str, path: Path) -> Source:
@@ -133,7 +133,7 @@ def _part(home: Path, part: str, stack: ExitStack) -> Iterator[Source]:
             yield Source(f"{part}/{name}", _again(descriptor))
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if path.is_symlink() or not path.is_file() or any(one.startswith(".") for one in inside.parts):
+        if path.is_symlink() or not path.is_file() or any(segment.startswith(".") for segment in inside.parts):
             continue
         if names is not None and len(inside.parts) == 1 and (path.name == INDEX or path.suffix in OF_INDEX):
             continue
@@ -213,8 +213,8 @@ def _check_store(path: Path, file: Path) -> None:
         return
     try:
         with closing(sqlite3.connect(path)) as store:
-            told = store.execute("PRAGMA quick_check").fetchone()[0]
+            result = store.execute("PRAGMA quick_check").fetchone()[0]
     except sqlite3.DatabaseError as error:
-        told = str(error)
-    if told != "ok":
-        raise DataError("the store in the backup is damaged", where=str(file), seen=told)
+        result = str(error)
+    if result != "ok":
+        raise DataError("the store in the backup is damaged", where=str(file), seen=result)

@@ -159,9 +159,9 @@ class Outbox:
         """An item as it enters the index, or the reason why it cannot: it must not keep the others out."""
         if self._parts.shelve is None:
             return None, None
-        known = ready.get(stored.change)
-        if known is not None and self.fault is None:  # after a fault it is encoded for the index as it is now
-            return known, None
+        encoded = ready.get(stored.change)
+        if encoded is not None and self.fault is None:  # after a fault it is encoded for the index as it is now
+            return encoded, None
         try:
             return self._parts.shelve(stored.item, stored.columns, stored.pictures), None
         except (StoreUnavailable, InUse, Interrupted):  # it is not the item
