@@ -12,7 +12,6 @@ a sample shop, is bounded, and ends by itself.
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attacks import durability, patterns, requests, store
+from attacks.served import copy_of
 from fuzz import make_home
 from load.__main__ import told_port
 
@@ -98,17 +98,16 @@ def store_rows(home: Path) -> Iterator[Row]:
 
 def durability_rows(home: Path) -> Iterator[Row]:
     for name, attack in durability.ATTACKS.items():
-        with tempfile.TemporaryDirectory(prefix="tuwen-attack-") as folder:
-            copy = Path(shutil.copytree(home, Path(folder) / "home"))
-            yield row_of(name, shown(durability.BEFORE[name]), attack(copy))
+        with copy_of(home) as copy:
+            yield row_of(name, figures_text(durability.BEFORE[name]), attack(copy))
 
 
 def row_of(name: str, before: str, figures: Mapping[str, Any]) -> Row:
-    wrong = [f"{key}: {value}" for key, value in figures.items() if key in EXPECTED and value != EXPECTED[key]]
-    return Row(name, before, shown(figures) or "could not run here", wrong)
+    faults = [f"{key}: {value}" for key, value in figures.items() if key in EXPECTED and value != EXPECTED[key]]
+    return Row(name, before, figures_text(figures) or "could not run here", faults)
 
 
-def shown(figures: Mapping[str, Any]) -> str:
+def figures_text(figures: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in figures.items())
 
 

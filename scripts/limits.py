@@ -89,7 +89,7 @@ def fixed() -> str:
             continue
         for field, schema in model.model_json_schema()["properties"].items():
             kinds = [schema, *schema.get("anyOf", ())]
-            most = [f"{one[key]:,} {word}".strip() for one in kinds for key, word in WORDS.items() if key in one]
+            most = [f"{kind[key]:,} {word}".strip() for kind in kinds for key, word in WORDS.items() if key in kind]
             if most:
                 rows.append(f"| {name} | `{field}` | {', '.join(most)} |")
     return FIXED + "\n".join(rows) + "\n"

@@ -60,8 +60,8 @@ class Ledger:
 class Client:
     """One honest client, with a connection of its own."""
 
-    def __init__(self, number: int, port: int, good: dict[str, Any], ledger: Ledger, seed: int) -> None:
-        self.number, self.port, self.good, self.ledger = number, port, good, ledger
+    def __init__(self, number: int, port: int, valid: dict[str, Any], ledger: Ledger, seed: int) -> None:
+        self.number, self.port, self.good, self.ledger = number, port, valid, ledger
         self.rng = random.Random(f"{seed} {number}")
         self.sent = 0
         self.connection = self._connect()
@@ -140,14 +140,14 @@ def attack(port: int, end: float, seed: int, statuses: Counter[str]) -> None:
                 statuses[type(error).__name__] += 1
 
 
-def soak(port: int, pid: int, good: dict[str, Any], how: argparse.Namespace) -> tuple[Ledger, dict[str, Any]]:
+def soak(port: int, pid: int, valid: dict[str, Any], how: argparse.Namespace) -> tuple[Ledger, dict[str, Any]]:
     """The traffic. Memory is measured while no attack runs."""
     ledger, hostile = Ledger(), Counter[str]()
     memory = []
     with Health("127.0.0.1", port) as health:
         for share in (0.1, 0.9):  # the first tenth warms everything up
             end = time.monotonic() + share * how.seconds
-            clients = [Client(n + int(share * 100), port, good, ledger, how.seed) for n in range(how.clients)]
+            clients = [Client(n + int(share * 100), port, valid, ledger, how.seed) for n in range(how.clients)]
             threads = [threading.Thread(target=client.run, args=(end,)) for client in clients]
             threads.append(threading.Thread(target=attack, args=(port, end, how.seed, hostile)))
             for thread in threads:
@@ -184,10 +184,10 @@ def judge(home: Path, ledger: Ledger, hits: set[str], figures: dict[str, Any]) -
     live = {item for item, row in rows.items() if row is not None and row.live}
     lost = ledger.events - events.keys()
     doubled = [event for event, count in events.items() if count > 1]
-    wrong = [item for item, left in ledger.items.items() if left is not None and (item in live) != left]
+    differing = [item for item, expected in ledger.items.items() if expected is not None and (item in live) != expected]
     figures |= {"acknowledged": len(ledger.events), "lost": len(lost), "doubled": len(doubled), "items": len(rows)}
     faults = [f"{name} events: {rows[:3]}" for name, rows in (("lost", [*lost]), ("doubled", doubled)) if rows]
-    faults += [f"items that are not as they were left: {wrong[:3]}"] if wrong else []
+    faults += [f"items that are not as they were left: {differing[:3]}"] if differing else []
     faults += [f"search shows other items than the store has: {sorted(live ^ hits)[:3]}"] if live != hits else []
     faults += ledger.faults[:5]
     faults += [f"{figures['hostile']['500']} attacks were answered with 500"] if figures["hostile"].get("500") else []
@@ -207,12 +207,12 @@ def main() -> int:
     how = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tuwen-soak-") as folder:
         home = make_home(Path(folder), 40)
-        good = good_of(Path(folder) / "dataset")
+        valid = good_of(Path(folder) / "dataset")
         command = [str(Path(sys.executable).with_name("tuwen")), "serve", str(home), "--port", "0"]
         process = subprocess.Popen([*command, "--workers", str(how.workers)], stdout=subprocess.PIPE, text=True)
         try:
             port = told_port(process)
-            ledger, figures = soak(port, process.pid, good, how)
+            ledger, figures = soak(port, process.pid, valid, how)
             hits = search_hits(port)
         finally:
             process.terminate()

@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -23,20 +22,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
-
+from attacks.served import CODE, Served, copy_of
 from tuwen import workflow
 from tuwen.bundle.home import Home
 from tuwen.errors import DataError, TuwenError
 from tuwen.store import Store
 
 Figures = dict[str, Any]
-SERVE = "from tuwen.cli import main; main()"
 KILLS = 20
 BACKUPS = 5
 SECRET = "root:x:0"
 DISK_MB = 200
-MARK = 3_900_000  # bytes that are left: 2 % of the disk and less
+MARK = 3_900_000  # bytes that stay free: less than 2 % of the disk
 # measured with the same functions on the code before, where it had what they ask for
 BEFORE: dict[str, Figures] = {
     "power cuts": {"faults": "150 of 505 disks", "kinds of work with faults": "10 of 12"},
@@ -51,33 +48,6 @@ BEFORE: dict[str, Figures] = {
 }
 
 
-class Served:
-    """A home that is served by a process of its own."""
-
-    def __init__(self, home: Path, *options: str) -> None:
-        command = [sys.executable, "-c", SERVE, "serve", str(home), "--port", "0", *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout
-        line = self.process.stdout.readline()
-        found = re.search(r"at (http://[\d.]+:(\d+))", line)
-        if found is None:
-            raise SystemExit(f"the home could not be served: {line}")
-        self.port = int(found[2])
-        self.client = httpx.Client(base_url=found[1], timeout=60)
-
-    def __enter__(self) -> Served:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.client.close()
-        self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=60)
-
-    def workers(self) -> list[int]:
-        told = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], stdout=-1, text=True, check=True)
-        return [int(pid) for pid in told.stdout.split()]
-
-
 def power_cuts(home: Path) -> Figures:
     """Every disk that a power cut may leave during each kind of work, opened again."""
     import power
@@ -88,11 +58,15 @@ def power_cuts(home: Path) -> Figures:
     folder = (home.parent / "recorded").resolve()
     folder.mkdir()
     recorded = cuts.record_all(folder)
-    disks = wrong = kinds = 0
-    for one in recorded.values():
-        seen, faults = cuts.faults(one, home.parent / "disk", cuts.CUTS, 0)
-        disks, wrong, kinds = disks + sum(seen.values()) + len(faults), wrong + len(faults), kinds + bool(faults)
-    return {"disks": disks, "faults": wrong, "kinds of work with faults": f"{kinds} of {len(recorded)}"}
+    disks = fault_count = kinds = 0
+    for recording in recorded.values():
+        states, faults = cuts.faults(recording, home.parent / "disk", cuts.CUTS, 0)
+        disks, fault_count, kinds = (
+            disks + sum(states.values()) + len(faults),
+            fault_count + len(faults),
+            kinds + bool(faults),
+        )
+    return {"disks": disks, "faults": fault_count, "kinds of work with faults": f"{kinds} of {len(recorded)}"}
 
 
 def killed_supervisor(home: Path) -> Figures:
@@ -117,16 +91,16 @@ def links(home: Path) -> Figures:
     """A report whose page is a link to a file of the machine, promoted over HTTP, and asked for."""
     from test_evaluation_comparison_page import result_of
 
-    place = home / "incoming" / "attack"
-    place.mkdir(parents=True)
-    (place / "compare.json").write_text(json.dumps({**result_of("rate", seeds=1), "name": "attack"}))
-    (place / "compare.html").symlink_to("/etc/passwd")
+    folder = home / "incoming" / "attack"
+    folder.mkdir(parents=True)
+    (folder / "compare.json").write_text(json.dumps({**result_of("rate", seeds=1), "name": "attack"}))
+    (folder / "compare.html").symlink_to("/etc/passwd")
     with Served(home) as served:
         answer = served.client.post("/v1/operator/promote", json={"folder": "attack"})
         page = served.client.get("/v1/operator/report/attack-compared/page")
     files = [path for path in (home / "parts").rglob("*") if path.is_file()]
-    kept = [path for path in files if SECRET.encode() in path.read_bytes()]
-    return {"promoted": int(answer.status_code == 200), "secrets served": int(SECRET in page.text) + len(kept)}
+    leaks = [path for path in files if SECRET.encode() in path.read_bytes()]
+    return {"promoted": int(answer.status_code == 200), "secrets served": int(SECRET in page.text) + len(leaks)}
 
 
 def nearly_full(home: Path) -> Figures:
@@ -169,8 +143,8 @@ def backups_under_writes(home: Path) -> Figures:
             workflow.backup(home, home.parent / f"{number}.backup")
             workflow.restore(home.parent / f"{number}.backup", home.parent / f"restored{number}")
             with Store(home.parent / f"restored{number}" / "store.db") as store:
-                kept = sum(one["event"].startswith("attack ") for one in store.events.all())
-            lost += max(0, least - kept)
+                count = sum(event["event"].startswith("attack ") for event in store.events.all())
+            lost += max(0, least - count)
     finally:
         stop.set()
         thread.join()
@@ -179,10 +153,10 @@ def backups_under_writes(home: Path) -> Figures:
 
 def hostile_backups(home: Path) -> Figures:
     """Archives with paths above, links, compressed bombs, other bytes and cut ends."""
-    good = home.parent / "good.backup"
-    workflow.backup(home, good)
-    data = good.read_bytes()
-    with zipfile.ZipFile(good) as archive:
+    valid = home.parent / "good.backup"
+    workflow.backup(home, valid)
+    data = valid.read_bytes()
+    with zipfile.ZipFile(valid) as archive:
         manifest = json.loads(archive.read("manifest.json"))
     archives = [data[: len(data) * part // 10] for part in range(10)]
     archives += [data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]]
@@ -209,8 +183,8 @@ def rights(home: Path) -> Figures:
         path.chmod(0o755 if path.is_dir() else 0o644)
     with Served(home) as served:
         served.client.post("/v1/events", json={"events": [{"user": "u", "item": "i", "kind": "click"}]})
-    found = [path for path in (home, *home.rglob("*")) if path.stat().st_mode & 0o077]
-    return {"files open to others": len(found)}
+    paths = [path for path in (home, *home.rglob("*")) if path.stat().st_mode & 0o077]
+    return {"files open to others": len(paths)}
 
 
 def killed_promotions(home: Path) -> Figures:
@@ -232,19 +206,19 @@ def killed_promotions(home: Path) -> Figures:
         except TuwenError:
             faults += 1
     Home(home).sweep()
-    left = len(list((home / "parts").iterdir())) - len(Home(home).parts_of((home / "live.json").read_bytes()))
-    return {"homes that did not open": faults, "kills that landed": landed, "copies left behind": left}
+    extra_parts = len(list((home / "parts").iterdir())) - len(Home(home).parts_of((home / "live.json").read_bytes()))
+    return {"homes that did not open": faults, "kills that landed": landed, "copies left behind": extra_parts}
 
 
 def passwords(home: Path) -> Figures:
     """A database URL with a password that cannot be reached, in every way to say so."""
-    url, shown = "postgresql://shop:geheim@127.0.0.1:1/none", 0
+    url, leaks = "postgresql://shop:geheim@127.0.0.1:1/none", 0
     for command in (["key", str(home)], ["serve", str(home), "--port", "0"], ["backup", str(home), f"{home}.backup"]):
         for more in ([], ["--json"]):
-            words = [sys.executable, "-c", SERVE, *command, "--store", url, *(more if command[0] != "serve" else [])]
-            told = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
-            shown += "geheim" in told.stdout + told.stderr
-    return {"shown": shown}
+            words = [sys.executable, "-c", CODE, *command, "--store", url, *(more if command[0] != "serve" else [])]
+            process = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+            leaks += "geheim" in process.stdout + process.stderr
+    return {"shown": leaks}
 
 
 ATTACKS: dict[str, Callable[[Path], Figures]] = {
@@ -262,12 +236,11 @@ ATTACKS: dict[str, Callable[[Path], Figures]] = {
 
 def run(home: Path) -> dict[str, Figures]:
     """Name of each attack → its figures, each against a copy of ``home``."""
-    found = {}
+    figures = {}
     for name, attack in ATTACKS.items():
-        with tempfile.TemporaryDirectory(prefix="attack-") as folder:
-            copy = Path(shutil.copytree(home, Path(folder) / "home"))
-            found[name] = attack(copy)
-    return found
+        with copy_of(home) as copy:
+            figures[name] = attack(copy)
+    return figures
 
 
 def _alive(pid: int) -> bool:
@@ -287,9 +260,9 @@ def _zip(members: dict[str, bytes], how: int = zipfile.ZIP_STORED) -> bytes:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("home", type=Path)
-    for name, figures in run(asked.parse_args().home).items():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("home", type=Path)
+    for name, figures in run(parser.parse_args().home).items():
         print(f"{name}\n  before: {BEFORE[name]}\n  now:    {figures or 'could not run here'}", flush=True)
 
 

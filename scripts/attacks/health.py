@@ -28,8 +28,8 @@ class Health:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        told, _ = self._process.communicate()
-        self.seconds = json.loads(told)
+        output, _ = self._process.communicate()
+        self.seconds = json.loads(output)
 
     @property
     def p99(self) -> float:
@@ -42,10 +42,10 @@ def ask(host: str, port: int) -> float:
     """Seconds of one request over a connection of its own; infinite where there is no good answer."""
     began = time.perf_counter()
     try:
-        with socket.create_connection((host, port), timeout=LONGEST) as one:
-            one.sendall(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        with socket.create_connection((host, port), timeout=LONGEST) as connection:
+            connection.sendall(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
             answer = b""
-            while part := one.recv(4096):
+            while part := connection.recv(4096):
                 answer += part
     except OSError:
         return float("inf")

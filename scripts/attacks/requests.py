@@ -75,17 +75,17 @@ def measure(attack: Attack, host: str, port: int, pid: int) -> Outcome:
 
 def memory_of(pid: int) -> int:
     """Resident bytes of a process and all that it started."""
-    pids, found = [pid], 0
+    pids, total = [pid], 0
     while pids:
-        one = pids.pop()
+        process = pids.pop()
         try:
-            status = Path(f"/proc/{one}/status").read_text()
-            for task in Path(f"/proc/{one}/task").iterdir():
+            status = Path(f"/proc/{process}/status").read_text()
+            for task in Path(f"/proc/{process}/task").iterdir():
                 pids += [int(child) for child in (task / "children").read_text().split()]
         except OSError:  # it ended meanwhile
             continue
-        found += sum(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
-    return found
+        total += sum(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+    return total
 
 
 # --- The wire ---------------------------------------------------------------------------------------------------------
@@ -99,10 +99,10 @@ def head(method: str, path: str, host: str, *headers: str) -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "", ""]).encode()
 
 
-def status_of(one: socket.socket) -> str:
+def status_of(connection: socket.socket) -> str:
     """The status of the next answer."""
     try:
-        line = one.recv(64)
+        line = connection.recv(64)
     except OSError:
         return "closed"
     return line.split(b" ")[1].decode() if line.startswith(b"HTTP/") else "closed"
@@ -110,20 +110,24 @@ def status_of(one: socket.socket) -> str:
 
 def send(host: str, port: int, method: str, path: str, body: bytes = b"", *headers: str) -> str:
     """The status of one request."""
-    kind = () if any(one.lower().startswith("content-type") for one in headers) else ("Content-Type: application/json",)
-    with connect(host, port) as one:
+    kind = (
+        ()
+        if any(header.lower().startswith("content-type") for header in headers)
+        else ("Content-Type: application/json",)
+    )
+    with connect(host, port) as connection:
         try:
-            one.sendall(head(method, path, host, f"Content-Length: {len(body)}", *kind, *headers))
+            connection.sendall(head(method, path, host, f"Content-Length: {len(body)}", *kind, *headers))
             for start in range(0, len(body), 1 << 16):
-                one.sendall(body[start : start + (1 << 16)])
+                connection.sendall(body[start : start + (1 << 16)])
         except OSError:
             pass  # it was refused before it was whole; the answer may be there
-        return status_of(one)
+        return status_of(connection)
 
 
 def together(count: int, call: Callable[[], str]) -> list[str]:
     with ThreadPoolExecutor(count) as pool:
-        return [one.result() for one in [pool.submit(call) for _ in range(count)]]
+        return [future.result() for future in [pool.submit(call) for _ in range(count)]]
 
 
 # --- Attacks ----------------------------------------------------------------------------------------------------------
@@ -163,11 +167,11 @@ def small_pictures_and_away(host: str, port: int) -> Iterable[str]:
     picture = base64.b64encode(SMALL).decode()
     body = json.dumps({"rows": [{"items.images": picture} for _ in range(3)]}).encode()
     for _ in range(8):
-        with connect(host, port) as one:
-            one.sendall(
+        with connect(host, port) as connection:
+            connection.sendall(
                 head("POST", "/v1/predict", host, "Content-Type: application/json", f"Content-Length: {len(body)}")
             )
-            one.sendall(body)
+            connection.sendall(body)
             time.sleep(0.2)
     yield send(host, port, "GET", "/v1/search?words=teapot")
 
@@ -190,13 +194,13 @@ def stalled(host: str, port: int, path: str) -> list[str]:
     part = b"x" * 1_000_000
 
     def begin() -> str:
-        one = connect(host, port)
-        begun.append(one)
-        one.settimeout(2.0)
+        connection = connect(host, port)
+        begun.append(connection)
+        connection.settimeout(2.0)
         try:
-            one.sendall(head("POST", path, host, "Content-Type: application/json", "Content-Length: 31000000"))
+            connection.sendall(head("POST", path, host, "Content-Type: application/json", "Content-Length: 31000000"))
             for _ in range(30):
-                one.sendall(part)
+                connection.sendall(part)
         except OSError:
             return "stopped"
         return "stalled"
@@ -204,10 +208,10 @@ def stalled(host: str, port: int, path: str) -> list[str]:
     together(30, begin)
     time.sleep(3.0)
     statuses = []
-    for one in begun:
-        one.settimeout(0.05)
-        statuses.append(status_of(one))
-        one.close()
+    for connection in begun:
+        connection.settimeout(0.05)
+        statuses.append(status_of(connection))
+        connection.close()
     return statuses
 
 
@@ -227,21 +231,21 @@ def many_values(host: str, port: int) -> Iterable[str]:
 def endless_headers(host: str, port: int) -> Iterable[str]:
     """200 requests whose headers never end, a byte at a time; whether they are closed in the end."""
     begun = [connect(host, port) for _ in range(200)]
-    for one in begun:
-        one.sendall(b"GET /healthz HTTP/1.1\r\nHost: " + host.encode() + b"\r\nX: ")
+    for connection in begun:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: " + host.encode() + b"\r\nX: ")
     end = time.monotonic() + 30.0
     living = begun
     while living and time.monotonic() < end:
         time.sleep(1.0)
-        living = [one for one in living if _sent(one)]
-    for one in begun:
-        one.close()
+        living = [connection for connection in living if _sent(connection)]
+    for connection in begun:
+        connection.close()
     return ["open" if living else "closed"]
 
 
-def _sent(one: socket.socket) -> bool:
+def _sent(connection: socket.socket) -> bool:
     try:
-        one.sendall(b"x")
+        connection.sendall(b"x")
     except OSError:
         return False
     return True
@@ -253,8 +257,8 @@ def idle_connections(host: str, port: int) -> Iterable[str]:
     begun = [connect(host, port) for _ in range(1_000)]
     time.sleep(2.0)
     status = send(host, port, "GET", "/v1/search?words=teapot")
-    for one in begun:
-        one.close()
+    for connection in begun:
+        connection.close()
     return [status]
 
 
@@ -262,36 +266,38 @@ def slow_readers(host: str, port: int) -> Iterable[str]:
     """100 clients that take a byte a second of a long answer."""
     begun = []
     for _ in range(100):
-        one = socket.socket()
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        one.settimeout(PATIENCE)
-        one.connect((host, port))
-        one.sendall(head("GET", "/openapi.json", host))
-        begun.append(one)
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.settimeout(PATIENCE)
+        connection.connect((host, port))
+        connection.sendall(head("GET", "/openapi.json", host))
+        begun.append(connection)
     for _ in range(5):
         time.sleep(1.0)
-        for one in begun:
-            one.recv(1)
+        for connection in begun:
+            connection.recv(1)
     status = send(host, port, "GET", "/v1/search?words=teapot")
-    for one in begun:
-        one.close()
+    for connection in begun:
+        connection.close()
     return [status]
 
 
 def half_uploads(host: str, port: int) -> Iterable[str]:
     """100 clients that hang up in the middle of a body."""
     for _ in range(100):
-        with connect(host, port) as one:
-            one.sendall(head("POST", "/v1/search", host, "Content-Type: application/json", "Content-Length: 4000000"))
-            one.sendall(b'{"words": "' + b"x" * 500_000)
+        with connect(host, port) as connection:
+            connection.sendall(
+                head("POST", "/v1/search", host, "Content-Type: application/json", "Content-Length: 4000000")
+            )
+            connection.sendall(b'{"words": "' + b"x" * 500_000)
     yield send(host, port, "GET", "/v1/search?words=teapot")
 
 
 def two_lengths(host: str, port: int) -> Iterable[str]:
-    with connect(host, port) as one:
-        one.sendall(head("POST", "/v1/search", host, "Content-Length: 4", "Transfer-Encoding: chunked"))
-        one.sendall(b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        yield status_of(one)
+    with connect(host, port) as connection:
+        connection.sendall(head("POST", "/v1/search", host, "Content-Length: 4", "Transfer-Encoding: chunked"))
+        connection.sendall(b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        yield status_of(connection)
 
 
 def other_site(host: str, port: int) -> Iterable[str]:
