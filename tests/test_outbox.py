@@ -75,11 +75,11 @@ def test_what_comes_and_goes_while_another_process_holds_the_index_is_done_in_th
             assert answer.status_code == 202 and answer.json()["pending"] and not answer.json()["findable"]
         answer = shop.ask("POST", "/v1/items", new)
         assert answer.status_code == 202 and answer.json()["pending"] and not answer.json()["findable"]
-        for one in (shop, other):  # what was taken out is not found meanwhile
-            problem(one.ask("GET", f"/v1/items/{gone}"), 404)
-            assert gone not in hits(one, title)
-        told = shop.good("GET", "/readyz")
-        assert told["outbox"] == 2 and "wait for the index" in told["fault"]
+        for process in (shop, other):  # what was taken out is not found meanwhile
+            problem(process.ask("GET", f"/v1/items/{gone}"), 404)
+            assert gone not in hits(process, title)
+        status = shop.good("GET", "/readyz")
+        assert status["outbox"] == 2 and "wait for the index" in status["fault"]
         assert "tuwen_outbox 2.0" in shop.ask("GET", "/metrics").text
     assert shop.ask("DELETE", f"/v1/items/{gone}").json() == {
         "item": gone,
@@ -87,13 +87,13 @@ def test_what_comes_and_goes_while_another_process_holds_the_index_is_done_in_th
         "findable": False,
         "pending": False,
     }
-    for one in (shop, other):
-        assert gone not in hits(one, title) and hits(one, "zeppelin") == ["NEW"]
-        assert one.live.storefront.parts.searcher.index.snapshot.row_of(gone) is None
-        assert one.good("GET", "/readyz")["outbox"] == 0
+    for process in (shop, other):
+        assert gone not in hits(process, title) and hits(process, "zeppelin") == ["NEW"]
+        assert process.live.storefront.parts.searcher.index.snapshot.row_of(gone) is None
+        assert process.good("GET", "/readyz")["outbox"] == 0
     assert shop.good("GET", "/readyz")["fault"] is None
-    for one in (shop, other):
-        one.store.close()
+    for process in (shop, other):
+        process.store.close()
 
 
 def test_any_worker_repairs_what_another_left_in_the_outbox(made_home, tmp_path):
@@ -109,8 +109,8 @@ def test_any_worker_repairs_what_another_left_in_the_outbox(made_home, tmp_path)
         index.refresh()
     watcher.live.end()
     assert index.snapshot.row_of("NEW") is not None
-    for one in (shop, watcher):
-        one.store.close()
+    for process in (shop, watcher):
+        process.store.close()
 
 
 def _written_and_killed(store: Path) -> None:
@@ -206,12 +206,12 @@ class Worker:
 def test_one_item_that_the_index_refuses_keeps_no_other_out_and_a_deadline_leaves_none_aside(made_home, tmp_path):
     shutil.copytree(made_home / "index", tmp_path / "index")
     worker = Worker(tmp_path / "index", tmp_path / "store.db")
-    good, refused = worker.front.parts.shelve, {"BAD"}
+    original, refused = worker.front.parts.shelve, {"BAD"}
 
     def shelve(item: str, columns, pictures) -> Batch:
         if "LATE" in refused and item == "LATE":
             raise Interrupted("the deadline passed")
-        batch = good(item, columns, pictures)
+        batch = original(item, columns, pictures)
         return replace(batch, vectors={"other": np.zeros((1, 3), np.float32)}) if item in refused else batch
 
     worker.front = Storefront(replace(worker.front.parts, shelve=shelve), worker.store)
@@ -286,8 +286,8 @@ class Law(RuleBasedStateMachine):
     @invariant()
     def what_was_taken_out_is_not_found(self) -> None:
         for worker in self.workers:
-            found = worker.front.search(Question(words="", size=100))
-            assert {hit["item"] for hit in found["hits"]} <= set(self.shop)
+            answer = worker.front.search(Question(words="", size=100))
+            assert {hit["item"] for hit in answer["hits"]} <= set(self.shop)
 
     def teardown(self) -> None:
         if self.holding is not None:
