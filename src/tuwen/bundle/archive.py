@@ -3,8 +3,8 @@
     manifest.json              what it is, and files: name → sha256, bytes
     blobs/SHA256 ...           the content of the files, each once
 
-Whoever reads one may have it from a stranger. So nothing is written before all of it was checked, names are checked
-one by one, nothing is decompressed, and no name of the archive is ever a path: a file is written by its content.
+A backup may come from a stranger. So the reader checks the whole archive before it writes a file. It checks every name,
+decompresses nothing, and never uses a name of the archive as a path.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ AGAIN = "take another backup; copy it again where it was copied"
 
 @dataclass
 class Source:
-    """A file to be kept: opened already, so that it stays as it is whoever deletes it meanwhile."""
+    """A file to back up. It is already open, so its content stays readable if somebody deletes it."""
 
     name: str
     open: Any  # () -> IO[bytes], at its begin
@@ -49,10 +49,10 @@ class Source:
 
 @dataclass
 class Archive:
-    """An archive that was checked from its first byte to its last.
+    """A fully checked archive.
 
     Attributes:
-        about: what its manifest says beside the files.
+        about: the fields of the manifest other than ``files``.
         files: name → (sha256, bytes).
     """
 
@@ -62,12 +62,12 @@ class Archive:
 
     @property
     def size(self) -> int:
-        """Bytes of all files once they are written."""
+        """Total bytes of the files after extraction."""
         return sum(size for _, size in self.files.values())
 
 
 def write(file: Path, sources: list[Source], about: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-    """Write an archive, whole or not at all; its manifest.
+    """Write an archive, whole or not at all. Returns its manifest.
 
     Raises:
         DataError: a file changed while it was read, or its name could not be restored.
@@ -99,7 +99,7 @@ def write(file: Path, sources: list[Source], about: Mapping[str, Any], progress:
 
 
 def read(file: Path, progress: Progress) -> Archive:
-    """Check an archive, all of it.
+    """Check a whole archive.
 
     Raises:
         DataError: it is damaged, cut short, made by a newer tuwen, or not what :func:`write` makes.
@@ -122,7 +122,7 @@ def read(file: Path, progress: Progress) -> Archive:
 
 
 def extract(archive: Archive, folder: Path, progress: Progress) -> None:
-    """Write the files of a checked archive into ``folder``, which is made, each checked once more.
+    """Make ``folder``, write the files of a checked archive into it, and check each file again.
 
     Raises:
         DataError: the archive changed since it was checked, or the disk is too small for it.
@@ -142,7 +142,7 @@ def extract(archive: Archive, folder: Path, progress: Progress) -> None:
         for name, (digest, _) in archive.files.items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            if digest in first and target.suffix == ".shard":  # as they shared it before
+            if digest in first and target.suffix == ".shard":  # the files shared one content before, too
                 os.link(first[digest], target)
             else:
                 _extract(opened, digest, target, archive.file)
@@ -236,7 +236,7 @@ def _files(file: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[str, int]
 
 
 def is_safe(name: str) -> bool:
-    """A relative path of plain names, none of which is hidden: it stays inside its folder."""
+    """Whether a name is a relative path that stays inside its folder and has no hidden part."""
     parts = name.split("/")
     plain = all(part and not part.startswith(".") and part.isprintable() for part in parts)
     return plain and len(name) <= MOST_NAME and not set(name) & {"\\"}

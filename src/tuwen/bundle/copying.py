@@ -1,4 +1,4 @@
-"""Copies of folders that somebody else wrote: regular files and folders only, and no link is followed.
+"""Copy folders from others: only regular files and folders, without following links.
 
 Each step is taken from the folder that is open, by a name without a slash, and with ``O_NOFOLLOW``. So a link that is
 put in the place of a file or a folder while the copy is made is refused as well.
@@ -15,10 +15,10 @@ from pathlib import Path
 
 from tuwen.errors import DataError
 
-LINKED = {".shard"}  # of a media store: large, and never changed but at the end
+LINKED = {".shard"}  # files of a media store: large, and only ever appended to
 IGNORED = {"cache", "vectors", "replayed.json"}
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe must not keep us waiting
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # opening a pipe must not block
 TODO = "put the file or folder itself there"
 
 
@@ -27,7 +27,7 @@ def copy_folder(source: Path, target: Path, wanted: Collection[str] | None = Non
 
     Args:
         wanted: names of files of the folder; default: all it holds, folders too.
-        follow: whether ``source`` itself may be a link: a person's own words, not somebody else's folder.
+        follow: whether ``source`` itself may be a link. True for paths that the user typed.
 
     Raises:
         DataError: it holds a link, or something that is neither a file nor a folder; nothing stays at ``target``.
@@ -80,7 +80,7 @@ def _copy_file(folder: int, name: str, source: Path, target: Path) -> None:
 
 
 def _linked(folder: int, name: str, target: Path) -> bool:
-    """A second name for the same file, where the disk allows it."""
+    """Make a hard link to the file. Returns False if the disk does not allow it."""
     try:
         os.link(name, target, src_dir_fd=folder, follow_symlinks=False)
     except OSError:
@@ -99,7 +99,7 @@ def _opened(call: Callable[[], int], source: Path) -> int:
 
 
 def _refusal(source: Path, error: OSError) -> DataError | OSError:
-    if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):  # what each system says of a link
+    if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):  # systems differ in the error for a link
         return DataError("a link is not followed", where=str(source), allowed="files and folders", todo=TODO)
     return OSError(error.errno, os.strerror(error.errno or 0), str(source))
 

@@ -1,4 +1,4 @@
-"""Dates and times as people and exports write them.
+"""Read dates and times as people and exports write them.
 
 Most can be read in one way only. ``05/03/2024`` cannot: the rest of its column decides
 (:mod:`tuwen.data.dialects`).
@@ -61,7 +61,7 @@ def dates(text: pl.Series, order: Order | None = None, short: Order | None = Non
 
 
 def orders(text: pl.Series) -> pl.DataFrame:
-    """What each string says about the order of day and month in its column.
+    """Return what each string tells about the order of day and month in its column.
 
     Returns:
         ``order``: ``day-first`` or ``month-first`` where it can be read in that way only, ``?`` where
@@ -142,7 +142,7 @@ def _possible(day: pl.Expr, month: pl.Expr) -> pl.Expr:
 
 
 def _parsed(text: pl.Series, order: Order | None, short: Order | None) -> tuple[pl.Series, pl.Series]:
-    """Strings that are no ISO moments, part by part."""
+    """Read strings that are not ISO times, part by part."""
     plain = _plain(text)
     clock = (
         plain.to_frame()

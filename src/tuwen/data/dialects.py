@@ -57,7 +57,7 @@ class Dialect:
     short: Order | None = None
 
     def or_else(self, other: Dialect) -> Dialect:
-        """What is not known here, from ``other``."""
+        """Return this dialect with unknown fields taken from ``other``."""
         return Dialect(self.decimal or other.decimal, self.dates or other.dates, self.short or other.short)
 
 
@@ -82,7 +82,7 @@ class Evidence:
     examples: dict[str, str] = field(default_factory=dict)
 
     def add(self, values: pl.Series) -> None:
-        """Count some more values."""
+        """Count more values."""
         if values.dtype in (pl.Categorical, pl.Enum):
             values = values.cast(pl.String)
         if values.dtype.is_numeric() and self.kind == "time":
@@ -125,7 +125,7 @@ class Evidence:
         self.examples[name] = min(value, self.examples.get(name, value))
 
     def merge(self, other: Evidence) -> None:
-        """Count what ``other`` has counted."""
+        """Add the counts of ``other``."""
         self.marks += other.marks
         self.orders += other.orders
         for position, numbers in other.short.items():
@@ -135,7 +135,7 @@ class Evidence:
             self._example(name, value)
 
     def dialect(self) -> Dialect:
-        """What the counts prove."""
+        """Return the dialect that the counts prove."""
         decimal: Decimal | None = None
         if self.marks["."] or self.marks[","]:
             decimal = _majority(self.marks, ".", ",") or "mixed"  # type: ignore[assignment]
@@ -159,7 +159,7 @@ class Evidence:
 
     @property
     def doubtful(self) -> bool:
-        """Whether there are values that these counts do not decide."""
+        """Whether some values stay ambiguous."""
         dialect = self.dialect()
         return (
             ("number" in self.examples and dialect.decimal in (None, "mixed"))
@@ -251,7 +251,7 @@ class SourceDialects:
         return dialect
 
     def _evidence(self) -> dict[str, Evidence]:
-        """Of all files together."""
+        """Return the evidence of all files together."""
         if self._whole is None:
             self._whole = {}
             for part, plan in self._parts():
@@ -260,7 +260,7 @@ class SourceDialects:
         return self._whole
 
     def _doubts(self, own: Evidence, dialect: Dialect) -> list[str]:
-        """Sentences about values that nothing decides, and about those that need a look."""
+        """Return notes about ambiguous values and values that need a check."""
         notes, column, examples = [], f"{self._name}: '{own.column}'", own.examples
         if "number" in examples and dialect.decimal is None:
             number = amounts(pl.Series([examples["number"]]))[0][0]

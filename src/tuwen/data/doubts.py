@@ -1,4 +1,4 @@
-"""What a whole dataset shows that no single row does: a sentence for each, for a person to judge."""
+"""Warnings about a whole dataset, one sentence each, for a person to judge."""
 
 from __future__ import annotations
 

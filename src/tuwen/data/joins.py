@@ -17,7 +17,7 @@ LEAST_SHARE = 0.5  # of the unknown keys that must find their only partner
 
 @dataclass(frozen=True)
 class Join:
-    """What became of the keys in one column.
+    """The result of joining the keys of one column.
 
     Attributes:
         column: of ``frame``.

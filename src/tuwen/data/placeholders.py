@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-LEAST_ITEMS = 10  # that share a picture
+LEAST_ITEMS = 10  # items that share a picture
 LEAST_SHARE = 0.02  # of the items that have one
 MANY_ITEMS = 500  # enough, however large the shop
 COMMON_WORD = 0.7  # of the titles: sizes of one product share its name and its picture
@@ -36,7 +36,7 @@ def placeholders(items: pl.DataFrame) -> dict[str, int]:
 
 
 def placeholder_note(counts: Mapping[str, int], names: Mapping[str, str], items: int) -> str:
-    """One sentence about all placeholders.
+    """Return one note about all placeholders.
 
     Args:
         names: reference → media key.

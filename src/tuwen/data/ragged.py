@@ -1,4 +1,4 @@
-"""Rows with more or fewer cells than the header, and what stands among rows without being one."""
+"""Repair rows with more or fewer cells than the header, and find lines that are no rows."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _break(out: Repaired, cells: int, width: int, separator: str) -> None:
 
 
 def often_spaced(first: pl.Series) -> bool:
-    """Whether cells of the first column often have a space in them."""
+    """Whether cells of the first column often contain a space."""
     values = first.drop_nulls()
     return len(values) > 0 and float(values.str.strip_chars().str.contains(r"\s").mean() or 0) >= _SPACED  # type: ignore[arg-type]
 
@@ -132,7 +132,7 @@ def _cells(text: str, separator: str) -> list[str | None] | None:
 
 
 def no_rows(frame: pl.DataFrame, header: Sequence[str]) -> tuple[pl.Series, pl.Series]:
-    """Which rows repeat the header, and which ones at the end are totals."""
+    """Find rows that repeat the header, and totals at the end."""
     again = pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)
     if any(header):
         named = zip(frame.columns, header, strict=True)

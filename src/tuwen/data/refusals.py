@@ -1,4 +1,4 @@
-"""Rows of shoppers who refused that anything is learned from them: they are left out, and counted without a name."""
+"""Leave out rows of shoppers who refused learning, and count them without names."""
 
 from __future__ import annotations
 

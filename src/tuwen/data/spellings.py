@@ -1,4 +1,4 @@
-"""Names that are one name to a person: they differ by case, by width, or by blanks."""
+"""Find names that differ only by case, width or blanks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def spellings(names: Iterable[str]) -> list[list[str]]:
 
 
 def spelling_warnings(column: str, names: Iterable[str]) -> list[tuple[str, str]]:
-    """What a reader must know of the names in a column, in English and Chinese.
+    """Return warnings about the names in a column, in English and Chinese.
 
     Args:
         column: where they are from, ``items.category``.

@@ -19,7 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tuwen.service.limits import Limits
 from tuwen.service.problems import RequestError
 
-KEEPING = ("/v1/events", "/v1/feedback", "/v1/items", "/v1/operator/promote")  # what is kept from POST and PUT
+# routes that store data from POST and PUT
+KEEPING = ("/v1/events", "/v1/feedback", "/v1/items", "/v1/operator/promote")
 COSTLY = (
     "/v1/predict",
     "/v1/explain",
@@ -84,7 +85,7 @@ class Room:
         return self.memory() >= self.limits.memory_share
 
     def full(self) -> list[str]:
-        """What is nearly full, for who runs the service: ``disk``, ``memory``."""
+        """Return the resources that are nearly full: ``disk``, ``memory``."""
         disk = self.disk()
         low = {"disk": disk is not None and disk.low, "memory": self.short_of_memory}
         return [name for name, is_low in low.items() if is_low]
@@ -120,7 +121,7 @@ class RoomGuard:
 
 
 def _shares() -> Iterator[float]:
-    """The share in use of each limit of memory that this process has; none on a system without ``/proc``."""
+    """Yield the used share of each memory limit of this process. Nothing without ``/proc``."""
     pages = _numbers(STATM)
     soft = resource.getrlimit(resource.RLIMIT_AS)[0]
     if pages and soft != resource.RLIM_INFINITY and soft > 0:
@@ -136,7 +137,7 @@ def _shares() -> Iterator[float]:
 
 
 def _groups() -> list[Path]:
-    """The control groups of this process, from its own to the root: versions 2 and 1."""
+    """Return the control groups of this process up to the root, of versions 2 and 1."""
     groups: list[Path] = []
     try:
         lines = OWN_CGROUP.read_text(encoding="utf-8").splitlines()
@@ -152,7 +153,7 @@ def _groups() -> list[Path]:
 
 
 def _cache_of(folder: Path) -> int:
-    """Bytes of files that the kernel gives back when it needs them."""
+    """Return the bytes of the file cache, which the kernel can reclaim."""
     statistics = _table(folder / "memory.stat")
     return statistics.get("inactive_file", statistics.get("total_inactive_file", 0))
 
