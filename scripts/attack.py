@@ -1,12 +1,12 @@
-"""Every known attack on a served home: what it did before it was mended, and what it does now.
+"""Run every known attack on a served home, and print its figures before and after the repair.
 
     make attack                      all of them, some five minutes on two cores
     make attack ARGS="requests"      one kind: patterns, requests, store, durability
 
-make puts ``bench`` and ``tests`` on the path, also of the processes that are started.
+make puts ``bench`` and ``tests`` on the path of this process and of its children.
 
-A table, a line an attack; exit status 1 where one does what it must not. Everything runs on loopback against copies of
-a sample shop, is bounded, and ends by itself.
+The output is a table with one line per attack. The exit status is 1 if an attack does harm. All attacks run on
+loopback against copies of a sample shop, have limits, and end by themselves.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from load.__main__ import told_port
 
 HEALTH_SECONDS = 0.1  # the 99th percentile, under every attack
 TEXT_SECONDS = 1.0  # of processor time, for one hostile text
-# What a figure must be, by its name; any other figure is information.
+# The expected value of a figure, by its name. Other figures are for information.
 EXPECTED: dict[str, Any] = {
     "copies left behind": 0,
     "doubled": 0,
@@ -58,7 +58,7 @@ class Row(NamedTuple):
     """One line of the table.
 
     Attributes:
-        faults: what must not be; empty where the attack does no harm.
+        faults: figures that are not as expected. Empty if the attack does no harm.
     """
 
     name: str

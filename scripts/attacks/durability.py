@@ -1,7 +1,7 @@
-"""Attacks on what is to last: power cuts, kills, links, a full disk, hostile backups, other users of the machine.
+"""Attacks on durable data: power cuts, kills, links, a full disk, hostile backups, other users of the machine.
 
-``PYTHONPATH=scripts:tests python -m attacks.durability HOME`` runs each against a copy of HOME, and prints its
-name, its figures and those of the code before it was mended. A function that returns no figures could not run here.
+``PYTHONPATH=scripts:tests python -m attacks.durability HOME`` runs each attack against a copy of HOME. It prints the
+name, the figures before the repair, and the figures now. An attack that cannot run here returns no figures.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BACKUPS = 5
 SECRET = "root:x:0"
 DISK_MB = 200
 MARK = 3_900_000  # bytes that stay free: less than 2 % of the disk
-# measured with the same functions on the code before, where it had what they ask for
+# measured with the same functions before the repair, where that code had the feature
 BEFORE: dict[str, Figures] = {
     "power cuts": {"faults": "150 of 505 disks", "kinds of work with faults": "10 of 12"},
     "a killed supervisor": {"seconds until its workers ended": "never", "port free": False},
@@ -49,7 +49,7 @@ BEFORE: dict[str, Figures] = {
 
 
 def power_cuts(home: Path) -> Figures:
-    """Every disk that a power cut may leave during each kind of work, opened again."""
+    """Record each kind of work, and open every disk that a power cut may leave."""
     import power
     import test_power_cuts as cuts
 
@@ -70,7 +70,7 @@ def power_cuts(home: Path) -> Figures:
 
 
 def killed_supervisor(home: Path) -> Figures:
-    """``kill -9`` of the parent of two workers."""
+    """Kill the parent of two workers with ``kill -9``."""
     served = Served(home, "--workers", "2")
     workers = served.workers()
     served.client.close()
@@ -88,7 +88,7 @@ def killed_supervisor(home: Path) -> Figures:
 
 
 def links(home: Path) -> Figures:
-    """A report whose page is a link to a file of the machine, promoted over HTTP, and asked for."""
+    """Promote a report over HTTP whose page is a link to a system file, and request the page."""
     from test_evaluation_comparison_page import result_of
 
     folder = home / "incoming" / "attack"
@@ -104,7 +104,7 @@ def links(home: Path) -> Figures:
 
 
 def nearly_full(home: Path) -> Figures:
-    """A home on a disk of its own that is filled up to the mark."""
+    """Serve a home from a small disk, and fill the disk up to the mark."""
     import disks
 
     if not disks.mounts():
@@ -124,7 +124,7 @@ def nearly_full(home: Path) -> Figures:
 
 
 def backups_under_writes(home: Path) -> Figures:
-    """Backups of a store that is written to; each restored, and held against what was acknowledged before it began."""
+    """Back up a store during writes, and count acknowledged events that a restored copy lacks."""
     acknowledged, stop, lost = [0], threading.Event(), 0
 
     def write() -> None:
@@ -152,7 +152,7 @@ def backups_under_writes(home: Path) -> Figures:
 
 
 def hostile_backups(home: Path) -> Figures:
-    """Archives with paths above, links, compressed bombs, other bytes and cut ends."""
+    """Restore archives with parent paths, links, compression bombs, changed bytes and cut ends."""
     valid = home.parent / "good.backup"
     workflow.backup(home, valid)
     data = valid.read_bytes()
@@ -178,7 +178,7 @@ def hostile_backups(home: Path) -> Figures:
 
 
 def rights(home: Path) -> Figures:
-    """A home that was open to everybody, after it was served and promoted to."""
+    """Serve a home that everybody may read, and count the files that others can still read."""
     for path in (home, *home.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     with Served(home) as served:
@@ -188,7 +188,7 @@ def rights(home: Path) -> Figures:
 
 
 def killed_promotions(home: Path) -> Figures:
-    """``kill -9`` of a promotion at random moments; after each the home is opened."""
+    """Kill promotions with ``kill -9`` at random moments, and open the home after each."""
     source = next(path for path in (home / "parts").iterdir() if path.name.startswith("recommend"))
     shutil.copytree(source, home.parent / "next")
     rng, faults, landed = random.Random(0), 0, 0
@@ -211,7 +211,7 @@ def killed_promotions(home: Path) -> Figures:
 
 
 def passwords(home: Path) -> Figures:
-    """A database URL with a password that cannot be reached, in every way to say so."""
+    """Give commands a database URL with a password that does not answer, and search their output for the password."""
     url, leaks = "postgresql://shop:geheim@127.0.0.1:1/none", 0
     for command in (["key", str(home)], ["serve", str(home), "--port", "0"], ["backup", str(home), f"{home}.backup"]):
         for more in ([], ["--json"]):
@@ -235,7 +235,7 @@ ATTACKS: dict[str, Callable[[Path], Figures]] = {
 
 
 def run(home: Path) -> dict[str, Figures]:
-    """Name of each attack → its figures, each against a copy of ``home``."""
+    """Run each attack against a copy of ``home``. Returns the name of each attack → its figures."""
     figures = {}
     for name, attack in ATTACKS.items():
         with copy_of(home) as copy:

@@ -1,4 +1,4 @@
-"""Attacks by single requests and connections. None of them needs a key where the service asks for none."""
+"""Attacks by single requests and connections. They need no key if the service has none."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Outcome:
     """What an attack did.
 
     Attributes:
-        health: seconds, the 99th of a hundred requests of ``/healthz`` meanwhile.
+        health: 99th percentile of ``GET /healthz`` during the attack, in seconds.
         seconds: of the whole attack.
-        statuses: of its answers, "closed" where there was none.
-        memory: bytes that the service's processes grew by at most.
+        statuses: HTTP statuses of the responses, "closed" for no response.
+        memory: peak growth of the service's processes, in bytes.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Outcome:
 class Attack:
     """Args:
     run: host and port → statuses.
-    before: what it did before there were limits, and who measured that.
+    before: its effect before there were limits, and who measured it.
     """
 
     name: str
@@ -66,7 +66,7 @@ def measure(attack: Attack, host: str, port: int, pid: int) -> Outcome:
         with Health(host, port) as health:
             statuses = tuple(sorted(set(attack.run(host, port))))
             seconds = time.perf_counter() - began
-            time.sleep(1.0)  # what goes on after the client went
+            time.sleep(1.0)  # work that goes on after the client has gone
     finally:
         over.set()
         watcher.join()
@@ -74,7 +74,7 @@ def measure(attack: Attack, host: str, port: int, pid: int) -> Outcome:
 
 
 def memory_of(pid: int) -> int:
-    """Resident bytes of a process and all that it started."""
+    """Return the resident bytes of a process and its descendants."""
     pids, total = [pid], 0
     while pids:
         process = pids.pop()
@@ -82,7 +82,7 @@ def memory_of(pid: int) -> int:
             status = Path(f"/proc/{process}/status").read_text()
             for task in Path(f"/proc/{process}/task").iterdir():
                 pids += [int(child) for child in (task / "children").read_text().split()]
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process ended meanwhile
             continue
         total += sum(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
     return total
@@ -121,7 +121,7 @@ def send(host: str, port: int, method: str, path: str, body: bytes = b"", *heade
             for start in range(0, len(body), 1 << 16):
                 connection.sendall(body[start : start + (1 << 16)])
         except OSError:
-            pass  # it was refused before it was whole; the answer may be there
+            pass  # the server refused the body early; the response may have arrived
         return status_of(connection)
 
 
@@ -163,7 +163,7 @@ def small_pictures(host: str, port: int) -> Iterable[str]:
 
 
 def small_pictures_and_away(host: str, port: int) -> Iterable[str]:
-    """Three pictures each, below the limit of pixels; nobody waits for the answers."""
+    """Send requests with three pictures each, below the limit of pixels, and hang up before the response."""
     picture = base64.b64encode(SMALL).decode()
     body = json.dumps({"rows": [{"items.images": picture} for _ in range(3)]}).encode()
     for _ in range(8):
@@ -189,7 +189,7 @@ def parts_of_a_form(host: str, port: int) -> Iterable[str]:
 
 
 def stalled(host: str, port: int, path: str) -> list[str]:
-    """30 bodies of 31 MB that stop before their end."""
+    """Send 30 bodies of 31 MB that stop before their end."""
     begun: Sockets = []
     part = b"x" * 1_000_000
 
@@ -229,7 +229,7 @@ def many_values(host: str, port: int) -> Iterable[str]:
 
 
 def endless_headers(host: str, port: int) -> Iterable[str]:
-    """200 requests whose headers never end, a byte at a time; whether they are closed in the end."""
+    """Send 200 requests whose headers never end, one byte at a time. Returns whether the server closed them."""
     begun = [connect(host, port) for _ in range(200)]
     for connection in begun:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: " + host.encode() + b"\r\nX: ")
@@ -263,7 +263,7 @@ def idle_connections(host: str, port: int) -> Iterable[str]:
 
 
 def slow_readers(host: str, port: int) -> Iterable[str]:
-    """100 clients that take a byte a second of a long answer."""
+    """Read a long response with 100 clients, one byte per second."""
     begun = []
     for _ in range(100):
         connection = socket.socket()
@@ -283,7 +283,7 @@ def slow_readers(host: str, port: int) -> Iterable[str]:
 
 
 def half_uploads(host: str, port: int) -> Iterable[str]:
-    """100 clients that hang up in the middle of a body."""
+    """Hang up in the middle of a body, 100 times."""
     for _ in range(100):
         with connect(host, port) as connection:
             connection.sendall(
@@ -301,7 +301,7 @@ def two_lengths(host: str, port: int) -> Iterable[str]:
 
 
 def other_site(host: str, port: int) -> Iterable[str]:
-    """What an ``<img>`` on any page makes a browser send."""
+    """Send the request that a browser sends for an ``<img>`` on another site."""
     headers = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image")
     return [send(host, port, "GET", "/v1/search?words=teapot", b"", *headers) for _ in range(50)]
 

@@ -1,7 +1,7 @@
-"""Attacks on what a service keeps: half-done changes, refusals, forgotten names, kills, a full disk, a frozen database.
+"""Attacks on stored data: half-done changes, refusals, forgotten names, kills, a full disk, a frozen database.
 
-``PYTHONPATH=scripts python -m attacks.store HOME`` runs each against a copy of HOME, and prints its name and figures. A
-function that returns no figures could not run here, and says why.
+``PYTHONPATH=scripts python -m attacks.store HOME`` runs each attack against a copy of HOME, and prints its name and
+figures. An attack that cannot run here returns no figures.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def search_items(client: httpx.Client, words: str) -> list[str]:
 
 
 def half_done_changes(home: Path) -> tuple[str, Figures]:
-    """An item is removed, and another put, while this process holds the index; the client asks again afterwards."""
+    """Remove an item and add another while this process holds the index, then send both requests again."""
     with copy_of(home, store=False) as copy, Served(copy) as server:
         (item, *_), client = search_items(server.client, ""), server.client
         new = {"item": "ATTACK", "columns": {"title": "zeppelin"}}
@@ -67,7 +67,7 @@ def half_done_changes(home: Path) -> tuple[str, Figures]:
 
 
 def refusal_undone(home: Path) -> tuple[str, Figures]:
-    """A shopper refuses recommendations and asks to be forgotten."""
+    """Refuse recommendations for a shopper, and forget the shopper."""
     with copy_of(home, store=False) as copy, Served(copy) as server:
         users = server.client.get("/v1/users", params={"count": 200}).json()["users"]
 
@@ -85,7 +85,7 @@ def refusal_undone(home: Path) -> tuple[str, Figures]:
 
 
 def forgotten_names(home: Path) -> tuple[str, Figures]:
-    """The bytes of a name after its shopper was forgotten."""
+    """Forget a shopper, and search the files of the store for the name."""
     name = "liese-lotte-von-der-pfalz"
     with copy_of(home, store=False) as copy, Served(copy) as server:
         for number in range(200):
@@ -96,7 +96,7 @@ def forgotten_names(home: Path) -> tuple[str, Figures]:
 
 
 def killed_servers(home: Path) -> tuple[str, Figures]:
-    """A server is killed while it takes events."""
+    """Kill a server while it takes events."""
     acknowledged: list[str] = []
 
     def shop(client: httpx.Client, turn: int) -> None:
@@ -129,7 +129,7 @@ def killed_servers(home: Path) -> tuple[str, Figures]:
 
 
 def full_disk(home: Path) -> tuple[str, Figures]:
-    """The disk is full to the last byte; an item is removed and a shopper forgotten."""
+    """Fill the disk to the last byte, remove an item and forget a shopper."""
     name, size = "removals on a full disk", sum(f.stat().st_size for f in home.rglob("*") if f.is_file())
     if os.geteuid() or not shutil.which("mount"):
         return name, {}
@@ -172,7 +172,7 @@ def _fill(file: Path) -> None:
 
 
 def frozen_database(home: Path) -> tuple[str, Figures]:
-    """Every process of a PostgreSQL stands still for ten seconds."""
+    """Stop every process of PostgreSQL for ten seconds."""
     sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
     from databases import MISSING, postgresql
 
