@@ -197,7 +197,7 @@ class Worker:
         self.store = Store(store)
         self.front = Storefront(Parts(searcher=searcher, shelve=Shelver(searcher)), self.store)
 
-    def found(self) -> dict[str, str]:
+    def titles(self) -> dict[str, str]:
         now = self.front.parts.searcher.refresh()
         rows = now.table.filter(now.living).select("item", "title").rows()
         return dict(rows)
@@ -218,18 +218,18 @@ def test_one_item_that_the_index_refuses_keeps_no_other_out_and_a_deadline_leave
     for item in ("ONE", "BAD", "TWO"):
         worker.store.items.put(item, {"title": "zeppelin"})
     worker.front.outbox.empty()
-    assert {"ONE", "TWO"} <= set(worker.found()) and "BAD" not in worker.found()
+    assert {"ONE", "TWO"} <= set(worker.titles()) and "BAD" not in worker.titles()
     assert list(worker.front.left) == ["BAD"] and worker.front.outbox.backlog() == 0
     refused.clear()
     worker.front.outbox.empty(again=True)
-    assert "BAD" in worker.found() and not worker.front.left
+    assert "BAD" in worker.titles() and not worker.front.left
     refused.add("LATE")
     worker.store.items.put("LATE", {"title": "zeppelin"})
     with pytest.raises(Interrupted):
         worker.front.outbox.empty()
     refused.clear()
     worker.front.outbox.empty()
-    assert "LATE" in worker.found() and not worker.front.left
+    assert "LATE" in worker.titles() and not worker.front.left
     worker.store.close()
 
 
@@ -241,14 +241,14 @@ class Law(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.place = self.folder / f"{next(self.turns)}"
-        shutil.copytree(self.index, self.place / "index")
+        self.work_folder = self.folder / f"{next(self.turns)}"
+        shutil.copytree(self.index, self.work_folder / "index")
         self.workers = [self.worker() for _ in range(2)]
-        self.shop = self.workers[0].found()  # what there should be
+        self.shop = self.workers[0].titles()  # what there should be
         self.holding = None
 
     def worker(self) -> Worker:
-        return Worker(self.place / "index", self.place / "store.db")
+        return Worker(self.work_folder / "index", self.work_folder / "store.db")
 
     @rule(item=ITEM, title=st.sampled_from(["lamp", "teapot"]), who=st.integers(0, 1))
     def put(self, item: str, title: str, who: int) -> None:
@@ -272,7 +272,7 @@ class Law(RuleBasedStateMachine):
     @rule()
     def hold_or_let_go(self) -> None:
         if self.holding is None:
-            self.holding = held(self.place / "index")
+            self.holding = held(self.work_folder / "index")
             self.holding.__enter__()
         else:
             self.holding.__exit__(None, None, None)
@@ -294,7 +294,7 @@ class Law(RuleBasedStateMachine):
             self.hold_or_let_go()
         self.workers[1].front.outbox.empty()
         for worker in self.workers:
-            assert worker.found() == self.shop and worker.front.outbox.backlog() == 0
+            assert worker.titles() == self.shop and worker.front.outbox.backlog() == 0
             worker.store.close()
 
 

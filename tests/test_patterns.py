@@ -48,7 +48,7 @@ OLD = {  # what stood here before, each cubic or quadratic
 class Use(NamedTuple):
     """A pattern, where it stands, and what is done with it."""
 
-    place: str
+    location: str
     pattern: re.Pattern[Any]
     methods: tuple[str, ...]
 
@@ -134,7 +134,7 @@ def test_every_pattern_reads_its_text_in_linear_time() -> None:
         for method in use.methods:
             exponent, shape = worst(use.pattern, method)
             if exponent > ALLOWED:
-                slow.append(f"{use.place}: {method} takes n^{exponent:.1f} on {shape}: {use.pattern.pattern!r}")
+                slow.append(f"{use.location}: {method} takes n^{exponent:.1f} on {shape}: {use.pattern.pattern!r}")
     assert not slow, "\n".join(slow)
 
 

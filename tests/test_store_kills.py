@@ -27,8 +27,8 @@ SERVERS = int(os.environ.get("TUWEN_SERVERS", "200" if NIGHTLY else "1"))  # eac
 ITEMS = ("SKU-0001", "SKU-0002", "NEW-1", "NEW-2")
 
 
-class Told:
-    """What was acknowledged, and what may have been done beside it when a kill came."""
+class Ledger:
+    """The acknowledged changes, and those that a kill may have left half done."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -89,7 +89,7 @@ def work(store: Path, index: Path, turn: int, messages: Connection) -> None:
 def test_a_process_that_is_killed_at_random_moments_loses_and_doubles_nothing(made_home, tmp_path):
     index, store = tmp_path / "index", tmp_path / "store.db"
     shutil.copytree(made_home / "index", index)
-    rng, ledger = random.Random(int(os.environ.get("TUWEN_SEED", "0"))), Told()
+    rng, ledger = random.Random(int(os.environ.get("TUWEN_SEED", "0"))), Ledger()
     for turn in range(MOMENTS):
         ours, theirs = WARM.Pipe(duplex=False)
         process = WARM.Process(target=work, args=(store, index, turn, theirs), daemon=True)
@@ -136,9 +136,9 @@ def serve(home: Path, ready: Connection) -> None:
 class Shopper(threading.Thread):
     """Tells events, and puts and removes items, until the server is gone."""
 
-    def __init__(self, url: str, turn: int, ledger: Told) -> None:
+    def __init__(self, url: str, turn: int, ledger: Ledger) -> None:
         super().__init__()
-        self.url, self.turn, self.told, self.began = url, turn, ledger, threading.Event()
+        self.url, self.turn, self.ledger, self.began = url, turn, ledger, threading.Event()
 
     def run(self) -> None:
         rng, number = random.Random(self.turn), 0
@@ -149,15 +149,15 @@ class Shopper(threading.Thread):
                     number += 1
                     sent = {"event": key, "user": "u", "item": item, "kind": "click"}
                     if client.post("/v1/events", json={"events": [sent]}).status_code in (200, 202):
-                        self.told.events.append(key)
+                        self.ledger.events.append(key)
                         self.began.set()
-                    self.told.begin(item, live)
+                    self.ledger.begin(item, live)
                     if live:
                         answer = client.post("/v1/items", json={"item": item, "columns": {"title": "zeppelin"}})
                     else:
                         answer = client.delete(f"/v1/items/{item}")
                     assert answer.status_code in (200, 202, 404), answer.text
-                    self.told.end(item, live)
+                    self.ledger.end(item, live)
             except httpx.HTTPError:
                 self.began.set()
 
@@ -165,7 +165,7 @@ class Shopper(threading.Thread):
 @pytest.mark.nightly
 def test_a_server_that_is_killed_at_random_moments_loses_and_doubles_nothing(made_home, tmp_path):
     home = home_in(tmp_path, made_home)
-    rng, ledger = random.Random(int(os.environ.get("TUWEN_SEED", "0"))), Told()
+    rng, ledger = random.Random(int(os.environ.get("TUWEN_SEED", "0"))), Ledger()
     for turn in range(SERVERS):
         process, url = _served(home)
         shopper = Shopper(url, turn, ledger)
