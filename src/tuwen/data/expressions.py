@@ -1,4 +1,4 @@
-"""A condition of a run file → a tree of literals, columns and calls. The expressions of SQL, and nothing else of it.
+"""Parse a condition of a run file into a tree of literals, columns and calls. Only expressions of SQL are allowed.
 
 No table, subquery, statement or comment can be written, so a run file of somebody else reads no file and asks no
 address. Length, words and depth are limited before anything is parsed. :mod:`tuwen.data.predicates` evaluates the tree.
@@ -57,7 +57,7 @@ class Token(NamedTuple):
 
     @property
     def lower(self) -> str:
-        """A word or sign in lower case; empty for what stands in quotes."""
+        """Return the token in lower case. Empty for a quoted text."""
         return self.text.lower() if self.kind in ("word", "sign") else ""
 
 
@@ -89,7 +89,7 @@ Node = Literal | Column | Call
 
 
 def parse(text: str) -> Node:
-    """The tree of a condition.
+    """Return the tree of a condition.
 
     Raises:
         ConfigError: it is not one, or it is too long or too deep; names the character.
@@ -98,7 +98,7 @@ def parse(text: str) -> Node:
 
 
 def columns(node: Node) -> list[str]:
-    """The columns that a condition names, each once, in their order."""
+    """Return the columns of a condition, each once, in order."""
     names: dict[str, None] = {}
     waiting: list[Node] = [node]
     while waiting:
@@ -165,7 +165,7 @@ class _Parser:
         return self.tokens[self.at - 1]
 
     def accept(self, *words: str) -> str:
-        """The next words or signs, where they are these, read; else an empty text and nothing read."""
+        """Read the next words if they match. Otherwise read nothing and return an empty text."""
         following = [token.lower for token in self.tokens[self.at : self.at + len(words)]]
         if following != list(words):
             return ""
@@ -318,7 +318,7 @@ class _Parser:
         return Literal(value)
 
     def named(self) -> Node:
-        """A function, a date, a cast or a column."""
+        """Read a function, a date, a cast or a column."""
         token = self.take()
         word, following = token.lower, self.next
         if word in ("date", "timestamp") and following.kind == "text":
@@ -362,7 +362,7 @@ class _Parser:
         return name
 
     def arguments(self) -> Iterator[Node]:
-        """At least one expression, separated by commas, and the bracket behind them."""
+        """Read expressions separated by commas, at least one, and the closing bracket."""
         yield self.disjunction()
         while self.accept(","):
             yield self.disjunction()

@@ -11,7 +11,7 @@ import polars as pl
 from tuwen.data.kinds import COLUMNS
 from tuwen.data.validate import FILE, ROW
 
-_FIRST, _RUN, _MORE = "\0first", "\0run", "\0more"  # columns that no shop can have
+_FIRST, _RUN, _MORE = "\0first", "\0run", "\0more"  # names that no shop's column can have
 
 
 def filled(frame: pl.DataFrame) -> tuple[pl.DataFrame, int, list[str]]:
@@ -106,7 +106,7 @@ def gathered(frame: pl.DataFrame) -> tuple[pl.DataFrame, int, list[str]]:
 
 
 def _product_column(frame: pl.DataFrame, untitled: pl.Series) -> str | None:
-    """The column that names the product of each row."""
+    """Return the column that names the product of each row."""
     for name in frame.columns:
         values = frame[name]
         if (
@@ -127,7 +127,7 @@ def _product_column(frame: pl.DataFrame, untitled: pl.Series) -> str | None:
 
 
 def _runs(values: pl.Series) -> pl.Series:
-    """The number of the run of equal values that each row stands in."""
+    """Return for each row the number of its run of equal values."""
     changed = values.ne_missing(values.shift(1))
     return changed.cast(pl.Int64).cum_sum().alias(_RUN)
 
@@ -141,7 +141,7 @@ def _blank(values: pl.Series) -> pl.Series:
 
 
 def _empty(frame: pl.DataFrame, left_out: list[str]) -> pl.Series:
-    """Rows in which all columns but these are blank."""
+    """Return the rows in which all other columns are blank."""
     rest = [_blank(frame[name]) for name in frame.columns if name not in (*left_out, FILE, ROW)]
     empty = pl.Series([True]).new_from_index(0, frame.height)
     for blank in rest:

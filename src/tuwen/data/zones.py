@@ -1,4 +1,4 @@
-"""Times of a shop's own clock → UTC, and which times say themselves where their clock stands."""
+"""Convert local times of a shop to UTC, and find times that name their own zone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def is_local(values: pl.Series) -> pl.Series:
 
 
 def from_zone(times: pl.Series, zone: str) -> pl.Series:
-    """Local moments of a time zone as naive UTC.
+    """Convert local times of a time zone to naive UTC.
 
     An hour that comes twice in autumn is the first of the two; one that is left out in spring goes by the offset before
     it, as Python's ``fold=0`` does.
@@ -54,7 +54,7 @@ def from_zone(times: pl.Series, zone: str) -> pl.Series:
 
 
 class ShopClock:
-    """The clock of one table's times: puts local ones right, and counts those that nothing can be said of.
+    """The clock of one table: converts local times, and counts times without a known zone.
 
     Args:
         name: of the table.
@@ -71,7 +71,7 @@ class ShopClock:
         self._columns = [column for column, kind in table.columns.items() if kind.kind == "time"]
 
     def utc(self, good_rows: pl.DataFrame, source_rows: pl.DataFrame) -> pl.DataFrame:
-        """The checked rows with local times as UTC.
+        """Convert the local times of checked rows to UTC.
 
         Args:
             good_rows: the rows that passed the checks, with moments. They have the column ROW.
@@ -97,7 +97,7 @@ class ShopClock:
             self._example = str(written.filter(local)[0])
 
     def notes(self) -> list[str]:
-        """A sentence where some times name their zone and others do not."""
+        """Return a note if only some times name their zone."""
         if not self.local or not self._zoned:
             return []
         return [

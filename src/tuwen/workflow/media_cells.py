@@ -1,4 +1,4 @@
-"""The media that a file of rows names: paths beside it and web addresses, as their bytes."""
+"""Read the media that a file of rows names: paths beside it, and web addresses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class MediaCells:
         self._web = Limits(**{name: web[name] for name in Limits.__dataclass_fields__})
 
     def open(self, rows: list[Row], columns: Collection[str]) -> list[list[str]]:
-        """Put the bytes of the media into the rows; returns for each what went wrong where none of a cell is there."""
+        """Put the bytes of the media into the rows. Returns a problem for each cell without any medium."""
         for row in rows:
             for column in columns:
                 row[column] = self._named(row[column])
@@ -62,7 +62,7 @@ class MediaCells:
         return problems
 
     def _read(self, cell: Any, fetched: Mapping[str, bytes | DataError]) -> Any:
-        """The bytes, or in words why there are none."""
+        """Return the bytes, or a sentence that says why there are none."""
         url = _address(cell)
         if url is not None:
             data = fetched[url]
