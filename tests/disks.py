@@ -28,7 +28,7 @@ def mounts() -> bool:
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int, names: int = 0) -> Iterator[Path]:
-    """``folder``, made, on a disk of its own.
+    """Make ``folder`` on a separate disk.
 
     Args:
         names: how many files it takes; 0 for any number.

@@ -35,7 +35,7 @@ def strace_works() -> bool:
 
 
 def text(quoted: str) -> bytes:
-    """A string as ``strace -xx`` writes it."""
+    """Decode a string of ``strace -xx``."""
     return bytes.fromhex(quoted.replace("\\x", ""))
 
 
@@ -96,7 +96,7 @@ Step = Names | Write | Sync | Done
 
 
 def tree_of(root: Path) -> Folder:
-    """What stands on the disk."""
+    """Read a folder from the disk."""
     folder = Folder()
     for path in sorted(root.iterdir()):
         if path.name not in PASSING:
@@ -280,8 +280,10 @@ def paths(arguments: str) -> list[Path]:
 
 
 def record(code: str, roots: dict[Path, Path]) -> dict[Path, Recording]:
-    """Run Python ``code`` and record what it does below each root of ``places`` (root → the folder that it makes when
-    its work there is done).
+    """Run Python ``code`` and record what it does below each root.
+
+    Args:
+        roots: root → the folder that the code makes when its work below the root is done.
     """
     assert STRACE is not None
     recordings = {root: Recording(root, done, tree_of(root)) for root, done in roots.items()}

@@ -39,7 +39,7 @@ class ServedHome:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20, source_address=(source, 0))
 
     def say(self, text: bytes, source: str = "127.0.0.1") -> bytes:
-        """What it answers to these bytes until it closes."""
+        """Send bytes, and return the response until the server closes the connection."""
         with self.connect(source) as connection:
             connection.sendall(text)
             return rest(connection)
@@ -57,7 +57,7 @@ class ServedHome:
 
 
 def rest(connection: socket.socket) -> bytes:
-    """What is still sent until the other side closes; it must within the socket's timeout."""
+    """Read until the other side closes the connection, which must happen within the socket's timeout."""
     parts = []
     try:
         while part := connection.recv(1 << 16):
