@@ -58,7 +58,7 @@ def test_a_disk_that_is_nearly_full_refuses_what_is_new_and_takes_removals(small
         ready = small.ask("GET", "/readyz")
         assert ready.status_code == 200 and ready.json()["full"] == ["disk"]
         metrics = small.ask("GET", "/metrics").text
-        assert 'tuwen_nearly_full{what="disk"} 1.0' in metrics and "tuwen_disk_free_bytes" in message
+        assert 'tuwen_nearly_full{what="disk"} 1.0' in metrics and "tuwen_disk_free_bytes" in metrics
     finally:
         filler.unlink()
     assert small.ask("GET", "/readyz").json()["full"] == []
