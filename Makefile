@@ -83,8 +83,8 @@ test-serve: $(STAMP)
 test-hub: $(STAMP) requirements-hub.lock
 	@$(LOCKED) --upgrade --target out/hub -r requirements-hub.lock
 	@OMP_NUM_THREADS=1 PYTHONPATH=out/hub $(BIN)/python -m pytest tests/test_models_hub.py $(ARGS)
-	@OMP_NUM_THREADS=1 PYTHONPATH=out/hub $(BIN)/python -m pytest -k minilm tests/test_models_pretrained.py \
-	  tests/test_models_transfer.py tests/test_preprocess_contract.py $(ARGS)
+	@OMP_NUM_THREADS=1 PYTHONPATH=out/hub $(BIN)/python -m pytest -k "minilm or photos_and_words" \
+	  tests/test_models_pretrained.py tests/test_models_transfer.py tests/test_preprocess_contract.py tests/test_workflow_search.py $(ARGS)
 
 check: $(STAMP)
 	@$(BIN)/python scripts/options.py --check || { echo "docs/options.md is stale: make docs"; exit 1; }

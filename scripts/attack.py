@@ -1,18 +1,17 @@
-"""Every known attack on a served home: what it did before it was mended, and what it does now.
+"""Run every known attack on a served home, and print its figures before and after the repair.
 
     make attack                      all of them, some five minutes on two cores
     make attack ARGS="requests"      one kind: patterns, requests, store, durability
 
-make puts ``bench`` and ``tests`` on the path, also of the processes that are started.
+make puts ``bench`` and ``tests`` on the path of this process and of its children.
 
-A table, a line an attack; exit status 1 where one does what it must not. Everything runs on loopback against copies of
-a sample shop, is bounded, and ends by itself.
+The output is a table with one line per attack. The exit status is 1 if an attack does harm. All attacks run on
+loopback against copies of a sample shop, have limits, and end by themselves.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,12 +20,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attacks import durability, patterns, requests, store
+from attacks.served import copy_of
 from fuzz import make_home
 from load.__main__ import told_port
 
 HEALTH_SECONDS = 0.1  # the 99th percentile, under every attack
 TEXT_SECONDS = 1.0  # of processor time, for one hostile text
-# What a figure must be, by its name; any other figure is information.
+# The expected value of a figure, by its name. Other figures are for information.
 EXPECTED: dict[str, Any] = {
     "copies left behind": 0,
     "doubled": 0,
@@ -58,7 +58,7 @@ class Row(NamedTuple):
     """One line of the table.
 
     Attributes:
-        faults: what must not be; empty where the attack does no harm.
+        faults: figures that are not as expected. Empty if the attack does no harm.
     """
 
     name: str
@@ -98,17 +98,16 @@ def store_rows(home: Path) -> Iterator[Row]:
 
 def durability_rows(home: Path) -> Iterator[Row]:
     for name, attack in durability.ATTACKS.items():
-        with tempfile.TemporaryDirectory(prefix="tuwen-attack-") as folder:
-            copy = Path(shutil.copytree(home, Path(folder) / "home"))
-            yield row_of(name, shown(durability.BEFORE[name]), attack(copy))
+        with copy_of(home) as copy:
+            yield row_of(name, figures_text(durability.BEFORE[name]), attack(copy))
 
 
 def row_of(name: str, before: str, figures: Mapping[str, Any]) -> Row:
-    wrong = [f"{key}: {value}" for key, value in figures.items() if key in EXPECTED and value != EXPECTED[key]]
-    return Row(name, before, shown(figures) or "could not run here", wrong)
+    faults = [f"{key}: {value}" for key, value in figures.items() if key in EXPECTED and value != EXPECTED[key]]
+    return Row(name, before, figures_text(figures) or "could not run here", faults)
 
 
-def shown(figures: Mapping[str, Any]) -> str:
+def figures_text(figures: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in figures.items())
 
 

@@ -2,7 +2,7 @@
 
     make audit            exit status 1 where one is affected
 
-Where no database can be reached nothing is audited, and the last line says so.
+Without a reachable database nothing is audited. The last line says so.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> int:
 
 
 def audit(lock: Path) -> int:
-    """1 where a pin of the lock file is affected by a known vulnerability."""
+    """Return 1 if a known vulnerability affects a pin of the lock file."""
     command = [
         PIP_AUDIT,
         "--requirement",

@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def permissive(licence: str) -> bool:
-    """Whether every licence of an AND is permissive; of an OR one is enough."""
+    """Whether a licence expression is permissive: all parts of an AND, or one part of an OR."""
     parts = re.split(r"\s+AND\s+|;\s*", licence)
     return all(any(PERMISSIVE.search(choice) for choice in part.split(" OR ")) for part in parts)
 

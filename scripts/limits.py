@@ -46,7 +46,7 @@ FOOT = """
 """
 
 
-# what no option changes: what is limited, how many, of what
+# limits that no option changes: subject, number, unit
 TEXTS = (
     ("a settings file (SHOP.yaml, a run, a comparison, a search)", yaml.BYTES, "bytes"),
     ("its keys and values, those that aliases repeat counted too", yaml.NODES, ""),
@@ -65,7 +65,7 @@ TEXTS = (
 
 
 def texts() -> str:
-    """The table of what no option changes."""
+    """Return the table of limits that no option changes."""
     rows = [f"| {what} | {most:,} | {unit} |\n" for what, most, unit in TEXTS]
     return "\n## Settings, conditions and texts\n\n| | at most | unit |\n|---|---|---|\n" + "".join(rows)
 
@@ -82,21 +82,21 @@ WORDS = {"maxLength": "characters", "maxItems": "items", "maxProperties": "names
 
 
 def fixed() -> str:
-    """What the messages themselves limit."""
+    """Return the limits that the message schemas set."""
     rows = []
     for name, model in vars(shop_messages).items():
         if not (isinstance(model, type) and issubclass(model, Strict) and model is not Strict):
             continue
         for field, schema in model.model_json_schema()["properties"].items():
             kinds = [schema, *schema.get("anyOf", ())]
-            most = [f"{one[key]:,} {word}".strip() for one in kinds for key, word in WORDS.items() if key in one]
+            most = [f"{kind[key]:,} {word}".strip() for kind in kinds for key, word in WORDS.items() if key in kind]
             if most:
                 rows.append(f"| {name} | `{field}` | {', '.join(most)} |")
     return FIXED + "\n".join(rows) + "\n"
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     return HEAD + table() + fixed() + texts() + FOOT
 
 

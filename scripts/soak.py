@@ -1,4 +1,4 @@
-"""Honest and hostile traffic at a served home for some minutes: nothing is lost, doubled or a fault.
+"""Send honest and hostile traffic to a served home, and check that nothing is lost or doubled.
 
     make soak                 ten minutes, two workers
     make soak ARGS="--seconds 60"
@@ -41,7 +41,7 @@ LAST_ANSWER = 60.0  # seconds for which an honest client waits
 
 @dataclass
 class Ledger:
-    """What the honest clients were told.
+    """The acknowledgements that honest clients received.
 
     Attributes:
         events: keys of acknowledged events.
@@ -60,8 +60,8 @@ class Ledger:
 class Client:
     """One honest client, with a connection of its own."""
 
-    def __init__(self, number: int, port: int, good: dict[str, Any], ledger: Ledger, seed: int) -> None:
-        self.number, self.port, self.good, self.ledger = number, port, good, ledger
+    def __init__(self, number: int, port: int, sample: dict[str, Any], ledger: Ledger, seed: int) -> None:
+        self.number, self.port, self.sample, self.ledger = number, port, sample, ledger
         self.rng = random.Random(f"{seed} {number}")
         self.sent = 0
         self.connection = self._connect()
@@ -88,17 +88,17 @@ class Client:
         elif draw < 0.95:
             self.ask("GET", f"/v1/search?words={self.rng.choice(['teapot', 'mug', 'lamp'])}")
         else:
-            self.ask("POST", "/v1/predict", {"rows": [self.good["row"]]})
+            self.ask("POST", "/v1/predict", {"rows": [self.sample["row"]]})
 
     def send_event(self) -> None:
         key = f"soak-{self.number}-{self.sent}"
-        event = {"event": key, "user": f"soak-{self.number}", "item": self.good["item"], "kind": "click"}
+        event = {"event": key, "user": f"soak-{self.number}", "item": self.sample["item"], "kind": "click"}
         if self.ask("POST", "/v1/events", {"events": [event]}) == 200:
             with self.ledger.lock:
                 self.ledger.events.add(key)
 
     def change_item(self) -> None:
-        """Put an item of this client's own in, or take it out."""
+        """Add an item of this client, or remove it."""
         item = f"soak-{self.number}-{self.rng.randrange(5)}"
         live = self.rng.random() < 0.6
         self.ledger.items[item] = None
@@ -108,7 +108,7 @@ class Client:
             self.ledger.items[item] = live
 
     def ask(self, method: str, path: str, body: Any = None) -> int | None:
-        """The status; None where there was no answer."""
+        """Send a request. Returns the status; None without a response."""
         data = None if body is None else json.dumps(body)
         try:
             self.connection.request(method, path, data, {"Content-Type": "application/json"})
@@ -128,7 +128,7 @@ class Client:
 
 
 def attack(port: int, end: float, seed: int, statuses: Counter[str]) -> None:
-    """One attack after the other, each time all of them in another order."""
+    """Run all attacks one after the other, in a new random order each round."""
     rng = random.Random(seed)
     while True:
         for attack in rng.sample(ATTACKS, len(ATTACKS)):
@@ -140,14 +140,14 @@ def attack(port: int, end: float, seed: int, statuses: Counter[str]) -> None:
                 statuses[type(error).__name__] += 1
 
 
-def soak(port: int, pid: int, good: dict[str, Any], how: argparse.Namespace) -> tuple[Ledger, dict[str, Any]]:
-    """The traffic. Memory is measured while no attack runs."""
+def soak(port: int, pid: int, sample: dict[str, Any], how: argparse.Namespace) -> tuple[Ledger, dict[str, Any]]:
+    """Run the traffic. Memory is measured while no attack runs."""
     ledger, hostile = Ledger(), Counter[str]()
     memory = []
     with Health("127.0.0.1", port) as health:
         for share in (0.1, 0.9):  # the first tenth warms everything up
             end = time.monotonic() + share * how.seconds
-            clients = [Client(n + int(share * 100), port, good, ledger, how.seed) for n in range(how.clients)]
+            clients = [Client(n + int(share * 100), port, sample, ledger, how.seed) for n in range(how.clients)]
             threads = [threading.Thread(target=client.run, args=(end,)) for client in clients]
             threads.append(threading.Thread(target=attack, args=(port, end, how.seed, hostile)))
             for thread in threads:
@@ -168,7 +168,7 @@ def soak(port: int, pid: int, good: dict[str, Any], how: argparse.Namespace) -> 
 
 
 def search_hits(port: int) -> set[str]:
-    """The items of the soak that search shows."""
+    """Return the items of this soak that search finds."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LAST_ANSWER)
     connection.request("GET", "/v1/search?words=teapot+soak&size=200&where=price%3D9")
     answer = json.loads(connection.getresponse().read())
@@ -177,17 +177,17 @@ def search_hits(port: int) -> set[str]:
 
 
 def judge(home: Path, ledger: Ledger, hits: set[str], figures: dict[str, Any]) -> list[str]:
-    """What is not as it was promised."""
+    """Return a sentence for each broken promise."""
     with Store(str(home / "store.db")) as store:
         events = Counter(event["event"] for event in store.events.all())
         rows = {item: store.items.get(item) for item in ledger.items}
     live = {item for item, row in rows.items() if row is not None and row.live}
     lost = ledger.events - events.keys()
     doubled = [event for event, count in events.items() if count > 1]
-    wrong = [item for item, left in ledger.items.items() if left is not None and (item in live) != left]
+    differing = [item for item, expected in ledger.items.items() if expected is not None and (item in live) != expected]
     figures |= {"acknowledged": len(ledger.events), "lost": len(lost), "doubled": len(doubled), "items": len(rows)}
     faults = [f"{name} events: {rows[:3]}" for name, rows in (("lost", [*lost]), ("doubled", doubled)) if rows]
-    faults += [f"items that are not as they were left: {wrong[:3]}"] if wrong else []
+    faults += [f"items that are not as they were left: {differing[:3]}"] if differing else []
     faults += [f"search shows other items than the store has: {sorted(live ^ hits)[:3]}"] if live != hits else []
     faults += ledger.faults[:5]
     faults += [f"{figures['hostile']['500']} attacks were answered with 500"] if figures["hostile"].get("500") else []
@@ -207,12 +207,12 @@ def main() -> int:
     how = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tuwen-soak-") as folder:
         home = make_home(Path(folder), 40)
-        good = good_of(Path(folder) / "dataset")
+        sample = good_of(Path(folder) / "dataset")
         command = [str(Path(sys.executable).with_name("tuwen")), "serve", str(home), "--port", "0"]
         process = subprocess.Popen([*command, "--workers", str(how.workers)], stdout=subprocess.PIPE, text=True)
         try:
             port = told_port(process)
-            ledger, figures = soak(port, process.pid, good, how)
+            ledger, figures = soak(port, process.pid, sample, how)
             hits = search_hits(port)
         finally:
             process.terminate()

@@ -28,7 +28,7 @@ def mounts() -> bool:
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int, names: int = 0) -> Iterator[Path]:
-    """``folder``, made, on a disk of its own.
+    """Make ``folder`` on a separate disk.
 
     Args:
         names: how many files it takes; 0 for any number.
@@ -42,16 +42,16 @@ def small_disk(folder: Path, megabytes: int, names: int = 0) -> Iterator[Path]:
 
 
 def free(folder: Path) -> int:
-    told = os.statvfs(folder)
-    return told.f_bavail * told.f_frsize
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
 
 
-def fill(folder: Path, left: int = 0) -> Path:
-    """Write a file until ``left`` bytes are free."""
+def fill(folder: Path, remaining: int = 0) -> Path:
+    """Write a file until ``remaining`` bytes are free."""
     file = folder / "filler"
     with file.open("wb", buffering=0) as opened:
         try:
-            while (room := free(folder) - left) > 0:
+            while (room := free(folder) - remaining) > 0:
                 opened.write(bytes(min(room, 1 << 20)))
         except OSError:  # full
             pass

@@ -62,13 +62,13 @@ def _exponent(work: Callable[[int], Callable[[], object]], size: int) -> float:
 
 def worst(pattern: re.Pattern[Any], method: str) -> tuple[float, str]:
     """The fastest growth of the time over generated input, and that input: (exponent, its shape)."""
-    run, found = METHODS[method], (0.0, "")
+    run, worst_case = METHODS[method], (0.0, "")
     for prefix, pump, suffix in attacks(pattern):
         exponent = growth(lambda size, p=prefix, q=pump, s=suffix: _prepared(run, pattern, p, q, s, size))
-        found = max(found, (exponent, f"{prefix!r} + {pump!r} * n + {suffix!r}"))
+        worst_case = max(worst_case, (exponent, f"{prefix!r} + {pump!r} * n + {suffix!r}"))
         if exponent > ALLOWED:
             break
-    return found
+    return worst_case
 
 
 def _prepared(
@@ -109,15 +109,15 @@ def _letters_of(kind: Any, value: Any) -> list[str]:
         return [chr(value)]
     if kind is kinds.ANY:
         return ["a", "\n"]
-    one = [(kind, value)] if kind is kinds.NOT_LITERAL else value
-    found: list[str] = []
-    for part, content in one:
+    items = [(kind, value)] if kind is kinds.NOT_LITERAL else value
+    letters: list[str] = []
+    for part, content in items:
         if part is kinds.RANGE:
-            found += [chr(content[0]), chr(content[1])]
+            letters += [chr(content[0]), chr(content[1])]
         elif part is kinds.LITERAL:
-            found.append(chr(content))
-    candidates = [*found[:4], "a", " ", "\n", "1", "_", "x", "é", "红", '"', ".", "-", "<"]
-    test = re.compile(_class(one))
+            letters.append(chr(content))
+    candidates = [*letters[:4], "a", " ", "\n", "1", "_", "x", "é", "红", '"', ".", "-", "<"]
+    test = re.compile(_class(items))
     return [letter for letter in dict.fromkeys(candidates) if test.match(letter)][:4]
 
 
@@ -172,14 +172,14 @@ def _prefixes(tree: Any, lead: str = "") -> Iterator[str]:
     """What each beginning of the pattern, and of each part of it with what stands before, matches."""
     for end in range(1, len(tree) + 1):
         yield lead + example(tree[:end])
-    for place, (kind, value) in enumerate(tree):
+    for index, (kind, value) in enumerate(tree):
         for inner in _inner(kind, value):
-            yield from _prefixes(inner, lead + example(tree[:place]))
+            yield from _prefixes(inner, lead + example(tree[:index]))
 
 
 def _before_repeats(tree: Any, lead: str = "") -> Iterator[str]:
-    for place, (kind, value) in enumerate(tree):
-        before = lead + example(tree[:place])
+    for index, (kind, value) in enumerate(tree):
+        before = lead + example(tree[:index])
         if kind in REPEATS and before:
             yield before
         for inner in _inner(kind, value):

@@ -35,7 +35,7 @@ def strace_works() -> bool:
 
 
 def text(quoted: str) -> bytes:
-    """A string as ``strace -xx`` writes it."""
+    """Decode a string of ``strace -xx``."""
     return bytes.fromhex(quoted.replace("\\x", ""))
 
 
@@ -95,29 +95,29 @@ class Done:
 Step = Names | Write | Sync | Done
 
 
-def tree_of(place: Path) -> Folder:
-    """What stands on the disk."""
-    found = Folder()
-    for path in sorted(place.iterdir()):
+def tree_of(root: Path) -> Folder:
+    """Read a folder from the disk."""
+    folder = Folder()
+    for path in sorted(root.iterdir()):
         if path.name not in PASSING:
-            found.names[path.name] = tree_of(path) if path.is_dir() else File(bytearray(path.read_bytes()))
-    return found
+            folder.names[path.name] = tree_of(path) if path.is_dir() else File(bytearray(path.read_bytes()))
+    return folder
 
 
 def digest(node: Node) -> str:
     if isinstance(node, File):
         return hashlib.sha256(node.data).hexdigest()
-    told = sorted((name, digest(inner)) for name, inner in node.names.items())
-    return hashlib.sha256(repr(told).encode()).hexdigest()
+    entries = sorted((name, digest(inner)) for name, inner in node.names.items())
+    return hashlib.sha256(repr(entries).encode()).hexdigest()
 
 
-def write_tree(node: Node, place: Path) -> None:
+def write_tree(node: Node, target: Path) -> None:
     if isinstance(node, File):
-        place.write_bytes(node.data)
+        target.write_bytes(node.data)
         return
-    place.mkdir()
+    target.mkdir()
     for name, inner in node.names.items():
-        write_tree(inner, place / name)
+        write_tree(inner, target / name)
 
 
 class Recording:
@@ -160,8 +160,8 @@ class Recording:
     def node(self, path: Path) -> Node | None:
         if path == self.root:
             return self.before
-        found = self.parent(path)
-        return None if found is None else self.names[found[0]].get(found[1])
+        entry = self.parent(path)
+        return None if entry is None else self.names[entry[0]].get(entry[1])
 
     def after(self) -> Folder:
         """The tree as the process sees it at its end."""
@@ -179,32 +179,32 @@ class Recording:
             path = paths(arguments)[0]
             if path == self.done:
                 self.take(Done())
-            elif (place := self.parent(path)) is not None:
+            elif (entry := self.parent(path)) is not None:
                 node = Folder()
                 self.names[node] = {}
-                self.take(Names(((*place, node),)))
+                self.take(Names(((*entry, node),)))
         else:
             self._data(name, arguments, result)
 
     def _open(self, path: Path, arguments: str) -> None:
-        place = self.parent(path)
-        if place is None or path.name in PASSING:
+        entry = self.parent(path)
+        if entry is None or path.name in PASSING:
             return
-        node = self.names[place[0]].get(place[1])
+        node = self.names[entry[0]].get(entry[1])
         if node is None and "O_CREAT" in arguments:
             node = File()
             self.now[node] = bytearray()
-            self.take(Names(((*place, node),)))
+            self.take(Names(((*entry, node),)))
         if isinstance(node, File):
             if "O_TRUNC" in arguments and self.now[node]:
                 self.take(Write(node, 0, None))
             self._at[node] = -1 if "O_APPEND" in arguments else 0
 
-    def _name(self, name: str, given: list[Path], exchange: bool) -> None:
-        places = [self.parent(path) for path in given]
-        if any(place is None for place in places) or given[0].name in PASSING:
+    def _name(self, name: str, file_paths: list[Path], exchange: bool) -> None:
+        entries = [self.parent(path) for path in file_paths]
+        if any(entry is None for entry in entries) or file_paths[0].name in PASSING:
             return
-        first, last = places[0], places[-1]
+        first, last = entries[0], entries[-1]
         assert first is not None and last is not None
         node = self.names[first[0]][first[1]]
         if name.startswith("rename") and exchange:
@@ -217,10 +217,10 @@ class Recording:
             self.take(Names(((*first, None),)))
 
     def _data(self, name: str, arguments: str, result: int) -> None:
-        found = re.match(r"\d+<((?:\\x[0-9a-f]{2})*)>(\(deleted\))?", arguments)
-        if found is None or found[2]:
+        match = re.match(r"\d+<((?:\\x[0-9a-f]{2})*)>(\(deleted\))?", arguments)
+        if match is None or match[2]:
             return
-        path = Path(text(found[1]).decode(errors="replace"))
+        path = Path(text(match[1]).decode(errors="replace"))
         node = self.node(path) if path == self.root or self.root in path.parents else None
         if name in ("fsync", "fdatasync"):
             if node is not None:
@@ -230,7 +230,7 @@ class Recording:
             name, path, arguments, node = self._range(arguments)
         if not isinstance(node, File):
             return
-        rest = arguments[found.end() :]
+        rest = arguments[match.end() :]
         if name == "lseek":
             self._at[node] = result
         elif name == "ftruncate":
@@ -249,7 +249,7 @@ class Recording:
         else:
             strings = re.findall(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?', rest)
             assert not any(cut for _, cut in strings), "strace cut a string"
-            data = b"".join(text(one) for one, _ in strings)[:result]
+            data = b"".join(text(string) for string, _ in strings)[:result]
         if name.startswith("pwrite"):
             self.take(Write(node, int(rest.rpartition(",")[2]), data))
             return
@@ -275,17 +275,19 @@ class Recording:
 
 def paths(arguments: str) -> list[Path]:
     """The paths of a call on names, relative ones from the folder that the call names."""
-    found = re.findall(r'(?:(?:AT_FDCWD|\d+)<((?:\\x[0-9a-f]{2})*)>, )?"((?:\\x[0-9a-f]{2})*)"', arguments)
-    return [Path(text(folder).decode()) / text(name).decode() for folder, name in found]
+    matches = re.findall(r'(?:(?:AT_FDCWD|\d+)<((?:\\x[0-9a-f]{2})*)>, )?"((?:\\x[0-9a-f]{2})*)"', arguments)
+    return [Path(text(folder).decode()) / text(name).decode() for folder, name in matches]
 
 
-def record(code: str, places: dict[Path, Path]) -> dict[Path, Recording]:
-    """Run Python ``code`` and record what it does below each root of ``places`` (root → the folder that it makes when
-    its work there is done).
+def record(code: str, roots: dict[Path, Path]) -> dict[Path, Recording]:
+    """Run Python ``code`` and record what it does below each root.
+
+    Args:
+        roots: root → the folder that the code makes when its work below the root is done.
     """
     assert STRACE is not None
-    recordings = {root: Recording(root, done, tree_of(root)) for root, done in places.items()}
-    log = next(iter(places)).parent / "strace.log"
+    recordings = {root: Recording(root, done, tree_of(root)) for root, done in roots.items()}
+    log = next(iter(roots)).parent / "strace.log"
     how = [STRACE, "-f", "--seccomp-bpf", "-y", "-xx", "-s", str(1 << 26), "-e", f"trace={CALLS}", "-o", str(log)]
     done = subprocess.run([*how, sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -301,10 +303,10 @@ def calls_in(log: Path) -> Iterator[tuple[str, str, int, str | None]]:
     begun: dict[str, str] = {}
     with log.open(encoding="ascii", errors="replace") as file:
         for line in file:
-            told = LINE.match(line)
-            if told is None:
+            match = LINE.match(line)
+            if match is None:
                 continue
-            process, words = told[1], told[2]
+            process, words = match[1], match[2]
             if words.endswith("<unfinished ...>"):
                 begun[process] = words.removesuffix("<unfinished ...>").rstrip()
                 continue
@@ -326,9 +328,9 @@ def built(root: Node, names: dict[Folder, dict[str, Node]], data: dict[File, byt
             return File(data.get(node, bytearray()))
         return Folder({name: copy(inner) for name, inner in names.get(node, {}).items()})
 
-    found = copy(root)
-    assert isinstance(found, Folder)
-    return found
+    root_copy = copy(root)
+    assert isinstance(root_copy, Folder)
+    return root_copy
 
 
 @dataclass(frozen=True)
@@ -367,10 +369,10 @@ class _Disk:
             for write in self.writes.pop(step.node, []):
                 write.apply(self.data.setdefault(step.node, bytearray()))
         else:
-            safe = [one for one in self.waiting if one.changes[-1][0] is step.node]
-            self.waiting = [one for one in self.waiting if one not in safe]
-            for one in safe:
-                one.apply(self.names)
+            safe = [pending for pending in self.waiting if pending.changes[-1][0] is step.node]
+            self.waiting = [pending for pending in self.waiting if pending not in safe]
+            for pending in safe:
+                pending.apply(self.names)
 
     def orders(self) -> Iterator[tuple[str, list[Names]]]:
         """Which changes of names, not safe yet, are there: each prefix, and all but one."""
@@ -379,10 +381,10 @@ class _Disk:
         for i in range(len(self.waiting) - 1):
             yield f"names without {i}", [*self.waiting[:i], *self.waiting[i + 1 :]]
 
-    def after(self, there: list[Names], how: str) -> Folder:
+    def after(self, changes: list[Names], how: str) -> Folder:
         names = {folder: dict(entries) for folder, entries in self.names.items()}
-        for one in there:
-            one.apply(names)
+        for change in changes:
+            change.apply(names)
         data = dict(self.data)
         for file, writes in self.writes.items():
             data[file] = _cut(data.get(file, bytearray()), writes, how)
@@ -391,19 +393,19 @@ class _Disk:
 
 def _cut(safe: bytearray, writes: list[Write], how: str) -> bytearray:
     """A file of which some writes were not synced."""
-    found = bytearray(safe)
+    content = bytearray(safe)
     if how == "lost":
-        return found
+        return content
     for write in writes[: len(writes) // 2] if how == "half" else writes:
-        write.apply(found)
+        write.apply(content)
     if how == "half" and writes[len(writes) // 2].data is not None:
         last = writes[len(writes) // 2]
-        Write(last.file, last.offset, (last.data or b"")[: len(last.data or b"") // 2]).apply(found)
+        Write(last.file, last.offset, (last.data or b"")[: len(last.data or b"") // 2]).apply(content)
     if how == "zeros":
         for write in writes:
             if write.data is not None:
-                Write(write.file, write.offset, bytes(len(write.data))).apply(found)
-    return found
+                Write(write.file, write.offset, bytes(len(write.data))).apply(content)
+    return content
 
 
 def cuts(recording: Recording, most: int | None, seed: int = 0) -> Iterator[Cut]:
@@ -412,19 +414,19 @@ def cuts(recording: Recording, most: int | None, seed: int = 0) -> Iterator[Cut]
     choices = [(point, order, how) for point, orders in _orders(recording, points) for order in orders for how in DATA]
     if most is not None and len(choices) > most:
         rng = random.Random(seed)
-        last = [one for one in choices if one[0] == points[-1]][: most // 4]
-        choices = sorted({*rng.sample(choices, most), *last}, key=lambda one: one[0])
-    disk, taken, known = _Disk(recording), 0, set()
+        last = [choice for choice in choices if choice[0] == points[-1]][: most // 4]
+        choices = sorted({*rng.sample(choices, most), *last}, key=lambda choice: choice[0])
+    disk, taken, marks = _Disk(recording), 0, set()
     for point, order, how in choices:
         while taken < point:
             disk.take(recording.steps[taken])
             taken += 1
-        words, there = list(disk.orders())[order]
-        found = disk.after(there, how)
-        mark = digest(found), disk.done
-        if mark not in known:
-            known.add(mark)
-            yield Cut(found, disk.done, f"after step {point} of {points[-1]}, {words}, data {how}")
+        words, changes = list(disk.orders())[order]
+        folder = disk.after(changes, how)
+        mark = digest(folder), disk.done
+        if mark not in marks:
+            marks.add(mark)
+            yield Cut(folder, disk.done, f"after step {point} of {points[-1]}, {words}, data {how}")
 
 
 def _orders(recording: Recording, points: range) -> Iterator[tuple[int, range]]:

@@ -31,18 +31,18 @@ class ServedHome:
         )
         assert self.process.stdout and self.process.stderr
         line = self.process.stdout.readline()
-        found = re.search(r"at http://[\d.]+:(\d+)", line)
-        assert found, line + self.process.stderr.read()
-        self.port = int(found[1])
+        match = re.search(r"at http://[\d.]+:(\d+)", line)
+        assert match, line + self.process.stderr.read()
+        self.port = int(match[1])
 
     def connect(self, source: str = "127.0.0.1") -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20, source_address=(source, 0))
 
     def say(self, text: bytes, source: str = "127.0.0.1") -> bytes:
-        """What it answers to these bytes until it closes."""
-        with self.connect(source) as one:
-            one.sendall(text)
-            return rest(one)
+        """Send bytes, and return the response until the server closes the connection."""
+        with self.connect(source) as connection:
+            connection.sendall(text)
+            return rest(connection)
 
     def status(self, method: str = "GET", path: str = "/healthz", *headers: str, source: str = "127.0.0.1") -> int:
         lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", *headers, "", ""]
@@ -56,11 +56,11 @@ class ServedHome:
         return self.process.returncode, time.monotonic() - began, errors
 
 
-def rest(one: socket.socket) -> bytes:
-    """What is still sent until the other side closes; it must within the socket's timeout."""
+def rest(connection: socket.socket) -> bytes:
+    """Read until the other side closes the connection, which must happen within the socket's timeout."""
     parts = []
     try:
-        while part := one.recv(1 << 16):
+        while part := connection.recv(1 << 16):
             parts.append(part)
     except ConnectionResetError:
         pass

@@ -49,7 +49,7 @@ def small(tmp_path: Path) -> Path:
 
 def test_a_served_home_and_the_one_restored_from_it_answer_alike(made_home: Path, tmp_path: Path) -> None:
     folder = home_in(tmp_path / "shop", made_home)
-    asked = [
+    requests = [
         ("POST", "/v1/recommend", {"user": "u", "count": 5}),
         ("POST", "/v1/recommend", {"count": 5}),
         ("GET", "/v1/search?words=cup", None),
@@ -62,19 +62,19 @@ def test_a_served_home_and_the_one_restored_from_it_answer_alike(made_home: Path
     shop.ask("POST", "/v1/events", {"events": [{"event": "e", "user": "u", "item": "SKU-0003", "kind": "click"}]})
     shop.ask("POST", "/v1/items", {"item": "new", "columns": {"title": "brandnew teapot"}})
     shop.ask("DELETE", "/v1/items/SKU-0002")
-    before = [shop.ask(*one).json() for one in asked]
-    told = workflow.backup(folder, tmp_path / "copy")
-    assert told["store"] == {"kind": "sqlite", "included": True} and told["revision"] == 4
+    before = [shop.ask(*request).json() for request in requests]
+    manifest = workflow.backup(folder, tmp_path / "copy")
+    assert manifest["store"] == {"kind": "sqlite", "included": True} and manifest["revision"] == 4
     shop.store.close()
     shutil.rmtree(tmp_path / "shop")  # on another machine there is nothing of it
     workflow.restore(tmp_path / "copy", tmp_path / "elsewhere" / "home")
     restored = Shop(tmp_path / "elsewhere" / "home", tmp_path / "elsewhere" / "home" / "store.db")
-    after = [restored.ask(*one).json() for one in asked]
+    after = [restored.ask(*request).json() for request in requests]
     restored.store.close()
-    for one in (*before, *after):
-        one.pop("milliseconds", None)  # that it took
+    for reply in (*before, *after):
+        reply.pop("milliseconds", None)  # that it took
     assert after == before
-    assert any(one["item"] == "new" for one in after[3]["hits"])
+    assert any(hit["item"] == "new" for hit in after[3]["hits"])
 
 
 def test_backups_of_a_store_that_is_written_to_hold_every_event_that_was_acknowledged(small: Path) -> None:
@@ -95,8 +95,8 @@ def test_backups_of_a_store_that_is_written_to_hold_every_event_that_was_acknowl
             most = len(acknowledged) + 1
             workflow.restore(small / f"b{number}", small / f"h{number}")
             with Store(small / f"h{number}" / "store.db") as store:
-                kept = [one["event"] for one in store.events.all()]
-            assert least <= len(kept) <= most and kept == [f"e{i + 1}" for i in range(len(kept))]
+                stored = [row["event"] for row in store.events.all()]
+            assert least <= len(stored) <= most and stored == [f"e{i + 1}" for i in range(len(stored))]
     finally:
         stop.set()
         thread.join()
@@ -106,10 +106,10 @@ def test_promotions_meanwhile_do_not_tear_it(small: Path, monkeypatch: pytest.Mo
     """More of them than a home keeps revisions, between the first look and the last read."""
     home, plain = Home(small / "home"), archives.write
 
-    def slowly(*given: object) -> object:
+    def slowly(*arguments: object) -> object:
         for number in range(KEPT + 2):
             home.promote(bundle(small / f"n{number}", f"words {number}"), good)
-        return plain(*given)  # type: ignore[arg-type]
+        return plain(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(backups, "write", slowly)
     workflow.backup(home.folder, small / "torn")
@@ -188,7 +188,7 @@ def named(name: str) -> Callable[[dict[str, bytes], dict[str, dict[str, object]]
 
 
 def other_bytes(members: dict[str, bytes], manifest: dict[str, object]) -> None:
-    name = max(members, key=lambda one: len(members[one]))
+    name = max(members, key=lambda name: len(members[name]))
     members[name] = members[name][:-1] + b"?"
 
 
@@ -238,8 +238,8 @@ def test_entries_that_lie_over_one_another_are_refused(small: Path) -> None:
         entries = archive.infolist()
     data = bytearray(file.read_bytes())
     first = entries[1].header_offset.to_bytes(4, "little")
-    place = data.rfind(entries[2].filename.encode()) - 4  # in the central directory: the offset of its header
-    data[place : place + 4] = first
+    offset = data.rfind(entries[2].filename.encode()) - 4  # in the central directory: the offset of its header
+    data[offset : offset + 4] = first
     file.write_bytes(data)
     with pytest.raises(DataError, match="damaged"):
         workflow.restore(file, small / "again")
@@ -262,8 +262,8 @@ def test_any_other_byte_is_noticed(small: Path) -> None:
     rng = random.Random(0)
     whole = digest_of(small / "home")
     for number in range(60):
-        place = rng.randrange(len(data))
-        file.write_bytes(data[:place] + bytes([data[place] ^ (1 << rng.randrange(8))]) + data[place + 1 :])
+        offset = rng.randrange(len(data))
+        file.write_bytes(data[:offset] + bytes([data[offset] ^ (1 << rng.randrange(8))]) + data[offset + 1 :])
         try:
             workflow.restore(file, small / f"again{number}")
         except DataError:
@@ -276,10 +276,10 @@ def digest_of(home: Path) -> str:
     part = Home(home).part("predict")
     assert part is not None
     with Store(home / "store.db") as store:
-        events = [one["event"] for one in store.events.all()]
+        events = [row["event"] for row in store.events.all()]
     files = sorted(path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file())
-    told = [(name, hashlib.sha256((part / name).read_bytes()).hexdigest()) for name in files]
-    return repr((events, told, Home(home).live()))
+    digests = [(name, hashlib.sha256((part / name).read_bytes()).hexdigest()) for name in files]
+    return repr((events, digests, Home(home).live()))
 
 
 def test_a_store_that_is_damaged_inside_is_refused(small: Path) -> None:
@@ -341,8 +341,8 @@ def test_the_commands(small: Path) -> None:
     done = run.invoke(app, ["backup", str(small / "home"), str(small / "b"), "--json"])
     assert done.exit_code == 0 and json.loads(done.stdout)["revision"] == 1
     done = run.invoke(app, ["restore", str(small / "b"), str(small / "again"), "--json"])
-    told = json.loads(done.stdout)
-    assert done.exit_code == 0 and told["revision"] == 1 and told["store"] == {"kind": "sqlite", "included": True}
+    result = json.loads(done.stdout)
+    assert done.exit_code == 0 and result["revision"] == 1 and result["store"] == {"kind": "sqlite", "included": True}
     done = run.invoke(app, ["restore", str(small / "b"), str(small / "third")])
     assert done.exit_code == 0 and f"tuwen serve {small / 'third'}" in done.stdout.replace("\n", "")
     done = run.invoke(app, ["backup", str(small / "home"), str(small / "b"), "--store", "postgresql://u:geheim@h/d"])
@@ -378,4 +378,4 @@ def test_an_event_that_leaves_the_journal_while_a_backup_is_taken_is_in_it(small
     workflow.restore(small / "again.backup", small / "restored")
     with Store(small / "restored" / "store.db") as store:
         Journal(small / "restored" / "journal.log").empty(store.events.add)
-        assert {one["event"] for one in store.events.all()} == {"e1", "e2"}
+        assert {row["event"] for row in store.events.all()} == {"e1", "e2"}

@@ -44,38 +44,38 @@ def _frame(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
 
 @given(EVENTS)
 def test_what_stands_is_what_was_sold_and_not_given_back(rows: list[tuple[str, str, float]]) -> None:
-    kept = standing(_frame(rows))
-    assert (kept["quantity"] > 0).all()
+    standing_rows = standing(_frame(rows))
+    assert (standing_rows["quantity"] > 0).all()
     for pair in {row[:2] for row in rows}:
         balance = 0.0
         for row in rows:
             if row[:2] == pair:
                 balance = max(0.0, balance + row[2])  # more cannot be given back than was bought before
-        left = kept.filter((pl.col("user") == pair[0]) & (pl.col("item") == pair[1]))["quantity"].sum()
-        assert left >= balance and (left > 0) == (balance > 0)
+        quantity = standing_rows.filter((pl.col("user") == pair[0]) & (pl.col("item") == pair[1]))["quantity"].sum()
+        assert quantity >= balance and (quantity > 0) == (balance > 0)
 
 
 @given(EVENTS, st.integers(0, 25))
 def test_a_later_return_changes_nothing_that_was_known_before_it(rows: list[tuple[str, str, float]], cut: int) -> None:
     before = standing(_frame(rows[:cut]))
     master, early = _history(rows), _history(rows[:cut])
-    known = master.before(cut / 24)
-    assert known.item.tolist() == early.settled().item.tolist() == [("xy").index(i) for i in before["item"]]
-    assert np.array_equal(known.demand(None), early.settled().demand(None))
+    earlier = master.before(cut / 24)
+    assert earlier.item.tolist() == early.settled().item.tolist() == [("xy").index(i) for i in before["item"]]
+    assert np.array_equal(earlier.demand(None), early.settled().demand(None))
 
 
 def _history(rows: list[tuple[str, str, float]]) -> History:
     back = returns([Event(row[:2], "purchase", row[2]) for row in rows])
-    kept = [i for i, row in enumerate(rows) if row[2] >= 0]
+    positions = [i for i, row in enumerate(rows) if row[2] >= 0]
     return History.of(
         Catalogue(np.array(["x", "y"])),
         Shoppers(2),
-        np.array(["ab".index(rows[i][0]) for i in kept], np.int64),
-        np.array(["xy".index(rows[i][1]) for i in kept], np.int64),
-        np.array([i / 24 for i in kept]),
-        np.full(len(kept), np.nan),
+        np.array(["ab".index(rows[i][0]) for i in positions], np.int64),
+        np.array(["xy".index(rows[i][1]) for i in positions], np.int64),
+        np.array([i / 24 for i in positions]),
+        np.full(len(positions), np.nan),
         len(rows) / 24,
-        np.array([np.inf if back[i] is None else back[i] / 24 for i in kept]),
+        np.array([np.inf if back[i] is None else back[i] / 24 for i in positions]),
     )
 
 
@@ -148,7 +148,7 @@ def test_what_was_given_back_is_no_lift_of_an_experiment() -> None:
         return {"item": item, "kind": "purchase", "time": time, "quantity": quantity}
 
     events = {"a": [event("x", 1), event("y", 2, 1.0), event("x", 3, -1.0)], "b": [event("x", 1)]}
-    assert [one["item"] for one in standing_events(events["a"])] == ["y"]
+    assert [event["item"] for event in standing_events(events["a"])] == ["y"]
     exposures = [{"user": user, "arm": user, "time": 0} for user in "ab"]
     arms = lift(exposures, events, "purchase", samples=10)["arms"]
     assert [arms[arm]["events"] for arm in "ab"] == [1, 1]

@@ -89,10 +89,10 @@ conditions = st.recursive(
 def by_sql(condition: str) -> list[int] | None:
     """The rows that polars' own SQL gives; None where it refuses."""
     try:
-        found = pl.SQLContext({"reviews": TABLE}, eager=True).execute(f"SELECT * FROM reviews WHERE {condition}")
+        result = pl.SQLContext({"reviews": TABLE}, eager=True).execute(f"SELECT * FROM reviews WHERE {condition}")
     except (pl.exceptions.PolarsError, TypeError):
         return None
-    return list(found["key"])
+    return list(result["key"])
 
 
 @settings(max_examples=400)

@@ -32,6 +32,6 @@ def test_a_long_list_is_cut() -> None:
 def test_collect_tells_of_categories_and_brands(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.write("items.csv", "item,category,brand\n1,Lamps,ACME\n2,lamps,Acme\n3,Rugs,Other\n")
-    told = desk.collect(items={"source": "items.csv"})["warnings"]
-    assert [warning.partition(" ")[0] for warning in told] == ["'items.category'", "'items.brand'"]
-    assert "'Lamps' / 'lamps'" in told[0]
+    warnings = desk.collect(items={"source": "items.csv"})["warnings"]
+    assert [warning.partition(" ")[0] for warning in warnings] == ["'items.category'", "'items.brand'"]
+    assert "'Lamps' / 'lamps'" in warnings[0]

@@ -41,8 +41,8 @@ def test_every_half_hour_of_a_year_is_what_python_makes_of_it(zone: str, year: i
     ("moment", "utc"), [("2024-03-31 02:30", "2024-03-31 01:30"), ("2024-10-27 02:30", "2024-10-27 00:30")]
 )
 def test_an_hour_that_never_was_and_one_that_came_twice(moment: str, utc: str) -> None:
-    found = from_zone(pl.Series([datetime.fromisoformat(moment)], dtype=pl.Datetime("us")), "Europe/Berlin")
-    assert found[0] == datetime.fromisoformat(utc)
+    moments = from_zone(pl.Series([datetime.fromisoformat(moment)], dtype=pl.Datetime("us")), "Europe/Berlin")
+    assert moments[0] == datetime.fromisoformat(utc)
 
 
 @pytest.mark.parametrize(

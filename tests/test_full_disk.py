@@ -48,10 +48,10 @@ def whole(made_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def disk(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    with small_disk(tmp_path / "disk", 24) as found:
-        (found / "tmp").mkdir()
-        monkeypatch.setattr("tempfile.tempdir", str(found / "tmp"))
-        yield found
+    with small_disk(tmp_path / "disk", 24) as mount:
+        (mount / "tmp").mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(mount / "tmp"))
+        yield mount
 
 
 def state(folder: Path) -> dict[str, int]:
@@ -73,20 +73,20 @@ def test_a_full_disk_in_every_command(name: str, whole: Path, disk: Path) -> Non
         shutil.copytree(whole / "home", disk / "old-home", ignore=shutil.ignore_patterns("dataset-*", "store.db-*"))
     words = [word.format(disk=disk, shop=whole) for word in COMMANDS[name]]
     refused = 0
-    for left in LEFT:
-        filler = fill(disk, left)
+    for room in LEFT:
+        filler = fill(disk, room)
         before = state(disk)
         done = CliRunner().invoke(app, [*words, "--json"])
         assert "Traceback" not in done.output, done.output
         if done.exit_code == 0:
-            assert left > 0
+            assert room > 0
             break
         assert done.stderr.startswith("{"), done.output
-        told = json.loads(done.stderr.strip().splitlines()[-1])["error"]
-        assert done.exit_code == 3 and told["what"] == "the disk is full", (left, done.output)
-        assert "make room and run the same command again" in told["todo"]
+        message = json.loads(done.stderr.strip().splitlines()[-1])["error"]
+        assert done.exit_code == 3 and message["what"] == "the disk is full", (room, done.output)
+        assert "make room and run the same command again" in message["todo"]
         after = {name: size for name, size in state(disk).items() if name.partition("/")[0] != "tmp"}
-        assert set(after) - set(before) <= leftovers(name, after), (left, set(after) - set(before))
+        assert set(after) - set(before) <= leftovers(name, after), (room, set(after) - set(before))
         same = [path for path in before if path in after and "/media/" not in f"/{path}"]
         assert all(after[path] == before[path] for path in same)
         refused += 1

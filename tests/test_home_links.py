@@ -33,15 +33,15 @@ def secret(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    found = Home(tmp_path / "home")
-    found.incoming.mkdir()
-    return found
+    home_folder = Home(tmp_path / "home")
+    home_folder.incoming.mkdir()
+    return home_folder
 
 
 def bundle(folder: Path) -> Path:
-    with writing(folder, {"name": "b", "task": "rate"}) as place:
-        (place / "deep").mkdir()
-        (place / "deep" / "weights.npz").write_bytes(b"words")
+    with writing(folder, {"name": "b", "task": "rate"}) as path:
+        (path / "deep").mkdir()
+        (path / "deep" / "weights.npz").write_bytes(b"words")
     return folder
 
 
@@ -102,12 +102,12 @@ def test_a_link_that_is_put_there_while_the_copy_is_made_is_refused(
     before = os.stat
 
     def stat_then_swap(name: object, **options: object) -> os.stat_result:
-        found = before(name, **options)  # type: ignore[arg-type]
+        status = before(name, **options)  # type: ignore[arg-type]
         if name == wanted and options.get("dir_fd") is not None:
             path = source / "deep" if kind == "folder" else source / "deep" / wanted
             path.rename(secret / "taken")
             path.symlink_to(secret if kind == "folder" else secret / "passwd")
-        return found
+        return status
 
     monkeypatch.setattr(copying.os, "stat", stat_then_swap)
     with pytest.raises(TuwenError, match="a link is not followed"):
@@ -136,4 +136,4 @@ def test_shards_share_their_bytes_and_a_link_among_them_is_refused(tmp_path: Pat
 def test_what_waits_is_listed_without_its_links(home: Home, secret: Path) -> None:
     bundle(home.incoming / "good")
     itself(home.incoming / "link", secret)
-    assert [one["name"] for one in home.waiting()] == ["good"]
+    assert [entry["name"] for entry in home.waiting()] == ["good"]

@@ -81,9 +81,9 @@ def test_a_fault_of_tuwens_own_is_logged_without_secrets_and_never_through_a_lin
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     arguments = ["key", "home", "--store", "postgresql://u:geheim@h/d"]
     guard.show_unexpected(ValueError("no postgresql://u:geheim@h/d"), arguments, as_json=True)
-    shown = capsys.readouterr().err
-    log = Path(json.loads(shown)["error"]["log"])
-    assert "geheim" not in shown + log.read_text() and log.stat().st_mode & 0o077 == 0
+    output = capsys.readouterr().err
+    log = Path(json.loads(output)["error"]["log"])
+    assert "geheim" not in output + log.read_text() and log.stat().st_mode & 0o077 == 0
     name = log.name
     log.unlink()
     (tmp_path / "victim").write_text("mine")
@@ -111,5 +111,5 @@ def test_a_line_of_the_log_and_its_traceback_are_masked() -> None:
         record = logging.LogRecord(
             "tuwen.service", 40, "", 1, "failed: %s", (KEY,), (OSError, error, error.__traceback__)
         )
-    told = MaskedFormatter().format(record)
-    assert "geheim" not in told and KEY not in told and "Traceback" in told
+    text = MaskedFormatter().format(record)
+    assert "geheim" not in text and KEY not in text and "Traceback" in text

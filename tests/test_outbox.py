@@ -75,11 +75,11 @@ def test_what_comes_and_goes_while_another_process_holds_the_index_is_done_in_th
             assert answer.status_code == 202 and answer.json()["pending"] and not answer.json()["findable"]
         answer = shop.ask("POST", "/v1/items", new)
         assert answer.status_code == 202 and answer.json()["pending"] and not answer.json()["findable"]
-        for one in (shop, other):  # what was taken out is not found meanwhile
-            problem(one.ask("GET", f"/v1/items/{gone}"), 404)
-            assert gone not in hits(one, title)
-        told = shop.good("GET", "/readyz")
-        assert told["outbox"] == 2 and "wait for the index" in told["fault"]
+        for process in (shop, other):  # what was taken out is not found meanwhile
+            problem(process.ask("GET", f"/v1/items/{gone}"), 404)
+            assert gone not in hits(process, title)
+        status = shop.good("GET", "/readyz")
+        assert status["outbox"] == 2 and "wait for the index" in status["fault"]
         assert "tuwen_outbox 2.0" in shop.ask("GET", "/metrics").text
     assert shop.ask("DELETE", f"/v1/items/{gone}").json() == {
         "item": gone,
@@ -87,13 +87,13 @@ def test_what_comes_and_goes_while_another_process_holds_the_index_is_done_in_th
         "findable": False,
         "pending": False,
     }
-    for one in (shop, other):
-        assert gone not in hits(one, title) and hits(one, "zeppelin") == ["NEW"]
-        assert one.live.storefront.parts.searcher.index.snapshot.row_of(gone) is None
-        assert one.good("GET", "/readyz")["outbox"] == 0
+    for process in (shop, other):
+        assert gone not in hits(process, title) and hits(process, "zeppelin") == ["NEW"]
+        assert process.live.storefront.parts.searcher.index.snapshot.row_of(gone) is None
+        assert process.good("GET", "/readyz")["outbox"] == 0
     assert shop.good("GET", "/readyz")["fault"] is None
-    for one in (shop, other):
-        one.store.close()
+    for process in (shop, other):
+        process.store.close()
 
 
 def test_any_worker_repairs_what_another_left_in_the_outbox(made_home, tmp_path):
@@ -109,8 +109,8 @@ def test_any_worker_repairs_what_another_left_in_the_outbox(made_home, tmp_path)
         index.refresh()
     watcher.live.end()
     assert index.snapshot.row_of("NEW") is not None
-    for one in (shop, watcher):
-        one.store.close()
+    for process in (shop, watcher):
+        process.store.close()
 
 
 def _written_and_killed(store: Path) -> None:
@@ -197,7 +197,7 @@ class Worker:
         self.store = Store(store)
         self.front = Storefront(Parts(searcher=searcher, shelve=Shelver(searcher)), self.store)
 
-    def found(self) -> dict[str, str]:
+    def titles(self) -> dict[str, str]:
         now = self.front.parts.searcher.refresh()
         rows = now.table.filter(now.living).select("item", "title").rows()
         return dict(rows)
@@ -206,30 +206,30 @@ class Worker:
 def test_one_item_that_the_index_refuses_keeps_no_other_out_and_a_deadline_leaves_none_aside(made_home, tmp_path):
     shutil.copytree(made_home / "index", tmp_path / "index")
     worker = Worker(tmp_path / "index", tmp_path / "store.db")
-    good, refused = worker.front.parts.shelve, {"BAD"}
+    original, refused = worker.front.parts.shelve, {"BAD"}
 
     def shelve(item: str, columns, pictures) -> Batch:
         if "LATE" in refused and item == "LATE":
             raise Interrupted("the deadline passed")
-        batch = good(item, columns, pictures)
+        batch = original(item, columns, pictures)
         return replace(batch, vectors={"other": np.zeros((1, 3), np.float32)}) if item in refused else batch
 
     worker.front = Storefront(replace(worker.front.parts, shelve=shelve), worker.store)
     for item in ("ONE", "BAD", "TWO"):
         worker.store.items.put(item, {"title": "zeppelin"})
     worker.front.outbox.empty()
-    assert {"ONE", "TWO"} <= set(worker.found()) and "BAD" not in worker.found()
+    assert {"ONE", "TWO"} <= set(worker.titles()) and "BAD" not in worker.titles()
     assert list(worker.front.left) == ["BAD"] and worker.front.outbox.backlog() == 0
     refused.clear()
     worker.front.outbox.empty(again=True)
-    assert "BAD" in worker.found() and not worker.front.left
+    assert "BAD" in worker.titles() and not worker.front.left
     refused.add("LATE")
     worker.store.items.put("LATE", {"title": "zeppelin"})
     with pytest.raises(Interrupted):
         worker.front.outbox.empty()
     refused.clear()
     worker.front.outbox.empty()
-    assert "LATE" in worker.found() and not worker.front.left
+    assert "LATE" in worker.titles() and not worker.front.left
     worker.store.close()
 
 
@@ -241,14 +241,14 @@ class Law(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.place = self.folder / f"{next(self.turns)}"
-        shutil.copytree(self.index, self.place / "index")
+        self.work_folder = self.folder / f"{next(self.turns)}"
+        shutil.copytree(self.index, self.work_folder / "index")
         self.workers = [self.worker() for _ in range(2)]
-        self.shop = self.workers[0].found()  # what there should be
+        self.shop = self.workers[0].titles()  # what there should be
         self.holding = None
 
     def worker(self) -> Worker:
-        return Worker(self.place / "index", self.place / "store.db")
+        return Worker(self.work_folder / "index", self.work_folder / "store.db")
 
     @rule(item=ITEM, title=st.sampled_from(["lamp", "teapot"]), who=st.integers(0, 1))
     def put(self, item: str, title: str, who: int) -> None:
@@ -272,7 +272,7 @@ class Law(RuleBasedStateMachine):
     @rule()
     def hold_or_let_go(self) -> None:
         if self.holding is None:
-            self.holding = held(self.place / "index")
+            self.holding = held(self.work_folder / "index")
             self.holding.__enter__()
         else:
             self.holding.__exit__(None, None, None)
@@ -286,15 +286,15 @@ class Law(RuleBasedStateMachine):
     @invariant()
     def what_was_taken_out_is_not_found(self) -> None:
         for worker in self.workers:
-            found = worker.front.search(Question(words="", size=100))
-            assert {hit["item"] for hit in found["hits"]} <= set(self.shop)
+            answer = worker.front.search(Question(words="", size=100))
+            assert {hit["item"] for hit in answer["hits"]} <= set(self.shop)
 
     def teardown(self) -> None:
         if self.holding is not None:
             self.hold_or_let_go()
         self.workers[1].front.outbox.empty()
         for worker in self.workers:
-            assert worker.found() == self.shop and worker.front.outbox.backlog() == 0
+            assert worker.titles() == self.shop and worker.front.outbox.backlog() == 0
             worker.store.close()
 
 

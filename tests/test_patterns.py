@@ -48,7 +48,7 @@ OLD = {  # what stood here before, each cubic or quadratic
 class Use(NamedTuple):
     """A pattern, where it stands, and what is done with it."""
 
-    place: str
+    location: str
     pattern: re.Pattern[Any]
     methods: tuple[str, ...]
 
@@ -68,12 +68,12 @@ def _calls(tree: ast.AST) -> list[ast.Call]:
 
 def _methods(texts: Iterable[str]) -> dict[str, set[str]]:
     """name → what the source tree does with what has this name."""
-    found: dict[str, set[str]] = defaultdict(set)
+    methods: dict[str, set[str]] = defaultdict(set)
     for text in texts:
         for call in re.finditer(rf"\.({'|'.join(METHODS)})\(", text):
             if name := re.search(r"\w+\Z", text[max(0, call.start() - 60) : call.start()]):
-                found[name[0]].add(call[1])
-    return found
+                methods[name[0]].add(call[1])
+    return methods
 
 
 def _value(node: ast.expr, module: str) -> Any:
@@ -93,12 +93,12 @@ def uses() -> list[Use]:
     """
     files = {path: path.read_text(encoding="utf-8") for path in sorted(SOURCE.rglob("*.py"))}
     methods = _methods(files.values())
-    found: list[Use] = []
+    result: list[Use] = []
     for path, text in files.items():
         if not re.search(r"\bre\.", text):
             continue
-        place = path.relative_to(SOURCE).as_posix()
-        module = "tuwen." + place.removesuffix(".py").replace("/", ".")
+        relative = path.relative_to(SOURCE).as_posix()
+        module = "tuwen." + relative.removesuffix(".py").replace("/", ".")
         tree = ast.parse(text)
         names = {
             id(node.value): target.id
@@ -120,10 +120,10 @@ def uses() -> list[Use]:
                 built = True
                 continue
             used = methods.get(names.get(id(call), ""), {"search"}) if method == "compile" else {method}
-            found.append(Use(f"{place}:{call.lineno}", pattern, tuple(sorted(used))))
-        assert built == (place in BUILT), f"{place}: name what its functions put together in BUILT"
-        found += [Use(place, pattern, (method,)) for pattern, method in BUILT.get(place, list)()]
-    return found
+            result.append(Use(f"{relative}:{call.lineno}", pattern, tuple(sorted(used))))
+        assert built == (relative in BUILT), f"{relative}: name what its functions put together in BUILT"
+        result += [Use(relative, pattern, (method,)) for pattern, method in BUILT.get(relative, list)()]
+    return result
 
 
 def test_every_pattern_reads_its_text_in_linear_time() -> None:
@@ -134,7 +134,7 @@ def test_every_pattern_reads_its_text_in_linear_time() -> None:
         for method in use.methods:
             exponent, shape = worst(use.pattern, method)
             if exponent > ALLOWED:
-                slow.append(f"{use.place}: {method} takes n^{exponent:.1f} on {shape}: {use.pattern.pattern!r}")
+                slow.append(f"{use.location}: {method} takes n^{exponent:.1f} on {shape}: {use.pattern.pattern!r}")
     assert not slow, "\n".join(slow)
 
 

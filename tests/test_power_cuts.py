@@ -64,7 +64,7 @@ def home_before(root: Path) -> None:
 
 def home_look(root: Path) -> str:
     home = Home(root / "home")
-    parts = [home.folder / name for one in home.revisions() for name in one.parts.values()]
+    parts = [home.folder / name for revision in home.revisions() for name in revision.parts.values()]
     for part in parts:
         verify(part)
     return f"{home.live().number} {[(part / 'weights.npz').stat().st_size for part in parts]}"
@@ -155,15 +155,15 @@ def checkpoint_before(root: Path) -> None:
 
     from tuwen.training.checkpoint import Checkpoint, save
 
-    place = root / "b.training" / "checkpoint.safetensors"
-    save(Checkpoint("f", 1, 0, {}, {"model/w": torch.full((400,), 1.0)}), place)
+    path = root / "b.training" / "checkpoint.safetensors"
+    save(Checkpoint("f", 1, 0, {}, {"model/w": torch.full((400,), 1.0)}), path)
 
 
 def checkpoint_look(root: Path) -> str:
     from tuwen.training.checkpoint import load
 
-    found = load(root / "b.training" / "checkpoint.safetensors")
-    return "none" if found is None else f"{found.epoch} {found.tensors['model/w'].tolist()}"
+    checkpoint = load(root / "b.training" / "checkpoint.safetensors")
+    return "none" if checkpoint is None else f"{checkpoint.epoch} {checkpoint.tensors['model/w'].tolist()}"
 
 
 # --- store ----------------------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ def store_before(root: Path) -> None:
 
 def store_look(root: Path) -> str:
     with Store(root / "home" / "store.db") as store:
-        return f"{home_look(root)} {[one['event'] for one in store.events.all()]}"
+        return f"{home_look(root)} {[event['event'] for event in store.events.all()]}"
 
 
 STORE = """
@@ -246,41 +246,41 @@ def record_all(folder: Path) -> dict[str, Recorded]:
         done = str(root.with_suffix(".done"))
         lines += [f"root = Path({str(root)!r})", *KINDS[name].act.strip().splitlines(), f"os.mkdir({done!r})"]
     recordings = power.record("\n".join(lines), {root: root.with_suffix(".done") for root in roots.values()})
-    found = {}
+    recorded_kinds = {}
     for name, root in roots.items():
         assert power.digest(recordings[root].after()) == power.digest(power.tree_of(root)), f"{name}: not all recorded"
-        found[name] = Recorded(KINDS[name], recordings[root], before[name], KINDS[name].look(root))
-        assert found[name].before != found[name].after
-    return found
+        recorded_kinds[name] = Recorded(KINDS[name], recordings[root], before[name], KINDS[name].look(root))
+        assert recorded_kinds[name].before != recorded_kinds[name].after
+    return recorded_kinds
 
 
-def faults(one: Recorded, place: Path, most: int | None, again: int) -> tuple[dict[str, int], list[str]]:
+def faults(record: Recorded, folder: Path, most: int | None, again: int) -> tuple[dict[str, int], list[str]]:
     """(how many disks reopen as before and as after, what is wrong with the others) of a kind of work."""
-    wrong, seen = [], {"before": 0, "after": 0}
-    for number, cut in enumerate(power.cuts(one.recording, most)):
-        power.write_tree(cut.disk, place)
+    messages, states = [], {"before": 0, "after": 0}
+    for number, cut in enumerate(power.cuts(record.recording, most)):
+        power.write_tree(cut.disk, folder)
         try:
-            state = one.work.look(place)
+            state = record.work.look(folder)
         except (TuwenError, AssertionError, OSError) as error:
             state = f"{type(error).__name__}: {error}"
-        allowed = [one.after] if cut.done else [one.before, one.after]
+        allowed = [record.after] if cut.done else [record.before, record.after]
         if state not in allowed:
-            wrong.append(f"{'done, ' if cut.done else ''}{cut.how}: {state}")
-        elif state == one.before and number % 7 == 0 and number // 7 < again:
-            exec(one.work.act, {"root": place})
-            assert one.work.look(place) == one.after, f"done once more {cut.how}"
-        if state in (one.before, one.after):
-            seen["after" if state == one.after else "before"] += 1
-        shutil.rmtree(place)
-    return seen, wrong
+            messages.append(f"{'done, ' if cut.done else ''}{cut.how}: {state}")
+        elif state == record.before and number % 7 == 0 and number // 7 < again:
+            exec(record.work.act, {"root": folder})
+            assert record.work.look(folder) == record.after, f"done once more {cut.how}"
+        if state in (record.before, record.after):
+            states["after" if state == record.after else "before"] += 1
+        shutil.rmtree(folder)
+    return states, messages
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", list(KINDS))
 def test_a_power_cut_leaves_before_or_after(name: str, recorded: dict[str, Recorded], tmp_path: Path) -> None:
-    seen, wrong = faults(recorded[name], tmp_path / "disk", CUTS, AGAIN)
-    assert not wrong, f"{len(wrong)} of {sum(seen.values())} disks, the first: " + "\n".join(wrong[:3])
-    assert seen["before"] and seen["after"], seen
+    states, messages = faults(recorded[name], tmp_path / "disk", CUTS, AGAIN)
+    assert not messages, f"{len(messages)} of {sum(states.values())} disks, the first: " + "\n".join(messages[:3])
+    assert states["before"] and states["after"], states
 
 
 def test_the_model_finds_a_file_that_got_its_name_too_early(tmp_path: Path) -> None:
@@ -291,17 +291,17 @@ def test_the_model_finds_a_file_that_got_its_name_too_early(tmp_path: Path) -> N
         (root / "live.json").write_text('{"n": 1}')
         code = f"import os\nf = open('{root}/half', 'w')\nf.write('{{\"n\": 2}}')\nf.flush()\n{sync}\nf.close()\n"
         code += f"os.rename('{root}/half', '{root}/live.json')\nos.mkdir('{tmp_path}/done{len(sync)}')"
-        found = set()
+        contents = set()
         recording = power.record(code, {root: (tmp_path / f"done{len(sync)}").resolve()})[root]
         for cut in power.cuts(recording, None):
             node = cut.disk.names.get("live.json")
             data = bytes(node.data).replace(b"\0", b"0").decode() if isinstance(node, power.File) else "none"
             try:
                 if json.loads(data)["n"] == 1 and cut.done:
-                    found.add("lost")
+                    contents.add("lost")
             except (ValueError, TypeError, KeyError):
-                found.add(data)
-        assert faults <= found, found
+                contents.add(data)
+        assert faults <= contents, contents
 
 
 def test_what_a_cut_leaves_half_written_goes_with_the_next_writer(tmp_path: Path) -> None:

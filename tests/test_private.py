@@ -112,11 +112,11 @@ def test_scratch_folders_of_the_dead_go_and_those_of_the_living_stay(
 def test_copies_of_a_promotion_that_was_killed_go_at_the_next_start(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.promote(bundle(tmp_path / "one"), good)
-    left = home.folder / "parts" / "predict-20250101-000000-abcdef"
-    left.mkdir()
-    (left / "weights.npz").touch()
+    leftover = home.folder / "parts" / "predict-20250101-000000-abcdef"
+    leftover.mkdir()
+    (leftover / "weights.npz").touch()
     home.sweep()
-    assert not left.exists() and home.part("predict").is_dir()
+    assert not leftover.exists() and home.part("predict").is_dir()
 
 
 @pytest.mark.skipif(not mounts(), reason=REASON)

@@ -30,9 +30,9 @@ def test_a_bad_event_is_named_and_the_good_are_kept(shop: Shop, bad: object) -> 
     sent = [{**GOOD, "event": f"{bad!r}-1"}, bad, {**GOOD, "event": f"{bad!r}-2"}]
     answer = shop.ask("POST", "/v1/events", {"events": sent})
     assert answer.status_code == 207
-    told = answer.json()
-    assert (told["received"], told["accepted"], told["new"]) == (3, 2, 2)
-    (refused,) = told["refused"]
+    reply = answer.json()
+    assert (reply["received"], reply["accepted"], reply["new"]) == (3, 2, 2)
+    (refused,) = reply["refused"]
     assert refused["index"] == 1 and refused["where"].startswith("body.events.1") and refused["what"]
     stored = {event["event"] for event in shop.good("GET", "/v1/users/u")["events"]}
     assert {f"{bad!r}-1", f"{bad!r}-2"} <= stored and "b" not in stored
@@ -41,23 +41,23 @@ def test_a_bad_event_is_named_and_the_good_are_kept(shop: Shop, bad: object) -> 
 def test_what_is_refused_is_told_in_chinese(shop: Shop) -> None:
     sent = {"events": [{**GOOD, "event": "zh"}, BAD[0], BAD[2]]}
     refused = shop.ask("POST", "/v1/events", sent, headers={"Accept-Language": "zh"}).json()["refused"]
-    assert [one["what"] for one in refused] == [
+    assert [entry["what"] for entry in refused] == [
         "请求不符合要求：缺少此字段",
         "请求不符合要求：这是程序表示“没有”的词，不是编号",
     ]
 
 
 def test_a_batch_without_a_good_event_is_refused_as_a_whole(shop: Shop) -> None:
-    told = problem(shop.ask("POST", "/v1/events", {"events": [BAD[0], BAD[1]]}), 422)
-    assert told["where"] == "body.events.0.item"
+    message = problem(shop.ask("POST", "/v1/events", {"events": [BAD[0], BAD[1]]}), 422)
+    assert message["where"] == "body.events.0.item"
 
 
 @pytest.mark.parametrize("kind", ["text/plain;charset=UTF-8", "text/plain", "TEXT/PLAIN", "application/json"])
 def test_a_beacon_is_read(shop: Shop, kind: str) -> None:
     sent = {"content": json.dumps({"events": [{**GOOD, "event": kind}]}), "headers": {"Content-Type": kind}}
     assert shop.ask("POST", "/v1/events", **sent).json()["new"] == 1
-    told = {"feedback": kind, "item": "SKU-0001", "rating": 3}
-    sent = {"content": json.dumps(told), "headers": {"Content-Type": kind}}
+    feedback = {"feedback": kind, "item": "SKU-0001", "rating": 3}
+    sent = {"content": json.dumps(feedback), "headers": {"Content-Type": kind}}
     assert shop.ask("POST", "/v1/feedback", **sent).json()["new"] == 1
 
 
@@ -78,9 +78,9 @@ def test_keys_are_read_without_blanks_around_them(shop: Shop) -> None:
 @given(st.lists(st.one_of(st.just(GOOD), st.sampled_from(BAD), st.integers(), st.text(max_size=3)), min_size=1))
 def test_every_element_is_either_kept_or_named(elements: list[object]) -> None:
     read = TypeAdapter(EventsRequest).validate_python({"events": elements}).events
-    good = [element for element in read if not isinstance(element, Refusal)]
-    if good:
-        kept, refused = kept_and_refused("events", read, "en")
-        places = [one.index for one in refused]
-        assert len(kept) + len(refused) == len(elements)
-        assert places == [i for i, element in enumerate(elements) if element != GOOD]
+    accepted = [element for element in read if not isinstance(element, Refusal)]
+    if accepted:
+        accepted_rows, refused = kept_and_refused("events", read, "en")
+        indices = [refusal.index for refusal in refused]
+        assert len(accepted_rows) + len(refused) == len(elements)
+        assert indices == [i for i, element in enumerate(elements) if element != GOOD]

@@ -53,8 +53,10 @@ def test_the_page_of_limits_is_the_table_of_the_code() -> None:
     done = subprocess.run([sys.executable, SCRIPTS / "limits.py", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, "docs/limits.md is stale: make docs"
     for limit in lines():
-        told = limit.metadata
-        assert told["what"] and told["above"] and told["low"] <= limit.default <= told["high"], limit.name
+        metadata = limit.metadata
+        assert metadata["what"] and metadata["above"] and metadata["low"] <= limit.default <= metadata["high"], (
+            limit.name
+        )
 
 
 def test_an_option_changes_a_limit_and_what_cannot_be_is_refused_in_words() -> None:
@@ -88,9 +90,9 @@ def shape_of(value: Any) -> tuple[int, int]:
     """(marks between values, depth): a comma, a colon or a bracket is one."""
     if not isinstance(value, dict | list):
         return 0, 0
-    inner = [shape_of(one) for one in (value.values() if isinstance(value, dict) else value)]
+    inner = [shape_of(element) for element in (value.values() if isinstance(value, dict) else value)]
     marks = 1 + max(0, len(value) - 1) + (len(value) if isinstance(value, dict) else 0)
-    return marks + sum(one for one, _ in inner), 1 + max((depth for _, depth in inner), default=0)
+    return marks + sum(count for count, _ in inner), 1 + max((depth for _, depth in inner), default=0)
 
 
 @given(JSON, st.booleans())
@@ -164,15 +166,15 @@ def test_who_has_no_key_sends_no_body(home, tmp_path) -> None:
     assert guarded.ask("GET", "/healthz").status_code == 200
     fresh = Shop(home, tmp_path / "store.db", access=Access(shop.store, required=True))
     assert fresh.ask("GET", "/openapi.json", headers=key).status_code == 200
-    for one in (shop, guarded, fresh):
-        one.store.close()
+    for service in (shop, guarded, fresh):
+        service.store.close()
 
 
 def test_a_body_that_stalls_is_given_up_and_one_that_is_slow_but_goes_on_is_read() -> None:
     limits = Limits(stall_seconds=0.6, stall_bytes=100, read_seconds=30)
     json_type = {"content-type": "application/json"}
-    told = problem(quickly(lambda: ask("/v1/predict", limits=limits, content=stalls(), headers=json_type)), 408)
-    assert told["allowed"] == "at least 100 bytes in 0.6 seconds"
+    message = problem(quickly(lambda: ask("/v1/predict", limits=limits, content=stalls(), headers=json_type)), 408)
+    assert message["allowed"] == "at least 100 bytes in 0.6 seconds"
 
     async def slowly() -> AsyncIterator[bytes]:
         yield b'{"rows": [{"text": "'
@@ -206,22 +208,22 @@ def test_the_bytes_of_all_requests_are_bounded_and_given_back() -> None:
             return [refused, alive, answered, await client.post("/v1/predict", json={"rows": [{"text": "y" * 500}]})]
 
     json_type = {"content-type": "application/json"}
-    refused, *good = asyncio.run(crowd())
+    refused, *replies = asyncio.run(crowd())
     assert problem(refused, 503)["what"] == "too many bytes are being received" and refused.headers["retry-after"]
-    assert [one.status_code for one in good] == [200, 200, 200]
+    assert [reply.status_code for reply in replies] == [200, 200, 200]
 
 
 @pytest.mark.parametrize("path", ["/v1/recommend", "/v1/search", "/v1/predict", "/v1/events", "/v1/goes-with"])
 def test_of_many_unknown_names_the_first_is_refused_by_its_name(shop: Shop, path: str) -> None:
     body = {f"n{number}": 1 for number in range(40_000)}
-    told = problem(quickly(lambda: shop.ask("POST", path, body), 5), 422)
-    assert told["where"] in ("body.n0", "body.items", "body.rows", "body.events")
-    told = problem(shop.ask("POST", path, {f"n{number}": 1 for number in range(60_000)}), 422)
-    assert told["what"] == "the body holds too many values"
+    message = problem(quickly(lambda: shop.ask("POST", path, body), 5), 422)
+    assert message["where"] in ("body.n0", "body.items", "body.rows", "body.events")
+    message = problem(shop.ask("POST", path, {f"n{number}": 1 for number in range(60_000)}), 422)
+    assert message["what"] == "the body holds too many values"
     for model in (RecommendRequest, SearchRequest, PredictRequest):
         with pytest.raises(ValidationError) as error:
             model.model_validate(body)
-        unknown = [one["loc"] for one in error.value.errors() if one["type"] == "extra_forbidden"]
+        unknown = [fault["loc"] for fault in error.value.errors() if fault["type"] == "extra_forbidden"]
         assert unknown == [("n0",)]  # each would take 10 µs
 
 
@@ -238,8 +240,8 @@ def test_json_that_is_too_deep_is_refused_and_one_that_is_not_is_read(shop: Shop
         problem(shop.ask("POST", "/v1/items", content=nested(30), **sent), 422)["what"]
         != "the body is nested too deeply"
     )
-    told = problem(shop.ask("POST", "/v1/search", content=b'{"words": "' + b"\\n" * 1_000_001 + b'"}', **sent), 422)
-    assert told["what"] == "the body holds too many escaped characters"
+    message = problem(shop.ask("POST", "/v1/search", content=b'{"words": "' + b"\\n" * 1_000_001 + b'"}', **sent), 422)
+    assert message["what"] == "the body holds too many escaped characters"
 
 
 def test_conditions_are_few_and_short(shop: Shop) -> None:
@@ -247,8 +249,8 @@ def test_conditions_are_few_and_short(shop: Shop) -> None:
     assert shop.ask("GET", "/v1/search?" + "where=price%3E1&" * 50).status_code == 200
     many = "brand=" + "|".join(map(str, range(1_001)))
     assert problem(shop.ask("GET", f"/v1/search?where={many}"), 422)["what"] == "a condition has too many values"
-    found = Served(shop.live, Limits(conditions=2, condition_values=3_000, condition_characters=30_000))
-    assert vars(found.filter_limits) == {"conditions": 2, "values": 3_000, "characters": 30_000}
+    served = Served(shop.live, Limits(conditions=2, condition_values=3_000, condition_characters=30_000))
+    assert vars(served.filter_limits) == {"conditions": 2, "values": 3_000, "characters": 30_000}
     long = ["price>=" + "1" * 15_000, "price<=" + "1" * 15_000]
     assert problem(shop.ask("POST", "/v1/search", {"where": long}), 422)["what"] == "the conditions are too long"
 
@@ -260,8 +262,8 @@ def test_a_number_of_hits_that_is_none_is_refused(shop: Shop, size: str) -> None
 
 
 def test_headers_beyond_their_limit_are_refused() -> None:
-    found = ask("/healthz", method="GET", limits=Limits(header_bytes=2_000), headers={"x": "y" * 3_000})
-    assert problem(found, 431)["allowed"] == "2000 bytes"
+    reply = ask("/healthz", method="GET", limits=Limits(header_bytes=2_000), headers={"x": "y" * 3_000})
+    assert problem(reply, 431)["allowed"] == "2000 bytes"
 
 
 # --- Pictures ---------------------------------------------------------------------------------------------------------
@@ -269,9 +271,9 @@ def test_headers_beyond_their_limit_are_refused() -> None:
 
 @pytest.fixture(scope="module")
 def decoder() -> Any:
-    found = Decoder()
-    yield found
-    found.close()
+    process = Decoder()
+    yield process
+    process.close()
 
 
 def test_the_decoder_gives_the_bytes_and_the_words_of_this_process(decoder: Decoder) -> None:
@@ -282,17 +284,17 @@ def test_the_decoder_gives_the_bytes_and_the_words_of_this_process(decoder: Deco
     out = io.BytesIO()
     Image.effect_noise((900, 700), 80).save(out, "PNG")
     for data in (out.getvalue(), b"<html>", b"", b"GIF89a", out.getvalue()[:500]):
-        told = []
+        outcomes = []
         for active in (False, True):
             try:
                 if active:
                     with decoder.active():
-                        told.append(MEDIA["image"].normalise(data, MEDIA_LIMITS))
+                        outcomes.append(MEDIA["image"].normalise(data, MEDIA_LIMITS))
                 else:
-                    told.append(MEDIA["image"].normalise(data, MEDIA_LIMITS))
+                    outcomes.append(MEDIA["image"].normalise(data, MEDIA_LIMITS))
             except DataError as error:
-                told.append(error.fields())
-        assert told[0] == told[1]
+                outcomes.append(error.fields())
+        assert outcomes[0] == outcomes[1]
 
 
 def test_a_picture_that_takes_too_long_is_ended_with_its_process(decoder: Decoder) -> None:
@@ -367,8 +369,8 @@ class Stubborn(Shopkeeper):
 def test_an_answer_that_takes_too_long_is_refused_and_its_work_ends(checks: bool) -> None:
     keeper = Stubborn(checks=checks)
     answer = quickly(lambda: predict_beside(keeper, Limits(request_seconds=0.3)), 5)
-    told = problem(answer, 503)
-    assert told["what"] == "the answer took too long" and told["allowed"] == "0.3 seconds"
+    message = problem(answer, 503)
+    assert message["what"] == "the answer took too long" and message["allowed"] == "0.3 seconds"
     assert keeper.ended.wait(5)
 
 
@@ -419,19 +421,19 @@ def test_a_thread_that_does_not_end_keeps_its_place_and_who_waits_is_told() -> N
         return {}
 
     async def work() -> list[str]:
-        told = []
-        for call in (lambda: let_go.wait(30), lambda: told.append("ran")):
+        outcomes = []
+        for call in (lambda: let_go.wait(30), lambda: outcomes.append("ran")):
             client = Client(b"", nobody, Deadline(0.2))
             with client.active():
                 try:
                     await lane.run(call)
                 except Interrupted:
-                    told.append("interrupted")
+                    outcomes.append("interrupted")
         let_go.set()
         await asyncio.sleep(0.3)
         with Client(b"", nobody, Deadline(5)).active():
-            told.append(await lane.run(lambda: "free"))
-        return told
+            outcomes.append(await lane.run(lambda: "free"))
+        return outcomes
 
     assert asyncio.run(work()) == ["interrupted", "interrupted", "free"]
 

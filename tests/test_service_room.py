@@ -45,10 +45,10 @@ def test_a_disk_that_is_nearly_full_refuses_what_is_new_and_takes_removals(small
     filler = fill(home.folder, 3_900_000)
     try:
         for method, path, body in WRITES:
-            told = problem(small.ask(method, path, body), 507)
-            assert "nearly full" in told["what"] and told["title"] == "Insufficient Storage"
-            told = problem(small.ask(method, path, body, headers={"Accept-Language": "zh"}), 507)
-            assert told["what"] == "服务的磁盘将满，不再保存新的内容" and told["title"] == "存储空间不足"
+            message = problem(small.ask(method, path, body), 507)
+            assert "nearly full" in message["what"] and message["title"] == "Insufficient Storage"
+            message = problem(small.ask(method, path, body, headers={"Accept-Language": "zh"}), 507)
+            assert message["what"] == "服务的磁盘将满，不再保存新的内容" and message["title"] == "存储空间不足"
         assert small.ask("DELETE", "/v1/items/old").status_code in (200, 202)
         consent = {"purpose": "recommend", "given": False}
         assert small.ask("PUT", "/v1/users/u/consent", consent).status_code == 200
@@ -57,8 +57,8 @@ def test_a_disk_that_is_nearly_full_refuses_what_is_new_and_takes_removals(small
         assert small.ask("GET", "/v1/search?words=cup").status_code == 200
         ready = small.ask("GET", "/readyz")
         assert ready.status_code == 200 and ready.json()["full"] == ["disk"]
-        told = small.ask("GET", "/metrics").text
-        assert 'tuwen_nearly_full{what="disk"} 1.0' in told and "tuwen_disk_free_bytes" in told
+        metrics = small.ask("GET", "/metrics").text
+        assert 'tuwen_nearly_full{what="disk"} 1.0' in metrics and "tuwen_disk_free_bytes" in metrics
     finally:
         filler.unlink()
     assert small.ask("GET", "/readyz").json()["full"] == []
@@ -74,23 +74,23 @@ def test_the_mark_is_the_smaller_of_bytes_and_share(tmp_path: Path) -> None:
             (0, 0.02): 0,
         }
         for (free, share), needed in marks.items():
-            found = Room(disk, Limits(free_bytes=free, free_share=share)).disk()
-            assert found is not None and found.needed == needed and not found.low
+            state = Room(disk, Limits(free_bytes=free, free_share=share)).disk()
+            assert state is not None and state.needed == needed and not state.low
         fill(disk, 1_500_000)
         low = [Room(disk, Limits(free_bytes=free, free_share=share)).disk() for free, share in marks]
-        assert [one is not None and one.low for one in low] == [True, False, False]
+        assert [state is not None and state.low for state in low] == [True, False, False]
 
 
 @pytest.mark.skipif(not mounts(), reason=REASON)
 def test_a_disk_without_names_left_is_full_too(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 100, names=150) as disk:
         room = Room(disk, Limits(free_bytes=0))
-        found = room.disk()
-        assert found is not None and not found.low
+        state = room.disk()
+        assert state is not None and not state.low
         for number in range(100):
             (disk / str(number)).touch()
-        found = room.disk()
-        assert found is not None and found.low
+        state = room.disk()
+        assert state is not None and state.low
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ def test_memory_is_measured_against_the_narrowest_limit(group: Path, monkeypatch
 def test_costly_requests_are_refused_first_where_memory_is_short(shop: Shop, group: Path) -> None:
     (group / "memory.stat").write_text("anon 1\n")
     for path, body in (("/v1/predict", {"rows": [{}]}), ("/v1/search", {"words": "cup"}), ("/v1/items", ITEM)):
-        told = problem(shop.ask("POST", path, body, headers={"Accept-Language": "zh"}), 503)
-        assert told["what"] == "服务的内存不足"
+        message = problem(shop.ask("POST", path, body, headers={"Accept-Language": "zh"}), 503)
+        assert message["what"] == "服务的内存不足"
     assert shop.ask("POST", "/v1/events", EVENT).status_code == 200
     assert shop.ask("POST", "/v1/recommend", {"user": "v", "count": 3}).status_code == 200
     assert shop.ask("GET", "/v1/search?words=cup").status_code == 200

@@ -30,8 +30,8 @@ MOMENTS = int(os.environ.get("TUWEN_MOMENTS", "200" if NIGHTLY else "10"))
 def server() -> Iterator[Server]:
     if MISSING:
         pytest.skip(REASON)
-    with postgresql() as found:
-        yield found
+    with postgresql() as database:
+        yield database
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def sent(*keys: str) -> dict:
 def test_while_the_database_is_away_the_shop_goes_on_and_events_wait(home, server, quick, how):
     journal = home / "journal.log"
     shop = Shop(home, f"{server.url}?connect_timeout=2")
-    known = shop.live.storefront.parts.recommender.shelf.users[0]
+    user = shop.live.storefront.parts.recommender.shelf.users[0]
     keys = {f"{how}{number}" for number in range(4)}
     assert shop.ask("POST", "/v1/events", sent(f"{how}0")).status_code == 200
     nobodys = shop.items("POST", "/v1/recommend", {"count": 3})
@@ -77,8 +77,8 @@ def test_while_the_database_is_away_the_shop_goes_on_and_events_wait(home, serve
         began = time.monotonic()
         assert shop.good("GET", "/v1/search", params={"words": "lamp"})["hits"]
         assert shop.items("POST", "/v1/recommend", {"count": 3}) == nobodys
-        hers = shop.good("POST", "/v1/recommend", {"user": known, "count": 3})  # who refused cannot be read
-        assert [one["item"] for one in hers["items"]] == nobodys and "anybody" in hers["notes"][0]["en"]
+        hers = shop.good("POST", "/v1/recommend", {"user": user, "count": 3})  # who refused cannot be read
+        assert [item["item"] for item in hers["items"]] == nobodys and "anybody" in hers["notes"][0]["en"]
         assert shop.ask("GET", "/v1/items/SKU-0001").status_code == 200
         assert shop.ask("GET", "/v1/items/SKU-0001/pictures/0").status_code == 200
         assert shop.ask("POST", "/v1/events", sent(f"{how}3")).status_code == 202
@@ -89,13 +89,13 @@ def test_while_the_database_is_away_the_shop_goes_on_and_events_wait(home, serve
         ):
             answer = shop.ask(method, path, body)
             assert "store" in problem(answer, 503)["what"] and answer.headers["retry-after"]
-        told = problem_of_readiness(shop)
-        assert told["journal"] > 0 and "store" in told["fault"]
+        message = problem_of_readiness(shop)
+        assert message["journal"] > 0 and "store" in message["fault"]
         assert time.monotonic() - began < 4
     shop.store.ping()
     assert shop.ask("POST", "/v1/events", sent(*keys)).json()["known"] == 4  # the journal goes in first
     assert journal.stat().st_size == 0 and shop.good("GET", "/readyz")["journal"] == 0
-    assert {one["event"] for one in shop.store.events.all()} >= keys
+    assert {row["event"] for row in shop.store.events.all()} >= keys
     assert shop.good("DELETE", "/v1/users/u")["events"] == 4
     shop.store.close()
 
@@ -192,30 +192,30 @@ def test_a_database_that_stops_hangs_and_restarts_at_random_moments_loses_and_do
     shop.live.watch()
     name = f"r{time.time_ns()}"
     shoppers = [Shopper(shop, f"{name}-{number}") for number in range(2)]
-    for one in shoppers:
-        one.start()
+    for shopper in shoppers:
+        shopper.start()
     try:
         for _ in range(MOMENTS):
             time.sleep(rng.uniform(0.02, 0.2))
             with away(server, rng.choice(["stopped", "frozen", "frozen"])):
                 time.sleep(rng.uniform(0.0, 0.5))
     finally:
-        for one in shoppers:
-            one.ended.set()
-        for one in shoppers:
-            one.join(30)
+        for shopper in shoppers:
+            shopper.ended.set()
+        for shopper in shoppers:
+            shopper.join(30)
     deadline = time.monotonic() + 60
     while shop.live.journal.size() and time.monotonic() < deadline:
         time.sleep(0.05)
     shop.live.end()
     time.sleep(watchdog.PAUSE_SECONDS)
-    acknowledged = [key for one in shoppers for key in one.acknowledged]
-    kept = [one["event"] for one in shop.store.events.all() if one["event"].startswith(name)]
-    waited = sum(one.waited for one in shoppers)
+    acknowledged = [key for shopper in shoppers for key in shopper.acknowledged]
+    stored = [row["event"] for row in shop.store.events.all() if row["event"].startswith(name)]
+    waited = sum(shopper.waited for shopper in shoppers)
     print(f"{MOMENTS} moments: {len(acknowledged)} events acknowledged, {waited} of them in the journal")
     assert len(acknowledged) == len(set(acknowledged)) > MOMENTS and waited > 0
-    assert len(kept) == len(set(kept)) and set(acknowledged) <= set(kept)
-    assert len(kept) <= len(acknowledged) + len(shoppers)  # at most the one under way is more
+    assert len(stored) == len(set(stored)) and set(acknowledged) <= set(stored)
+    assert len(stored) <= len(acknowledged) + len(shoppers)  # at most the one under way is more
     shop.store.close()
 
 
@@ -223,14 +223,14 @@ def test_a_database_that_stops_hangs_and_restarts_at_random_moments_loses_and_do
 
 
 def emptied(journal: Journal) -> list:
-    kept: list = []
+    rows_read: list = []
 
     def keep(rows) -> int:
-        kept.extend(row["event"] for row in rows)
+        rows_read.extend(row["event"] for row in rows)
         return len(rows)
 
     assert journal.empty(keep)
-    return kept
+    return rows_read
 
 
 def test_a_journal_that_was_cut_short_anywhere_gives_what_was_acknowledged(tmp_path):
@@ -238,7 +238,7 @@ def test_a_journal_that_was_cut_short_anywhere_gives_what_was_acknowledged(tmp_p
     for number in range(3):
         journal.write([{"event": f"e{number}", "user": "茶"}])
     data = journal.file.read_bytes()
-    ends = [place + 1 for place, byte in enumerate(data) if byte == 10]
+    ends = [index + 1 for index, byte in enumerate(data) if byte == 10]
     for cut in range(0, len(data) + 1, 7):
         journal.file.write_bytes(data[:cut])
         whole = sum(end <= cut for end in ends)
@@ -247,22 +247,22 @@ def test_a_journal_that_was_cut_short_anywhere_gives_what_was_acknowledged(tmp_p
 
 
 def test_a_journal_is_emptied_in_order_and_again_after_a_failure(tmp_path):
-    journal, kept = Journal(tmp_path / "journal.log"), []
+    journal, stored = Journal(tmp_path / "journal.log"), []
     for begin in range(0, 1200, 300):
         journal.write([{"event": number} for number in range(begin, begin + 300)])
 
     def keep(rows: list[dict]) -> int:
-        if len(kept) == 300:
-            kept.append("failed")
+        if len(stored) == 300:
+            stored.append("failed")
             raise StoreUnavailable("the store does not answer")
-        kept.extend(row["event"] for row in rows)
+        stored.extend(row["event"] for row in rows)
         return len(rows)
 
     with pytest.raises(StoreUnavailable):
         journal.empty(keep)
     journal.write([{"event": 1200}])
     assert journal.size() and journal.empty(keep)
-    assert kept == [*range(300), "failed", *range(300, 1201)]  # from where it was
+    assert stored == [*range(300), "failed", *range(300, 1201)]  # from where it was
     journal.write([{"event": "next"}])
     assert emptied(journal) == ["next"]
 
@@ -280,32 +280,32 @@ def test_a_full_journal_refuses_and_keeps_what_it_has(tmp_path):
     with pytest.raises(StoreUnavailable, match="journal of events is full"):
         for number in range(100):
             journal.write([{"event": number}])
-    kept = emptied(journal)
-    assert kept == list(range(len(kept))) and len(kept) > 5
+    stored = emptied(journal)
+    assert stored == list(range(len(stored))) and len(stored) > 5
 
 
 def test_one_event_that_the_database_refuses_keeps_no_other_out(tmp_path):
-    journal, kept = Journal(tmp_path / "journal.log"), []
+    journal, stored = Journal(tmp_path / "journal.log"), []
     journal.write([{"event": number} for number in range(5)])
 
     def keep(rows: list[dict]) -> int:
         if any(row["event"] == 2 for row in rows):
             raise DataError("the store cannot be read or written")
-        kept.extend(row["event"] for row in rows)
+        stored.extend(row["event"] for row in rows)
         return len(rows)
 
-    assert journal.empty(keep) and kept == [0, 1, 3, 4]
+    assert journal.empty(keep) and stored == [0, 1, 3, 4]
 
 
 def test_what_comes_while_a_journal_is_emptied_is_not_lost(tmp_path):
-    journal, kept = Journal(tmp_path / "journal.log"), []
+    journal, stored = Journal(tmp_path / "journal.log"), []
     journal.write([{"event": 0}])
 
     def keep(rows: list[dict]) -> int:
-        kept.extend(row["event"] for row in rows)
-        if len(kept) < 4:
-            journal.write([{"event": len(kept)}])
+        stored.extend(row["event"] for row in rows)
+        if len(stored) < 4:
+            journal.write([{"event": len(stored)}])
             assert not Journal(journal.file).empty(keep)  # another worker leaves it alone
         return len(rows)
 
-    assert journal.empty(keep) and kept == [0, 1, 2, 3] and journal.size() == 0
+    assert journal.empty(keep) and stored == [0, 1, 2, 3] and journal.size() == 0

@@ -110,26 +110,26 @@ def fill(folder: Path) -> None:
 def test_on_a_full_disk_removals_work_and_nothing_else_is_taken(small_disk, monkeypatch):
     monkeypatch.setattr(reserve, "SIZE", 2 * 2**20)
     monkeypatch.setattr(reserve, "ROOM", 4 * 2**20)
-    kept = small_disk / "store.db-reserve"
+    reserve_file = small_disk / "store.db-reserve"
     with Store(small_disk / "store.db") as store:
-        assert kept.stat().st_size == 2 * 2**20 and kept.stat().st_mode & 0o077 == 0
+        assert reserve_file.stat().st_size == 2 * 2**20 and reserve_file.stat().st_mode & 0o077 == 0
         for number in range(40):
             store.events.add([event(f"e{number}-{n}", user=NAME) for n in range(20)])
         store.items.put("i", {"title": "lamp"}, [bytes(10_000)])
         fill(small_disk)
         for _ in range(2):
-            with pytest.raises(StoreUnavailable) as found:
+            with pytest.raises(StoreUnavailable) as raised:
                 store.events.add([event(f"late{number}", query="x" * 5000) for number in range(500)])
-            assert found.value.full and kept.exists()  # who adds gets none of it
+            assert raised.value.full and reserve_file.exists()  # who adds gets none of it
         with pytest.raises(StoreUnavailable):
             store.items.put("j", {"title": "x" * 3_000_000})
-        assert store.people.forget(NAME)["events"] == 800 and not kept.exists()
+        assert store.people.forget(NAME)["events"] == 800 and not reserve_file.exists()
         store.people.allow("u", "recommend", False)
         store.items.remove("i")
         assert store.people.show(NAME)["events"] == [] and traces(small_disk) == []
         (small_disk / "filler").unlink()
         store.tidy()
-        assert kept.exists()  # for the next time
+        assert reserve_file.exists()  # for the next time
         assert store.events.add([event("after")]) == 1
 
 

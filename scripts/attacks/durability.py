@@ -1,7 +1,7 @@
-"""Attacks on what is to last: power cuts, kills, links, a full disk, hostile backups, other users of the machine.
+"""Attacks on durable data: power cuts, kills, links, a full disk, hostile backups, other users of the machine.
 
-``PYTHONPATH=scripts:tests python -m attacks.durability HOME`` runs each against a copy of HOME, and prints its
-name, its figures and those of the code before it was mended. A function that returns no figures could not run here.
+``PYTHONPATH=scripts:tests python -m attacks.durability HOME`` runs each attack against a copy of HOME. It prints the
+name, the figures before the repair, and the figures now. An attack that cannot run here returns no figures.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -23,21 +22,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
-
+from attacks.served import CODE, Served, copy_of
 from tuwen import workflow
 from tuwen.bundle.home import Home
 from tuwen.errors import DataError, TuwenError
 from tuwen.store import Store
 
 Figures = dict[str, Any]
-SERVE = "from tuwen.cli import main; main()"
 KILLS = 20
 BACKUPS = 5
 SECRET = "root:x:0"
 DISK_MB = 200
-MARK = 3_900_000  # bytes that are left: 2 % of the disk and less
-# measured with the same functions on the code before, where it had what they ask for
+MARK = 3_900_000  # bytes that stay free: less than 2 % of the disk
+# measured with the same functions before the repair, where that code had the feature
 BEFORE: dict[str, Figures] = {
     "power cuts": {"faults": "150 of 505 disks", "kinds of work with faults": "10 of 12"},
     "a killed supervisor": {"seconds until its workers ended": "never", "port free": False},
@@ -51,35 +48,8 @@ BEFORE: dict[str, Figures] = {
 }
 
 
-class Served:
-    """A home that is served by a process of its own."""
-
-    def __init__(self, home: Path, *options: str) -> None:
-        command = [sys.executable, "-c", SERVE, "serve", str(home), "--port", "0", *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout
-        line = self.process.stdout.readline()
-        found = re.search(r"at (http://[\d.]+:(\d+))", line)
-        if found is None:
-            raise SystemExit(f"the home could not be served: {line}")
-        self.port = int(found[2])
-        self.client = httpx.Client(base_url=found[1], timeout=60)
-
-    def __enter__(self) -> Served:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.client.close()
-        self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=60)
-
-    def workers(self) -> list[int]:
-        told = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], stdout=-1, text=True, check=True)
-        return [int(pid) for pid in told.stdout.split()]
-
-
 def power_cuts(home: Path) -> Figures:
-    """Every disk that a power cut may leave during each kind of work, opened again."""
+    """Record each kind of work, and open every disk that a power cut may leave."""
     import power
     import test_power_cuts as cuts
 
@@ -88,15 +58,19 @@ def power_cuts(home: Path) -> Figures:
     folder = (home.parent / "recorded").resolve()
     folder.mkdir()
     recorded = cuts.record_all(folder)
-    disks = wrong = kinds = 0
-    for one in recorded.values():
-        seen, faults = cuts.faults(one, home.parent / "disk", cuts.CUTS, 0)
-        disks, wrong, kinds = disks + sum(seen.values()) + len(faults), wrong + len(faults), kinds + bool(faults)
-    return {"disks": disks, "faults": wrong, "kinds of work with faults": f"{kinds} of {len(recorded)}"}
+    disks = fault_count = kinds = 0
+    for recording in recorded.values():
+        states, faults = cuts.faults(recording, home.parent / "disk", cuts.CUTS, 0)
+        disks, fault_count, kinds = (
+            disks + sum(states.values()) + len(faults),
+            fault_count + len(faults),
+            kinds + bool(faults),
+        )
+    return {"disks": disks, "faults": fault_count, "kinds of work with faults": f"{kinds} of {len(recorded)}"}
 
 
 def killed_supervisor(home: Path) -> Figures:
-    """``kill -9`` of the parent of two workers."""
+    """Kill the parent of two workers with ``kill -9``."""
     served = Served(home, "--workers", "2")
     workers = served.workers()
     served.client.close()
@@ -114,23 +88,23 @@ def killed_supervisor(home: Path) -> Figures:
 
 
 def links(home: Path) -> Figures:
-    """A report whose page is a link to a file of the machine, promoted over HTTP, and asked for."""
+    """Promote a report over HTTP whose page is a link to a system file, and request the page."""
     from test_evaluation_comparison_page import result_of
 
-    place = home / "incoming" / "attack"
-    place.mkdir(parents=True)
-    (place / "compare.json").write_text(json.dumps({**result_of("rate", seeds=1), "name": "attack"}))
-    (place / "compare.html").symlink_to("/etc/passwd")
+    folder = home / "incoming" / "attack"
+    folder.mkdir(parents=True)
+    (folder / "compare.json").write_text(json.dumps({**result_of("rate", seeds=1), "name": "attack"}))
+    (folder / "compare.html").symlink_to("/etc/passwd")
     with Served(home) as served:
         answer = served.client.post("/v1/operator/promote", json={"folder": "attack"})
         page = served.client.get("/v1/operator/report/attack-compared/page")
     files = [path for path in (home / "parts").rglob("*") if path.is_file()]
-    kept = [path for path in files if SECRET.encode() in path.read_bytes()]
-    return {"promoted": int(answer.status_code == 200), "secrets served": int(SECRET in page.text) + len(kept)}
+    leaks = [path for path in files if SECRET.encode() in path.read_bytes()]
+    return {"promoted": int(answer.status_code == 200), "secrets served": int(SECRET in page.text) + len(leaks)}
 
 
 def nearly_full(home: Path) -> Figures:
-    """A home on a disk of its own that is filled up to the mark."""
+    """Serve a home from a small disk, and fill the disk up to the mark."""
     import disks
 
     if not disks.mounts():
@@ -150,7 +124,7 @@ def nearly_full(home: Path) -> Figures:
 
 
 def backups_under_writes(home: Path) -> Figures:
-    """Backups of a store that is written to; each restored, and held against what was acknowledged before it began."""
+    """Back up a store during writes, and count acknowledged events that a restored copy lacks."""
     acknowledged, stop, lost = [0], threading.Event(), 0
 
     def write() -> None:
@@ -169,8 +143,8 @@ def backups_under_writes(home: Path) -> Figures:
             workflow.backup(home, home.parent / f"{number}.backup")
             workflow.restore(home.parent / f"{number}.backup", home.parent / f"restored{number}")
             with Store(home.parent / f"restored{number}" / "store.db") as store:
-                kept = sum(one["event"].startswith("attack ") for one in store.events.all())
-            lost += max(0, least - kept)
+                count = sum(event["event"].startswith("attack ") for event in store.events.all())
+            lost += max(0, least - count)
     finally:
         stop.set()
         thread.join()
@@ -178,11 +152,11 @@ def backups_under_writes(home: Path) -> Figures:
 
 
 def hostile_backups(home: Path) -> Figures:
-    """Archives with paths above, links, compressed bombs, other bytes and cut ends."""
-    good = home.parent / "good.backup"
-    workflow.backup(home, good)
-    data = good.read_bytes()
-    with zipfile.ZipFile(good) as archive:
+    """Restore archives with parent paths, links, compression bombs, changed bytes and cut ends."""
+    valid = home.parent / "good.backup"
+    workflow.backup(home, valid)
+    data = valid.read_bytes()
+    with zipfile.ZipFile(valid) as archive:
         manifest = json.loads(archive.read("manifest.json"))
     archives = [data[: len(data) * part // 10] for part in range(10)]
     archives += [data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]]
@@ -204,17 +178,17 @@ def hostile_backups(home: Path) -> Figures:
 
 
 def rights(home: Path) -> Figures:
-    """A home that was open to everybody, after it was served and promoted to."""
+    """Serve a home that everybody may read, and count the files that others can still read."""
     for path in (home, *home.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     with Served(home) as served:
         served.client.post("/v1/events", json={"events": [{"user": "u", "item": "i", "kind": "click"}]})
-    found = [path for path in (home, *home.rglob("*")) if path.stat().st_mode & 0o077]
-    return {"files open to others": len(found)}
+    paths = [path for path in (home, *home.rglob("*")) if path.stat().st_mode & 0o077]
+    return {"files open to others": len(paths)}
 
 
 def killed_promotions(home: Path) -> Figures:
-    """``kill -9`` of a promotion at random moments; after each the home is opened."""
+    """Kill promotions with ``kill -9`` at random moments, and open the home after each."""
     source = next(path for path in (home / "parts").iterdir() if path.name.startswith("recommend"))
     shutil.copytree(source, home.parent / "next")
     rng, faults, landed = random.Random(0), 0, 0
@@ -232,19 +206,19 @@ def killed_promotions(home: Path) -> Figures:
         except TuwenError:
             faults += 1
     Home(home).sweep()
-    left = len(list((home / "parts").iterdir())) - len(Home(home).parts_of((home / "live.json").read_bytes()))
-    return {"homes that did not open": faults, "kills that landed": landed, "copies left behind": left}
+    extra_parts = len(list((home / "parts").iterdir())) - len(Home(home).parts_of((home / "live.json").read_bytes()))
+    return {"homes that did not open": faults, "kills that landed": landed, "copies left behind": extra_parts}
 
 
 def passwords(home: Path) -> Figures:
-    """A database URL with a password that cannot be reached, in every way to say so."""
-    url, shown = "postgresql://shop:geheim@127.0.0.1:1/none", 0
+    """Give commands a database URL with a password that does not answer, and search their output for the password."""
+    url, leaks = "postgresql://shop:geheim@127.0.0.1:1/none", 0
     for command in (["key", str(home)], ["serve", str(home), "--port", "0"], ["backup", str(home), f"{home}.backup"]):
         for more in ([], ["--json"]):
-            words = [sys.executable, "-c", SERVE, *command, "--store", url, *(more if command[0] != "serve" else [])]
-            told = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
-            shown += "geheim" in told.stdout + told.stderr
-    return {"shown": shown}
+            words = [sys.executable, "-c", CODE, *command, "--store", url, *(more if command[0] != "serve" else [])]
+            process = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+            leaks += "geheim" in process.stdout + process.stderr
+    return {"shown": leaks}
 
 
 ATTACKS: dict[str, Callable[[Path], Figures]] = {
@@ -261,13 +235,12 @@ ATTACKS: dict[str, Callable[[Path], Figures]] = {
 
 
 def run(home: Path) -> dict[str, Figures]:
-    """Name of each attack → its figures, each against a copy of ``home``."""
-    found = {}
+    """Run each attack against a copy of ``home``. Returns the name of each attack → its figures."""
+    figures = {}
     for name, attack in ATTACKS.items():
-        with tempfile.TemporaryDirectory(prefix="attack-") as folder:
-            copy = Path(shutil.copytree(home, Path(folder) / "home"))
-            found[name] = attack(copy)
-    return found
+        with copy_of(home) as copy:
+            figures[name] = attack(copy)
+    return figures
 
 
 def _alive(pid: int) -> bool:
@@ -287,9 +260,9 @@ def _zip(members: dict[str, bytes], how: int = zipfile.ZIP_STORED) -> bytes:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("home", type=Path)
-    for name, figures in run(asked.parse_args().home).items():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("home", type=Path)
+    for name, figures in run(parser.parse_args().home).items():
         print(f"{name}\n  before: {BEFORE[name]}\n  now:    {figures or 'could not run here'}", flush=True)
 
 

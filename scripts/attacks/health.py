@@ -1,4 +1,4 @@
-"""How long ``GET /healthz`` takes while something else goes on: in a process of its own, so that nothing else waits."""
+"""Measure ``GET /healthz`` under load, from a separate process so that the load does not delay the clock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST = 60.0  # seconds for which an answer is awaited
 
 
 class Health:
-    """Asks as long as it is open. ``seconds``: of each request, afterwards."""
+    """Send requests while the block is open. ``seconds`` holds the time of each request afterwards."""
 
     def __init__(self, host: str, port: int) -> None:
         self._command = [sys.executable, __file__, host, str(port)]
@@ -28,8 +28,8 @@ class Health:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        told, _ = self._process.communicate()
-        self.seconds = json.loads(told)
+        output, _ = self._process.communicate()
+        self.seconds = json.loads(output)
 
     @property
     def p99(self) -> float:
@@ -39,13 +39,13 @@ class Health:
 
 
 def ask(host: str, port: int) -> float:
-    """Seconds of one request over a connection of its own; infinite where there is no good answer."""
+    """Return the seconds of one request over a new connection. Infinite if the status is not 200."""
     began = time.perf_counter()
     try:
-        with socket.create_connection((host, port), timeout=LONGEST) as one:
-            one.sendall(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        with socket.create_connection((host, port), timeout=LONGEST) as connection:
+            connection.sendall(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
             answer = b""
-            while part := one.recv(4096):
+            while part := connection.recv(4096):
                 answer += part
     except OSError:
         return float("inf")
@@ -53,7 +53,7 @@ def ask(host: str, port: int) -> float:
 
 
 def main() -> None:
-    """Ask until the input ends."""
+    """Send requests until standard input ends."""
     host, port = sys.argv[1], int(sys.argv[2])
     over = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()

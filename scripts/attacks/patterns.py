@@ -1,6 +1,6 @@
-"""Attacks by text alone: what each of them took before patterns were linear and lengths limited, and what it takes now.
+"""Attacks by text alone, with their times before and after patterns became linear and lengths were limited.
 
-``PYTHONPATH=scripts python -m attacks.patterns`` measures them in this process; each ends by itself.
+``PYTHONPATH=scripts python -m attacks.patterns`` measures them in this process. Each attack ends by itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Figure(NamedTuple):
     name: of the attack.
     seconds: that it takes.
     before: what it took, measured on the same machine.
-    answer: what came of it: the refusal's sentence, or "read".
+    answer: the sentence of the refusal, or "read".
     """
 
     name: str

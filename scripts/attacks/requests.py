@@ -1,4 +1,4 @@
-"""Attacks by single requests and connections. None of them needs a key where the service asks for none."""
+"""Attacks by single requests and connections. They need no key if the service has none."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Outcome:
     """What an attack did.
 
     Attributes:
-        health: seconds, the 99th of a hundred requests of ``/healthz`` meanwhile.
+        health: 99th percentile of ``GET /healthz`` during the attack, in seconds.
         seconds: of the whole attack.
-        statuses: of its answers, "closed" where there was none.
-        memory: bytes that the service's processes grew by at most.
+        statuses: HTTP statuses of the responses, "closed" for no response.
+        memory: peak growth of the service's processes, in bytes.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Outcome:
 class Attack:
     """Args:
     run: host and port → statuses.
-    before: what it did before there were limits, and who measured that.
+    before: its effect before there were limits, and who measured it.
     """
 
     name: str
@@ -66,7 +66,7 @@ def measure(attack: Attack, host: str, port: int, pid: int) -> Outcome:
         with Health(host, port) as health:
             statuses = tuple(sorted(set(attack.run(host, port))))
             seconds = time.perf_counter() - began
-            time.sleep(1.0)  # what goes on after the client went
+            time.sleep(1.0)  # work that goes on after the client has gone
     finally:
         over.set()
         watcher.join()
@@ -99,10 +99,10 @@ def head(method: str, path: str, host: str, *headers: str) -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "", ""]).encode()
 
 
-def status_of(one: socket.socket) -> str:
+def status_of(connection: socket.socket) -> str:
     """The status of the next answer."""
     try:
-        line = one.recv(64)
+        line = connection.recv(64)
     except OSError:
         return "closed"
     return line.split(b" ")[1].decode() if line.startswith(b"HTTP/") else "closed"
@@ -110,20 +110,24 @@ def status_of(one: socket.socket) -> str:
 
 def send(host: str, port: int, method: str, path: str, body: bytes = b"", *headers: str) -> str:
     """The status of one request."""
-    kind = () if any(one.lower().startswith("content-type") for one in headers) else ("Content-Type: application/json",)
-    with connect(host, port) as one:
+    kind = (
+        ()
+        if any(header.lower().startswith("content-type") for header in headers)
+        else ("Content-Type: application/json",)
+    )
+    with connect(host, port) as connection:
         try:
-            one.sendall(head(method, path, host, f"Content-Length: {len(body)}", *kind, *headers))
+            connection.sendall(head(method, path, host, f"Content-Length: {len(body)}", *kind, *headers))
             for start in range(0, len(body), 1 << 16):
-                one.sendall(body[start : start + (1 << 16)])
+                connection.sendall(body[start : start + (1 << 16)])
         except OSError:
-            pass  # it was refused before it was whole; the answer may be there
-        return status_of(one)
+            pass  # the server refused the body early; the response may have arrived
+        return status_of(connection)
 
 
 def together(count: int, call: Callable[[], str]) -> list[str]:
     with ThreadPoolExecutor(count) as pool:
-        return [one.result() for one in [pool.submit(call) for _ in range(count)]]
+        return [future.result() for future in [pool.submit(call) for _ in range(count)]]
 
 
 # --- Attacks ----------------------------------------------------------------------------------------------------------
@@ -159,15 +163,15 @@ def small_pictures(host: str, port: int) -> Iterable[str]:
 
 
 def small_pictures_and_away(host: str, port: int) -> Iterable[str]:
-    """Three pictures each, below the limit of pixels; nobody waits for the answers."""
+    """Send requests with three pictures each, below the limit of pixels, and hang up before the response."""
     picture = base64.b64encode(SMALL).decode()
     body = json.dumps({"rows": [{"items.images": picture} for _ in range(3)]}).encode()
     for _ in range(8):
-        with connect(host, port) as one:
-            one.sendall(
+        with connect(host, port) as connection:
+            connection.sendall(
                 head("POST", "/v1/predict", host, "Content-Type: application/json", f"Content-Length: {len(body)}")
             )
-            one.sendall(body)
+            connection.sendall(body)
             time.sleep(0.2)
     yield send(host, port, "GET", "/v1/search?words=teapot")
 
@@ -185,18 +189,18 @@ def parts_of_a_form(host: str, port: int) -> Iterable[str]:
 
 
 def stalled(host: str, port: int, path: str) -> list[str]:
-    """30 bodies of 31 MB that stop before their end."""
+    """Send 30 bodies of 31 MB that stop before their end."""
     begun: Sockets = []
     part = b"x" * 1_000_000
 
     def begin() -> str:
-        one = connect(host, port)
-        begun.append(one)
-        one.settimeout(2.0)
+        connection = connect(host, port)
+        begun.append(connection)
+        connection.settimeout(2.0)
         try:
-            one.sendall(head("POST", path, host, "Content-Type: application/json", "Content-Length: 31000000"))
+            connection.sendall(head("POST", path, host, "Content-Type: application/json", "Content-Length: 31000000"))
             for _ in range(30):
-                one.sendall(part)
+                connection.sendall(part)
         except OSError:
             return "stopped"
         return "stalled"
@@ -204,10 +208,10 @@ def stalled(host: str, port: int, path: str) -> list[str]:
     together(30, begin)
     time.sleep(3.0)
     statuses = []
-    for one in begun:
-        one.settimeout(0.05)
-        statuses.append(status_of(one))
-        one.close()
+    for connection in begun:
+        connection.settimeout(0.05)
+        statuses.append(status_of(connection))
+        connection.close()
     return statuses
 
 
@@ -225,23 +229,23 @@ def many_values(host: str, port: int) -> Iterable[str]:
 
 
 def endless_headers(host: str, port: int) -> Iterable[str]:
-    """200 requests whose headers never end, a byte at a time; whether they are closed in the end."""
+    """Send 200 requests whose headers never end, one byte at a time. Returns whether the server closed them."""
     begun = [connect(host, port) for _ in range(200)]
-    for one in begun:
-        one.sendall(b"GET /healthz HTTP/1.1\r\nHost: " + host.encode() + b"\r\nX: ")
+    for connection in begun:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: " + host.encode() + b"\r\nX: ")
     end = time.monotonic() + 30.0
     living = begun
     while living and time.monotonic() < end:
         time.sleep(1.0)
-        living = [one for one in living if _sent(one)]
-    for one in begun:
-        one.close()
+        living = [connection for connection in living if _sent(connection)]
+    for connection in begun:
+        connection.close()
     return ["open" if living else "closed"]
 
 
-def _sent(one: socket.socket) -> bool:
+def _sent(connection: socket.socket) -> bool:
     try:
-        one.sendall(b"x")
+        connection.sendall(b"x")
     except OSError:
         return False
     return True
@@ -253,49 +257,51 @@ def idle_connections(host: str, port: int) -> Iterable[str]:
     begun = [connect(host, port) for _ in range(1_000)]
     time.sleep(2.0)
     status = send(host, port, "GET", "/v1/search?words=teapot")
-    for one in begun:
-        one.close()
+    for connection in begun:
+        connection.close()
     return [status]
 
 
 def slow_readers(host: str, port: int) -> Iterable[str]:
-    """100 clients that take a byte a second of a long answer."""
+    """Read a long response with 100 clients, one byte per second."""
     begun = []
     for _ in range(100):
-        one = socket.socket()
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        one.settimeout(PATIENCE)
-        one.connect((host, port))
-        one.sendall(head("GET", "/openapi.json", host))
-        begun.append(one)
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.settimeout(PATIENCE)
+        connection.connect((host, port))
+        connection.sendall(head("GET", "/openapi.json", host))
+        begun.append(connection)
     for _ in range(5):
         time.sleep(1.0)
-        for one in begun:
-            one.recv(1)
+        for connection in begun:
+            connection.recv(1)
     status = send(host, port, "GET", "/v1/search?words=teapot")
-    for one in begun:
-        one.close()
+    for connection in begun:
+        connection.close()
     return [status]
 
 
 def half_uploads(host: str, port: int) -> Iterable[str]:
-    """100 clients that hang up in the middle of a body."""
+    """Hang up in the middle of a body, 100 times."""
     for _ in range(100):
-        with connect(host, port) as one:
-            one.sendall(head("POST", "/v1/search", host, "Content-Type: application/json", "Content-Length: 4000000"))
-            one.sendall(b'{"words": "' + b"x" * 500_000)
+        with connect(host, port) as connection:
+            connection.sendall(
+                head("POST", "/v1/search", host, "Content-Type: application/json", "Content-Length: 4000000")
+            )
+            connection.sendall(b'{"words": "' + b"x" * 500_000)
     yield send(host, port, "GET", "/v1/search?words=teapot")
 
 
 def two_lengths(host: str, port: int) -> Iterable[str]:
-    with connect(host, port) as one:
-        one.sendall(head("POST", "/v1/search", host, "Content-Length: 4", "Transfer-Encoding: chunked"))
-        one.sendall(b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        yield status_of(one)
+    with connect(host, port) as connection:
+        connection.sendall(head("POST", "/v1/search", host, "Content-Length: 4", "Transfer-Encoding: chunked"))
+        connection.sendall(b"0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        yield status_of(connection)
 
 
 def other_site(host: str, port: int) -> Iterable[str]:
-    """What an ``<img>`` on any page makes a browser send."""
+    """Send the request that a browser sends for an ``<img>`` on another site."""
     headers = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image")
     return [send(host, port, "GET", "/v1/search?words=teapot", b"", *headers) for _ in range(50)]
 

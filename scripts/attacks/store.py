@@ -1,7 +1,7 @@
-"""Attacks on what a service keeps: half-done changes, refusals, forgotten names, kills, a full disk, a frozen database.
+"""Attacks on stored data: half-done changes, refusals, forgotten names, kills, a full disk, a frozen database.
 
-``PYTHONPATH=scripts python -m attacks.store HOME`` runs each against a copy of HOME, and prints its name and figures. A
-function that returns no figures could not run here, and says why.
+``PYTHONPATH=scripts python -m attacks.store HOME`` runs each attack against a copy of HOME, and prints its name and
+figures. An attack that cannot run here returns no figures.
 """
 
 from __future__ import annotations
@@ -9,92 +9,48 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from attacks.served import Served, copy_of
 from tuwen.bundle.home import Home
 from tuwen.files import held
 from tuwen.store import Store
 
 Figures = dict[str, Any]
-SERVE = "from tuwen.cli import main; main()"
 KILLS = 5
 MIB = 2**20
-
-
-class Served:
-    """A home that is served by a process of its own."""
-
-    def __init__(self, home: Path, *options: str) -> None:
-        command = [sys.executable, "-c", SERVE, "serve", str(home), "--port", "0", *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout
-        line = self.process.stdout.readline()
-        found = re.search(r"at (http://[\d.]+:\d+)", line)
-        if found is None:
-            raise SystemExit(f"the home could not be served: {line}")
-        self.client = httpx.Client(base_url=found[1], timeout=60)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-        self.client.close()
-
-    def end(self) -> None:
-        self.client.close()
-        self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=60)
-
-
-@contextmanager
-def served(home: Path, *options: str) -> Iterator[Served]:
-    one = Served(home, *options)
-    try:
-        yield one
-    finally:
-        one.end()
-
-
-@contextmanager
-def copy_of(home: Path, folder: Path | None = None) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="tuwen-attack-", dir=folder) as place:
-        copy = Path(place) / "home"
-        shutil.copytree(home, copy, ignore=shutil.ignore_patterns("store.db*", "journal.log*"))
-        yield copy
 
 
 def event(key: str, user: str = "u") -> dict[str, Any]:
     return {"events": [{"event": key, "user": user, "item": "SKU-0001", "kind": "click"}]}
 
 
-def found(client: httpx.Client, words: str) -> list[str]:
+def search_items(client: httpx.Client, words: str) -> list[str]:
     hits = client.get("/v1/search", params={"words": words, "size": 200}).json()["hits"]
     return [hit["item"] for hit in hits]
 
 
 def half_done_changes(home: Path) -> tuple[str, Figures]:
-    """An item is removed, and another put, while this process holds the index; the client asks again afterwards."""
-    with copy_of(home) as copy, served(copy) as one:
-        (item, *_), client = found(one.client, ""), one.client
+    """Remove an item and add another while this process holds the index, then send both requests again."""
+    with copy_of(home, store=False) as copy, Served(copy) as server:
+        (item, *_), client = search_items(server.client, ""), server.client
         new = {"item": "ATTACK", "columns": {"title": "zeppelin"}}
         part = Home(copy).part("search")
         assert part is not None
         with held(part):
             first = client.delete(f"/v1/items/{item}").status_code
             put = client.post("/v1/items", json=new).status_code
-            shown = item in found(client, "")
+            in_search = item in search_items(client, "")
         again = client.delete(f"/v1/items/{item}").status_code
         deadline = time.monotonic() + 20
         while client.get("/readyz").json()["outbox"] and time.monotonic() < deadline:
@@ -102,45 +58,45 @@ def half_done_changes(home: Path) -> tuple[str, Figures]:
         return "changes while the index is held", {
             "delete": first,
             "put": put,
-            "shown meanwhile": shown,
+            "shown meanwhile": in_search,
             "delete again": again,
-            "shown in the end": item in found(client, ""),
-            "new one shown in the end": "ATTACK" in found(client, "zeppelin"),
+            "shown in the end": item in search_items(client, ""),
+            "new one shown in the end": "ATTACK" in search_items(client, "zeppelin"),
             "outbox": client.get("/readyz").json()["outbox"],
         }
 
 
 def refusal_undone(home: Path) -> tuple[str, Figures]:
-    """A shopper refuses recommendations and asks to be forgotten."""
-    with copy_of(home) as copy, served(copy) as one:
-        users = one.client.get("/v1/users", params={"count": 200}).json()["users"]
+    """Refuse recommendations for a shopper, and forget the shopper."""
+    with copy_of(home, store=False) as copy, Served(copy) as server:
+        users = server.client.get("/v1/users", params={"count": 200}).json()["users"]
 
         def items(user: str | None) -> list[str]:
             sent = {"count": 20} if user is None else {"user": user, "count": 20}
-            return [item["item"] for item in one.client.post("/v1/recommend", json=sent).json()["items"]]
+            return [item["item"] for item in server.client.post("/v1/recommend", json=sent).json()["items"]]
 
         nobodys = items(None)
         personal = [user for user in users if items(user) != nobodys]
         for user in personal:
-            one.client.put(f"/v1/users/{user}/consent", json={"purpose": "recommend", "given": False})
-            one.client.delete(f"/v1/users/{user}")
+            server.client.put(f"/v1/users/{user}/consent", json={"purpose": "recommend", "given": False})
+            server.client.delete(f"/v1/users/{user}")
         still = sum(items(user) != nobodys for user in personal)
         return "no, then forget me", {"shoppers": len(personal), "with a personal list still": still}
 
 
 def forgotten_names(home: Path) -> tuple[str, Figures]:
-    """The bytes of a name after its shopper was forgotten."""
+    """Forget a shopper, and search the files of the store for the name."""
     name = "liese-lotte-von-der-pfalz"
-    with copy_of(home) as copy, served(copy) as one:
+    with copy_of(home, store=False) as copy, Served(copy) as server:
         for number in range(200):
-            one.client.post("/v1/events", json=event(f"e{number}", name)).raise_for_status()
-        one.client.delete(f"/v1/users/{name}").raise_for_status()
+            server.client.post("/v1/events", json=event(f"e{number}", name)).raise_for_status()
+        server.client.delete(f"/v1/users/{name}").raise_for_status()
         files = [file for file in copy.glob("store.db*") if name.encode() in file.read_bytes()]
         return "a forgotten name on the disk", {"files with the name": len(files)}
 
 
 def killed_servers(home: Path) -> tuple[str, Figures]:
-    """A server is killed while it takes events."""
+    """Kill a server while it takes events."""
     acknowledged: list[str] = []
 
     def shop(client: httpx.Client, turn: int) -> None:
@@ -152,18 +108,18 @@ def killed_servers(home: Path) -> tuple[str, Figures]:
         except httpx.HTTPError:
             return
 
-    with copy_of(home) as copy:
+    with copy_of(home, store=False) as copy:
         for turn in range(KILLS):
-            one = Served(copy)
-            thread = threading.Thread(target=shop, args=(one.client, turn))
+            server = Served(copy)
+            thread = threading.Thread(target=shop, args=(server.client, turn))
             thread.start()
             time.sleep(0.2 + 0.1 * turn)
-            one.process.kill()
+            server.process.kill()
             thread.join(60)
-            one.kill()
+            server.kill()
         with Store(copy / "store.db") as store:
-            kept = [row["event"] for row in store.events.all()]
-    lost, doubled = len(set(acknowledged) - set(kept)), len(kept) - len(set(kept))
+            stored = [row["event"] for row in store.events.all()]
+    lost, doubled = len(set(acknowledged) - set(stored)), len(stored) - len(set(stored))
     return "kill -9 of the server", {
         "kills": KILLS,
         "acknowledged": len(acknowledged),
@@ -173,32 +129,32 @@ def killed_servers(home: Path) -> tuple[str, Figures]:
 
 
 def full_disk(home: Path) -> tuple[str, Figures]:
-    """The disk is full to the last byte; an item is removed and a shopper forgotten."""
+    """Fill the disk to the last byte, remove an item and forget a shopper."""
     name, size = "removals on a full disk", sum(f.stat().st_size for f in home.rglob("*") if f.is_file())
     if os.geteuid() or not shutil.which("mount"):
         return name, {}
-    with tempfile.TemporaryDirectory(prefix="tuwen-disk-") as place:
+    with tempfile.TemporaryDirectory(prefix="tuwen-disk-") as disk:
         options = f"size={size + 128 * MIB}"
-        mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", place]
+        mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk]
         if subprocess.run(mount, check=False, capture_output=True).returncode:
             return name, {}
         try:
-            with copy_of(home, Path(place)) as copy, served(copy) as one:
-                one.client.post("/v1/events", json=event("a")).raise_for_status()
-                (item, *_) = found(one.client, "")
-                _fill(Path(place) / "filler")
-                refused = one.client.post("/v1/events", json=event("b")).status_code
-                removed = one.client.delete(f"/v1/items/{item}").status_code
-                forgotten = one.client.delete("/v1/users/u").status_code
-                shown = item in found(one.client, "")
+            with copy_of(home, Path(disk), store=False) as copy, Served(copy) as server:
+                server.client.post("/v1/events", json=event("a")).raise_for_status()
+                (item, *_) = search_items(server.client, "")
+                _fill(Path(disk) / "filler")
+                refused = server.client.post("/v1/events", json=event("b")).status_code
+                removed = server.client.delete(f"/v1/items/{item}").status_code
+                forgotten = server.client.delete("/v1/users/u").status_code
+                in_search = item in search_items(server.client, "")
             return name, {
                 "event": refused,
                 "delete": removed,
                 "forget": forgotten,
-                "item still shown": shown,
+                "item still shown": in_search,
             }
         finally:
-            subprocess.run(["umount", "-l", place], check=True)
+            subprocess.run(["umount", "-l", disk], check=True)
 
 
 def _fill(file: Path) -> None:
@@ -216,35 +172,35 @@ def _fill(file: Path) -> None:
 
 
 def frozen_database(home: Path) -> tuple[str, Figures]:
-    """Every process of a PostgreSQL stands still for ten seconds."""
+    """Stop every process of PostgreSQL for ten seconds."""
     sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
     from databases import MISSING, postgresql
 
     name = "a frozen PostgreSQL"
     if MISSING:
         return name, {}
-    with copy_of(home) as copy, postgresql() as server, served(copy, "--store", server.url) as one:
-        one.client.post("/v1/events", json=event("before")).raise_for_status()
+    with copy_of(home, store=False) as copy, postgresql() as server, Served(copy, "--store", server.url) as service:
+        service.client.post("/v1/events", json=event("before")).raise_for_status()
         server.freeze()
         statuses, seconds, end = [], [], time.monotonic() + 10
         try:
             while time.monotonic() < end:
-                statuses.append(one.client.post("/v1/events", json=event(f"e{len(statuses)}")).status_code)
+                statuses.append(service.client.post("/v1/events", json=event(f"e{len(statuses)}")).status_code)
                 began = time.monotonic()
-                one.client.get("/v1/search", params={"words": "lamp"}).raise_for_status()
+                service.client.get("/v1/search", params={"words": "lamp"}).raise_for_status()
                 seconds.append(time.monotonic() - began)
         finally:
             server.thaw()
         deadline = time.monotonic() + 30
-        while one.client.get("/readyz").json()["journal"] and time.monotonic() < deadline:
+        while service.client.get("/readyz").json()["journal"] and time.monotonic() < deadline:
             time.sleep(0.2)
         with Store(server.url) as store:
-            kept = store.events.count()
+            stored = store.events.count()
     acknowledged = 1 + sum(status in (200, 202) for status in statuses)
     ordered = sorted(seconds)
     return name, {
         "acknowledged": acknowledged,
-        "kept": kept,
+        "kept": stored,
         "answers": {str(status): statuses.count(status) for status in sorted(set(statuses))},
         "search, median seconds": round(ordered[len(ordered) // 2], 3),
         "search, longest": round(ordered[-1], 3),

@@ -1,4 +1,4 @@
-"""How long a piece of work may take, how much it may use, and what is ended with it.
+"""Deadlines: how long work may take, how much it may use, and what stops with it.
 
 A service opens a :class:`Deadline` for each request. Code on any floor calls :func:`check` between two parts of its
 work. Outside of a deadline that does nothing, so the command line and Python are not limited.
@@ -16,7 +16,7 @@ from tuwen.errors import TuwenError
 
 
 class Interrupted(TuwenError):
-    """The work was ended: its time is over, or nobody waits for its answer."""
+    """The work was stopped: its time is over, or its client has gone."""
 
 
 class Deadline:
@@ -62,7 +62,7 @@ class Deadline:
 
     @contextmanager
     def ending(self, callback: Callable[[], object]) -> Iterator[None]:
-        """Around a call that cannot check: ``callback`` ends it from another thread."""
+        """Wrap a call that cannot call :func:`check`. ``callback`` stops it from another thread."""
         with self._lock:
             over = self._over
             self._callbacks.append(callback)
@@ -76,7 +76,7 @@ class Deadline:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """The deadline of all that this context calls; a thread that is given a copy of the context has it too."""
+        """Set the deadline of this context, and of threads that run in a copy of it."""
         token = _CURRENT.set(self)
         try:
             yield
@@ -88,7 +88,7 @@ _CURRENT: ContextVar[Deadline | None] = ContextVar("tuwen deadline", default=Non
 
 
 def current() -> Deadline | None:
-    """The deadline that counts here; None where nothing limits the work."""
+    """Return the deadline of this context, or None."""
     return _CURRENT.get()
 
 

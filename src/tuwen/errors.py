@@ -118,8 +118,8 @@ NAME_CHARACTERS = 100  # of a name that is compared; a longer one is a mistake o
 NAMES_COMPARED = 1_000  # with one name; beyond that, those that begin or end like it come first
 
 
-def close_names(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> list[str]:
-    """The one of ``known`` that is nearest to ``name``, in a list; an empty list where none is near.
+def close_names(name: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> list[str]:
+    """Return a list with the candidate nearest to ``name``; the list is empty where none is near.
 
     Both come from outside, and a comparison of two names takes the square of their length. So long names are not
     compared, and of many names only :data:`NAMES_COMPARED`.
@@ -129,7 +129,7 @@ def close_names(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> list
         return []
     # the ratio is 2 x (letters in common) / (letters of both): other lengths cannot reach the cutoff
     shortest, longest = int(length * cutoff / (2 - cutoff)), int(length * (2 / cutoff - 1)) + 1  # one more: rounding
-    names = [text for text in known if shortest <= len(text) <= min(NAME_CHARACTERS, longest)]
+    names = [text for text in candidates if shortest <= len(text) <= min(NAME_CHARACTERS, longest)]
     if len(names) > NAMES_COMPARED:
         alike: dict[str, None] = {}
         for part in (length - 1, 3 * length // 4, length // 2):

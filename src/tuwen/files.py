@@ -53,9 +53,9 @@ def sync(path: str | Path) -> None:
 def sync_tree(folder: str | Path) -> None:
     """Wait until everything below ``folder``, and its own list of names, is on the disk."""
     files, folders = [], []
-    for place, _, names in os.walk(folder):
-        folders.append(Path(place))
-        files += [Path(place) / name for name in names if not (Path(place) / name).is_symlink()]
+    for parent, _, names in os.walk(folder):
+        folders.append(Path(parent))
+        files += [Path(parent) / name for name in names if not (Path(parent) / name).is_symlink()]
     with ThreadPoolExecutor(SYNCS) as pool:
         list(pool.map(sync, files))
         list(pool.map(sync, folders))
@@ -64,10 +64,10 @@ def sync_tree(folder: str | Path) -> None:
 def make_folder(folder: str | Path) -> None:
     """Make ``folder`` and those above it where they are missing, each with its name on the disk."""
     folder = Path(folder)
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    missing = [ancestor for ancestor in (folder, *folder.parents) if not ancestor.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for one in missing:
-        sync(one.parent)
+    for ancestor in missing:
+        sync(ancestor.parent)
 
 
 def rename(half: str | Path, path: str | Path) -> None:
@@ -109,9 +109,9 @@ def recover(path: str | Path) -> None:
         rename(former(path), path)
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def _exchange(first: Path, other: Path) -> bool:
     """Swap the names of two folders in one step; False where the system or the disk cannot."""
-    names = os.fsencode(one), os.fsencode(other)
+    names = os.fsencode(first), os.fsencode(other)
     try:
         library = ctypes.CDLL(None, use_errno=True)
         if sys.platform == "darwin":
@@ -270,8 +270,8 @@ def finish(folder: str | Path) -> None:
     for name, half in waiting.items():
         with suppress(FileNotFoundError):  # in place already
             (folder / half).replace(folder / name)
-    for place in {(folder / name).parent for name in waiting}:
-        sync(place)  # before the list goes
+    for parent in {(folder / name).parent for name in waiting}:
+        sync(parent)  # before the list goes
     (folder / PLACING).unlink(missing_ok=True)
 
 

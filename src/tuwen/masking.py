@@ -1,4 +1,4 @@
-"""Texts without secrets, and logs that nobody else reads or puts a link in the place of.
+"""Mask secrets in texts, and write logs that only their owner can read or replace.
 
 Errors, tracebacks and logs are pasted into tickets. So passwords of URLs, keys of tuwen's own, bearer tokens and values
 that are called a password never stand in one.
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 HIDDEN = "***"
-LONGEST = 1 << 20  # characters of a text that are looked at: what follows is left out
+LONGEST = 1 << 20  # characters of a text that are masked; the rest is left out
 ENDS = re.compile(r"[\s\"'<>`]")  # where a URL ends in a text
 _KEY = re.compile(r"tuwen_[A-Za-z0-9_-]{20,200}")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s{1,8}[A-Za-z0-9._~+/=-]{8,2000}")
@@ -23,7 +23,7 @@ _NAMED = re.compile(
 
 
 def masked(text: str) -> str:
-    """``text`` without what nobody else may read; the rest as it was."""
+    """Return ``text`` with its secrets masked."""
     text = _urls(text[:LONGEST])
     text = _KEY.sub(f"tuwen_{HIDDEN}", text)
     text = _BEARER.sub(rf"\1 {HIDDEN}", text)
@@ -31,7 +31,7 @@ def masked(text: str) -> str:
 
 
 def masked_fields(fields: Mapping[str, str]) -> dict[str, str]:
-    """The fields of an error, each :func:`masked`."""
+    """Return the fields of an error, each :func:`masked`."""
     return {name: masked(text) for name, text in fields.items()}
 
 
@@ -40,16 +40,16 @@ def _urls(text: str) -> str:
     parts = text.split("://")
     for i in range(1, len(parts)):
         end = ENDS.search(parts[i])
-        place = parts[i] if end is None else parts[i][: end.start()]
-        before, at, host = place.rpartition("@")
+        authority = parts[i] if end is None else parts[i][: end.start()]
+        before, at, host = authority.rpartition("@")
         user, colon, _ = before.partition(":")
         if at and colon:
-            parts[i] = f"{user}:{HIDDEN}@{host}{parts[i][len(place) :]}"
+            parts[i] = f"{user}:{HIDDEN}@{host}{parts[i][len(authority) :]}"
     return "://".join(parts)
 
 
 class MaskedFormatter(logging.Formatter):
-    """A line of a log, its traceback included, without secrets."""
+    """Format a log line and its traceback without secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
         return masked(super().format(record))

@@ -59,41 +59,41 @@ def private(folder: str | Path) -> Iterator[None]:
 
 
 def close_to_others(folder: str | Path) -> None:
-    """Take the rights of others from ``folder`` and all below it, where this user may; links are left alone."""
+    """Remove the rights of other users from ``folder`` and everything below it. Links stay as they are."""
     folder = Path(folder)
     if not folder.is_dir():
         return
-    for place, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder):
         for name in (".", *folders, *files):
-            with suppress(OSError):  # another user's, or gone meanwhile: it is not ours to change
-                path = Path(place) / name
+            with suppress(OSError):  # it belongs to another user, or is gone
+                path = Path(parent) / name
                 mode = path.lstat().st_mode
                 if mode & OTHERS and not stat.S_ISLNK(mode):
                     path.chmod(stat.S_IMODE(mode) & ~OTHERS)
 
 
 def give_to_owner(path: str | Path, owner: os.stat_result) -> None:
-    """Root gives what it wrote into another user's folder to that user, who could not read it otherwise."""
+    """Give the owner of a folder the files that root wrote into it."""
     if os.geteuid() != 0 or owner.st_uid == 0:
         return
     path = Path(path)
     os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
-    for place, folders, files in os.walk(path):
+    for parent, folders, files in os.walk(path):
         for name in (*folders, *files):
-            os.chown(Path(place) / name, owner.st_uid, owner.st_gid, follow_symlinks=False)
+            os.chown(Path(parent) / name, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 @contextmanager
 def scratch(kind: str) -> Iterator[Path]:
-    """A temporary folder. It goes when the block ends; after a kill, when the next one is made.
+    """Make a temporary folder. It is deleted at the end of the block, or by the next call after a kill.
 
     Args:
-        kind: a word for people who look into the folder for temporary files.
+        kind: a word in the folder's name, for people.
     """
     sweep_scratch()
     folder, descriptor = _locked(kind)
     try:
-        work = folder / "work"  # without the lock, which is none of the caller's files
+        work = folder / "work"  # a subfolder, because the lock file is not the caller's
         work.mkdir()
         yield work
     finally:
@@ -109,16 +109,16 @@ def _locked(kind: str) -> tuple[Path, int]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return folder, descriptor
-        except BlockingIOError:  # a sweep came between the two lines, and deletes it
+        except BlockingIOError:  # a sweep deleted the folder between the two lines
             os.close(descriptor)
 
 
 def sweep_scratch() -> None:
-    """Delete the scratch folders of processes that are gone."""
+    """Delete the scratch folders of processes that have ended."""
     for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
-        with suppress(OSError):  # another user's, or swept by another process meanwhile
-            told = folder.lstat()
-            if stat.S_ISDIR(told.st_mode) and told.st_uid == os.geteuid() and _is_free(folder, told.st_mtime):
+        with suppress(OSError):  # it belongs to another user, or another process swept it
+            status = folder.lstat()
+            if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and _is_free(folder, status.st_mtime):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -139,7 +139,7 @@ def _is_free(folder: Path, changed: float) -> bool:
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process of this number runs on this machine."""
+    """Whether a process with this id runs on this machine."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""NFKC and NFC, in which texts are compared, in time that grows with the text and not with its square."""
+"""Normalise texts to NFKC and NFC in linear time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MARKS = 100  # combining marks on one letter; no language has more than 30 (UAX 
 
 
 def nfkc(text: str) -> str:
-    """``text`` in NFKC; of more than :data:`MARKS` combining marks in a row the first ones stay.
+    """Return ``text`` in NFKC. Of a run of combining marks only the first :data:`MARKS` stay.
 
     Python sorts the marks of a letter by insertion, so a letter with 50,000 marks took 15 seconds.
     """
@@ -19,7 +19,7 @@ def nfkc(text: str) -> str:
 
 
 def nfc(text: str) -> str:
-    """``text`` in NFC, with marks as :func:`nfkc` has them."""
+    """Return ``text`` in NFC, with marks limited as in :func:`nfkc`."""
     return unicodedata.normalize("NFC", _with_few_marks(text))
 
 

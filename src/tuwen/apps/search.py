@@ -224,7 +224,7 @@ class Searcher:
 
     def _asked(self, now: Snapshot, question: Question, notes: list[Text]) -> _Asked:
         """The conditions; while no item meets all, the one is dropped without which there are the most."""
-        conditions = [self._named(one) for one in Condition.read_all(question.where, question.limits)]
+        conditions = [self._named(condition) for condition in Condition.read_all(question.where, question.limits)]
         others = now.living
         aside = [row for item in self.hidden() if (row := now.row_of(item)) is not None]
         if question.like is not None:
@@ -237,11 +237,11 @@ class Searcher:
         each = masks(table, conditions)
         check()
         dropped = in_the_way(each, others)
-        for one in dropped:
-            alone = not (each[one] & others).any()
-            notes.append(_left_out(conditions[one], table, alone=alone, other=question.like is not None))
-        kept = [i for i in range(len(each)) if i not in dropped]
-        return _Asked(conditions, each, kept, others)
+        for index in dropped:
+            alone = not (each[index] & others).any()
+            notes.append(_left_out(conditions[index], table, alone=alone, other=question.like is not None))
+        remaining = [i for i in range(len(each)) if i not in dropped]
+        return _Asked(conditions, each, remaining, others)
 
     def _named(self, condition: Condition) -> Condition:
         """A colour by the name that the index has for it: 红色 is red."""
@@ -294,12 +294,12 @@ def in_the_way(each: Sequence[Array], rows: Array) -> list[int]:
     unmet = np.zeros(len(rows), np.int64)  # conditions, of those that are left, that a row does not meet
     for met in each:
         unmet += ~met
-    left, dropped = list(range(len(each))), list[int]()
-    while left and not (rows & (unmet == 0)).any():
+    remaining, dropped = list(range(len(each))), list[int]()
+    while remaining and not (rows & (unmet == 0)).any():
         check()
         nearly = np.flatnonzero(rows & (unmet == 1))  # rows that lack one condition
-        place = int(np.argmin([each[i][nearly].sum() for i in left]))
-        dropped.append(left.pop(place))
+        index = int(np.argmin([each[i][nearly].sum() for i in remaining]))
+        dropped.append(remaining.pop(index))
         unmet -= ~each[dropped[-1]]
     return dropped
 

@@ -3,8 +3,8 @@
     manifest.json              what it is, and files: name → sha256, bytes
     blobs/SHA256 ...           the content of the files, each once
 
-Whoever reads one may have it from a stranger. So nothing is written before all of it was checked, names are checked
-one by one, nothing is decompressed, and no name of the archive is ever a path: a file is written by its content.
+A backup may come from a stranger. So the reader checks the whole archive before it writes a file. It checks every name,
+decompresses nothing, and never uses a name of the archive as a path.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ AGAIN = "take another backup; copy it again where it was copied"
 
 @dataclass
 class Source:
-    """A file to be kept: opened already, so that it stays as it is whoever deletes it meanwhile."""
+    """A file to back up. It is already open, so its content stays readable if somebody deletes it."""
 
     name: str
     open: Any  # () -> IO[bytes], at its begin
@@ -49,10 +49,10 @@ class Source:
 
 @dataclass
 class Archive:
-    """An archive that was checked from its first byte to its last.
+    """A fully checked archive.
 
     Attributes:
-        about: what its manifest says beside the files.
+        about: the fields of the manifest other than ``files``.
         files: name → (sha256, bytes).
     """
 
@@ -62,12 +62,12 @@ class Archive:
 
     @property
     def size(self) -> int:
-        """Bytes of all files once they are written."""
+        """Total bytes of the files after extraction."""
         return sum(size for _, size in self.files.values())
 
 
 def write(file: Path, sources: list[Source], about: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
-    """Write an archive, whole or not at all; its manifest.
+    """Write an archive, whole or not at all. Returns its manifest.
 
     Raises:
         DataError: a file changed while it was read, or its name could not be restored.
@@ -80,26 +80,26 @@ def write(file: Path, sources: list[Source], about: Mapping[str, Any], progress:
             with source.open() as opened:
                 source.digest, source.size = _digest(opened)
             task.advance()
-    files = {one.name: {"sha256": one.digest, "bytes": one.size} for one in sources}
+    files = {source.name: {"sha256": source.digest, "bytes": source.size} for source in sources}
     manifest = {"format": FORMAT, "tuwen": __version__, **about, "files": files}
-    blobs = {one.digest: one for one in sources}
+    blobs = {source.digest: source for source in sources}
     with whole(file) as out, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         archive.writestr(_entry(MANIFEST), json.dumps(manifest, ensure_ascii=False, allow_nan=False).encode())
-        with progress.task("backup: megabytes written", sum(one.size for one in blobs.values()) // CHUNK) as task:
+        with progress.task("backup: megabytes written", sum(source.size for source in blobs.values()) // CHUNK) as task:
             for digest, source in blobs.items():
-                with source.open() as opened, archive.open(_entry(f"blobs/{digest}"), "w", force_zip64=True) as place:
-                    found = hashlib.sha256()
+                with source.open() as opened, archive.open(_entry(f"blobs/{digest}"), "w", force_zip64=True) as member:
+                    sha256 = hashlib.sha256()
                     while data := opened.read(CHUNK):
-                        found.update(data)
-                        place.write(data)
+                        sha256.update(data)
+                        member.write(data)
                         task.advance(len(data) // CHUNK)
-                if found.hexdigest() != digest:
+                if sha256.hexdigest() != digest:
                     raise DataError("a file changed while it was read", where=source.name, todo="run it again")
     return manifest
 
 
 def read(file: Path, progress: Progress) -> Archive:
-    """Check an archive, all of it.
+    """Check a whole archive.
 
     Raises:
         DataError: it is damaged, cut short, made by a newer tuwen, or not what :func:`write` makes.
@@ -118,11 +118,11 @@ def read(file: Path, progress: Progress) -> Archive:
                 with archive.open(entry) as opened:
                     if _digest(opened, task.advance) != (digest, entry.file_size):
                         raise _damaged(file, f"content {digest[:16]}… is not what was written")
-    return Archive(file, {name: told for name, told in manifest.items() if name != "files"}, files)
+    return Archive(file, {name: value for name, value in manifest.items() if name != "files"}, files)
 
 
 def extract(archive: Archive, folder: Path, progress: Progress) -> None:
-    """Write the files of a checked archive into ``folder``, which is made, each checked once more.
+    """Make ``folder``, write the files of a checked archive into it, and check each file again.
 
     Raises:
         DataError: the archive changed since it was checked, or the disk is too small for it.
@@ -140,24 +140,24 @@ def extract(archive: Archive, folder: Path, progress: Progress) -> None:
     first: dict[str, Path] = {}
     with _opened(archive.file) as opened, progress.task("restore: files written", len(archive.files)) as task:
         for name, (digest, _) in archive.files.items():
-            place = folder / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if digest in first and place.suffix == ".shard":  # as they shared it before
-                os.link(first[digest], place)
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if digest in first and target.suffix == ".shard":  # the files shared one content before, too
+                os.link(first[digest], target)
             else:
-                _extract(opened, digest, place, archive.file)
-            first.setdefault(digest, place)
+                _extract(opened, digest, target, archive.file)
+            first.setdefault(digest, target)
             task.advance()
 
 
-def _extract(archive: zipfile.ZipFile, digest: str, place: Path, file: Path) -> None:
-    found = hashlib.sha256()
-    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+def _extract(archive: zipfile.ZipFile, digest: str, target: Path, file: Path) -> None:
+    sha256 = hashlib.sha256()
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with archive.open(f"blobs/{digest}") as opened, os.fdopen(descriptor, "wb") as out:
         while data := opened.read(CHUNK):
-            found.update(data)
+            sha256.update(data)
             out.write(data)
-    if found.hexdigest() != digest:
+    if sha256.hexdigest() != digest:
         raise _damaged(file, "it changed while it was read")
 
 
@@ -217,26 +217,26 @@ def _manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _files(file: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
-    found: dict[str, tuple[str, int]] = {}
-    told = manifest.get("files")
-    if not isinstance(told, dict) or not told or len(told) > MOST_FILES:
+    entries: dict[str, tuple[str, int]] = {}
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not files or len(files) > MOST_FILES:
         raise _damaged(file, "its manifest names no files")
-    folders = {str(parent) for name in told for parent in PurePosixPath(name).parents}
+    folders = {str(parent) for name in files for parent in PurePosixPath(name).parents}
     sizes: dict[str, int] = {}
-    for name, one in told.items():
-        digest, size = (one.get("sha256"), one.get("bytes")) if isinstance(one, dict) else (None, None)
+    for name, entry in files.items():
+        digest, size = (entry.get("sha256"), entry.get("bytes")) if isinstance(entry, dict) else (None, None)
         if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
             raise _damaged(file, f"no checksum of '{name[:100]}'")
         if not isinstance(size, int) or isinstance(size, bool) or sizes.setdefault(digest, size) != size:
             raise _damaged(file, f"no size of '{name[:100]}'")
         if not is_safe(name) or name in folders:
             raise _damaged(file, f"a file '{name[:100]}'")
-        found[name] = digest, size
-    return found
+        entries[name] = digest, size
+    return entries
 
 
 def is_safe(name: str) -> bool:
-    """A relative path of plain names, none of which is hidden: it stays inside its folder."""
+    """Whether a name is a relative path that stays inside its folder and has no hidden part."""
     parts = name.split("/")
     plain = all(part and not part.startswith(".") and part.isprintable() for part in parts)
     return plain and len(name) <= MOST_NAME and not set(name) & {"\\"}
@@ -249,13 +249,13 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _digest(opened: IO[bytes], advance: Any = None) -> tuple[str, int]:
-    found, size = hashlib.sha256(), 0
+    sha256, size = hashlib.sha256(), 0
     while data := opened.read(CHUNK):
-        found.update(data)
+        sha256.update(data)
         size += len(data)
         if advance is not None:
             advance(len(data) // CHUNK)
-    return found.hexdigest(), size
+    return sha256.hexdigest(), size
 
 
 def _damaged(file: Path, seen: object) -> DataError:

@@ -140,7 +140,10 @@ class Bundle:
         separators = {name: found.separator for name, found in self.modalities.items() if isinstance(found, Table)}
         several = {name: found.most for name, found in self.modalities.items() if isinstance(found, PictureSet)}
         learned = {
-            c: d for found in self.modalities.values() if isinstance(found, Table) for c, d in found.dialects.items()
+            c: d
+            for modality in self.modalities.values()
+            if isinstance(modality, Table)
+            for c, d in modality.dialects.items()
         }
         spoken = {c: (dialects or {}).get(c, d).or_else(d) for c, d in learned.items()}
         return read_rows(rows, self.inputs, self.manifest["media"], separators, several, {**(dialects or {}), **spoken})

@@ -1,4 +1,4 @@
-"""Copies of folders that somebody else wrote: regular files and folders only, and no link is followed.
+"""Copy folders from others: only regular files and folders, without following links.
 
 Each step is taken from the folder that is open, by a name without a slash, and with ``O_NOFOLLOW``. So a link that is
 put in the place of a file or a folder while the copy is made is refused as well.
@@ -15,79 +15,79 @@ from pathlib import Path
 
 from tuwen.errors import DataError
 
-LINKED = {".shard"}  # of a media store: large, and never changed but at the end
+LINKED = {".shard"}  # files of a media store: large, and only ever appended to
 IGNORED = {"cache", "vectors", "replayed.json"}
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe must not keep us waiting
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # opening a pipe must not block
 TODO = "put the file or folder itself there"
 
 
-def copy_folder(source: Path, place: Path, wanted: Collection[str] | None = None, *, follow: bool = True) -> None:
-    """Copy ``source`` to ``place``, which must not exist. Hidden files and caches stay behind.
+def copy_folder(source: Path, target: Path, wanted: Collection[str] | None = None, *, follow: bool = True) -> None:
+    """Copy ``source`` to ``target``, which must not exist. Hidden files and caches stay behind.
 
     Args:
         wanted: names of files of the folder; default: all it holds, folders too.
-        follow: whether ``source`` itself may be a link: a person's own words, not somebody else's folder.
+        follow: whether ``source`` itself may be a link. True for paths that the user typed.
 
     Raises:
-        DataError: it holds a link, or something that is neither a file nor a folder; nothing stays at ``place``.
+        DataError: it holds a link, or something that is neither a file nor a folder; nothing stays at ``target``.
     """
     try:
         descriptor = os.open(source, _FOLDER if follow else _FOLDER | os.O_NOFOLLOW)
     except OSError as error:
         raise _refusal(source, error) from None
     try:
-        place.mkdir(mode=0o700)
-        _copy(descriptor, source, place, wanted)
+        target.mkdir(mode=0o700)
+        _copy(descriptor, source, target, wanted)
     except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(target, ignore_errors=True)
         raise
     finally:
         os.close(descriptor)
 
 
-def _copy(folder: int, source: Path, place: Path, wanted: Collection[str] | None = None) -> None:
+def _copy(folder: int, source: Path, target: Path, wanted: Collection[str] | None = None) -> None:
     for name in sorted(os.listdir(folder)):
         if name.startswith(".") or name in IGNORED or (wanted is not None and name not in wanted):
             continue
         mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
         if stat.S_ISDIR(mode):
             if wanted is None:
-                _copy_below(folder, name, source / name, place / name)
+                _copy_below(folder, name, source / name, target / name)
         elif not stat.S_ISREG(mode):
             raise _not_a_file(source / name, mode)
-        elif Path(name).suffix not in LINKED or not _linked(folder, name, place / name):
-            _copy_file(folder, name, source / name, place / name)
+        elif Path(name).suffix not in LINKED or not _linked(folder, name, target / name):
+            _copy_file(folder, name, source / name, target / name)
 
 
-def _copy_below(folder: int, name: str, source: Path, place: Path) -> None:
+def _copy_below(folder: int, name: str, source: Path, target: Path) -> None:
     inner = _opened(lambda: os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder), source)
     try:
-        place.mkdir(mode=0o700)
-        _copy(inner, source, place)
+        target.mkdir(mode=0o700)
+        _copy(inner, source, target)
     finally:
         os.close(inner)
 
 
-def _copy_file(folder: int, name: str, source: Path, place: Path) -> None:
+def _copy_file(folder: int, name: str, source: Path, target: Path) -> None:
     descriptor = _opened(lambda: os.open(name, _FILE, dir_fd=folder), source)
     with os.fdopen(descriptor, "rb") as reader:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise _not_a_file(source, mode)
-        with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as writer:
+        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as writer:
             shutil.copyfileobj(reader, writer, 1 << 20)
 
 
-def _linked(folder: int, name: str, place: Path) -> bool:
-    """A second name for the same file, where the disk allows it."""
+def _linked(folder: int, name: str, target: Path) -> bool:
+    """Make a hard link to the file. Returns False if the disk does not allow it."""
     try:
-        os.link(name, place, src_dir_fd=folder, follow_symlinks=False)
+        os.link(name, target, src_dir_fd=folder, follow_symlinks=False)
     except OSError:
         return False
-    if stat.S_ISREG(place.lstat().st_mode):
+    if stat.S_ISREG(target.lstat().st_mode):
         return True
-    place.unlink()  # changed since we looked: the copy will refuse it
+    target.unlink()  # changed since we looked: the copy will refuse it
     return False
 
 
@@ -99,7 +99,7 @@ def _opened(call: Callable[[], int], source: Path) -> int:
 
 
 def _refusal(source: Path, error: OSError) -> DataError | OSError:
-    if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):  # what each system says of a link
+    if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):  # systems differ in the error for a link
         return DataError("a link is not followed", where=str(source), allowed="files and folders", todo=TODO)
     return OSError(error.errno, os.strerror(error.errno or 0), str(source))
 

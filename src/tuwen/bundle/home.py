@@ -275,22 +275,22 @@ class Home:
 
     def parts_of(self, live: bytes) -> list[str]:
         """The parts that a content of ``live.json`` needs, and that can come back."""
-        kept = json.loads(live)["revisions"][-KEPT:] if live else []
-        names = {name for one in kept for name in one["parts"].values()}
-        return sorted(names | {one["experiment"]["part"] for one in kept if one["experiment"]})
+        revisions = json.loads(live)["revisions"][-KEPT:] if live else []
+        names = {name for revision in revisions for name in revision["parts"].values()}
+        return sorted(names | {revision["experiment"]["part"] for revision in revisions if revision["experiment"]})
 
     def _pinned_parts(self) -> set[str]:
-        found: set[str] = set()
+        names: set[str] = set()
         for pin in (self.folder / PINS).glob("*"):
             descriptor = os.open(pin, os.O_RDWR | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 pin.unlink(missing_ok=True)  # its process is gone
             except BlockingIOError:
-                found |= set(pin.read_text(encoding="utf-8").split("\n"))
+                names |= set(pin.read_text(encoding="utf-8").split("\n"))
             finally:
                 os.close(descriptor)
-        return found
+        return names
 
     @contextmanager
     def _changing_soon(self) -> Iterator[None]:
@@ -300,13 +300,13 @@ class Home:
             try:
                 with ExitStack() as stack:
                     stack.enter_context(self._changing())
-                    kept = stack.pop_all()
+                    locks = stack.pop_all()
                 break
             except InUse:
                 if time.monotonic() - began > WAIT_SECONDS:
                     raise
                 time.sleep(0.05)
-        with kept:
+        with locks:
             yield
 
     def sweep(self) -> None:
@@ -396,7 +396,7 @@ class Home:
     def _sweep(self, kept: list[Revision]) -> None:
         """Delete parts that no revision needs that can come back."""
         needed = {name for one in kept for name in one.parts.values()}
-        needed |= {one.experiment["part"] for one in kept if one.experiment} | self._pinned_parts()
+        needed |= {revision.experiment["part"] for revision in kept if revision.experiment} | self._pinned_parts()
         for place in (self.folder / PARTS).iterdir():
             if f"{PARTS}/{place.name}" not in needed:
                 shutil.rmtree(place, ignore_errors=True)
@@ -464,6 +464,6 @@ def _name_of(folder: Path, source: Path) -> str:
 
 def _others(folder: Path) -> bool:
     return any(
-        one.name not in (INCOMING, STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-reserve")
-        for one in folder.iterdir()
+        path.name not in (INCOMING, STORE, f"{STORE}-wal", f"{STORE}-shm", f"{STORE}-reserve")
+        for path in folder.iterdir()
     )

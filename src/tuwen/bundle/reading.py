@@ -215,7 +215,7 @@ def read_column(
 
 
 def _read_group(
-    group: type, cells: list[Any], known: Column | None, rule: str, dialect: Dialect
+    group: type, cells: list[Any], column: Column | None, rule: str, dialect: Dialect
 ) -> tuple[list[Any], list[str | None]]:
     """Cells of one type: what each says, and the reason where it says nothing that can be read."""
     unread = f"not a {_NOT.get(rule, rule)}"
@@ -226,8 +226,8 @@ def _read_group(
     if group not in _DTYPES:
         return [None] * len(cells), [unread] * len(cells)
     given = pl.Series("cells", cells, _DTYPES[group])
-    if known is not None:
-        values, reasons = typed(given, known, dialect)
+    if column is not None:
+        values, reasons = typed(given, column, dialect)
     elif rule == "number":
         values, reasons = numbers(given, -np.inf, np.inf, dialect=dialect)
     elif rule == "date" and group is not date:

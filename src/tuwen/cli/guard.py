@@ -72,12 +72,12 @@ def _of_the_machine(error: OSError) -> DataError:
 
 def _of_a_full_disk(error: TuwenError) -> TuwenError | None:
     """A store on a full disk, in the words of every other command; None for any other error."""
-    place = (error.where or "").removeprefix("sqlite:///")
-    if not (error.where or "").startswith("sqlite:///") or not Path(place).parent.is_dir():
+    path = (error.where or "").removeprefix("sqlite:///")
+    if not (error.where or "").startswith("sqlite:///") or not Path(path).parent.is_dir():
         return None
-    no_room = shutil.disk_usage(Path(place).parent).free < LEAST_BYTES
+    no_room = shutil.disk_usage(Path(path).parent).free < LEAST_BYTES
     if no_room and any(words in (error.seen or "") for words in OF_A_FULL_DISK):
-        return full_disk(place, error.seen)
+        return full_disk(path, error.seen)
     return None
 
 

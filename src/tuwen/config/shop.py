@@ -56,7 +56,7 @@ class TableSource(Strict):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str | None) -> str | None:
-        if value is not None and (known := available_timezones()) and value not in known:
+        if value is not None and (zones := available_timezones()) and value not in zones:
             raise ValueError("a name such as Asia/Shanghai, Europe/Berlin or UTC")
         return value
 

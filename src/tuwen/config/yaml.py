@@ -42,13 +42,13 @@ def load_yaml(path: str | Path) -> tuple[dict[str, Any], Lines]:
     except UnicodeDecodeError as error:
         raise ConfigError("the file is not UTF-8", where=str(path), seen=str(error), todo="save it as UTF-8") from None
     lines: Lines = {}
-    with _yaml_errors(lambda line: f"{path}:{line}" if line else str(path)) as place:
-        measure(text, place)
+    with _yaml_errors(lambda line: f"{path}:{line}" if line else str(path)) as locate:
+        measure(text, locate)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if not isinstance(node, yaml.MappingNode):
             raise ConfigError("the file holds no settings", where=f"{path}:1", allowed="key: value lines")
         _walk(node, (), lines, str(path))
-        return _plain(node, place), lines
+        return _plain(node, locate), lines
 
 
 def plain_value(text: str, where: str) -> Any:
@@ -57,21 +57,21 @@ def plain_value(text: str, where: str) -> Any:
     Raises:
         ConfigError: it is not YAML, or more than a settings file may hold.
     """
-    with _yaml_errors(lambda _: where) as place:
-        measure(text, place)
+    with _yaml_errors(lambda _: where) as locate:
+        measure(text, locate)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        return None if node is None else _plain(node, place)
+        return None if node is None else _plain(node, locate)
 
 
 @contextmanager
-def _yaml_errors(place: Place) -> Iterator[Place]:
-    """Faults of YAML as errors of ours. ``place`` gives the words for a line, or for the whole."""
+def _yaml_errors(locate: Place) -> Iterator[Place]:
+    """Turn errors of the YAML parser into ``ConfigError``. ``locate`` names a line, or the whole text."""
     try:
-        yield place
+        yield locate
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         seen = getattr(error, "problem", None) or str(error)
-        where = place(mark.line + 1 if mark else None)
+        where = locate(mark.line + 1 if mark else None)
         raise ConfigError("not valid YAML", where=where, seen=seen, todo=_YAML) from None
 
 
@@ -88,17 +88,17 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
-def _plain(node: yaml.Node, place: Place) -> Any:
+def _plain(node: yaml.Node, locate: Place) -> Any:
     loader = _Loader("")
     try:
         return loader.construct_document(node)
     except (ValueError, OverflowError) as error:  # it looks like a number or a date, and is none: 2024-13-01
-        raise ConfigError("a value is no number and no date", where=place(None), seen=error, todo=_YAML) from None
+        raise ConfigError("a value is no number and no date", where=locate(None), seen=error, todo=_YAML) from None
     finally:
         loader.dispose()
 
 
-def measure(text: str, place: Place) -> None:
+def measure(text: str, locate: Place) -> None:
     """Refuse a document that is deep, or large with its aliases written out, before anything is made of it.
 
     Raises:
@@ -109,7 +109,7 @@ def measure(text: str, place: Place) -> None:
     opened: list[tuple[str | None, int]] = []  # anchor and size so far of each section or list that is open
     size = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        where = place(event.start_mark.line + 1 if event.start_mark else None)
+        where = locate(event.start_mark.line + 1 if event.start_mark else None)
         if isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in opened):
                 raise ConfigError(f"the alias '*{event.anchor}' stands in what it repeats", where=where)

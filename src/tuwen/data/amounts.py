@@ -1,4 +1,4 @@
-"""Numbers as people and spreadsheets write them: with a currency, with thousands, with a comma for decimals.
+"""Read numbers as people and spreadsheets write them: currencies, thousands, decimal commas.
 
 Most numbers can be read in one way only. ``1.299`` and ``1,299`` cannot: the rest of their column
 decides (:mod:`tuwen.data.dialects`).
@@ -69,7 +69,7 @@ def amounts(text: pl.Series, decimal: Decimal | None = None) -> tuple[pl.Series,
 
 
 def marks(text: pl.Series) -> pl.DataFrame:
-    """What each string says about the mark of decimals of its column.
+    """Return what each string tells about the decimal mark of its column.
 
     Returns:
         ``mark``: ``.`` or ``,`` where it can be read in that way only, ``?`` where in both ways with
@@ -105,13 +105,15 @@ def _parts(text: pl.Series) -> pl.DataFrame:
     )
     first = pl.col("before").str.replace_all(r"[ .,+(-]", "")
     second = pl.col("after").str.replace_all(r"[ .,)-]", "")
-    known = ["", *_CURRENCIES]
-    good = first.is_in(known) & second.is_in(known)
-    factor = pl.when(good & signs.is_in(["|", "+|"])).then(1.0).when(good & signs.is_in(["-|", "(|)", "|-"])).then(-1.0)
+    symbols = ["", *_CURRENCIES]
+    valid = first.is_in(symbols) & second.is_in(symbols)
+    factor = (
+        pl.when(valid & signs.is_in(["|", "+|"])).then(1.0).when(valid & signs.is_in(["-|", "(|)", "|-"])).then(-1.0)
+    )
     groups = groups.select(
         factor.alias("factor"),
         second.is_in(["%", "‰"]).fill_null(False).alias("percent"),
-        pl.when(good & (pl.concat_str(first, second) != ""))
+        pl.when(valid & (pl.concat_str(first, second) != ""))
         .then(pl.coalesce(first.replace("", None), second))
         .alias("currency"),
         _read(".", ",").alias("point"),
@@ -123,7 +125,7 @@ def _parts(text: pl.Series) -> pl.DataFrame:
 
 
 def _read(decimal: str, thousands: str) -> pl.Expr:
-    """The body as a number with this mark of decimals, null where it cannot be one."""
+    """Read the body as a number with this decimal mark. Null if it is none."""
     body = pl.col("body")
     digits = body.str.replace_all(rf"[{thousands}' ]", "").str.replace(decimal, ".", literal=True)
     fits = body.str.contains(_POINT if decimal == "." else _COMMA)

@@ -1,4 +1,4 @@
-"""Events that are no wish of a shopper: what was given back, and what a program did."""
+"""Find events that show no preference: returned purchases, and events of programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-SEEN_ONLY = frozenset(("view", "click", "cart", "impression", "search"))  # kinds of events that sell nothing
+SEEN_ONLY = frozenset(("view", "click", "cart", "impression", "search"))  # event kinds without a sale
 LEAST_EVENTS = 200  # of one shopper
 LEAST_SHARE = 0.1  # of all events
 TIMES_MEDIAN = 20.0  # as many events as the median shopper
@@ -28,7 +28,7 @@ class Event(NamedTuple):
 
 
 def returns(events: Sequence[Event]) -> list[int | None]:
-    """For each event the place of the return that gives it back, None where it stands; a return has its own place.
+    """Return for each event the index of its return, or None. A return has its own index.
 
     A return takes back what the shopper bought last of the item, as many as it says: of its own kind, or where nothing
     is of its kind (``refund``), of any that sells. A purchase of several stands until all are given back.
@@ -39,29 +39,29 @@ def returns(events: Sequence[Event]) -> list[int | None]:
     back: list[int | None] = [None] * len(events)
     returning = {event.pair for event in events if event.quantity < 0}
     sold: dict[Hashable, list[int]] = {}
-    left: dict[int, float] = {}
-    for place, event in enumerate(events):
+    remaining: dict[int, float] = {}
+    for index, event in enumerate(events):
         if event.pair not in returning:
             continue
         if event.quantity >= 0:
-            sold.setdefault(event.pair, []).append(place)
-            left[place] = max(event.quantity, 1.0)
+            sold.setdefault(event.pair, []).append(index)
+            remaining[index] = max(event.quantity, 1.0)
             continue
-        back[place] = place
+        back[index] = index
         open_sales = [at for at in sold.get(event.pair, ()) if back[at] is None]
         same = [at for at in open_sales if events[at].kind == event.kind]
         rest = -event.quantity
         for at in reversed(same or [at for at in open_sales if events[at].kind not in SEEN_ONLY]):
-            taken = min(rest, left[at])
-            rest, left[at] = rest - taken, left[at] - taken
-            back[at] = place if left[at] <= 0 else None
+            taken = min(rest, remaining[at])
+            rest, remaining[at] = rest - taken, remaining[at] - taken
+            back[at] = index if remaining[at] <= 0 else None
             if rest <= 0:
                 break
     return back
 
 
 def standing_events(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """One shopper's events, oldest first, without returns and without what was given back."""
+    """Return one shopper's events, oldest first, without returns and returned purchases."""
     if not any((event.get("quantity") or 0) < 0 for event in events):
         return list(events)
     rows = [Event(e["item"], e["kind"], 1.0 if e["quantity"] is None else e["quantity"]) for e in events]
@@ -69,7 +69,7 @@ def standing_events(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
 
 
 def returned_at(events: pl.DataFrame) -> pl.Series:
-    """When each event was given back, as the type of ``time``; of a return its own time, null where an event stands.
+    """Return the time when each event was returned, null if it was not. A return has its own time.
 
     Args:
         events: with ``user``, ``item``, ``time``, ``kind`` and perhaps ``quantity``, in the order of time.
@@ -84,7 +84,7 @@ def returned_at(events: pl.DataFrame) -> pl.Series:
 
 
 def standing(events: pl.DataFrame) -> pl.DataFrame:
-    """The events without returns and without what was given back, in the order of time."""
+    """Return the events without returns and returned purchases, in order of time."""
     if "quantity" not in events.columns or not (events["quantity"] < 0).any():
         return events
     ordered = events.sort("time", pl.col("quantity") < 0, maintain_order=True)
@@ -92,7 +92,7 @@ def standing(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def crawlers(users: pl.Series) -> dict[str, float]:
-    """Shopper → share of all events, for each who did far more than a person does: a program, or a till that all share.
+    """Return shopper → share of all events, for shoppers with far more events than a person: programs, shared tills.
 
     Args:
         users: of the events.
@@ -106,7 +106,7 @@ def crawlers(users: pl.Series) -> dict[str, float]:
 
 
 def behaviour_warnings(events: pl.DataFrame) -> list[tuple[str, str]]:
-    """What a reader must know of the events, in English and Chinese."""
+    """Return warnings about the events, in English and Chinese."""
     warnings = []
     if "quantity" in events.columns and (count := int((events["quantity"] < 0).sum())):
         warnings.append(

@@ -149,13 +149,13 @@ def _join_keys(collected: Mapping[str, _Collected], shop: Shop) -> None:
         for column, other in joins.LISTED.items():
             if name not in collected or other not in collected or column not in collected[name].sheet.frame.columns:
                 continue
-            one = collected[name]
-            join = joins.join_keys(name, column, one.sheet.frame, collected[other].sheet.frame[column])
-            one.sheet.notes += [] if join.note is None else [join.note]
+            table = collected[name]
+            join = joins.join_keys(name, column, table.sheet.frame, collected[other].sheet.frame[column])
+            table.sheet.notes += [] if join.note is None else [join.note]
             if join.joined:
-                one.state = None  # read anew next time: another table of items may say something else
+                table.state = None  # read anew next time: another table of items may say something else
                 summed = source is not None and source.duplicates == "sum"
-                with_keys(one.sheet, join.frame, name, _table(name, shop), summed=summed)
+                with_keys(table.sheet, join.frame, name, _table(name, shop), summed=summed)
 
 
 def _joined_state(states: Sequence[str | None], left_out: Collection[str]) -> str | None:
@@ -271,10 +271,12 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
         if listed:
             ready.add(f"media/{name}.parquet", _parquet(frame.select(*listed, FILE, ROW)))
         for column in listed:
-            shown = media[column].keys
+            media_keys = media[column].keys
             if column == "images" and shop.media.placeholders:
-                shown = without_named(shown, shop.media.placeholders)
-            keys = pl.col(column).list.eval(pl.element().replace_strict(shown, default=None, return_dtype=pl.String))
+                media_keys = without_named(media_keys, shop.media.placeholders)
+            keys = pl.col(column).list.eval(
+                pl.element().replace_strict(media_keys, default=None, return_dtype=pl.String)
+            )
             frame = frame.with_columns(keys.list.drop_nulls().list.unique(maintain_order=True))
         frames[name] = frame.drop(FILE, ROW)
         data = _parquet(frames[name])
@@ -303,7 +305,7 @@ def _written(shop: Shop, ready: Ready, collected: dict[str, _Collected], media: 
         **about,
         "media_limits": shop.media.limits(),
         "warnings": [
-            *(n for one in collected.values() for n in one.sheet.notes),
+            *(n for table in collected.values() for n in table.sheet.notes),
             *doubts(frames, shared, media["images"].keys),
         ],
     }

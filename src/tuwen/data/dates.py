@@ -1,4 +1,4 @@
-"""Dates and times as people and exports write them.
+"""Read dates and times as people and exports write them.
 
 Most can be read in one way only. ``05/03/2024`` cannot: the rest of its column decides
 (:mod:`tuwen.data.dialects`).
@@ -53,15 +53,15 @@ def dates(text: pl.Series, order: Order | None = None, short: Order | None = Non
     """
     moment = text.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us")
     reasons = pl.Series("reason", [None], pl.String).new_from_index(0, len(text))
-    left = moment.is_null() & text.is_not_null()
-    if not left.any():
+    unread = moment.is_null() & text.is_not_null()
+    if not unread.any():
         return moment, reasons
-    read, why = _parsed(text.filter(left), order, short)
-    return moment.scatter(left.arg_true(), read), reasons.scatter(left.arg_true(), why)
+    read, why = _parsed(text.filter(unread), order, short)
+    return moment.scatter(unread.arg_true(), read), reasons.scatter(unread.arg_true(), why)
 
 
 def orders(text: pl.Series) -> pl.DataFrame:
-    """What each string says about the order of day and month in its column.
+    """Return what each string tells about the order of day and month in its column.
 
     Returns:
         ``order``: ``day-first`` or ``month-first`` where it can be read in that way only, ``?`` where
@@ -131,9 +131,9 @@ def _numeric(plain: pl.Series) -> pl.DataFrame:
     """``a``, ``b``, ``y`` of ``05/03/2024``, how many ``digits`` the year has, and whether ``dots`` part them."""
     groups = plain.str.extract_groups(_NUMERIC).struct.unnest()
     groups.columns = ["a", "mark", "b", "again", "y"]
-    good = pl.col("mark") == pl.col("again")
-    numbers = (pl.when(good).then(pl.col(name)).cast(pl.Int64).alias(name) for name in ("a", "b", "y"))
-    digits = pl.when(good).then(pl.col("y").str.len_bytes()).alias("digits")
+    valid = pl.col("mark") == pl.col("again")
+    numbers = (pl.when(valid).then(pl.col(name)).cast(pl.Int64).alias(name) for name in ("a", "b", "y"))
+    digits = pl.when(valid).then(pl.col("y").str.len_bytes()).alias("digits")
     return groups.select(*numbers, digits, (pl.col("mark") == ".").alias("dots"))
 
 
@@ -142,7 +142,7 @@ def _possible(day: pl.Expr, month: pl.Expr) -> pl.Expr:
 
 
 def _parsed(text: pl.Series, order: Order | None, short: Order | None) -> tuple[pl.Series, pl.Series]:
-    """Strings that are no ISO moments, part by part."""
+    """Read strings that are not ISO times, part by part."""
     plain = _plain(text)
     clock = (
         plain.to_frame()
@@ -247,7 +247,7 @@ def _moments(clock: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
         .then(0)
         .otherwise(hour)
     )
-    wrong = pl.col("english").is_not_null() & (pl.col("hour").cast(pl.Int64) > 12)
+    invalid = pl.col("english").is_not_null() & (pl.col("hour").cast(pl.Int64) > 12)
     pad = lambda value: value.cast(pl.String).fill_null("0").str.zfill(2)  # noqa: E731
     whole = pl.format(
         "{}-{}-{} {}:{}:{}", "y", *map(pad, (pl.col("m"), pl.col("d"), hour, pl.col("minute"), pl.col("second")))
@@ -260,7 +260,7 @@ def _moments(clock: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
     fits = parts["zone"].is_not_null() | clock["rest"].str.contains("^" + _CLOCK)
     read = parts.select(
         (
-            pl.when(pl.lit(fits) & ~odd.fill_null(False) & ~named & ~wrong.fill_null(False))
+            pl.when(pl.lit(fits) & ~odd.fill_null(False) & ~named & ~invalid.fill_null(False))
             .then(whole)
             .str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="us")
             + pl.duration(microseconds=micros)

@@ -1,4 +1,4 @@
-"""Files that outsiders send are decoded in a process of their own, which can be ended in the middle of it.
+"""Decode uploaded files in a child process, which can be killed at any time.
 
 A picture of 34 bytes may claim 49 million pixels, and no thread can be stopped while a C library fills them. The child
 has a limit of memory, knows nothing of the shop, and ends with its parent: its input is then at its end. Messages are
@@ -31,7 +31,7 @@ LENGTH = struct.Struct("<I")
 
 
 class Decoder:
-    """One child at a time, started when it is first needed and again after it was ended.
+    """A child process that decodes files. It starts on first use, and again after a kill.
 
     Args:
         memory_bytes: what the child may use; a file that takes more is refused.
@@ -77,13 +77,13 @@ class Decoder:
                 raise too_many_pixels(f"{total:,} or more", f"at most {deadline.pixels:,}")
 
     def start(self) -> None:
-        """Start the child, so that nobody waits for it."""
+        """Start the child early, so that the first request does not wait."""
         with self._lock:
             self._running()
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """In this context, and in threads that are given a copy of it, files are decoded by the child."""
+        """Use the child to decode files in this context, and in threads that run in a copy of it."""
         token = _ACTIVE.set(self)
         try:
             yield
@@ -91,7 +91,7 @@ class Decoder:
             _ACTIVE.reset(token)
 
     def kill(self) -> None:
-        """End the child, in the middle of whatever it does; a thread that waits for it is told so."""
+        """Kill the child. A thread that waits for it gets an error."""
         child = self._child
         if child is not None and self._owner == os.getpid():
             child.kill()
@@ -105,11 +105,11 @@ class Decoder:
 
     @property
     def pid(self) -> int | None:
-        """Of the child, while it runs."""
+        """Return the process id of the running child."""
         return None if self._child is None or self._child.poll() is not None else self._child.pid
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self._owner != os.getpid():  # a fork: the child is of the other process
+        if self._owner != os.getpid():  # after a fork the child belongs to the other process
             self._child, self._owner = None, os.getpid()
         if self._child is not None and self._child.poll() is not None:
             self._ended()
@@ -157,14 +157,14 @@ _SHARED: dict[int, Decoder] = {}  # by memory: one for all that this process ser
 
 
 def shared_decoder(memory_bytes: int = MEMORY_BYTES) -> Decoder:
-    """The decoder of this process; it is ended with it."""
+    """Return the decoder of this process. It ends with the process."""
     if memory_bytes not in _SHARED:
         _SHARED[memory_bytes] = Decoder(memory_bytes)
     return _SHARED[memory_bytes]
 
 
 def kill_decoders() -> None:
-    """End the children of this process, for it ends itself."""
+    """Kill the children of this process before it ends."""
     for decoder in _SHARED.values():
         decoder.kill()
 
@@ -176,13 +176,13 @@ def _close_decoders() -> None:
 
 
 def normalise(door: str, data: bytes, limits: Mapping[str, Any]) -> bytes:
-    """By the decoder of this context; where there is none, in this process."""
+    """Decode with the decoder of this context, or in this process without one."""
     decoder = _ACTIVE.get()
     return decode(door, data, limits) if decoder is None else decoder.normalise(door, data, limits)
 
 
 def weigh(pictures: Sequence[bytes]) -> None:
-    """By the decoder of this context, see :meth:`Decoder.weigh`; where there is none, any number of pixels is fine."""
+    """Check the pixels of pictures, see :meth:`Decoder.weigh`. Without a decoder in this context there is no limit."""
     decoder = _ACTIVE.get()
     if decoder is not None:
         decoder.weigh(pictures)
@@ -238,7 +238,7 @@ def _error(answer: Mapping[str, Any]) -> DataError | MissingExtra:
 
 
 def main() -> None:
-    """Answer what stands on the input until it ends."""
+    """Answer messages from standard input until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which lets work under way end
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _limit_memory(int(sys.argv[1]))
@@ -274,8 +274,8 @@ def _answer(message: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes
         return {"pixels": pixels, "error": "DataError", "fields": {"what": "the file takes too much memory"}}, b""
 
 
-def _claimed(data: bytes, limits: Mapping[str, Any], left: int) -> int:
-    """How many pixels a picture has by its header.
+def _claimed(data: bytes, limits: Mapping[str, Any], pixels_left: int) -> int:
+    """Return the pixels that the header of a picture claims.
 
     Raises:
         DataError: more than are left, or not a picture.
@@ -285,13 +285,13 @@ def _claimed(data: bytes, limits: Mapping[str, Any], left: int) -> int:
     if len(data) > limits["max_bytes"]:
         return 0  # the door refuses it without a look
     width, height = size_of(data)
-    if width * height > left:
-        raise too_many_pixels(f"{width} × {height}", f"at most {left:,} more")
+    if width * height > pixels_left:
+        raise too_many_pixels(f"{width} × {height}", f"at most {pixels_left:,} more")
     return width * height
 
 
 def _pixels(data: bytes) -> int:
-    """By its header; 0 of what is no picture, which the door refuses."""
+    """Return the pixels that the header claims. 0 for a file that is no picture."""
     from tuwen.data.media import size_of
 
     try:
@@ -302,7 +302,7 @@ def _pixels(data: bytes) -> int:
 
 
 def too_many_pixels(seen: str, allowed: str) -> DataError:
-    """The refusal of pictures that are too large together."""
+    """Return the error for pictures that are too large together."""
     todo = "send fewer pictures in one request, or smaller ones"
     return DataError("too many pixels in one request", seen=seen, allowed=allowed, todo=todo)
 

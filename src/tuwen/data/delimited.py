@@ -126,8 +126,8 @@ class DelimitedFile:
             texts = parsed.frame.filter(which).select(_line(self._separator)).to_series()
             numbers = parsed.rows.filter(which)
             parsed.unread += [Unread(n, reason, readable(text)) for n, text in zip(numbers, texts, strict=True)]
-        good = ~(again | totals)
-        self._frame, self._rows = parsed.frame.filter(good), parsed.rows.filter(good)
+        is_data = ~(again | totals)
+        self._frame, self._rows = parsed.frame.filter(is_data), parsed.rows.filter(is_data)
         self._unread = sorted(parsed.unread)
         self.rows: int | None = len(self._rows) + len(self._unread)
         if parsed.short:
@@ -151,9 +151,9 @@ class DelimitedFile:
         fixed = repair(
             bad, open_lines, self._separator, width, spaced=bool(bad) and often_spaced(frame[self.columns[0]])
         )
-        wrong = {row.number - 1 for row in bad}
+        bad_rows = {row.number - 1 for row in bad}
         rows = pl.int_range(1, total + 1, dtype=pl.Int64, eager=True).alias("row")
-        rows = rows.filter(~rows.is_in(list(wrong))) if wrong else rows
+        rows = rows.filter(~rows.is_in(list(bad_rows))) if bad_rows else rows
         if extra:
             over = frame.select(pl.any_horizontal(pl.col(extra).is_not_null())).to_series()
             texts = frame.filter(over).select(_line(self._separator)).to_series()

@@ -57,7 +57,7 @@ class Dialect:
     short: Order | None = None
 
     def or_else(self, other: Dialect) -> Dialect:
-        """What is not known here, from ``other``."""
+        """Return this dialect with unknown fields taken from ``other``."""
         return Dialect(self.decimal or other.decimal, self.dates or other.dates, self.short or other.short)
 
 
@@ -82,7 +82,7 @@ class Evidence:
     examples: dict[str, str] = field(default_factory=dict)
 
     def add(self, values: pl.Series) -> None:
-        """Count some more values."""
+        """Count more values."""
         if values.dtype in (pl.Categorical, pl.Enum):
             values = values.cast(pl.String)
         if values.dtype.is_numeric() and self.kind == "time":
@@ -125,7 +125,7 @@ class Evidence:
         self.examples[name] = min(value, self.examples.get(name, value))
 
     def merge(self, other: Evidence) -> None:
-        """Count what ``other`` has counted."""
+        """Add the counts of ``other``."""
         self.marks += other.marks
         self.orders += other.orders
         for position, numbers in other.short.items():
@@ -135,7 +135,7 @@ class Evidence:
             self._example(name, value)
 
     def dialect(self) -> Dialect:
-        """What the counts prove."""
+        """Return the dialect that the counts prove."""
         decimal: Decimal | None = None
         if self.marks["."] or self.marks[","]:
             decimal = _majority(self.marks, ".", ",") or "mixed"  # type: ignore[assignment]
@@ -159,12 +159,12 @@ class Evidence:
 
     @property
     def doubtful(self) -> bool:
-        """Whether there are values that these counts do not decide."""
-        found = self.dialect()
+        """Whether some values stay ambiguous."""
+        dialect = self.dialect()
         return (
-            ("number" in self.examples and found.decimal in (None, "mixed"))
-            or ("date" in self.examples and found.dates is None)
-            or ("short" in self.examples and found.short is None)
+            ("number" in self.examples and dialect.decimal in (None, "mixed"))
+            or ("date" in self.examples and dialect.dates is None)
+            or ("short" in self.examples and dialect.short is None)
         )
 
 
@@ -173,10 +173,10 @@ def _counts(values: pl.Series, pattern: str) -> pl.DataFrame:
     return values.filter(values.str.contains(pattern).fill_null(False)).alias("value").value_counts(name="n")
 
 
-def _majority(counts: Counter[str], one: str, other: str) -> str | None:
-    if counts[one] >= max(1, _CLEAR * counts[other]):
-        return one
-    return other if counts[other] >= max(1, _CLEAR * counts[one]) else None
+def _majority(counts: Counter[str], first: str, other: str) -> str | None:
+    if counts[first] >= max(1, _CLEAR * counts[other]):
+        return first
+    return other if counts[other] >= max(1, _CLEAR * counts[first]) else None
 
 
 def evidence_of(part: Part, columns: Mapping[str, tuple[str, Kind]]) -> dict[str, Evidence]:
@@ -251,7 +251,7 @@ class SourceDialects:
         return dialect
 
     def _evidence(self) -> dict[str, Evidence]:
-        """Of all files together."""
+        """Return the evidence of all files together."""
         if self._whole is None:
             self._whole = {}
             for part, plan in self._parts():
@@ -260,37 +260,37 @@ class SourceDialects:
         return self._whole
 
     def _doubts(self, own: Evidence, dialect: Dialect) -> list[str]:
-        """Sentences about values that nothing decides, and about those that need a look."""
-        notes, place, seen = [], f"{self._name}: '{own.column}'", own.examples
-        if "number" in seen and dialect.decimal is None:
-            number = amounts(pl.Series([seen["number"]]))[0][0]
+        """Return notes about ambiguous values and values that need a check."""
+        notes, column, examples = [], f"{self._name}: '{own.column}'", own.examples
+        if "number" in examples and dialect.decimal is None:
+            number = amounts(pl.Series([examples["number"]]))[0][0]
             notes.append(
-                f"{place} can be read with a point or a comma for decimals, and nothing in it tells which; "
-                f"{seen['number']!r} is read as {number:g}; say decimal: '.' or decimal: ',' in SHOP.yaml"
+                f"{column} can be read with a point or a comma for decimals, and nothing in it tells which; "
+                f"{examples['number']!r} is read as {number:g}; say decimal: '.' or decimal: ',' in SHOP.yaml"
             )
-        if "number" in seen and dialect.decimal == "mixed":
+        if "number" in examples and dialect.decimal == "mixed":
             notes.append(
-                f"{place} has a point for decimals in some rows and a comma in others; what can be either, as "
-                f"{seen['number']!r}, is left out; say decimal: '.' or decimal: ',' in SHOP.yaml"
+                f"{column} has a point for decimals in some rows and a comma in others; what can be either, as "
+                f"{examples['number']!r}, is left out; say decimal: '.' or decimal: ',' in SHOP.yaml"
             )
         for kind, order in (("date", dialect.dates), ("short", dialect.short)):
-            if kind in seen and order is None and not (kind == "short" and _with_dots(seen[kind])):
+            if kind in examples and order is None and not (kind == "short" and _with_dots(examples[kind])):
                 notes.append(
-                    f"{place} can be read with the day or the month first, and nothing in it tells which; dates as "
-                    f"{seen[kind]!r} are left out; say dates: day-first or dates: month-first in SHOP.yaml"
+                    f"{column} can be read with the day or the month first, and nothing in it tells which; dates as "
+                    f"{examples[kind]!r} are left out; say dates: day-first or dates: month-first in SHOP.yaml"
                 )
-        if "serial" in seen:
-            days = float(seen["serial"].strip().replace(",", "."))
+        if "serial" in examples:
+            days = float(examples["serial"].strip().replace(",", "."))
             moment = from_numbers(pl.Series([days]))[0]
             notes += (
-                [f"{place} has days since 1900, as spreadsheets count them; {days:g} is {moment}"] if moment else []
+                [f"{column} has days since 1900, as spreadsheets count them; {days:g} is {moment}"] if moment else []
             )
         currencies = self._currencies.setdefault(own.column, set())
         currencies |= {_SYNONYMS.get(currency, currency) for currency in own.currencies}
         proven = [c for c in sorted(currencies) if not currencies & set(_SHARED.get(c, "").split())]
         if len(proven) > 1:
-            self.notes[:] = [note for note in self.notes if not note.startswith(f"{place} is in several currencies")]
-            notes.append(f"{place} is in several currencies ({', '.join(proven)}), which are read as one")
+            self.notes[:] = [note for note in self.notes if not note.startswith(f"{column} is in several currencies")]
+            notes.append(f"{column} is in several currencies ({', '.join(proven)}), which are read as one")
         return notes
 
 

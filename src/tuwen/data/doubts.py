@@ -1,4 +1,4 @@
-"""What a whole dataset shows that no single row does: a sentence for each, for a person to judge."""
+"""Warnings about a whole dataset, one sentence each, for a person to judge."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def doubts(
         placeholders: media key → how many items show it.
         pictures: reference → media key.
     """
-    found = joins.strangers(frames)
+    notes = joins.strangers(frames)
     if "events" in frames:
-        found += [english for english, _ in behaviour_warnings(frames["events"])]
+        notes += [english for english, _ in behaviour_warnings(frames["events"])]
     items = frames.get("items", pl.DataFrame())
     for column in NAMED:
         if column in items.columns:
             names = items[column].drop_nulls().unique()
-            found += [english for english, _ in spelling_warnings(f"items.{column}", names)]
+            notes += [english for english, _ in spelling_warnings(f"items.{column}", names)]
     if placeholders:
-        found.append(placeholder_note(placeholders, pictures, items.height))
-    return found
+        notes.append(placeholder_note(placeholders, pictures, items.height))
+    return notes

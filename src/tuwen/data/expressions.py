@@ -1,4 +1,4 @@
-"""A condition of a run file → a tree of literals, columns and calls. The expressions of SQL, and nothing else of it.
+"""Parse a condition of a run file into a tree of literals, columns and calls. Only expressions of SQL are allowed.
 
 No table, subquery, statement or comment can be written, so a run file of somebody else reads no file and asks no
 address. Length, words and depth are limited before anything is parsed. :mod:`tuwen.data.predicates` evaluates the tree.
@@ -57,7 +57,7 @@ class Token(NamedTuple):
 
     @property
     def lower(self) -> str:
-        """A word or sign in lower case; empty for what stands in quotes."""
+        """Return the token in lower case. Empty for a quoted text."""
         return self.text.lower() if self.kind in ("word", "sign") else ""
 
 
@@ -89,7 +89,7 @@ Node = Literal | Column | Call
 
 
 def parse(text: str) -> Node:
-    """The tree of a condition.
+    """Return the tree of a condition.
 
     Raises:
         ConfigError: it is not one, or it is too long or too deep; names the character.
@@ -98,7 +98,7 @@ def parse(text: str) -> Node:
 
 
 def columns(node: Node) -> list[str]:
-    """The columns that a condition names, each once, in their order."""
+    """Return the columns of a condition, each once, in order."""
     names: dict[str, None] = {}
     waiting: list[Node] = [node]
     while waiting:
@@ -119,7 +119,7 @@ def _tokens(text: str) -> list[Token]:
         match = _TOKEN.match(text, position)
         if match is None:
             rest = text[position:].lstrip()
-            _refuse("this is not a condition", _place(rest[:1], len(text) - len(rest), text))
+            _refuse("this is not a condition", _position_text(rest[:1], len(text) - len(rest), text))
         kind = str(match.lastgroup)
         tokens.append(Token(kind, match[kind], match.start(kind)))
         position = match.end()
@@ -139,9 +139,9 @@ def _too_deep(position: int) -> NoReturn:
     _refuse("this condition is nested too deeply", f"character {position + 1}", f"up to {DEPTH} levels")
 
 
-def _place(seen: str, position: int, text: str) -> str:
-    shown = text if len(text) <= 80 else f"{text[:80]}…"
-    return f"{seen[:40]!r} at character {position + 1} of: {shown}" if seen else f"the end of: {shown}"
+def _position_text(token: str, position: int, text: str) -> str:
+    excerpt = text if len(text) <= 80 else f"{text[:80]}…"
+    return f"{token[:40]!r} at character {position + 1} of: {excerpt}" if token else f"the end of: {excerpt}"
 
 
 class _Parser:
@@ -165,7 +165,7 @@ class _Parser:
         return self.tokens[self.at - 1]
 
     def accept(self, *words: str) -> str:
-        """The next words or signs, where they are these, read; else an empty text and nothing read."""
+        """Read the next words if they match. Otherwise read nothing and return an empty text."""
         following = [token.lower for token in self.tokens[self.at : self.at + len(words)]]
         if following != list(words):
             return ""
@@ -178,7 +178,7 @@ class _Parser:
 
     def unexpected(self, allowed: str = EXAMPLE) -> NoReturn:
         token = self.next
-        _refuse("this is not a condition", _place(token.text, token.position, self.text), allowed)
+        _refuse("this is not a condition", _position_text(token.text, token.position, self.text), allowed)
 
     def call(self, name: str, *arguments: Node) -> Call:
         height = 1 + max(argument.height for argument in arguments)
@@ -253,7 +253,11 @@ class _Parser:
         if word := self.accept("like") or self.accept("ilike"):
             pattern = self.sum()
             if not isinstance(pattern, Literal) or not isinstance(pattern.value, str):
-                _refuse("LIKE takes a text in quotes", _place(word, self.next.position, self.text), "'Nike%', '%red%'")
+                _refuse(
+                    "LIKE takes a text in quotes",
+                    _position_text(word, self.next.position, self.text),
+                    "'Nike%', '%red%'",
+                )
             return self.call(word, node, pattern)
         self.unexpected("IN, BETWEEN, LIKE, ILIKE")
 
@@ -310,11 +314,11 @@ class _Parser:
         token = self.take()
         value: int | float = int(token.text) if token.text.isdecimal() and len(token.text) <= 18 else float(token.text)
         if not math.isfinite(value):
-            _refuse("this number is too large", _place(token.text, token.position, self.text))
+            _refuse("this number is too large", _position_text(token.text, token.position, self.text))
         return Literal(value)
 
     def named(self) -> Node:
-        """A function, a date, a cast or a column."""
+        """Read a function, a date, a cast or a column."""
         token = self.take()
         word, following = token.lower, self.next
         if word in ("date", "timestamp") and following.kind == "text":
@@ -339,10 +343,10 @@ class _Parser:
         if token.lower == "extract":
             part = self.take().lower
             self.expect("from")
-            node = self.call(self.known(token._replace(text=part), PARTS), self.disjunction())
+            node = self.call(self.function_name(token._replace(text=part), PARTS), self.disjunction())
             self.expect(")")
             return node
-        name = self.known(token, FUNCTIONS)
+        name = self.function_name(token, FUNCTIONS)
         arguments = () if self.accept(")") else tuple(self.arguments())
         fewest, most = FUNCTIONS[name]
         if not fewest <= len(arguments) <= most:
@@ -350,15 +354,15 @@ class _Parser:
             _refuse(f"the function {name} takes other arguments", f"{len(arguments)}", f"{count} of them")
         return self.call(name, *arguments)
 
-    def known(self, token: Token, names: tuple[str, ...] | dict[str, tuple[int, int]]) -> str:
+    def function_name(self, token: Token, names: tuple[str, ...] | dict[str, tuple[int, int]]) -> str:
         name = _ALIASES.get(token.lower, token.lower)
         if name not in names:
-            seen = _place(token.text, token.position, self.text)
+            seen = _position_text(token.text, token.position, self.text)
             _refuse("a condition has no such function", seen, ", ".join(sorted(names)), did_you_mean(name, names))
         return name
 
     def arguments(self) -> Iterator[Node]:
-        """At least one expression, separated by commas, and the bracket behind them."""
+        """Read expressions separated by commas, at least one, and the closing bracket."""
         yield self.disjunction()
         while self.accept(","):
             yield self.disjunction()

@@ -1,4 +1,4 @@
-"""File names as tables write them → files on disk.
+"""Find files on disk by the names that tables use.
 
 Another machine wrote the table: Windows writes ``\\`` and ignores case, macOS takes letters with marks apart, and web
 shops write blanks as ``%20``.
@@ -52,11 +52,11 @@ class FileNames:
         return self._root / name
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file of this name, in whatever spelling."""
+        """Whether a file has this name in any spelling."""
         return bool(name) and len(name) <= NAME_LIMIT and os.path.isfile(self.path(name))  # noqa: PTH113
 
     def _folded(self, name: str) -> Path | None:
-        """The one file whose name differs in case or Unicode form only; None where there is none or are several."""
+        """Return the only file whose name differs in case or Unicode form. None if there is none or several."""
         if os.path.isabs(name):  # noqa: PTH117
             return None
         path = self._root
@@ -87,7 +87,7 @@ class FileNames:
 
 
 def fold(name: str) -> str:
-    """One spelling for all that differ in case or Unicode form.
+    """Return one spelling for names that differ in case or Unicode form.
 
     >>> fold("GRÜN.JPG") == fold("gru\\u0308n.jpg")
     True

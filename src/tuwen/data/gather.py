@@ -87,8 +87,8 @@ def gather(
                 frame, contents = _mapped(batch, plan, part.name, notes, media, source.lists)
                 height = frame.height
                 if name == "items":
-                    frame, fewer, told = variants.filled(frame)
-                    merged, notes = merged + fewer, notes + told
+                    frame, fewer, variant_notes = variants.filled(frame)
+                    merged, notes = merged + fewer, notes + variant_notes
                 checked = validate.check_rows(frame, name, table, dialects)
                 checked.good = clock.utc(checked.good, frame)
                 bad += [*checked.rejected, validate.unread(batch.unread, name, part.name)]
@@ -108,8 +108,8 @@ def gather(
     if name == "reviews" and "review" not in frame.columns:
         frame = frame.insert_column(0, _review_ids(frame, table))
     if name == "items":
-        frame, fewer, told = variants.gathered(frame)
-        merged, notes = merged + fewer, notes + told
+        frame, fewer, variant_notes = variants.gathered(frame)
+        merged, notes = merged + fewer, notes + variant_notes
     if source.duplicates == "sum":
         frame, merged = _summed(frame, table)
     notes += rounded_notes(frame.drop(FILE, ROW), name, table)
@@ -198,8 +198,8 @@ def _parts(source: TableSource, table: Table, folder: Path, kind: sources.Format
         if len(files) > 1 and path.stat().st_size == 0:
             notes.append(f"{name}: the file is empty")
         else:
-            told = source.model_dump(include={"encoding", "separator", "skip", "escape"})
-            yield sources.open_file(path, name, kind, names=mapping.names_of(table, source.columns), **told)
+            options = source.model_dump(include={"encoding", "separator", "skip", "escape"})
+            yield sources.open_file(path, name, kind, names=mapping.names_of(table, source.columns), **options)
 
 
 def _mapped(

@@ -1,4 +1,4 @@
-"""Where the header of a delimited file stands, by evidence: the names that the table or SHOP.yaml asks for."""
+"""Find the header of a delimited file by the column names of the table and SHOP.yaml."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from io import StringIO
 from tuwen.errors import DataError
 
 SEPARATORS = ",;\t|"
-LINES = 50  # lines looked at for a header
+LINES = 50  # lines searched for a header
 ENOUGH = 2  # names that prove a header below the first line
 _LINE = re.compile(r"\r\n|\r|\n")
 
@@ -21,7 +21,7 @@ class Header:
     """The header record.
 
     Attributes:
-        cells: as they stand in the file, stripped.
+        cells: the names in the file, stripped.
         separator: between the cells.
         start: characters of the file before the header.
         line: the number of its line, from 1.
@@ -34,7 +34,7 @@ class Header:
 
 
 def find_header(head: str, names: Collection[str], *, separator: str | None, skip: int | None, where: str) -> Header:
-    """The first line that names columns.
+    """Find the first line that names columns.
 
     That is the first line that is not blank, unless it has none of ``names`` and a line below has
     several: then a title, a date or a filter stands above the table.
@@ -68,7 +68,7 @@ def find_header(head: str, names: Collection[str], *, separator: str | None, ski
 
 
 def separator_of(line: str) -> str:
-    """The separator that a line has most of outside quotes; a comma where there is none."""
+    """Return the most frequent separator of a line outside quotes. A comma if there is none."""
     line = re.sub(r'"[^"]*"', "", line)
     return max(SEPARATORS, key=lambda s: (line.count(s), s == ","))
 
@@ -96,7 +96,7 @@ def unique_names(cells: list[str]) -> tuple[list[str], list[str]]:
 
 
 def renamed_note(where: str, renamed: list[str]) -> list[str]:
-    """A sentence about columns that share a name, none where there are none."""
+    """Return a note about columns that share a name."""
     if not renamed:
         return []
     listed = ", ".join(f"'{name}'" for name in renamed)

@@ -17,7 +17,7 @@ LEAST_SHARE = 0.5  # of the unknown keys that must find their only partner
 
 @dataclass(frozen=True)
 class Join:
-    """What became of the keys in one column.
+    """The result of joining the keys of one column.
 
     Attributes:
         column: of ``frame``.
@@ -52,12 +52,12 @@ def join_keys(name: str, column: str, frame: pl.DataFrame, listed: pl.Series) ->
         return Join(column, frame)
     rows = frame.filter(pl.col(column).is_in(pairs["key"].implode())).height
     example = f"{pairs['key'][0]!r} / {pairs['partner'][0]!r}"
-    told = f"{name}: {rows:,} rows write the {column} in another way than {LISTED[column]} does ({example})"
+    note = f"{name}: {rows:,} rows write the {column} in another way than {LISTED[column]} does ({example})"
     if len(pairs) < LEAST_SHARE * len(unknown):
         share = f"{len(pairs):,} of {len(unknown):,} unknown keys"
-        return Join(column, frame, rows, f"{told}; too few do ({share}) to join them: write them alike")
+        return Join(column, frame, rows, f"{note}; too few do ({share}) to join them: write them alike")
     partner = dict(pairs.iter_rows())
-    return Join(column, frame.with_columns(pl.col(column).replace(partner)), rows, f"{told}: they were joined", True)
+    return Join(column, frame.with_columns(pl.col(column).replace(partner)), rows, f"{note}: they were joined", True)
 
 
 def strangers(frames: Mapping[str, pl.DataFrame]) -> list[str]:
@@ -67,12 +67,12 @@ def strangers(frames: Mapping[str, pl.DataFrame]) -> list[str]:
         for column, table in LISTED.items():
             if name not in frames or table not in frames or column not in frames[name].columns:
                 continue
-            given, listed = frames[name][column], frames[table][column]
-            unknown = given.filter(~given.is_in(listed.implode()))
+            values, listed = frames[name][column], frames[table][column]
+            unknown = values.filter(~values.is_in(listed.implode()))
             if unknown.is_empty():
                 continue
             example = f"{unknown[0]!r} is none of {table}, which begin with {listed[0]!r}" if len(listed) else ""
-            if len(unknown) == len(given.drop_nulls()):
+            if len(unknown) == len(values.drop_nulls()):
                 warnings.append(f"{name}: all {len(unknown):,} rows speak of an unknown {column}: {example}")
             else:
                 warnings.append(f"{name}: {len(unknown)} rows speak of an unknown {column}")

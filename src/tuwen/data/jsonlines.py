@@ -35,9 +35,9 @@ class JsonLinesFile:
         kinds: dict[str, set[type | str]] = {}
         for _, record, _ in self._records(0, len(self._lines)):
             for key, value in record.items():
-                known = kinds.setdefault(key, set())
+                key_kinds = kinds.setdefault(key, set())
                 if (kind := str if type(value) is str else kind_of(value)) is not None:
-                    known.add(kind)
+                    key_kinds.add(kind)
         self.columns = list(kinds)
         self._kinds = {column: frozenset(of) for column, of in kinds.items()}
         if not self.columns:

@@ -30,5 +30,5 @@ def plain_keys(text: pl.Series) -> pl.Series:
 
 
 def is_nothing(text: str) -> bool:
-    """Whether a key is the word of some program for "no value"."""
+    """Whether a key is a program's word for "no value"."""
     return text == "NA" or text.lower() in NOTHING

@@ -111,7 +111,7 @@ def slips(given: Iterable[str], found: Plan, table: Table) -> list[str]:
 _BELOW = "; where lines of a CSV file stand above its header, skip: 1 leaves one out"
 
 
-def _need_direction(columns: Mapping[str, str | list[str]], given: Sequence[str], table: Table, where: str) -> None:
+def _need_direction(columns: Mapping[str, str | list[str]], header: Sequence[str], table: Table, where: str) -> None:
     """Refuse a mapping that is written the other way round.
 
     Raises:
@@ -120,7 +120,7 @@ def _need_direction(columns: Mapping[str, str | list[str]], given: Sequence[str]
     reversed_names = {
         name: mapped
         for name, mapped in columns.items()
-        if isinstance(mapped, str) and mapped not in given and name in given and mapped in table.columns
+        if isinstance(mapped, str) and mapped not in header and name in header and mapped in table.columns
     }
     if reversed_names:
         seen = ", ".join(f"{name}: {mapped}" for name, mapped in reversed_names.items())
@@ -134,13 +134,13 @@ def _need_direction(columns: Mapping[str, str | list[str]], given: Sequence[str]
         )
 
 
-def _doubtful_directions(columns: Mapping[str, str | list[str]], given: Sequence[str], table: Table) -> list[str]:
+def _doubtful_directions(columns: Mapping[str, str | list[str]], header: Sequence[str], table: Table) -> list[str]:
     """A sentence for every known column that SHOP.yaml gives a name of the shop's own."""
     return [
         f"the column '{mapped}' is read as '{name}', a column of the shop's own; tuwen knows '{mapped}'; "
         f"if '{name}' is meant by it, write columns: {{{mapped}: {name}}}"
         for name, mapped in columns.items()
-        if isinstance(mapped, str) and name not in table.columns and mapped in table.columns and name in given
+        if isinstance(mapped, str) and name not in table.columns and mapped in table.columns and name in header
     ]
 
 

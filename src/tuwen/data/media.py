@@ -97,7 +97,7 @@ def _kind(data: bytes) -> str:
 def _brands(head: bytes) -> set[bytes]:
     """What an ISO media file says it is compatible with: its major brand may be a general one (``mif1``)."""
     end = min(int.from_bytes(head[:4], "big"), len(head))
-    return {head[8:12], *(head[place : place + 4] for place in range(16, end - 3, 4))}
+    return {head[8:12], *(head[offset : offset + 4] for offset in range(16, end - 3, 4))}
 
 
 def _open(data: bytes, kind: str) -> Image:

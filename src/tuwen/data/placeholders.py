@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-LEAST_ITEMS = 10  # that share a picture
+LEAST_ITEMS = 10  # items that share a picture
 LEAST_SHARE = 0.02  # of the items that have one
 MANY_ITEMS = 500  # enough, however large the shop
 COMMON_WORD = 0.7  # of the titles: sizes of one product share its name and its picture
@@ -24,19 +24,19 @@ def placeholders(items: pl.DataFrame) -> dict[str, int]:
     """
     if "images" not in items.columns:
         return {}
-    shown = items.with_row_index("row").select("row", key="images").explode("key").drop_nulls("key").unique()
-    counts = shown.group_by("key").len("items").sort(pl.col("items"), "key", descending=[True, False])
-    least = max(LEAST_ITEMS, min(MANY_ITEMS, LEAST_SHARE * shown["row"].n_unique()))
-    found: dict[str, int] = {}
+    pictures = items.with_row_index("row").select("row", key="images").explode("key").drop_nulls("key").unique()
+    counts = pictures.group_by("key").len("items").sort(pl.col("items"), "key", descending=[True, False])
+    least = max(LEAST_ITEMS, min(MANY_ITEMS, LEAST_SHARE * pictures["row"].n_unique()))
+    placeholder_counts: dict[str, int] = {}
     for key, count in counts.filter(pl.col("items") >= least).iter_rows():
-        rows = shown.filter(pl.col("key") == key)["row"]
+        rows = pictures.filter(pl.col("key") == key)["row"]
         if "title" not in items.columns or not _share_a_word(items["title"].gather(rows).to_list()):
-            found[key] = count
-    return found
+            placeholder_counts[key] = count
+    return placeholder_counts
 
 
 def placeholder_note(counts: Mapping[str, int], names: Mapping[str, str], items: int) -> str:
-    """One sentence about all placeholders.
+    """Return one note about all placeholders.
 
     Args:
         names: reference → media key.
@@ -57,8 +57,8 @@ def without_placeholders(items: pl.DataFrame, manifest: Mapping[str, Any], colum
     keys: Collection[str] = manifest.get("pictures", {}).get("placeholders", ())
     if not keys or column not in items.columns:
         return items
-    kept = pl.element().filter(~pl.element().is_in(list(keys)))
-    return items.with_columns(pl.col(column).list.eval(kept))
+    real_keys = pl.element().filter(~pl.element().is_in(list(keys)))
+    return items.with_columns(pl.col(column).list.eval(real_keys))
 
 
 def without_named(keys: Mapping[str, str], names: Collection[str]) -> dict[str, str]:

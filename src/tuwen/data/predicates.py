@@ -75,7 +75,7 @@ _FUNCTIONS: dict[str, Callable[..., pl.Expr]] = {
 
 
 def rows_that_meet(frame: pl.DataFrame, condition: Node, names: Mapping[str, str]) -> pl.DataFrame:
-    """The rows of a frame for which a condition holds.
+    """Return the rows of a frame that meet a condition.
 
     Args:
         names: name in the condition → column of the frame.
@@ -144,7 +144,7 @@ class _Builder:
         return _FUNCTIONS[node.name](*parts)
 
     def alike(self, nodes: Sequence[Node]) -> list[pl.Expr]:
-        """The sides of a comparison; a text beside a date is read as one."""
+        """Return both sides of a comparison. A text compared with a date is read as a date."""
         parts = [self.expression(node) for node in nodes]
         texts = [isinstance(node, Literal) and isinstance(node.value, str) and not node.kind for node in nodes]
         if not any(texts) or all(texts):
@@ -168,7 +168,7 @@ class _Builder:
 
 
 def _balanced(parts: Sequence[pl.Expr], join: Callable[[Any, Any], Any]) -> pl.Expr:
-    """All joined by one operator, as a tree whose depth is the logarithm of their number."""
+    """Join terms by one operator, in a tree of logarithmic depth."""
     level = list(parts)
     while len(level) > 1:
         level = [reduce(join, level[i : i + 2]) for i in range(0, len(level), 2)]
@@ -190,11 +190,11 @@ def _regex(node: Call) -> str:
     return f"(?s{'i' if node.name == 'ilike' else ''})^{body}$"
 
 
-def _whole(node: Call, place: int, low: int, high: int) -> int:
-    argument = node.arguments[place]
+def _whole(node: Call, index: int, low: int, high: int) -> int:
+    argument = node.arguments[index]
     value = argument.value if isinstance(argument, Literal) else None
     if type(value) is not int or not low <= value <= high:
-        what = f"argument {place + 1} of {node.name} must be a whole number"
+        what = f"argument {index + 1} of {node.name} must be a whole number"
         raise ConfigError(what, seen=str(value), allowed=f"{low:,} to {high:,}")
     return value
 

@@ -1,4 +1,4 @@
-"""Rows with more or fewer cells than the header, and what stands among rows without being one."""
+"""Repair rows with more or fewer cells than the header, and find lines that are no rows."""
 
 from __future__ import annotations
 
@@ -112,9 +112,9 @@ def _break(out: Repaired, cells: int, width: int, separator: str) -> None:
 
 
 def often_spaced(first: pl.Series) -> bool:
-    """Whether cells of the first column often have a space in them."""
-    given = first.drop_nulls()
-    return len(given) > 0 and float(given.str.strip_chars().str.contains(r"\s").mean() or 0) >= _SPACED  # type: ignore[arg-type]
+    """Whether cells of the first column often contain a space."""
+    values = first.drop_nulls()
+    return len(values) > 0 and float(values.str.strip_chars().str.contains(r"\s").mean() or 0) >= _SPACED  # type: ignore[arg-type]
 
 
 def _plausible(cells: Sequence[str | None], width: int, *, spaced: bool) -> bool:
@@ -132,7 +132,7 @@ def _cells(text: str, separator: str) -> list[str | None] | None:
 
 
 def no_rows(frame: pl.DataFrame, header: Sequence[str]) -> tuple[pl.Series, pl.Series]:
-    """Which rows repeat the header, and which ones at the end are totals."""
+    """Find rows that repeat the header, and totals at the end."""
     again = pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)
     if any(header):
         named = zip(frame.columns, header, strict=True)
@@ -163,7 +163,7 @@ def without_open_quotes(data: bytes, separator: str, columns: int) -> tuple[byte
     sep = re.escape(separator.encode())
     cell = rb'(?:"(?:[^"]++|"")*+"|[^"\r\n' + sep + rb"][^\r\n" + sep + rb"]*+|)"
     record = re.compile(cell + rb"(?:" + sep + cell + rb")*+(?=[\r\n]|\Z)")
-    kept: list[bytes] = []
+    chunks: list[bytes] = []
     lines: list[str] = []
     done = at = 0  # ends of what is copied, of what is read
     while (quote := data.find(b'"', at)) >= 0:
@@ -174,7 +174,7 @@ def without_open_quotes(data: bytes, separator: str, columns: int) -> tuple[byte
             continue
         line_end = _LINE_END.search(data, quote)
         end = len(data) if line_end is None else line_end.start()
-        kept += [data[done:start], f"{MARK}{len(lines)}{END}".encode() + separator.encode() * columns]
+        chunks += [data[done:start], f"{MARK}{len(lines)}{END}".encode() + separator.encode() * columns]
         lines.append(data[start:end].decode())
         done = at = end
-    return b"".join([*kept, data[done:]]), lines
+    return b"".join([*chunks, data[done:]]), lines

@@ -88,17 +88,17 @@ def split(text: str, *, exists: Exists = _nothing, separators: str | None = None
 
 def _addresses(text: str) -> list[str]:
     """Cut before each address that a separator or a blank stands before; other commas are part of an address."""
-    found: list[str] = []
+    addresses: list[str] = []
     start = 0
     for match in _ADDRESS.finditer(text, 1):
         end = match.start()
         while end > start and text[end - 1].isspace():
             end -= 1
         if end < match.start() or text[end - 1] in "|;,":
-            found.append(text[start:end].rstrip("|;, \t\r\n"))
+            addresses.append(text[start:end].rstrip("|;, \t\r\n"))
             start = match.start()
-    found.append(text[start:].rstrip("|;, \t\r\n"))
-    return [address for address in found if address]
+    addresses.append(text[start:].rstrip("|;, \t\r\n"))
+    return [address for address in addresses if address]
 
 
 def _names(text: str, exists: Exists) -> list[str]:
@@ -119,10 +119,10 @@ def _names(text: str, exists: Exists) -> list[str]:
 
 def _end_of_name(pieces: Sequence[str], at: int, exists: Exists) -> int:
     """Behind the first piece with a file's ending, or before one that is a file by itself."""
-    for place in range(at, len(pieces)):
-        piece = pieces[place].strip()
-        if place > at and (not piece or exists(piece)):
-            return place
+    for index in range(at, len(pieces)):
+        piece = pieces[index].strip()
+        if index > at and (not piece or exists(piece)):
+            return index
         if _ENDING.search(piece) or not piece:
-            return place + 1
+            return index + 1
     return len(pieces)

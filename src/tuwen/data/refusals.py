@@ -1,4 +1,4 @@
-"""Rows of shoppers who refused that anything is learned from them: they are left out, and counted without a name."""
+"""Leave out rows of shoppers who refused learning, and count them without names."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def leave_out(sheet: Sheet, name: str, refusals: Refusals) -> None:
     if "user" in sheet.frame.columns:
         users = sheet.frame["user"].drop_nulls().unique().to_list()
         refused = [user for user in users if user in refusals]
-        kept = sheet.frame.filter(~pl.col("user").is_in(refused) | pl.col("user").is_null())
-        rows = sheet.frame.height - kept.height
-        sheet.frame = kept
+        remaining = sheet.frame.filter(~pl.col("user").is_in(refused) | pl.col("user").is_null())
+        rows = sheet.frame.height - remaining.height
+        sheet.frame = remaining
         if rows:
             sheet.notes.append(f"{name}: {rows:,} rows are left out, of shoppers who refused recommendations")
     if sheet.rejected.height:

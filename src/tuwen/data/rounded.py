@@ -1,6 +1,6 @@
 """Keys that a spreadsheet took for numbers and rounded: ``4.00638E+12`` was a barcode.
 
-What is lost cannot be had back: two such keys that look alike are two items. So they are told.
+The lost digits cannot be restored: two such keys may be two items. So they are reported.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LONG = 12  # digits from which a number may have been rounded
 
 
 def rounded(keys: pl.Series) -> pl.Series:
-    """Which keys look rounded.
+    """Find keys that look rounded.
 
     Scientific notation proves it. Zeros at the end do where at least half of all long keys have them.
     """
@@ -35,8 +35,8 @@ def rounded_notes(frame: pl.DataFrame, name: str, table: Table) -> list[str]:
     """
     notes = []
     for column, dtype in frame.schema.items():
-        known = table.columns.get(column)
-        if dtype != pl.String or (known is not None and known.kind != "id"):
+        declared = table.columns.get(column)
+        if dtype != pl.String or (declared is not None and declared.kind != "id"):
             continue
         which = rounded(frame[column])
         if which.any():

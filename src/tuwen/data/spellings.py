@@ -1,4 +1,4 @@
-"""Names that are one name to a person: they differ by case, by width, or by blanks."""
+"""Find names that differ only by case, width or blanks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def spellings(names: Iterable[str]) -> list[list[str]]:
 
 
 def spelling_warnings(column: str, names: Iterable[str]) -> list[tuple[str, str]]:
-    """What a reader must know of the names in a column, in English and Chinese.
+    """Return warnings about the names in a column, in English and Chinese.
 
     Args:
         column: where they are from, ``items.category``.
@@ -29,14 +29,14 @@ def spelling_warnings(column: str, names: Iterable[str]) -> list[tuple[str, str]
     groups = spellings(names)
     if not groups:
         return []
-    shown = "; ".join(" / ".join(map(repr, group)) for group in groups[:EXAMPLES])
+    examples = "; ".join(" / ".join(map(repr, group)) for group in groups[:EXAMPLES])
     more = f"; … ({len(groups)} in all)" if len(groups) > EXAMPLES else ""
     chinese_more = f"；……（共 {len(groups)} 组）" if len(groups) > EXAMPLES else ""
     return [
         (
             f"'{column}' writes one name in several ways, which differ by case, width or a space and count as several: "
-            f"{shown}{more}; write each in one way",
-            f"“{column}”中同一名称有多种写法（大小写、全半角或空格不同），被当作不同的名称：{shown}{chinese_more}；请统一写法",
+            f"{examples}{more}; write each in one way",
+            f"“{column}”中同一名称有多种写法（大小写、全半角或空格不同），被当作不同的名称：{examples}{chinese_more}；请统一写法",
         )
     ]
 

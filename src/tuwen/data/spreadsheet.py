@@ -1,4 +1,4 @@
-"""Tables as CSV that a spreadsheet opens: in the right encoding, and nothing in a cell is run as a formula."""
+"""Write tables as CSV for spreadsheets: in the right encoding, and without formulas."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_spreadsheet(frame: pl.DataFrame, file: IO[bytes]) -> None:
 
 
 def _plain(values: pl.Series) -> pl.Series:
-    """A column as CSV can hold it and a spreadsheet may read it."""
+    """Return a column that CSV can hold and a spreadsheet can open safely."""
     if values.dtype.is_nested():
         texts = [None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in values.to_list()]
         return as_text(pl.Series(values.name, texts, pl.String))
@@ -36,7 +36,7 @@ def _plain(values: pl.Series) -> pl.Series:
 
 
 def as_text(values: pl.Series) -> pl.Series:
-    """Strings, with an apostrophe before those that a spreadsheet would run.
+    """Put an apostrophe before strings that a spreadsheet would run.
 
     >>> as_text(pl.Series(["=1+1", "-12.5", "-2+3", "tea"])).to_list()
     ["'=1+1", '-12.5', "'-2+3", 'tea']

@@ -156,20 +156,20 @@ def inferred(values: pl.Series) -> pl.Series:
     return values
 
 
-def _is_lossless(given: pl.Series) -> bool:
+def _is_lossless(values: pl.Series) -> bool:
     """Whether plain decimal numbers are written in one way, so that floats tell how they were written."""
-    scale = given.str.extract(r"\.([0-9]+)$").str.len_bytes()
+    scale = values.str.extract(r"\.([0-9]+)$").str.len_bytes()
     pointed = scale.is_not_null()
-    exact = given.str.replace_all(r"^-?0?\.?0*|[-.]", "").str.len_bytes() <= _DIGITS
-    thousands = given.str.contains(r"^-?[1-9][0-9]{0,2}\.[0-9]{3}$")
+    exact = values.str.replace_all(r"^-?0?\.?0*|[-.]", "").str.len_bytes() <= _DIGITS
+    thousands = values.str.contains(r"^-?[1-9][0-9]{0,2}\.[0-9]{3}$")
     if (
         not exact.all()
-        or given.str.contains(r"^-0(?:\.0+)?$").any()
+        or values.str.contains(r"^-0(?:\.0+)?$").any()
         or (pointed.any() and not (pointed & ~thousands).any())
     ):
         return False
-    shortest = given.str.contains(r"^-?[0-9]+(?:\.[0-9]*[1-9])?$").all()
-    python = given.str.contains(r"\.(?:0|[0-9]*[1-9])$").all()
+    shortest = values.str.contains(r"^-?[0-9]+(?:\.[0-9]*[1-9])?$").all()
+    python = values.str.contains(r"\.(?:0|[0-9]*[1-9])$").all()
     return shortest or python or (bool(pointed.all()) and scale.n_unique() == 1)
 
 

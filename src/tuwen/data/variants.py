@@ -11,7 +11,7 @@ import polars as pl
 from tuwen.data.kinds import COLUMNS
 from tuwen.data.validate import FILE, ROW
 
-_FIRST, _RUN, _MORE = "\0first", "\0run", "\0more"  # columns that no shop can have
+_FIRST, _RUN, _MORE = "\0first", "\0run", "\0more"  # names that no shop's column can have
 
 
 def filled(frame: pl.DataFrame) -> tuple[pl.DataFrame, int, list[str]]:
@@ -92,21 +92,21 @@ def gathered(frame: pl.DataFrame) -> tuple[pl.DataFrame, int, list[str]]:
     first_rows = marked.filter(pl.col("item").is_first_distinct() | pl.col(_MORE))
     pictures = pl.col(media).explode().drop_nulls().unique(maintain_order=True)
     lists = first_rows.group_by("item", maintain_order=True).agg(pictures)
-    kept = marked.filter(~pl.col(_MORE)).drop(_MORE)
-    firsts = kept.select(pl.col("item").is_first_distinct()).to_series()
-    whole = kept.join(lists, on="item", how="left", maintain_order="left", suffix=_MORE)
-    kept = whole.with_columns(
+    main_rows = marked.filter(~pl.col(_MORE)).drop(_MORE)
+    firsts = main_rows.select(pl.col("item").is_first_distinct()).to_series()
+    whole = main_rows.join(lists, on="item", how="left", maintain_order="left", suffix=_MORE)
+    main_rows = whole.with_columns(
         pl.when(firsts).then(pl.col(name + _MORE)).otherwise(pl.col(name)).alias(name) for name in media
-    ).select(kept.columns)
+    ).select(main_rows.columns)
     note = (
         f"items: {count:,} rows continue an item above (the same key and no other title): their pictures were added to "
         "it, and of every other column the first row counts"
     )
-    return kept, count, [note]
+    return main_rows, count, [note]
 
 
 def _product_column(frame: pl.DataFrame, untitled: pl.Series) -> str | None:
-    """The column that names the product of each row."""
+    """Return the column that names the product of each row."""
     for name in frame.columns:
         values = frame[name]
         if (
@@ -116,18 +116,18 @@ def _product_column(frame: pl.DataFrame, untitled: pl.Series) -> str | None:
         ):
             continue
         runs = pl.DataFrame([_runs(values), (~untitled).alias("titled"), values.alias("value")])
-        told = runs.group_by(_RUN, maintain_order=True).agg(
+        groups = runs.group_by(_RUN, maintain_order=True).agg(
             pl.col("titled").sum().alias("titles"), pl.col("titled").first(), pl.len(), pl.col("value").first()
         )
-        longer = told.filter(pl.col("titles") < pl.col("len"))
+        longer = groups.filter(pl.col("titles") < pl.col("len"))
         one_title = (longer["titles"] == 1).all() and longer["titled"].all()
-        if one_title and told["value"].drop_nulls().is_unique().all():
+        if one_title and groups["value"].drop_nulls().is_unique().all():
             return name
     return None
 
 
 def _runs(values: pl.Series) -> pl.Series:
-    """The number of the run of equal values that each row stands in."""
+    """Return for each row the number of its run of equal values."""
     changed = values.ne_missing(values.shift(1))
     return changed.cast(pl.Int64).cum_sum().alias(_RUN)
 
@@ -141,7 +141,7 @@ def _blank(values: pl.Series) -> pl.Series:
 
 
 def _empty(frame: pl.DataFrame, left_out: list[str]) -> pl.Series:
-    """Rows in which all columns but these are blank."""
+    """Return the rows in which all other columns are blank."""
     rest = [_blank(frame[name]) for name in frame.columns if name not in (*left_out, FILE, ROW)]
     empty = pl.Series([True]).new_from_index(0, frame.height)
     for blank in rest:

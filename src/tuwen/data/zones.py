@@ -1,4 +1,4 @@
-"""Times of a shop's own clock → UTC, and which times say themselves where their clock stands."""
+"""Convert local times of a shop to UTC, and find times that name their own zone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def is_local(values: pl.Series) -> pl.Series:
 
 
 def from_zone(times: pl.Series, zone: str) -> pl.Series:
-    """Local moments of a time zone as naive UTC.
+    """Convert local times of a time zone to naive UTC.
 
     An hour that comes twice in autumn is the first of the two; one that is left out in spring goes by the offset before
     it, as Python's ``fold=0`` does.
@@ -54,7 +54,7 @@ def from_zone(times: pl.Series, zone: str) -> pl.Series:
 
 
 class ShopClock:
-    """The clock of one table's times: puts local ones right, and counts those that nothing can be said of.
+    """The clock of one table: converts local times, and counts times without a known zone.
 
     Args:
         name: of the table.
@@ -70,24 +70,24 @@ class ShopClock:
         self._name, self._zone = name, zone
         self._columns = [column for column, kind in table.columns.items() if kind.kind == "time"]
 
-    def utc(self, good: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
-        """The checked rows with local times as UTC.
+    def utc(self, good_rows: pl.DataFrame, source_rows: pl.DataFrame) -> pl.DataFrame:
+        """Convert the local times of checked rows to UTC.
 
         Args:
-            good: some of the rows of ``given``, with moments; both have ROW.
-            given: the rows as the shop wrote them.
+            good_rows: the rows that passed the checks, with moments. They have the column ROW.
+            source_rows: the rows as the shop wrote them. They have the column ROW.
         """
         for column in self._columns:
-            if column not in good.columns:
+            if column not in good_rows.columns:
                 continue
-            written = given.filter(given[ROW].is_in(good[ROW].implode()))[column]
-            local = (is_local(written) & good[column].is_not_null()).fill_null(False)
+            written = source_rows.filter(source_rows[ROW].is_in(good_rows[ROW].implode()))[column]
+            local = (is_local(written) & good_rows[column].is_not_null()).fill_null(False)
             if self._zone is None:
-                self._count(written, local, good[column])
+                self._count(written, local, good_rows[column])
             elif local.any():
-                moments = from_zone(good[column].filter(local), self._zone)
-                good = good.with_columns(good[column].scatter(local.arg_true(), moments))
-        return good
+                moments = from_zone(good_rows[column].filter(local), self._zone)
+                good_rows = good_rows.with_columns(good_rows[column].scatter(local.arg_true(), moments))
+        return good_rows
 
     def _count(self, written: pl.Series, local: pl.Series, moments: pl.Series) -> None:
         count = int(local.sum())
@@ -97,7 +97,7 @@ class ShopClock:
             self._example = str(written.filter(local)[0])
 
     def notes(self) -> list[str]:
-        """A sentence where some times name their zone and others do not."""
+        """Return a note if only some times name their zone."""
         if not self.local or not self._zoned:
             return []
         return [

@@ -105,7 +105,9 @@ def masks(table: pl.DataFrame, conditions: Sequence[Condition]) -> list[Array]:
     Raises:
         ConfigError: a column that the table lacks, or a number that is none.
     """
-    each = [_expression(table, one).fill_null(False).alias(str(place)) for place, one in enumerate(conditions)]
+    each = [
+        _expression(table, condition).fill_null(False).alias(str(index)) for index, condition in enumerate(conditions)
+    ]
     return [column.to_numpy() for column in table.lazy().select(each).collect()] if each else []
 
 

@@ -271,8 +271,8 @@ class Index:
     @property
     def log(self) -> Mapping[str, Any]:
         """What :meth:`follow` wrote down last; empty where it never did."""
-        found: Mapping[str, Any] = self._manifest.get("log", {})
-        return found
+        stored_log: Mapping[str, Any] = self._manifest.get("log", {})
+        return stored_log
 
     def follow(
         self,

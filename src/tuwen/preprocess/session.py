@@ -1,4 +1,4 @@
-"""A network of ONNX Runtime, run so that a deadline ends it between two of its operations."""
+"""Run an ONNX network so that a deadline can stop it between two operations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tuwen.deadline import current
 
 
 def run(session: Any, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The first output of ``session``, an ``onnxruntime.InferenceSession``.
+    """Return the first output of ``session``, an ``onnxruntime.InferenceSession``.
 
     Args:
         arrays: by the names of its inputs.
@@ -27,7 +27,7 @@ def run(session: Any, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
 
     deadline.check()
     options = onnxruntime.RunOptions()
-    options.log_severity_level = 4  # a run that is ended is no error of the network
+    options.log_severity_level = 4  # a stopped run is no error of the network
 
     def end() -> None:
         options.terminate = True

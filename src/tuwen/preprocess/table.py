@@ -71,7 +71,7 @@ class Table:
     @property
     def dialects(self) -> dict[str, Dialect]:
         """Column → how the train part wrote its numbers or dates, where that was texts and told it."""
-        return {name: Dialect(**known) for name, known in self.fitted.get("dialects", {}).items()}
+        return {name: Dialect(**fields) for name, fields in self.fitted.get("dialects", {}).items()}
 
     @property
     def kinds(self) -> dict[str, str]:

@@ -78,8 +78,8 @@ class Access:
     def _found(self, key: str) -> tuple[str, Role] | None:
         digest = hashed(key)
         found = None
-        for known, who in self._hashes.items():  # each is looked at, in constant time: nothing is told by how long
-            if hmac.compare_digest(known, digest):
+        for stored, who in self._hashes.items():  # each is looked at, in constant time: nothing is told by how long
+            if hmac.compare_digest(stored, digest):
                 found = who
         return found
 
@@ -92,6 +92,6 @@ def _follow(access: weakref.ref[Access], store: Store) -> None:
         except TuwenError as error:
             log.warning("the keys cannot be read, those before count: %s", error)
             continue
-        if (found := access()) is not None:
-            found.take(hashes)
-        del found
+        if (keys := access()) is not None:
+            keys.take(hashes)
+        del keys

@@ -105,8 +105,8 @@ def _add_routes(service: FastAPI, predictor: Predictor, limits: Limits) -> None:
             return predictor.predict(to_rows(raw(), predictor.inputs, limits.picture_bytes))
 
         with decoder.active():
-            found = await lane.run(answers)
-        return PredictResponse(bundle=bundle.name, predictions=[Prediction.model_validate(a) for a in found])
+            results = await lane.run(answers)
+        return PredictResponse(bundle=bundle.name, predictions=[Prediction.model_validate(a) for a in results])
 
 
 def _add_pages(service: FastAPI) -> None:

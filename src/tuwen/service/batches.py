@@ -1,4 +1,4 @@
-"""Batches of which every element counts for itself: one that cannot be read is refused by its place.
+"""Batches whose elements are validated one by one: a bad element is refused by its index.
 
 Analytics send many events at once. Refusing them all for one would lose the good ones, since nobody sends them again.
 """
@@ -41,7 +41,7 @@ class RefusedElement(BaseModel):
 
 
 def or_refusal(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
-    """The element, or why it is none. Use with ``pydantic.WrapValidator``."""
+    """Return the element, or a :class:`Refusal` if it is invalid. Use with ``pydantic.WrapValidator``."""
     try:
         return read(value)
     except ValidationError as error:
@@ -51,13 +51,13 @@ def or_refusal(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
 def kept_and_refused(
     name: str, elements: Sequence[Element | Refusal], language: Literal["en", "zh"]
 ) -> tuple[list[Element], list[RefusedElement]]:
-    """The good elements of the field ``name``, and why the others are none.
+    """Return the valid elements of the field ``name``, and a refusal for each other element.
 
     Raises:
         RequestValidationError: none is good.
     """
-    good = [element for element in elements if not isinstance(element, Refusal)]
-    if not good:
+    accepted = [element for element in elements if not isinstance(element, Refusal)]
+    if not accepted:
         first = next(element for element in elements if isinstance(element, Refusal))
         raise RequestValidationError([{**error, "loc": ("body", name, 0, *error["loc"])} for error in first.errors])
     refused = []
@@ -72,7 +72,7 @@ def kept_and_refused(
                     seen=None if isinstance(error.get("input"), dict | list | bytes) else as_sent(error.get("input")),
                 )
             )
-    return good, refused
+    return accepted, refused
 
 
 class BeaconRoute(BodyRoute):

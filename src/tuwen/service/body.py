@@ -1,4 +1,4 @@
-"""The body of a request, read before any route sees it, within bytes, seconds and the memory of the whole service."""
+"""Read the body of a request before any route, within limits of bytes, seconds and total memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tuwen.service.limits import Limits
 from tuwen.service.parsing import parse
 from tuwen.service.problems import RequestError
 
-# routes whose bodies may hold pictures, sounds and shapes
+# routes whose bodies may hold media
 WITH_FILES = ("/v1/predict", "/v1/explain", "/v1/embed", "/v1/search", "/v1/items")
 WITH_BODY = ("POST", "PUT", "PATCH")
 
 
 def most_bytes(method: str, path: str, limits: Limits) -> int:
-    """How long the body of a request may be; 0 where none is read."""
+    """Return the largest body that a request may have, in bytes. 0 if no body is read."""
     if method not in WITH_BODY or not path.startswith("/v1/"):
         return 0
     return limits.body_bytes if path.startswith(WITH_FILES) else min(limits.text_bytes, limits.body_bytes)
@@ -31,7 +31,7 @@ def is_form(headers: Headers) -> bool:
 
 
 class Flight:
-    """The bytes of bodies that are in memory, of all requests of this process.
+    """Count the bytes of all request bodies in memory of this process.
 
     Args:
         most: more are refused.
@@ -51,7 +51,7 @@ class Flight:
         self.bytes += count
 
     def give(self, count: int) -> None:
-        """Those of a request that is answered."""
+        """Release the bytes of an answered request."""
         self.bytes -= count
 
 
@@ -101,13 +101,13 @@ class Body:
         def look() -> None:
             """At the end of each window: what came in it? One timer for both limits: each costs a list 5 µs."""
             nonlocal before, stalled, timer
-            left = end - loop.time()
-            stalled = left > 0 and self.size - before < limits.stall_bytes
-            if stalled or left <= 0:
+            seconds_left = end - loop.time()
+            stalled = seconds_left > 0 and self.size - before < limits.stall_bytes
+            if stalled or seconds_left <= 0:
                 timeout.reschedule(loop.time())
                 return
             before = self.size
-            timer = loop.call_later(min(limits.stall_seconds, left), look)
+            timer = loop.call_later(min(limits.stall_seconds, seconds_left), look)
 
         timer = loop.call_later(min(limits.stall_seconds, limits.read_seconds), look)
         try:

@@ -1,4 +1,4 @@
-"""The other side of a request: what it sent, and whether it still waits."""
+"""The client of a request: its body, and whether it still waits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Client:
         return {"type": "http.disconnect"}
 
     def gone(self) -> asyncio.Task[None]:
-        """Ends when the client hangs up. It is begun only for work that takes long enough to look."""
+        """Wait until the client hangs up. Only long work starts this."""
         if self._gone is None:
             self._gone = asyncio.ensure_future(self._hang_up())
         return self._gone
@@ -57,7 +57,7 @@ class Client:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """The client of all that this context calls."""
+        """Set the client of this context."""
         token = _CURRENT.set(self)
         try:
             yield
@@ -68,16 +68,16 @@ class Client:
 
 
 def current() -> Client | None:
-    """The client of this request; None outside of one."""
+    """Return the client of this request, or None outside a request."""
     return _CURRENT.get()
 
 
 def network(address: str) -> str:
-    """What counts as one client: an address of IPv4, or the 64 bits that an owner of IPv6 has."""
+    """Return what counts as one client: an IPv4 address, or a /64 network of IPv6."""
     try:
-        found = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if found.version == 4:
+    if parsed.version == 4:
         return address
-    return str(found.ipv4_mapped or ipaddress.ip_network(f"{found}/64", strict=False))
+    return str(parsed.ipv4_mapped or ipaddress.ip_network(f"{parsed}/64", strict=False))

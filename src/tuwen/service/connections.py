@@ -1,4 +1,4 @@
-"""Connections: how long each may be silent, how slowly it may take its answer, and how many there may be.
+"""Limits of connections: silence, slow reading, and their number.
 
 uvicorn limits none of these while a request's headers arrive. The parser is h11, whatever else is installed, so that
 every machine reads a request alike.
@@ -19,7 +19,7 @@ from tuwen.service.limits import Limits
 
 log = logging.getLogger("tuwen.service")
 LINGER_SECONDS = 5.0  # in which the rest of a body that nobody reads is taken, so that the client reads its answer
-SPARE_FILES = 64  # for the store, pictures and the decoder, beside the connections
+SPARE_FILES = 64  # file descriptors kept for the store, pictures and the decoder
 LEAST = 8
 PART = 1 << 16  # bytes that are read of one connection before the next has its turn; asyncio takes four times as many
 
@@ -46,8 +46,12 @@ class Connection(H11Protocol):
         transport.max_size = PART  # type: ignore[attr-defined]  # asyncio's own name for it
         self._await_headers()
         if len(self.connections) > self.most:
-            idle = [one for one in self.connections if isinstance(one, Connection) and one is not self and one.idle]
-            (min(idle, key=lambda one: one.waits_since) if idle else self).abort()
+            idle = [
+                connection
+                for connection in self.connections
+                if isinstance(connection, Connection) and connection is not self and connection.idle
+            ]
+            (min(idle, key=lambda connection: connection.waits_since) if idle else self).abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -94,7 +98,7 @@ class Connection(H11Protocol):
             self._start(self.limits.grace_seconds)
 
     def abort(self) -> None:
-        """Close at once: what was not sent is lost."""
+        """Close at once. Unsent bytes are lost."""
         self.connections.discard(self)
         self.transport.abort()
 
@@ -113,7 +117,7 @@ class Connection(H11Protocol):
 
 
 def connection_class(limits: Limits) -> type[Connection]:
-    """What uvicorn makes of each connection, within these limits."""
+    """Return the protocol class that uvicorn uses, bound to these limits."""
     return type("Connection", (Connection,), {"limits": limits, "most": most_connections(limits)})
 
 

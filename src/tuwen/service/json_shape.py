@@ -1,4 +1,4 @@
-"""How deep and how large JSON is, counted before anything is made of it.
+"""Count the depth and size of JSON before it is parsed.
 
 24 MB of unknown names took 26 s and 3.4 GB to refuse. Here a body costs what its bytes cost, and is given up at the
 first value too many. Whether it is JSON at all is for the parser.

@@ -1,4 +1,4 @@
-"""Work beside the event loop: in a thread, while others wait, and never longer than somebody waits for it."""
+"""Run work in threads beside the event loop, no longer than its client waits."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Lane:
         deadline = client.deadline
 
         def checked() -> T:
-            deadline.check()  # nobody may wait for it any more
+            deadline.check()  # the client may have gone
             return call()
 
         work = asyncio.ensure_future(anyio.to_thread.run_sync(checked, limiter=self._limiter))
@@ -66,6 +66,6 @@ class Lane:
 
 
 def _forget(work: asyncio.Future[T]) -> None:
-    """Of work that nobody waits for: whatever it raises was told already."""
+    """Ignore the error of abandoned work: it was already reported."""
     if not work.cancelled():
         work.exception()

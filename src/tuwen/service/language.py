@@ -46,7 +46,7 @@ def said(text: str, language: Language) -> str:
     for template in _templates():
         parts = parts_of(template, text)
         if parts is not None:
-            parts = [_part(place, part, template, language) for place, part in enumerate(parts)]
+            parts = [_part(index, part, template, language) for index, part in enumerate(parts)]
             return _filled(_of(template, language), parts)
     return text
 
@@ -97,9 +97,9 @@ def parts_of(template: str, text: str) -> list[str] | None:
     parts: list[str] = []
     position = len(first)
     for words in middle:
-        place = text.find(words, position, end)
-        if place < 0:
+        index = text.find(words, position, end)
+        if index < 0:
             return None
-        parts.append(text[position:place])
-        position = place + len(words)
+        parts.append(text[position:index])
+        position = index + len(words)
     return [*parts, text[position:end]]

@@ -1,4 +1,4 @@
-"""Workers end with the process that supervises them, however that ends: kill -9 lets it say nothing any more."""
+"""End workers with their supervisor, even if ``kill -9`` ends the supervisor."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Lifeline:
         os.kill(os.getpid(), signal.SIGTERM)
 
     def close(self) -> None:
-        """In the supervisor, once all workers have ended."""
+        """Close the pipe. The supervisor calls this after all workers have ended."""
         os.close(self._reading)
         os.close(self._writing)
 

@@ -135,18 +135,18 @@ def with_options(limits: Limits, options: Iterable[str]) -> Limits:
     Raises:
         ConfigError: no such limit, no number, or one that is not allowed.
     """
-    known = {one.name: one for one in lines()}
+    by_name = {limit.name: limit for limit in lines()}
     for option in options:
         name, _, text = option.partition("=")
         name = name.strip().replace("-", "_")
-        if name not in known:
+        if name not in by_name:
             raise ConfigError(
                 "there is no such limit",
                 where=f"--limit {option[:100]}",
-                allowed=known,
-                todo=did_you_mean(name[:100], known),
+                allowed=by_name,
+                todo=did_you_mean(name[:100], by_name),
             )
-        value: Any = _value(known[name], text.strip(), option)
+        value: Any = _value(by_name[name], text.strip(), option)
         limits = replace(limits, **{name: value})
     return limits
 
@@ -162,7 +162,7 @@ def _value(limit: Field[Any], text: str, option: str) -> float:
         raise ConfigError(
             "the limit cannot be that",
             where=f"--limit {option[:100]}",
-            allowed=f"{_shown(low)} to {_shown(high)}{', a whole number' if whole else ''}",
+            allowed=f"{_formatted(low)} to {_formatted(high)}{', a whole number' if whole else ''}",
         )
     return value
 
@@ -171,15 +171,14 @@ def table() -> str:
     """All limits as a table in Markdown."""
     head = "| limit | default | unit | allowed | what it is of | above it |\n|---|---:|---|---|---|---|\n"
     rows = []
-    for one in lines():
-        told = one.metadata
-        name = f"`{one.name}`" + (f" (`{told['option']}`)" if told["option"] else "")
-        allowed = f"{_shown(told['low'])} to {_shown(told['high'])}"
-        rows.append(
-            f"| {name} | {_shown(one.default)} | {told['unit']} | {allowed} | {told['what']} | {told['above']} |"
-        )
+    for limit in lines():
+        metadata = limit.metadata
+        name = f"`{limit.name}`" + (f" (`{metadata['option']}`)" if metadata["option"] else "")
+        allowed = f"{_formatted(metadata['low'])} to {_formatted(metadata['high'])}"
+        unit, what, above = metadata["unit"], metadata["what"], metadata["above"]
+        rows.append(f"| {name} | {_formatted(limit.default)} | {unit} | {allowed} | {what} | {above} |")
     return head + "\n".join(rows) + "\n"
 
 
-def _shown(value: Any) -> str:
+def _formatted(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,g}"

@@ -1,4 +1,4 @@
-"""Which pages of which sites may ask from a browser.
+"""Check which sites may send requests from a browser.
 
 A page on the internet can make a browser send requests to 127.0.0.1: it cannot read the answer, but the work is done.
 Browsers say where a request comes from (``Sec-Fetch-Site``, ``Origin``), and no page can change that. Programs send
@@ -52,5 +52,5 @@ def _origin_of(address: str) -> str:
 
 
 def _same_host(origin: str, host: str) -> bool:
-    """Of a browser that says no site: it asks over HTTP from another machine, or is an old one."""
+    """Whether the origin is this host. For browsers that send no ``Sec-Fetch-Site``: plain HTTP, or old ones."""
     return _origin_of(origin).partition("://")[2].lower() == host.lower() != ""

@@ -1,4 +1,4 @@
-"""JSON is parsed beside the event loop where it is large, one body at a time."""
+"""Parse large JSON bodies beside the event loop, one at a time."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tuwen.service.limits import Limits
 from tuwen.service.problems import RequestError
 
-KEEPING = ("/v1/events", "/v1/feedback", "/v1/items", "/v1/operator/promote")  # what is kept from POST and PUT
+# routes that store data from POST and PUT
+KEEPING = ("/v1/events", "/v1/feedback", "/v1/items", "/v1/operator/promote")
 COSTLY = (
     "/v1/predict",
     "/v1/explain",
@@ -66,11 +67,11 @@ class Room:
         if self.folder is None:
             return None
         try:
-            told = os.statvfs(self.folder)
+            status = os.statvfs(self.folder)
         except OSError:
             return None
-        needed = min(self.limits.free_bytes, int(self.limits.free_share * told.f_blocks * told.f_frsize))
-        return Disk(told.f_bavail * told.f_frsize, needed, not told.f_files or told.f_favail >= LEAST_FILES)
+        needed = min(self.limits.free_bytes, int(self.limits.free_share * status.f_blocks * status.f_frsize))
+        return Disk(status.f_bavail * status.f_frsize, needed, not status.f_files or status.f_favail >= LEAST_FILES)
 
     def memory(self) -> float:
         """The share that is in use of the narrowest limit: of this process, its control groups, or the machine."""
@@ -84,7 +85,7 @@ class Room:
         return self.memory() >= self.limits.memory_share
 
     def full(self) -> list[str]:
-        """What is nearly full, for who runs the service: ``disk``, ``memory``."""
+        """Return the resources that are nearly full: ``disk``, ``memory``."""
         disk = self.disk()
         low = {"disk": disk is not None and disk.low, "memory": self.short_of_memory}
         return [name for name, is_low in low.items() if is_low]
@@ -120,7 +121,7 @@ class RoomGuard:
 
 
 def _shares() -> Iterator[float]:
-    """The share in use of each limit of memory that this process has; none on a system without ``/proc``."""
+    """Yield the used share of each memory limit of this process. Nothing without ``/proc``."""
     pages = _numbers(STATM)
     soft = resource.getrlimit(resource.RLIMIT_AS)[0]
     if pages and soft != resource.RLIM_INFINITY and soft > 0:
@@ -130,31 +131,31 @@ def _shares() -> Iterator[float]:
         used = _numbers(folder / "memory.current") or _numbers(folder / "memory.usage_in_bytes")
         if most and used and 0 < most[0] < 1 << 60:
             yield (used[0] - _cache_of(folder)) / most[0]
-    told = _table(MEMINFO)
-    if told.get("MemTotal:") and "MemAvailable:" in told:
-        yield 1 - told["MemAvailable:"] / told["MemTotal:"]
+    memory = _table(MEMINFO)
+    if memory.get("MemTotal:") and "MemAvailable:" in memory:
+        yield 1 - memory["MemAvailable:"] / memory["MemTotal:"]
 
 
 def _groups() -> list[Path]:
-    """The control groups of this process, from its own to the root: versions 2 and 1."""
-    found: list[Path] = []
+    """Return the control groups of this process up to the root, of versions 2 and 1."""
+    groups: list[Path] = []
     try:
         lines = OWN_CGROUP.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return found
+        return groups
     for line in lines:
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
         if controllers in ("", "memory"):
             root = CGROUP if not controllers else CGROUP / "memory"
             own = root / path.lstrip("/")
-            found += [own, *(one for one in own.parents if root in (one, *one.parents))]
-    return found
+            groups += [own, *(parent for parent in own.parents if root in (parent, *parent.parents))]
+    return groups
 
 
 def _cache_of(folder: Path) -> int:
-    """Bytes of files that the kernel gives back when it needs them."""
-    told = _table(folder / "memory.stat")
-    return told.get("inactive_file", told.get("total_inactive_file", 0))
+    """Return the bytes of the file cache, which the kernel can reclaim."""
+    statistics = _table(folder / "memory.stat")
+    return statistics.get("inactive_file", statistics.get("total_inactive_file", 0))
 
 
 def _numbers(file: Path) -> list[int]:

@@ -64,7 +64,9 @@ class Served:
         """Start the decoder where photos are asked about, so that nobody waits for it."""
         parts = self.front.parts
         inputs = () if parts.predictor is None else parts.predictor.inputs
-        if any(one["kind"] in MEDIA for one in inputs) or (parts.searcher is not None and parts.searcher.sees_photos):
+        if any(entry["kind"] in MEDIA for entry in inputs) or (
+            parts.searcher is not None and parts.searcher.sees_photos
+        ):
             self.decoder.start()
 
     @property

@@ -53,17 +53,17 @@ def open_engine(url: str | Path) -> sa.Engine:
     return _postgresql(place)
 
 
-def _postgresql(place: sa.URL) -> sa.Engine:
+def _postgresql(url: sa.URL) -> sa.Engine:
     """Every connection is watched from the moment it is lent or made: see :mod:`tuwen.store.watchdog`."""
-    asked = {name: value for name, value in CONNECTION.items() if name not in place.query}
+    options = {name: value for name, value in CONNECTION.items() if name not in url.query}
     try:
-        engine = sa.create_engine(place, pool_timeout=WAIT_SECONDS, connect_args=asked)
+        engine = sa.create_engine(url, pool_timeout=WAIT_SECONDS, connect_args=options)
     except ModuleNotFoundError:
         raise MissingExtra("postgres", "a store in PostgreSQL") from None
     watchdog = _WATCHDOGS[engine] = Watchdog()
 
     @sa.event.listens_for(engine, "connect", insert=True)
-    def made(connection: Any, record: Any) -> None:
+    def on_connect(connection: Any, record: Any) -> None:
         watchdog.lend(connection)
         with connection.cursor() as cursor:
             cursor.execute(f"SET statement_timeout = {STATEMENT_MILLISECONDS}")
@@ -220,9 +220,9 @@ def told(engine: sa.Engine) -> Iterator[None]:
         cause = getattr(error, "orig", None) or error
         if watchdog is not None and _is_away(error):
             watchdog.failed()
-        found = _unavailable(engine, str(cause).strip().split("\n")[0])
-        found.full = getattr(cause, "sqlite_errorcode", None) in FULL
-        raise found from None
+        failure = _unavailable(engine, str(cause).strip().split("\n")[0])
+        failure.full = getattr(cause, "sqlite_errorcode", None) in FULL
+        raise failure from None
     except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
         raise DataError(
             "the store cannot be read or written",

@@ -78,9 +78,9 @@ class Items:
 
     def count_after(self, change: int) -> int:
         """How many items were changed after that number."""
-        asked = sa.select(sa.func.count()).select_from(ITEMS).where(ITEMS.c.change > change)
+        query = sa.select(sa.func.count()).select_from(ITEMS).where(ITEMS.c.change > change)
         with reading(self._engine) as connection:
-            return int(connection.execute(asked).scalar_one())
+            return int(connection.execute(query).scalar_one())
 
     def since(self, change: int, most: int = 1000) -> list[StoredItem]:
         """Items whose last change has a higher number, in that order."""

@@ -1,4 +1,4 @@
-"""Events that wait in a file of the home while the store is away.
+"""A journal of events: a file in the home that keeps events while the store does not answer.
 
 A line is written and synced before the event is acknowledged, and holds its own checksum: a line that a kill or a full
 disk cut short was never acknowledged, and is passed over. Lines go into the store in their order; the key of an event
@@ -39,7 +39,7 @@ class Journal:
         self.file, self.largest = file, largest
 
     def size(self) -> int:
-        """Bytes that wait; 0 where nothing does."""
+        """Return the bytes of waiting events."""
         try:
             return self.file.stat().st_size
         except OSError:
@@ -79,7 +79,7 @@ class Journal:
             _sync_folder(self.file.parent)
 
     def empty(self, keep: Callable[[Rows], int]) -> bool:
-        """Put what waits into the store; false where another process is at it.
+        """Move waiting events into the store. Returns False if another process is doing so.
 
         Args:
             keep: writes events, each once by its key: :meth:`tuwen.store.events.Events.add`.
@@ -98,7 +98,7 @@ class Journal:
                 position = _position(turn, descriptor)
                 while True:
                     for rows, behind in _lines(descriptor, position):
-                        _kept(rows, keep)
+                        _keep_rows(rows, keep)
                         position = behind
                         os.pwrite(turn, b"%020d" % position, 0)
                     with _locked(descriptor):  # nobody writes now: what came meanwhile is read first
@@ -127,14 +127,14 @@ def _position(turn: int, descriptor: int) -> int:
 
 
 def _lines(descriptor: int, begin: int) -> Iterator[tuple[list[dict[str, Any]], int]]:
-    """Events from a position on, some at a time, and the position behind them."""
+    """Yield events from a position on, in groups, with the position after each group."""
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(begin)
         rows: list[dict[str, Any]] = []
         end = begin
         for line in file:
             if not line.endswith(b"\n"):
-                break  # cut short, or not whole yet
+                break  # cut short, or still being written
             end += len(line)
             rows += _read(line)
             if len(rows) >= STEP:
@@ -149,27 +149,27 @@ def _read(line: bytes) -> list[dict[str, Any]]:
     if checksum != b"%08x" % zlib.crc32(text):
         log.warning("a line of the journal was cut short and never acknowledged: it is passed over")
         return []
-    found: list[dict[str, Any]] = json.loads(text)
-    return found
+    rows: list[dict[str, Any]] = json.loads(text)
+    return rows
 
 
-def _kept(rows: list[dict[str, Any]], keep: Callable[[Rows], int]) -> None:
+def _keep_rows(rows: list[dict[str, Any]], keep: Callable[[Rows], int]) -> None:
     try:
         keep(rows)
     except StoreUnavailable:
         raise
     except DataError:
-        if len(rows) > 1:  # one that the database refuses must not keep the others out
+        if len(rows) > 1:  # one refused event must not block the others
             for row in rows:
-                _kept([row], keep)
+                _keep_rows([row], keep)
             return
         log.exception("an event of the journal is refused by the database, and left out")
 
 
-def _write(descriptor: int, data: bytes, place: int) -> None:
+def _write(descriptor: int, data: bytes, offset: int) -> None:
     while data:
-        count = os.pwrite(descriptor, data, place)
-        data, place = data[count:], place + count
+        count = os.pwrite(descriptor, data, offset)
+        data, offset = data[count:], offset + count
 
 
 @contextmanager

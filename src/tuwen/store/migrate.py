@@ -1,4 +1,4 @@
-"""The tables of a store: made, or brought from an earlier tuwen's shape to today's."""
+"""Create the tables of a store, or migrate them from an earlier version of tuwen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VERSIONS = Path(__file__).parent / "migrations"
 
 
 def migrate(engine: sa.Engine) -> None:
-    """Make the tables, or bring them from an earlier tuwen's shape to today's; nothing where they are so already.
+    """Create or migrate the tables. Does nothing if they are up to date.
 
     Raises:
         DataError: the store was written by a newer tuwen.
@@ -33,10 +33,10 @@ def migrate(engine: sa.Engine) -> None:
             return
     with writing(engine) as connection:
         take_time(engine, connection)
-        if connection.dialect.name == "postgresql":  # two services that start at once do not both make the tables
+        if connection.dialect.name == "postgresql":  # only one of two services that start at once creates the tables
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
         before = _version(connection)
-        if before == newest:  # another process did it meanwhile
+        if before == newest:  # another process has done it
             return
         config.attributes["connection"] = connection
         try:

@@ -87,7 +87,7 @@ class People:
         of_hash = {self.refusals.hash_of(user): user for user in users}
         with reading(self._engine) as connection:
             hashes = connection.execute(sa.select(REFUSALS.c.hash).where(REFUSALS.c.hash.in_(list(of_hash))))
-            refused = {of_hash[one] for one in hashes.scalars()}
+            refused = {of_hash[digest] for digest in hashes.scalars()}
             if not refused:
                 return refused
             named = connection.execute(sa.select(CONSENT.c.user).where(CONSENT.c.user.in_(list(refused))))

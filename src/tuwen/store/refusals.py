@@ -1,4 +1,4 @@
-"""Who refused a use of what she does, as keyed hashes: a refusal outlives the name it was given under.
+"""Refusals of consent, stored as keyed hashes: a refusal outlives the name of its shopper.
 
 Where a shopper is forgotten every row that names her goes, her word on consent too. Her refusal stays, or the bundle
 that still knows her would recommend by it again. It is HMAC-SHA-256 of her key in the shop, with 256 random bits that
@@ -45,12 +45,12 @@ class Refused:
 
     @cached_property
     def state(self) -> str:
-        """Equal for equal refusals, empty for none."""
+        """Return a text that is equal for equal refusals, and empty for none."""
         return hashlib.sha256(repr(sorted(self._hashes)).encode()).hexdigest() if self._hashes else ""
 
 
 class Refusals:
-    """The table of refusals. Whoever changes it does so in the transaction that writes the consent."""
+    """The table of refusals. It changes in the same transaction as the consent."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -65,7 +65,7 @@ class Refusals:
         return hash_of(user, self._key)
 
     def write(self, connection: sa.Connection, user: str, purpose: str, *, refused: bool) -> None:
-        """Keep a refusal, or end it because she gave her consent."""
+        """Store a refusal, or delete it after a consent."""
         key = {"hash": self.hash_of(user), "purpose": purpose}
         if refused:
             connection.execute(insert(connection, REFUSALS).values(**key).on_conflict_do_nothing())
@@ -76,12 +76,12 @@ class Refusals:
         return connection.execute(REFUSED, {"hash": self.hash_of(user), "purpose": purpose}).first() is not None
 
     def purposes(self, connection: sa.Connection, user: str) -> list[str]:
-        """What a shopper refused."""
+        """Return the purposes that a shopper refused."""
         rows = sa.select(REFUSALS.c.purpose).where(REFUSALS.c.hash == self.hash_of(user)).order_by(REFUSALS.c.purpose)
         return list(connection.execute(rows).scalars())
 
     def of(self, purpose: str = PURPOSE) -> Refused:
-        """Everybody who refused ``purpose``."""
+        """Return the shoppers who refused ``purpose``."""
         with reading(self._engine) as connection:
             hashes = connection.execute(sa.select(REFUSALS.c.hash).where(REFUSALS.c.purpose == purpose)).scalars()
             return Refused(list(hashes), self._key)

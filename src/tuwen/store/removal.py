@@ -1,4 +1,4 @@
-"""What is removed from a store is gone from its files, and goes on a full disk too."""
+"""Remove rows from a store and its files, on a full disk too."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def removed(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
 
 
 def checkpoint(engine: sa.Engine) -> bool:
-    """Whether all of SQLite's write-ahead log is in the database now, and the log is empty."""
+    """Write SQLite's log into the database. Returns whether the log is empty now."""
     if engine.dialect.name != "sqlite":
         return True
     raw = engine.raw_connection()
@@ -59,7 +59,7 @@ def checkpoint(engine: sa.Engine) -> bool:
 
 
 def tidy(engine: sa.Engine) -> None:
-    """:func:`checkpoint`, where the last one could not be finished."""
+    """Call :func:`checkpoint` if the last one did not finish."""
     if engine in UNTIDY:
         checkpoint(engine)
 
@@ -69,7 +69,7 @@ def reserve_of(engine: sa.Engine) -> Reserve:
 
 
 def rewrite(engine: sa.Engine) -> None:
-    """Without the free pages in which an earlier tuwen left what it deleted."""
+    """Rewrite the store without free pages, in which an earlier tuwen left deleted rows."""
     raw = engine.raw_connection()
     try:
         with suppress(sqlite3.OperationalError):  # no room, or another process reads: nothing is lost by that

@@ -1,4 +1,4 @@
-"""Some megabytes beside a SQLite store that a full disk gives back, so that removals still work.
+"""A reserve file beside a SQLite store. Deleting it makes room for removals on a full disk.
 
 Even a deletion writes: the pages that it empties go through the write-ahead log first. Whoever removes something on a
 full disk gives the reserve up, and removes again; nobody else does. It is made anew once there is room.
@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 SIZE = 8 * 2**20  # 2,000 pages of the store
-ROOM = 8 * SIZE  # that is free where a reserve is made
+ROOM = 8 * SIZE  # free bytes needed to make a reserve
 
 
 class Reserve:
@@ -24,7 +24,7 @@ class Reserve:
         self.file = None if store is None else store.with_name(f"{store.name}-reserve")
 
     def make(self) -> None:
-        """Where there is none and the disk has room; a failure leaves the store without one."""
+        """Make the reserve if it is missing and the disk has room. A failure leaves the store without one."""
         if self.file is None or self.file.exists():
             return
         with suppress(OSError):
@@ -41,7 +41,7 @@ class Reserve:
                 os.close(descriptor)
 
     def give_up(self) -> bool:
-        """Whether there was one: its room is free now."""
+        """Delete the reserve. Returns whether there was one."""
         if self.file is None:
             return False
         try:

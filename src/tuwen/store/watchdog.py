@@ -1,4 +1,4 @@
-"""A database that hangs: how long an answer is waited for, and who asks while none comes.
+"""A watchdog for a database that hangs: it limits the wait, and decides who tries again.
 
 PostgreSQL's own ``statement_timeout`` ends a slow query, but a server that is frozen ends nothing, and its kernel goes
 on to acknowledge what is sent. So a thread of ours shuts the socket of a connection that was lent for too long: whoever
@@ -15,9 +15,9 @@ from contextlib import suppress
 from typing import Any
 
 CONNECT_SECONDS = 3
-ANSWER_SECONDS = 6.0  # of one connection that is lent
+ANSWER_SECONDS = 6.0  # of one lent connection
 PING_SECONDS = 2.0
-PAUSE_SECONDS = 1.0  # after a failure, in which nobody tries again
+PAUSE_SECONDS = 1.0  # after a failure, before the next try
 AWAY = "it did not answer a moment ago"
 
 
@@ -37,7 +37,7 @@ class Watchdog:
         self.away = False
 
     def lend(self, connection: Any, seconds: float | None = None) -> None:
-        """Watch a connection from now on, for the time of one answer, or for so long."""
+        """Watch a connection from now on, for the time of one answer or the given seconds."""
         with self._changed:
             self._deadlines[connection] = time.monotonic() + (self._seconds() if seconds is None else seconds)
             if self._thread is None or not self._thread.is_alive():  # a fork has none
@@ -50,12 +50,12 @@ class Watchdog:
             self._deadlines.pop(connection, None)
 
     def refuses(self) -> bool:
-        """Whether this thread should not even try."""
+        """Whether this thread must not try the database."""
         waits = self.watched or time.monotonic() - self._failed < PAUSE_SECONDS
         return self.away and waits and not getattr(self._mine, "probes", False)
 
     def failed(self) -> None:
-        """The database did not answer: who waits for it is told now."""
+        """Record that the database did not answer, and wake the waiting threads."""
         self.away, self._failed = True, time.monotonic()
         if self.watched:
             with self._changed:
@@ -67,7 +67,7 @@ class Watchdog:
         self.away = False
 
     def probe(self, on: bool) -> None:
-        """Whether what this thread asks next is the question whether the database is there."""
+        """Mark this thread's queries as the probe of the database, or no longer."""
         self._mine.probes = on
 
     def end(self) -> None:
@@ -82,7 +82,7 @@ class Watchdog:
         with self._changed:
             while not self._ended:
                 now = time.monotonic()
-                late = [one for one, deadline in self._deadlines.items() if deadline <= now]
+                late = [connection for connection, deadline in self._deadlines.items() if deadline <= now]
                 for connection in late:
                     del self._deadlines[connection]
                     _shut(connection)
@@ -91,6 +91,6 @@ class Watchdog:
 
 
 def _shut(connection: Any) -> None:
-    """End both directions of a connection's socket, from another thread than the one that waits on it."""
-    with suppress(Exception), socket.socket(fileno=os.dup(connection.pgconn.socket)) as found:  # it may be closed
-        found.shutdown(socket.SHUT_RDWR)
+    """Shut a connection's socket from another thread, in both directions."""
+    with suppress(Exception), socket.socket(fileno=os.dup(connection.pgconn.socket)) as handle:  # it may be closed
+        handle.shutdown(socket.SHUT_RDWR)

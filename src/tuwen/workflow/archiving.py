@@ -1,4 +1,4 @@
-"""A home as one file, taken while it is served; and a home from such a file, on this machine or another."""
+"""Back up a home to one file while it is served, and restore a home from such a file."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tuwen.index.manifest import files_of
 from tuwen.private import private, scratch
 from tuwen.progress import Progress, Silent
 
-TRIES = 50  # looks at an index that others write to
+TRIES = 50  # tries to read an index that others write to
 OF_INDEX = (".arrow", ".faiss", ".safetensors", ".npy")  # files that index.json names, or that are left over
 
 
 def backup(
     home: str | Path, file: str | Path, *, store: str | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Write all that a home is to one file, while it is served and promoted to.
+    """Write a home to one file, during service and promotions.
 
     What is in it: the revisions that can come back with their parts, the index as one moment saw it, and after it the
     store as one later moment saw it, so that the store knows of every change of the index and, when the copy is
@@ -62,27 +62,25 @@ def backup(
         number = json.loads(live)["revisions"][-1]["number"] if live else 0
         for part in opened.parts_of(live):
             sources += _part(opened.folder, part, stack)
-        others = list(
-            _others(opened.folder, work)
-        )  # before the store: an event that waits is in one of them, or in both
-        kept = _store(url, work)
-        if kept is not None:
-            sources.append(_of_file(STORE, kept))
+        others = list(_others(opened.folder, work))  # before the store: a waiting event is in one of them, or in both
+        store_copy = _store(url, work)
+        if store_copy is not None:
+            sources.append(_of_file(STORE, store_copy))
         kind = "sqlite" if "://" not in url or url.startswith("sqlite:") else "postgresql"
         about = {
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "revision": number,
-            "store": {"kind": kind, "included": kept is not None},
+            "store": {"kind": kind, "included": store_copy is not None},
         }
         sources += others
         manifest = write(file, sources, about, progress)
     size = file.stat().st_size
-    told = {name: about[name] for name in ("revision", "store")}
+    description = {name: about[name] for name in ("revision", "store")}
     return {
         "file": str(file),
         "bytes": size,
         "files": len(manifest["files"]),
-        **told,
+        **description,
         "seconds": round(time.monotonic() - began, 2),
     }
 
@@ -110,9 +108,9 @@ def restore(file: str | Path, home: str | Path, *, progress: Progress | None = N
             publish(half, home)
     finally:
         shutil.rmtree(half, ignore_errors=True)
-    told = {"home": str(home), "files": len(archive.files), "bytes": archive.size, "revision": live.number}
+    result = {"home": str(home), "files": len(archive.files), "bytes": archive.size, "revision": live.number}
     about = {name: archive.about.get(name) for name in ("made", "tuwen", "store")}
-    return {**told, **about, "seconds": round(time.monotonic() - began, 2)}
+    return {**result, **about, "seconds": round(time.monotonic() - began, 2)}
 
 
 def _of_file(name: str, path: Path) -> Source:
@@ -120,7 +118,7 @@ def _of_file(name: str, path: Path) -> Source:
 
 
 def _part(home: Path, part: str, stack: ExitStack) -> Iterator[Source]:
-    """The files of a part; of an index those that one state of it needs."""
+    """Yield the files of a part. Of an index, the files of one state."""
     folder = home / part
     if not folder.is_dir():
         return
@@ -133,7 +131,7 @@ def _part(home: Path, part: str, stack: ExitStack) -> Iterator[Source]:
             yield Source(f"{part}/{name}", _again(descriptor))
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if path.is_symlink() or not path.is_file() or any(one.startswith(".") for one in inside.parts):
+        if path.is_symlink() or not path.is_file() or any(segment.startswith(".") for segment in inside.parts):
             continue
         if names is not None and len(inside.parts) == 1 and (path.name == INDEX or path.suffix in OF_INDEX):
             continue
@@ -166,7 +164,7 @@ def _index(folder: Path, stack: ExitStack) -> tuple[bytes, dict[str, int]]:
 
 
 def _again(descriptor: int) -> Callable[[], IO[bytes]]:
-    """An open file, from its begin; closing it leaves the first one open."""
+    """Return a function that opens an open file again, at its start. Closing one leaves the other open."""
 
     def opened() -> IO[bytes]:
         os.lseek(descriptor, 0, os.SEEK_SET)
@@ -176,14 +174,14 @@ def _again(descriptor: int) -> Callable[[], IO[bytes]]:
 
 
 def _others(home: Path, work: Path) -> Iterator[Source]:
-    """Copies of what else stands in the home, beside parts and store: events that wait for their database."""
+    """Yield copies of the other files of the home, such as the journal of events."""
     for path in sorted(home.iterdir()):
         if path.is_file() and not path.is_symlink() and not path.name.startswith((".", STORE, LIVE)):
             yield _of_file(path.name, Path(shutil.copyfile(path, work / path.name)))
 
 
 def _store(url: str, work: Path) -> Path | None:
-    """A copy of a SQLite store as one moment saw it, by SQLite's own backup; None for another database, and for none.
+    """Copy a SQLite store at one moment with SQLite's own backup. None for another database, or no store.
 
     Raises:
         DataError: it cannot be read.
@@ -213,8 +211,8 @@ def _check_store(path: Path, file: Path) -> None:
         return
     try:
         with closing(sqlite3.connect(path)) as store:
-            told = store.execute("PRAGMA quick_check").fetchone()[0]
+            result = store.execute("PRAGMA quick_check").fetchone()[0]
     except sqlite3.DatabaseError as error:
-        told = str(error)
-    if told != "ok":
-        raise DataError("the store in the backup is damaged", where=str(file), seen=told)
+        result = str(error)
+    if result != "ok":
+        raise DataError("the store in the backup is damaged", where=str(file), seen=result)

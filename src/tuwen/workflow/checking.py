@@ -87,11 +87,11 @@ def _on(run: Run, dataset: str | Path | Dataset, folds: int) -> dict[str, Any]:
     gathered = [gather(run, dataset, fold) for fold in range(folds)]
     truth = None if is_contrast(run) else gathered[0].truth
     names = truth.drop_nulls().unique().to_list() if truth is not None and truth.dtype == pl.String else []
-    found = [] if truth is None else spelling_warnings(truth.name, names)
+    warnings = [] if truth is None else spelling_warnings(truth.name, names)
     return {
-        "rows": [one.counts() for one in gathered],
+        "rows": [table.counts() for table in gathered],
         "rows_without_truth": gathered[0].without_truth,
-        "warnings": [english for english, _ in found],
+        "warnings": [english for english, _ in warnings],
     }
 
 

@@ -198,8 +198,8 @@ def bundle_rows(bundle: Bundle, frame: pl.DataFrame, dataset: Dataset) -> list[d
 
 def _spellings(judged: Sequence[Judged], classes: Collection[str]) -> dict[str, Any]:
     """For the provenance: classes that are one class to a person."""
-    found = spelling_warnings(str(judged[0].gathered.options["target"]), classes)
-    return {"data_warnings": [list(texts) for texts in found]} if found else {}
+    warnings = spelling_warnings(str(judged[0].gathered.options["target"]), classes)
+    return {"data_warnings": [list(texts) for texts in warnings]} if warnings else {}
 
 
 def _provenance(run: Run, bundles: list[Bundle], judged: Sequence[Judged | Sought], dataset: Dataset) -> dict[str, Any]:

@@ -76,21 +76,21 @@ def _events(run: RankRun, dataset: Dataset) -> pl.DataFrame:
             todo=f"add '{name}' to SHOP.yaml ({', '.join(NEEDED[name])}) and collect again",
         )
     try:
-        found = where_rows(_with_returns(dataset.table(name)), name, run.events.where)
+        rows = where_rows(_with_returns(dataset.table(name)), name, run.events.where)
     except ConfigError as error:
         place = run.where("events", "where")
         raise ConfigError(error.what, where=place, seen=error.seen, allowed=error.allowed, todo=error.todo) from None
-    if "quantity" in found.columns:
-        found = found.filter(pl.col("quantity").fill_null(1) >= 0)  # a return sells nothing
-    found = found.drop_nulls([column for column in ("user", "item", "time") if column in found.columns])
-    lost = [column for column in ("user", "item", "time") if column not in found.columns]
+    if "quantity" in rows.columns:
+        rows = rows.filter(pl.col("quantity").fill_null(1) >= 0)  # a return sells nothing
+    rows = rows.drop_nulls([column for column in ("user", "item", "time") if column in rows.columns])
+    lost = [column for column in ("user", "item", "time") if column not in rows.columns]
     if lost:
         todo = f"map {' and '.join(lost)} in SHOP.yaml and collect again"
         raise ConfigError(f"{name} have no {' and '.join(lost)}", where=run.where("events"), todo=todo)
-    if found.is_empty():
+    if rows.is_empty():
         seen = run.events.where or str(dataset.folder)
         raise DataError("no event is left", where=run.where("events"), seen=seen, allowed=_kinds(dataset, name))
-    return found.sort("time", "user", "item")
+    return rows.sort("time", "user", "item")
 
 
 def _with_returns(table: pl.DataFrame) -> pl.DataFrame:

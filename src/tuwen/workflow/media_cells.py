@@ -1,4 +1,4 @@
-"""The media that a file of rows names: paths beside it and web addresses, as their bytes."""
+"""Read the media that a file of rows names: paths beside it, and web addresses."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class MediaCells:
         self._web = Limits(**{name: web[name] for name in Limits.__dataclass_fields__})
 
     def open(self, rows: list[Row], columns: Collection[str]) -> list[list[str]]:
-        """Put the bytes of the media into the rows; returns for each what went wrong where none of a cell is there."""
+        """Put the bytes of the media into the rows. Returns a problem for each cell without any medium."""
         for row in rows:
             for column in columns:
                 row[column] = self._named(row[column])
-        urls = {url for row in rows for column in columns for one in row[column] if (url := _address(one))}
+        urls = {url for row in rows for column in columns for cell in row[column] if (url := _address(cell))}
         fetched = dict(download(sorted(urls), self._web)) if urls else {}
         return [self._opened(row, columns, fetched) for row in rows]
 
@@ -50,33 +50,33 @@ class MediaCells:
     def _opened(self, row: Row, columns: Collection[str], fetched: Mapping[str, bytes | DataError]) -> list[str]:
         problems = []
         for column in columns:
-            good, wrong = [], []
-            for one in row[column]:
-                data = self._read(one, fetched)
+            contents, messages = [], []
+            for cell in row[column]:
+                data = self._read(cell, fetched)
                 if isinstance(data, str):
-                    wrong.append(f"{column}: {data}")
+                    messages.append(f"{column}: {data}")
                 elif data:
-                    good.append(data)
-            row[column] = good
-            problems += [] if good else wrong[:1]
+                    contents.append(data)
+            row[column] = contents
+            problems += [] if contents else messages[:1]
         return problems
 
-    def _read(self, one: Any, fetched: Mapping[str, bytes | DataError]) -> Any:
-        """The bytes, or in words why there are none."""
-        url = _address(one)
+    def _read(self, cell: Any, fetched: Mapping[str, bytes | DataError]) -> Any:
+        """Return the bytes, or a sentence that says why there are none."""
+        url = _address(cell)
         if url is not None:
             data = fetched[url]
             if isinstance(data, DataError):
                 lift = "--private-addresses lifts this" if data.what == NOT_PUBLIC else None
                 return ": ".join(filter(None, [url[:100], data.what, data.seen, lift]))
             return data
-        if not isinstance(one, str):
-            return one
+        if not isinstance(cell, str):
+            return cell
         try:
-            return self._files.path(one).read_bytes()
+            return self._files.path(cell).read_bytes()
         except (OSError, ValueError) as error:  # ValueError: a null character in a path
             return str(getattr(error, "strerror", None) or error)
 
 
-def _address(one: Any) -> str | None:
-    return address_in(one) if isinstance(one, str) else None
+def _address(cell: Any) -> str | None:
+    return address_in(cell) if isinstance(cell, str) else None

@@ -257,8 +257,8 @@ def report_of(
 
 def _behaviour(dataset: Dataset) -> dict[str, Any]:
     """For the provenance: what must be known of the events."""
-    found = behaviour_warnings(dataset.table("events")) if dataset.has("events") else []
-    return {"data_warnings": [list(texts) for texts in found]} if found else {}
+    warnings = behaviour_warnings(dataset.table("events")) if dataset.has("events") else []
+    return {"data_warnings": [list(texts) for texts in warnings]} if warnings else {}
 
 
 def _views(run: RankRun, catalogue: Catalogue) -> dict[str, Catalogue]:

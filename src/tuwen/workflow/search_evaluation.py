@@ -256,10 +256,10 @@ def _csv(file: Path) -> pl.DataFrame:
     evidence.add(table["rating"])
     ratings, reasons = numbers(table["rating"], -np.inf, np.inf, dialect=evidence.dialect())
     ratings = ratings.zip_with(ratings.is_not_null(), table["rating"].cast(pl.Float64, strict=False))  # also nan
-    wrong = (reasons.is_not_null() & ratings.is_null()).arg_true()
-    if len(wrong):
-        where = f"{file}, row {wrong[0] + 1}, column 'rating'"
-        raise DataError(f"the value is {reasons[wrong[0]]}", where=where, seen=table["rating"][wrong[0]])
+    bad_rows = (reasons.is_not_null() & ratings.is_null()).arg_true()
+    if len(bad_rows):
+        where = f"{file}, row {bad_rows[0] + 1}, column 'rating'"
+        raise DataError(f"the value is {reasons[bad_rows[0]]}", where=where, seen=table["rating"][bad_rows[0]])
     return table.with_columns(ratings.alias("rating"))
 
 

@@ -81,7 +81,7 @@ def experiment_result(home: str | Path, store: Store, name: str, kind: str = "pu
         DataError: it never ran here.
     """
     ran, refused = Home(home).periods(name), store.people.refusals.of()
-    exposures = [one for one in store.people.exposed(name) if one["user"] not in refused]
+    exposures = [row for row in store.people.exposed(name) if row["user"] not in refused]
     if not ran:
         known = list(dict.fromkeys(one.experiment["name"] for one in Home(home).revisions() if one.experiment))
         raise DataError(
@@ -221,7 +221,7 @@ class Live:
     def fault(self) -> str | None:
         """What is wrong with what was promoted, though the service answers; None where nothing is."""
         faults = (self._fault, self._left(), self._waiting(), self._synonyms.fault)
-        return "; ".join(one for one in faults if one) or None
+        return "; ".join(fault for fault in faults if fault) or None
 
     def _waiting(self) -> str | None:
         reason = self.storefront.outbox.fault

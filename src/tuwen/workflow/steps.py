@@ -159,11 +159,11 @@ def _dialects(bundle: Bundle, part: Part, read: dict[str, str]) -> dict[str, Dia
     """How the file writes numbers and dates, by the bundle's names of columns."""
     kinds: dict[str, tuple[str, Kind]] = {}
     own: dict[str, Kind] = {"number": "number", "date": "time"}
-    asked = {entry["column"]: entry["kind"] for entry in bundle.inputs}
+    input_kinds = {entry["column"]: entry["kind"] for entry in bundle.inputs}
     for column, name in read.items():
         table, _, short = name.partition(".")
-        known = TABLES[table].columns.get(short) if table in TABLES else None
-        kind = own.get(asked[name]) if known is None else kind_of(known)
+        definition = TABLES[table].columns.get(short) if table in TABLES else None
+        kind = own.get(input_kinds[name]) if definition is None else kind_of(definition)
         if kind is not None:
             kinds[name] = (column, kind)
     return {name: counts.dialect() for name, counts in evidence_of(part, kinds).items()}

@@ -69,9 +69,9 @@ def update_index(
 
 
 def _added(index: Index, add: str | Path | Rows, shop: str | Path | None, progress: Progress) -> dict[str, Any]:
-    with scratch("update") as place:
-        collect(_shop_of(add, shop, place), place / "dataset", progress=progress)
-        dataset = Dataset.open(place / "dataset")
+    with scratch("update") as folder:
+        collect(_shop_of(add, shop, folder), folder / "dataset", progress=progress)
+        dataset = Dataset.open(folder / "dataset")
         notes = [*dataset.manifest["warnings"], *_unread(dataset)]
         columns = ("file", "row", "item", "column", "reason")
         rejected = dataset.rejected()

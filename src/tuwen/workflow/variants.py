@@ -124,19 +124,19 @@ def parse(text: str, flag: str = "--vary", where: str | None = None) -> Varied:
         node = yaml.compose(listed, Loader=yaml.SafeLoader)
         assert isinstance(node, yaml.SequenceNode)
         texts = [listed[one.start_mark.index : one.end_mark.index].strip() for one in node.value]
-        found = tuple(Value(one, plain_value(one, where), where) for one in texts)
+        parsed = tuple(Value(text, plain_value(text, where), where) for text in texts)
     except (yaml.YAMLError, AssertionError):
         raise ConfigError("the values are not valid YAML", where=where, seen=values, todo="put quotes around") from None
-    if not found:
+    if not parsed:
         raise ConfigError("there is no value", where=where)
-    if len(found) > MOST_VALUES:
-        raise ConfigError("there are too many values", where=where, seen=len(found), allowed=f"up to {MOST_VALUES:,}")
-    for i, one in enumerate(found):
-        twin = next((other for other in found[:i] if other.bare == one.bare), None)
+    if len(parsed) > MOST_VALUES:
+        raise ConfigError("there are too many values", where=where, seen=len(parsed), allowed=f"up to {MOST_VALUES:,}")
+    for i, one in enumerate(parsed):
+        twin = next((other for other in parsed[:i] if other.bare == one.bare), None)
         if twin is not None:
             seen = None if twin.text == one.text else f"{twin.text} and {one.text}"
             raise ConfigError(f"'{one.text}' stands twice", where=where, seen=seen, todo="take one of them out")
-    return Varied(key, found, where)
+    return Varied(key, parsed, where)
 
 
 def refuse_fixed(varied: Sequence[Varied]) -> None:

@@ -172,8 +172,8 @@ class History:
     def before(self, moment: float) -> History:
         """What was known then."""
         end = int(np.searchsorted(self.day, moment, side="left"))
-        found = replace(self._at(slice(end)), now=min(moment, self.now))
-        return found.settled()
+        history = replace(self._at(slice(end)), now=min(moment, self.now))
+        return history.settled()
 
     def settled(self) -> History:
         """Without the purchases that were given back by now."""
@@ -232,17 +232,17 @@ class History:
             since, until: only events at most and at least so many days old.
         """
         weight = np.ones(len(self.age)) if half_life is None else 0.5 ** (self.age / half_life)
-        kept = (self.age > until) & (self.age <= (np.inf if since is None else since)) & ~self._repeats
-        return np.bincount(self.item[kept], weight[kept], len(self.catalogue))
+        in_window = (self.age > until) & (self.age <= (np.inf if since is None else since)) & ~self._repeats
+        return np.bincount(self.item[in_window], weight[in_window], len(self.catalogue))
 
     @cached_property
     def _repeats(self) -> Array:
         """All but the latest event of each item, of shoppers who did more than a person does; bool [events]."""
         repeats = np.zeros(len(self.item), bool)
         for shopper in _crawlers(self.shopper):
-            places = np.flatnonzero(self.shopper == shopper)
-            _, latest = np.unique(self.item[places][::-1], return_index=True)
-            repeats[np.delete(places, len(places) - 1 - latest)] = True
+            rows = np.flatnonzero(self.shopper == shopper)
+            _, latest = np.unique(self.item[rows][::-1], return_index=True)
+            repeats[np.delete(rows, len(rows) - 1 - latest)] = True
         return repeats
 
     @cached_property
@@ -255,8 +255,8 @@ class History:
 
     def buying(self, since: float, until: float) -> tuple[Array, list[Array]]:
         """Shoppers who bought something on the days ``since`` ≤ day < ``until``, and what: each item once."""
-        known = self.settled()
-        inside = known.only((known.day >= since) & (known.day < until))
+        settled = self.settled()
+        inside = settled.only((settled.day >= since) & (settled.day < until))
         who = np.unique(inside.shopper)
         return who, inside.items_of(who)
 
@@ -313,7 +313,7 @@ class History:
 
 def _crawlers(shopper: Array) -> Array:
     """Positions of shoppers with so many events that they are no person."""
-    return np.array([int(one) for one in crawlers(pl.Series(shopper).cast(pl.String))], np.int64)
+    return np.array([int(user) for user in crawlers(pl.Series(shopper).cast(pl.String))], np.int64)
 
 
 @dataclass(frozen=True)

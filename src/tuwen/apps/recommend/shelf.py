@@ -120,8 +120,8 @@ class Shelf:
         position = self._of(user)
         if position is None:
             return self.for_session([], count, rules, {} if user in self.refused else about)
-        asked = told_of(self._latest(self.history.asked([position])), self.history, about or {})
-        return self._answered(asked, count, rules, [user])[0]
+        queries = told_of(self._latest(self.history.asked([position])), self.history, about or {})
+        return self._answered(queries, count, rules, [user])[0]
 
     def for_session(
         self,
@@ -169,8 +169,8 @@ class Shelf:
         rules, had = replace(self.ruled(rules), newcomers=0.0), np.empty(0, np.int64)
         position = self._of(user)
         if position is not None or clicked:
-            known = self._session(clicked) if position is None else self.history.asked([position])
-            asked = self._latest(known)
+            batch = self._session(clicked) if position is None else self.history.asked([position])
+            asked = self._latest(batch)
             had = asked.item
             answer = self.recommender.recommend(asked, min(TASTED, len(self.catalogue)))
             taste = np.full(len(self.catalogue), np.nan, np.float32)
@@ -212,17 +212,17 @@ class Shelf:
 
     def _live(self, user: str | None, recent: Sequence[Recent]) -> Asked:
         position = self._of(user)
-        known = self._nobody() if position is None else self._latest(self.history.asked([position]))
+        batch = self._nobody() if position is None else self._latest(self.history.asked([position]))
         told = [(place, one) for one in recent if (place := self.known(one.item)) is not None]
         places = np.array([place for place, _ in told], np.int64)
         values = np.array([np.nan if one.value is None else one.value for _, one in told])
         ages = np.array([one.ago for _, one in told])
         asked = replace(
-            known,
-            begins=np.array([0, len(known.item) + len(told)]),
-            item=np.concatenate([known.item, places]),
-            age=np.concatenate([known.age, ages]),
-            value=np.concatenate([known.value, values]),
+            batch,
+            begins=np.array([0, len(batch.item) + len(told)]),
+            item=np.concatenate([batch.item, places]),
+            age=np.concatenate([batch.age, ages]),
+            value=np.concatenate([batch.value, values]),
         )
         return self._latest(asked)
 

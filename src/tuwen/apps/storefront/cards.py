@@ -196,14 +196,14 @@ class Cards:
             rows = self._reviews.get(item, [])[: most + SPARE]
             users = table["user"][rows].to_list() if "user" in table.columns else [None] * len(rows)
             hidden = self._forgotten(users)
-            shown = [row for row, user in zip(rows, users, strict=True) if user not in hidden]
+            visible = [row for row, user in zip(rows, users, strict=True) if user not in hidden]
             told += [
                 {
                     k: v.isoformat() if k == "time" and v is not None else v
                     for k, v in table.row(r, named=True).items()
                     if k in names
                 }
-                for r in shown[: most - len(told)]
+                for r in visible[: most - len(told)]
             ]
         return told
 

@@ -58,10 +58,10 @@ class Changes:
             return version
         with self._lock:
             if store.version.items() > self.change:
-                while found := store.items.since(self.change):
-                    for one in found:
+                while items := store.items.since(self.change):
+                    for one in items:
                         self.items[one.item] = Changed(one.live, one.columns, len(one.pictures), one.change)
-                    self.change = found[-1].change
+                    self.change = items[-1].change
                 self.gone = frozenset(item for item, one in self.items.items() if not one.live)
             self._seen = version
         return version

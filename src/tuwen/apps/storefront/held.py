@@ -1,4 +1,4 @@
-"""What the promoted parts hold of a shopper: rows of the dataset's tables, and the history of each recommender."""
+"""Find the data of a shopper in promoted parts: rows of the tables, and each recommender's history."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Outbox:
     def __init__(self, parts: Parts, store: Store | None) -> None:
         self._parts, self._store = parts, store
         self._lock = threading.Lock()
-        self.fault: str | None = None  # why it could not be emptied the last time
+        self.fault: str | None = None  # why the last attempt to empty it failed
 
     @property
     def _index(self) -> Index | None:
@@ -63,12 +63,12 @@ class Outbox:
 
     @property
     def left(self) -> dict[str, str]:
-        """Item → why it could not be encoded; the others came in."""
+        """Item → why it could not be encoded. The other items are in the index."""
         index = self._index
         return dict(index.log.get("left", {})) if index is not None and self.change else {}
 
     def backlog(self) -> int:
-        """How many items have changes that the index has not taken in.
+        """Return how many items have changes that the index lacks.
 
         Raises:
             StoreUnavailable: the store is away.
@@ -156,12 +156,12 @@ class Outbox:
         return index.follow(before, after, wait=wait)
 
     def _encoded(self, stored: StoredItem, ready: Mapping[int, Batch]) -> tuple[Batch | None, str | None]:
-        """An item as it enters the index, or the reason why it cannot: it must not keep the others out."""
+        """Encode an item. Returns the reason instead if that fails, so that other items still enter the index."""
         if self._parts.shelve is None:
             return None, None
-        known = ready.get(stored.change)
-        if known is not None and self.fault is None:  # after a fault it is encoded for the index as it is now
-            return known, None
+        encoded = ready.get(stored.change)
+        if encoded is not None and self.fault is None:  # after a fault it is encoded for the index as it is now
+            return encoded, None
         try:
             return self._parts.shelve(stored.item, stored.columns, stored.pictures), None
         except (StoreUnavailable, InUse, Interrupted):  # it is not the item
@@ -171,7 +171,7 @@ class Outbox:
 
 
 def _reason(stored: StoredItem, error: Exception) -> str:
-    """Why an item cannot come in: told and logged, and the others come."""
+    """Log why an item cannot be encoded, and return the reason."""
     unforeseen = not isinstance(error, TuwenError)
     log.error("an item could not be brought in: %s: %s", stored.item, error, exc_info=unforeseen)
     return error.what if isinstance(error, TuwenError) else type(error).__name__

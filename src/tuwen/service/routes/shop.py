@@ -70,8 +70,8 @@ def _add_events(service: FastAPI, served: Served) -> None:
         responses=PROBLEMS | KEPT | WAITING | SOME,
     )
     async def events(sent: EventsRequest, request: Request, response: Response) -> EventsResponse:
-        good, refused = kept_and_refused("events", sent.events, asked_for(request.headers))
-        rows = [_row(event) for event in good]
+        accepted, refused = kept_and_refused("events", sent.events, asked_for(request.headers))
+        rows = [_row(event) for event in accepted]
         store, front = served.store, served.front
 
         def keep() -> EventsResponse:
@@ -82,14 +82,14 @@ def _add_events(service: FastAPI, served: Served) -> None:
                 new=new or 0,
                 known=0 if new is None else len(rows) - new,
                 journal=len(rows) if new is None else 0,
-                unknown_items=front.cards.unknown(event.item for event in good)[:NAMED],
-                unknown_kinds=sorted({event.kind for event in good} - set(KINDS)),
+                unknown_items=front.cards.unknown(event.item for event in accepted)[:NAMED],
+                unknown_kinds=sorted({event.kind for event in accepted} - set(KINDS)),
                 refused=refused,
             )
 
         kept = await served.write(keep)
         response.status_code = HTTPStatus.ACCEPTED if kept.journal else HTTPStatus.OK
-        for event in good:
+        for event in accepted:
             served.measures.event(event.kind)
         if refused:
             response.status_code = HTTPStatus.MULTI_STATUS
