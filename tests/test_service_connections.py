@@ -209,6 +209,7 @@ def test_a_worker_that_takes_no_signal_is_killed() -> None:
 def test_connections_are_fewer_than_files(monkeypatch: pytest.MonkeyPatch) -> None:
     import resource
 
+    monkeypatch.setattr("tuwen.service.connections._open_files", lambda: 20)  # other tests may have left many
     monkeypatch.setattr(resource, "getrlimit", lambda _: (10, 10))
     assert most_connections(Limits()) == LEAST
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1024))
