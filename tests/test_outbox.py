@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -94,6 +95,20 @@ def test_what_comes_and_goes_while_another_process_holds_the_index_is_done_in_th
     assert shop.good("GET", "/readyz")["fault"] is None
     for process in (shop, other):
         process.store.close()
+
+
+def test_a_search_does_not_wait_for_who_waits_for_the_index(made_home, tmp_path):
+    folder = Home(home_in(tmp_path, made_home)).part("search")
+    index = Index(folder)
+    with another_process_holds(folder):
+        writer = threading.Thread(target=lambda: index.keep(attack=1))
+        writer.start()
+        time.sleep(0.2)  # it waits for the other process, up to ten seconds
+        begin = time.monotonic()
+        assert not index.refresh()
+        assert time.monotonic() - begin < 2 and writer.is_alive()
+    writer.join()
+    assert index.settings["attack"] == 1
 
 
 def test_any_worker_repairs_what_another_left_in_the_outbox(made_home, tmp_path):

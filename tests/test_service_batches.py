@@ -47,6 +47,14 @@ def test_what_is_refused_is_told_in_chinese(shop: Shop) -> None:
     ]
 
 
+@pytest.mark.parametrize("bad", [{**GOOD, "event": "half", "user": "x\ud83d"}, {**GOOD, "event": "half", "x\ud83d": 1}])
+def test_half_of_a_character_refuses_its_event_alone(shop: Shop, bad: dict[str, object]) -> None:
+    body = json.dumps({"events": [{**GOOD, "event": "whole"}, bad]})
+    answer = shop.ask("POST", "/v1/events", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 207, answer.text
+    assert answer.json()["new"] == 1 and [entry["index"] for entry in answer.json()["refused"]] == [1]
+
+
 def test_a_batch_without_a_good_event_is_refused_as_a_whole(shop: Shop) -> None:
     message = problem(shop.ask("POST", "/v1/events", {"events": [BAD[0], BAD[1]]}), 422)
     assert message["where"] == "body.events.0.item"

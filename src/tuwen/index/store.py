@@ -396,8 +396,11 @@ class Index:
 
     @contextmanager
     def _writing(self, wait: float = WAIT) -> Iterator[dict[str, Any]]:
-        """The manifest, to be changed; written when the block ends well."""
-        with self._lock, _held_soon(self.folder, wait), room_on_disk(self.folder):
+        """The manifest, to be changed; written when the block ends well.
+
+        The lock of this process comes last: searches take it too, and must not wait for another process.
+        """
+        with _held_soon(self.folder, wait), self._lock, room_on_disk(self.folder):
             self.refresh()
             manifest = json.loads(json.dumps(self._manifest))
             yield manifest

@@ -179,7 +179,8 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
 
 def place_in(steps: Iterable[object]) -> str:
     """A place in a request: names that were sent too, and no more of each than a person reads."""
-    return ".".join(text if len(text) <= SHOWN else f"{text[:SHOWN]}…" for text in map(str, steps))
+    names = [text if len(text) <= SHOWN else f"{text[:SHOWN]}…" for text in map(str, steps)]
+    return _whole_characters(".".join(names))
 
 
 def _shown(value: object) -> str | None:
@@ -188,5 +189,10 @@ def _shown(value: object) -> str | None:
 
 def as_sent(value: object) -> str:
     """A value of a request as JSON, and no more of it than a person reads."""
-    shown = json.dumps(value, ensure_ascii=False, default=str)
+    shown = _whole_characters(json.dumps(value, ensure_ascii=False, default=str))
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
+
+
+def _whole_characters(text: str) -> str:
+    """``text`` with a mark for each half of a character: a program that cuts a text inside an emoji sends one."""
+    return text.encode(errors="replace").decode()
