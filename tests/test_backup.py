@@ -312,6 +312,17 @@ def test_nothing_that_stands_there_is_replaced(small: Path) -> None:
     assert (small / "home.backup").read_bytes() == before
 
 
+def test_a_backup_replaces_an_earlier_one_and_nothing_else(small: Path) -> None:
+    file = small / "again.backup"
+    workflow.backup(small / "home", file)
+    workflow.backup(small / "home", file)
+    for text in (b"user,item\n1,2\n", b"", b"PK\x05\x06" + bytes(18)):  # a table, nothing, another archive
+        file.write_bytes(text)
+        with pytest.raises(DataError, match="something else than a backup"):
+            workflow.backup(small / "home", file)
+        assert file.read_bytes() == text
+
+
 def test_it_is_for_its_owner_alone(small: Path) -> None:
     assert (small / "home.backup").stat().st_mode & 0o077 == 0
     workflow.restore(small / "home.backup", small / "again")

@@ -121,6 +121,16 @@ def read(file: Path, progress: Progress) -> Archive:
     return Archive(file, {name: value for name, value in manifest.items() if name != "files"}, files)
 
 
+def is_backup(file: Path) -> bool:
+    """Whether a file says of itself that it is a backup; its contents are not checked."""
+    try:
+        with _opened(file) as archive:
+            _manifest(file, archive)
+    except DataError:
+        return False
+    return True
+
+
 def extract(archive: Archive, folder: Path, progress: Progress) -> None:
     """Make ``folder``, write the files of a checked archive into it, and check each file again.
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from tuwen.bundle.archive import Source, extract, read, write
+from tuwen.bundle.archive import Source, extract, is_backup, read, write
 from tuwen.bundle.copying import IGNORED
 from tuwen.bundle.home import LIVE, STORE, Home
 from tuwen.errors import ConfigError, DataError
@@ -39,7 +39,7 @@ def backup(
     served, brings the index up to itself. What waits in ``incoming`` is not.
 
     Args:
-        file: its name; one of that name is replaced.
+        file: its name; an earlier backup of that name is replaced.
         store: a URL or a path; default: ``store.db`` of the home. PostgreSQL is not in the file: see ``store``.
 
     Returns:
@@ -47,13 +47,15 @@ def backup(
         ``included``.
 
     Raises:
-        DataError: there is no home, the disk is full, or a part is damaged.
+        DataError: there is no home, the disk is full, a part is damaged, or the file is something else than a backup.
         ConfigError: the file would stand in the home.
     """
     opened, file, progress = Home(home), Path(file).absolute(), progress or Silent()
     began = time.monotonic()
     if opened.folder in (file, *file.parents):
         raise ConfigError("a backup inside of what it keeps is none", where=str(file), todo="name another place")
+    if file.exists() and not is_backup(file):
+        raise DataError("something else than a backup has this name", where=str(file), todo="name another file")
     url = str(store or opened.store)
     with room_on_disk(file), scratch("backup") as work, ExitStack() as stack:
         stack.enter_context(private(work))

@@ -11,8 +11,10 @@ async function act(kind, item, done) {
   try {
     const isKept = await visit.did(kind, item);
     tell(isKept ? done : `${done} ${say("not-kept")}`, true);
+    return true;
   } catch (error) {
     tell(error.fields?.what ?? say("page-fault"), true);
+    return false;
   }
 }
 
@@ -157,9 +159,14 @@ export async function basketView(go) {
     return row;
   });
   const buy = made("button", { type: "button", className: "button main", onclick: async () => {
-    for (const one of items) await act("purchase", one.item, say("bought"));
-    visit.basket = [];
-    go({});
+    const left = new Set(keys);
+    for (const one of items) {
+      if (!(await act("purchase", one.item, say("bought")))) break;  // what was refused stays in the basket
+      left.delete(one.item);
+    }
+    const all = items.every((one) => !left.has(one.item));
+    visit.basket = all ? [] : [...left];
+    go(all ? {} : { view: "basket" }, !all);
   } }, items.length > 1 ? say("buy-all", { count: number(items.length) }) : say("buy"));
   const place = made("div", {}, ghosts(5, true));
   const ready = ask("/v1/goes-with", { items: items.map((one) => one.item), count: 12 })
