@@ -130,6 +130,45 @@ def test_known_conditions(condition: str, expected: list[int]) -> None:
     assert list(where_rows(TABLE, "reviews", condition)["key"]) == expected
 
 
+@pytest.mark.parametrize(
+    ("condition", "todo"),
+    [
+        ("time >= 2025-06-01", "write time >= '2025-06-01'"),
+        ("time > 5", "write time > '2025-06-01'"),
+        ("5 < reviews.time", "write '2025-06-01' < reviews.time"),
+        ("day BETWEEN 1 AND 5", "write day >= '2025-06-01'"),
+        ("time BETWEEN '2024-01-01' AND 5", "write time <= '2025-06-01'"),
+        ("day NOT IN (1, 2)", "write day IN ('2025-06-01')"),
+        ("time IN ('2024-03-02', number)", "write time IN ('2025-06-01')"),
+        ("time IS DISTINCT FROM 5", "write time IS NOT DISTINCT FROM '2025-06-01'"),
+        ("nullif(time, 5) IS NULL", "write nullif(time, '2025-06-01')"),
+        ("CASE time WHEN 5 THEN TRUE END", "write time = '2025-06-01'"),
+        ("CAST(time AS DATE) > rating", "write CAST(time AS date) > '2025-06-01'"),
+    ],
+)
+def test_a_date_is_not_compared_with_a_number(condition: str, todo: str) -> None:
+    with pytest.raises(ConfigError, match="a date cannot be compared with a number") as refusal:
+        where_rows(TABLE, "reviews", condition)
+    assert refusal.value.todo == todo and refusal.value.where == "events.where"
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("title > rating", "a text cannot be compared with a number"),
+        ("rating = '5'", "a number cannot be compared with a text"),
+        ("images = 'a'", "a list cannot be compared with a text"),
+        ("time = good", "a date cannot be compared with a boolean"),
+        ("time - day > 5", "a length of time cannot be compared with a number"),
+        ("CASE WHEN good THEN time ELSE 5 END > time", "a date cannot be compared with a number"),
+    ],
+)
+def test_values_of_different_kinds_are_not_compared(condition: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as refusal:
+        rows_that_meet(TABLE, parse(condition), NAMES)
+    assert refusal.value.where == "rows.where" and "single quotes" in str(refusal.value.allowed)
+
+
 def refuse_sql(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("a condition reached SQL")
