@@ -32,6 +32,7 @@ _TYPES: dict[str, Any] = {
 
 
 _EVALUATION_ERRORS = (pl.exceptions.PolarsError, TypeError, OverflowError)
+_PREFIXED = {"not": "NOT ({})", "negative": "-{}", "is null": "{} IS NULL"}
 _EXAMPLE_DATE = "'2025-06-01'"
 
 
@@ -285,6 +286,8 @@ def _text(node: Node) -> str:
 def _call_text(name: str, arguments: Sequence[str]) -> str:
     if name.startswith("cast "):
         return f"CAST({arguments[0]} AS {name.removeprefix('cast ')})"
+    if name in _PREFIXED:
+        return _PREFIXED[name].format(arguments[0])
     if name == "in":
         return f"{arguments[0]} IN ({', '.join(arguments[1:])})"
     if name in (*_OPERATORS, "and", "or", "like", "ilike"):
