@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shops import Desk, refused
-from tuwen.data.amounts import PERCENT, TWO_MEANINGS
+from tuwen.amounts import PERCENT, TWO_MEANINGS
 from tuwen.data.dates import NAMED_ZONE, SHORT_YEAR, TWO_ORDERS
 from tuwen.data.dialects import Dialect, Evidence
 from tuwen.data.values import numbers, times

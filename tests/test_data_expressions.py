@@ -130,6 +130,100 @@ def test_known_conditions(condition: str, expected: list[int]) -> None:
     assert list(where_rows(TABLE, "reviews", condition)["key"]) == expected
 
 
+@pytest.mark.parametrize(
+    ("condition", "todo"),
+    [
+        ("time >= 2025-06-01", "write time >= '2025-06-01'"),
+        ("time > 5", "write time > '2025-06-01'"),
+        ("5 < reviews.time", "write '2025-06-01' < reviews.time"),
+        ("day BETWEEN 1 AND 5", "write day >= '2025-06-01'"),
+        ("time BETWEEN '2024-01-01' AND 5", "write time <= '2025-06-01'"),
+        ("day NOT IN (1, 2)", "write day IN ('2025-06-01')"),
+        ("time IN ('2024-03-02', number)", "write time IN ('2025-06-01')"),
+        ("time IS DISTINCT FROM 5", "write time IS NOT DISTINCT FROM '2025-06-01'"),
+        ("nullif(time, 5) IS NULL", "write nullif(time, '2025-06-01')"),
+        ("CASE time WHEN 5 THEN TRUE END", "write time = '2025-06-01'"),
+        ("CAST(time AS DATE) > rating", "write CAST(time AS date) > '2025-06-01'"),
+    ],
+)
+def test_a_date_is_not_compared_with_a_number(condition: str, todo: str) -> None:
+    with pytest.raises(ConfigError, match="a date cannot be compared with a number") as refusal:
+        where_rows(TABLE, "reviews", condition)
+    assert refusal.value.todo == todo and refusal.value.where == "events.where"
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("title > rating", "a text cannot be compared with a number"),
+        ("rating = '5'", "a number cannot be compared with a text"),
+        ("images = 'a'", "a list cannot be compared with a text"),
+        ("time = good", "a date cannot be compared with a boolean"),
+        ("time - day > 5", "a length of time cannot be compared with a number"),
+        ("CASE WHEN good THEN time ELSE 5 END > time", "a date cannot be compared with a number"),
+    ],
+)
+def test_values_of_different_kinds_are_not_compared(condition: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as refusal:
+        rows_that_meet(TABLE, parse(condition), NAMES)
+    assert refusal.value.where == "rows.where" and "single quotes" in str(refusal.value.allowed)
+
+
+@pytest.mark.parametrize(
+    ("condition", "seen"),
+    [
+        ("lower(rating) = 'x'", "lower(rating), where rating is a number"),
+        ("time + 5 > time", "time + 5, where time is a date"),
+        ("good AND NOT rating", "NOT (rating), where rating is a number"),
+        ("-title = 'x' OR good", "-title, where title is a text"),
+        ("CAST('x' AS INT) = number", "CAST('x' AS integer)"),
+        ("CAST(title AS INT) > 1", "CAST(title AS integer) > 1, where title is a text"),
+        ("upper(NULL) = 'A'", "upper(NULL)"),
+        ("title", "title, where title is a text"),
+        ("NULL", "NULL"),
+        ("time > '2025-06-01T00:00:00+08:00'", "time > '2025-06-01T00:00:00+08:00'"),
+        ("day = TIMESTAMP '2024-01-01T00:00:00Z'", "day = TIMESTAMP '2024-01-01T00:00:00Z'"),
+    ],
+)
+def test_a_refusal_shows_the_part_of_the_condition(condition: str, seen: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        rows_that_meet(TABLE, parse(condition), NAMES)
+    assert refusal.value.seen == seen and refusal.value.where == "rows.where" and refusal.value.allowed
+    assert not any(word in str(refusal.value) for word in ("dtype", "series", "Float64", "str`", "literal"))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 6])
+@pytest.mark.parametrize(
+    ("condition", "met"),
+    [
+        ("title IN (NULL)", False),
+        ("title NOT IN (NULL)", False),
+        ("1 IN (NULL)", False),
+        ("(1 IN (NULL)) IS NULL", True),
+        ("upper('ß') = 'SS'", True),
+        ("upper('ß') = 'SS' AND key >= 0", True),
+        ("NOT abs(-1) = 1", False),
+        ("lower('A') IN ('a')", True),
+    ],
+)
+def test_a_constant_condition_holds_for_all_rows_or_none(condition: str, met: bool, rows: int) -> None:
+    table = TABLE.head(rows)
+    assert rows_that_meet(table, parse(condition), NAMES).equals(table if met else table.clear())
+
+
+@pytest.mark.parametrize(("condition", "count"), [("text IN (NULL)", 0), ("upper('ß') = 'SS'", 300_000)])
+def test_a_constant_condition_holds_for_rows_that_polars_filters_in_parts(condition: str, count: int) -> None:
+    table = pl.DataFrame({"text": ["a", "b", None] * 100_000})
+    assert len(rows_that_meet(table, parse(condition), {"text": "text"})) == count
+
+
+@pytest.mark.parametrize("condition", ['title = "purchase"', "title = purchase", "title IN (`purchase`)"])
+def test_a_text_in_other_quotes_is_explained(condition: str) -> None:
+    with pytest.raises(ConfigError, match="not a condition over these columns") as refusal:
+        where_rows(TABLE, "reviews", condition)
+    assert refusal.value.todo == "a text stands in single quotes: 'purchase'"
+
+
 def refuse_sql(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("a condition reached SQL")

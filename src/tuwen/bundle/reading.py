@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from tuwen import deadline
-from tuwen.data.amounts import PERCENT, TWO_MEANINGS
+from tuwen.amounts import PERCENT, TWO_MEANINGS
 from tuwen.data.dates import NAMED_ZONE, SHORT_YEAR, TWO_ORDERS
 from tuwen.data.decoder import weigh
 from tuwen.data.dialects import Dialect

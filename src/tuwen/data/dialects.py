@@ -16,7 +16,7 @@ from typing import Literal
 
 import polars as pl
 
-from tuwen.data.amounts import Decimal, amounts, marks
+from tuwen.amounts import Decimal, amounts, marks
 from tuwen.data.batch import Part
 from tuwen.data.dates import SERIAL, Order, dates, from_numbers, orders
 from tuwen.data.mapping import Plan
@@ -47,7 +47,7 @@ class Dialect:
     """How one column is written.
 
     Attributes:
-        decimal: the mark of decimals, ``mixed`` or ``plain`` (:func:`tuwen.data.amounts.amounts`); None: not known.
+        decimal: the mark of decimals, ``mixed`` or ``plain`` (:func:`tuwen.amounts.amounts`); None: not known.
         dates: the order of ``05/03/2024``; None: not known.
         short: the same of ``05/03/24``.
     """
@@ -66,7 +66,7 @@ class Evidence:
     """Counts over all values of one column.
 
     Attributes:
-        marks: of ``.``, ``,`` and ``?``, as :func:`tuwen.data.amounts.marks` tells them.
+        marks: of ``.``, ``,`` and ``?``, as :func:`tuwen.amounts.marks` tells them.
         orders: of ``day-first``, ``month-first`` and ``?``, of years with four digits.
         short: each position of dates with two-digit years → the numbers seen there.
         currencies: how they are written.

@@ -228,4 +228,5 @@ def where_rows(frame: pl.DataFrame, table: str, where: str | None) -> pl.DataFra
     if not where:
         return frame
     names = {column: column for column in frame.columns}
-    return rows_that_meet(frame, parse(where), {f"{table}.{column}": column for column in frame.columns} | names)
+    names = {f"{table}.{column}": column for column in frame.columns} | names
+    return rows_that_meet(frame, parse(where), names, "events.where")

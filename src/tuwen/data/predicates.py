@@ -11,9 +11,16 @@ from typing import Any
 
 import polars as pl
 
-from tuwen.data.expressions import PARTS, Call, Column, Literal, Node
+from tuwen.data.expressions import PARTS, Call, Column, Literal, Node, columns
 from tuwen.errors import ConfigError, did_you_mean
 
+_LITERAL_TYPES: dict[type, pl.DataType] = {
+    int: pl.Int64(),
+    float: pl.Float64(),
+    str: pl.String(),
+    bool: pl.Boolean(),
+    type(None): pl.Null(),
+}
 _TYPES: dict[str, Any] = {
     "integer": pl.Int64,
     "number": pl.Float64,
@@ -22,6 +29,11 @@ _TYPES: dict[str, Any] = {
     "date": pl.Date,
     "timestamp": pl.Datetime("us"),
 }
+
+
+_EVALUATION_ERRORS = (pl.exceptions.PolarsError, TypeError, OverflowError)
+_PREFIXED = {"not": "NOT ({})", "negative": "-{}", "is null": "{} IS NULL"}
+_EXAMPLE_DATE = "'2025-06-01'"
 
 
 def _remainder(a: pl.Expr, b: pl.Expr) -> pl.Expr:
@@ -74,51 +86,88 @@ _FUNCTIONS: dict[str, Callable[..., pl.Expr]] = {
 }
 
 
-def rows_that_meet(frame: pl.DataFrame, condition: Node, names: Mapping[str, str]) -> pl.DataFrame:
+def rows_that_meet(
+    frame: pl.DataFrame, condition: Node, names: Mapping[str, str], where: str = "rows.where"
+) -> pl.DataFrame:
     """Return the rows of a frame that meet a condition.
 
     Args:
         names: name in the condition → column of the frame.
+        where: the option of the run file that holds the condition, for messages.
 
     Raises:
         ConfigError: it names another column, compares what cannot be compared, or is a value and not a condition.
     """
-    builder = _Builder(frame, names)
+    builder = _Builder(frame, names, where)
     try:
         predicate = builder.expression(condition)
         if builder.type_of(predicate) != pl.Boolean:
-            raise builder.refusal("this is a value, not a condition", str(builder.type_of(predicate)))
-        return frame.filter(predicate)
-    except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
-        lines = str(error).splitlines()
-        raise builder.refusal("this is not a condition over these columns", lines[0] if lines else "") from None
+            raise builder.refusal("this is a value, not a condition", builder.described(condition))
+        mask = frame.select(predicate.alias("mask")).to_series()
+    except _EVALUATION_ERRORS:
+        part = builder.failing_part(condition) or condition
+        raise builder.refusal("this is not a condition over these columns", builder.described(part)) from None
+    if len(mask) != len(frame):  # a condition on constants alone has one value
+        return frame if mask[0] else frame.clear()
+    return frame.filter(mask)
 
 
 class _Builder:
-    def __init__(self, frame: pl.DataFrame, names: Mapping[str, str]) -> None:
-        self.names = names
+    def __init__(self, frame: pl.DataFrame, names: Mapping[str, str], where: str) -> None:
+        self.names, self.where = names, where
+        self.schema = frame.schema
         self.empty = frame.clear().lazy()
 
     def refusal(self, what: str, seen: str, todo: str | None = None) -> ConfigError:
-        return ConfigError(what, seen=seen, allowed=list(self.names), todo=todo)
+        return ConfigError(what, where=self.where, seen=seen, allowed=list(self.names), todo=todo)
 
     def type_of(self, expression: pl.Expr) -> pl.DataType:
         return self.empty.select(expression.alias("value")).collect_schema()["value"]
+
+    def node_type(self, node: Node, expression: pl.Expr) -> pl.DataType:
+        """Return the type of a node. That of a literal or a column takes no plan of polars."""
+        if isinstance(node, Column):
+            return self.schema[self.names[node.name]]
+        if isinstance(node, Literal) and not node.kind:
+            return _LITERAL_TYPES[type(node.value)]
+        return self.type_of(expression)
+
+    def described(self, node: Node) -> str:
+        """Return a part of the condition as text, with the kinds of its columns."""
+        names = columns(node)[:5]
+        kinds = [f"{name} is {_kind(self.schema[self.names[name]])}" for name in names if name in self.names]
+        return f"{_text(node)[:100]}" + (f", where {', '.join(kinds)}" if kinds else "")
+
+    def failing_part(self, node: Node) -> Node | None:
+        """Return the innermost part that the types of the columns do not allow. None if the types allow all."""
+        for argument in node.arguments if isinstance(node, Call) else ():
+            if (part := self.failing_part(argument)) is not None:
+                return part
+        try:
+            self.empty.select(self.expression(node).alias("value")).collect()  # a plan alone checks few types
+        except _EVALUATION_ERRORS:
+            return node
+        return None
 
     def expression(self, node: Node) -> pl.Expr:
         if isinstance(node, Literal):
             return pl.lit(_dated(node.value, node.kind == "date") if node.kind else node.value)
         if isinstance(node, Column):
             if node.name not in self.names:
-                todo = did_you_mean(node.name, self.names)
+                hint = "a text stands in single quotes: '{}'".format(node.name[:100].replace("'", "''"))
+                todo = "; ".join(filter(None, (did_you_mean(node.name, self.names), hint)))
                 raise self.refusal("this is not a condition over these columns", node.name[:100], todo)
             return pl.col(self.names[node.name])
         if node.name in ("=", "!=", "<", "<=", ">", ">=", "is"):
-            return _OPERATORS[node.name](*self.alike(node.arguments))
+            return _OPERATORS[node.name](*self.alike(node))
         if node.name == "in":
-            return self.membership(node.arguments)
+            return self.membership(node)
         if node.name in ("like", "ilike"):
             return self.expression(node.arguments[0]).str.contains(_regex(node))
+        if node.name in ("nullif", "coalesce", "greatest", "least"):
+            return _FUNCTIONS[node.name](*self.alike(node))
+        if node.name == "case":
+            return self.case(node)
         parts = [self.expression(argument) for argument in node.arguments]
         if node.name in ("and", "or"):
             return _balanced(parts, and_ if node.name == "and" else or_)
@@ -127,8 +176,6 @@ class _Builder:
         return self.function(node, parts)
 
     def function(self, node: Call, parts: list[pl.Expr]) -> pl.Expr:
-        if node.name == "case":
-            return _case(parts)
         if node.name == "length":
             nested = isinstance(self.type_of(parts[0]), pl.List)
             return parts[0].list.len() if nested else parts[0].str.len_chars()
@@ -143,28 +190,110 @@ class _Builder:
             return parts[0].cast(_TYPES[node.name.removeprefix("cast ")])
         return _FUNCTIONS[node.name](*parts)
 
-    def alike(self, nodes: Sequence[Node]) -> list[pl.Expr]:
-        """Return both sides of a comparison. A text compared with a date is read as a date."""
-        parts = [self.expression(node) for node in nodes]
-        texts = [isinstance(node, Literal) and isinstance(node.value, str) and not node.kind for node in nodes]
-        if not any(texts) or all(texts):
-            return parts
-        kinds = [self.type_of(part) for part, text in zip(parts, texts, strict=True) if not text]
-        if not any(isinstance(kind, pl.Date | pl.Datetime) for kind in kinds):
-            return parts
-        return [
-            pl.lit(_dated(node.value, len(str(node.value)) == 10)) if text and isinstance(node, Literal) else part
-            for node, part, text in zip(nodes, parts, texts, strict=True)
-        ]
+    def alike(self, node: Call) -> list[pl.Expr]:
+        """Return the values that a call compares. A text compared with a date is read as a date.
 
-    def membership(self, nodes: Sequence[Node]) -> pl.Expr:
+        Raises:
+            ConfigError: they are of different kinds, which polars would compare by their bits or not at all.
+        """
+        nodes = node.arguments
+        parts = [self.expression(argument) for argument in nodes]
+        types = [self.node_type(argument, part) for argument, part in zip(nodes, parts, strict=True)]
+        if any(isinstance(kind, pl.Date | pl.Datetime) for kind in types):
+            for i, argument in enumerate(nodes):
+                if isinstance(argument, Literal) and isinstance(argument.value, str):
+                    day = argument.kind == "date" or (not argument.kind and len(argument.value) == 10)
+                    value = _dated(argument.value, day)
+                    parts[i], types[i] = pl.lit(value), self.type_of(pl.lit(value))
+            self.check_zones(node, types)
+        kinds = list(dict.fromkeys(_kind(kind) for kind in types if kind != pl.Null))
+        if len(kinds) > 1 and set(kinds) != {"a number", "a boolean"}:
+            raise self.different_kinds(node, types, kinds)
+        return parts
+
+    def check_zones(self, node: Call, types: Sequence[pl.DataType]) -> None:
+        zoned = [isinstance(kind, pl.Datetime) and kind.time_zone is not None for kind in types]
+        constant = [isinstance(argument, Literal) for argument in node.arguments]
+        dated = [isinstance(kind, pl.Date | pl.Datetime) for kind in types]
+        sides = list(zip(zoned, constant, dated, strict=True))
+        if any(zone and written for zone, written, _ in sides) and any(
+            date and not zone and not written for zone, written, date in sides
+        ):
+            what = "a time with a zone cannot be compared with a column of times without one"
+            allowed = "a time without a zone, as in: '2025-06-01', '2025-06-01 12:30:00'"
+            raise ConfigError(what, where=self.where, seen=_text(node)[:200], allowed=allowed)
+
+    def different_kinds(self, node: Call, types: Sequence[pl.DataType], kinds: Sequence[str]) -> ConfigError:
+        for argument in node.arguments:
+            if (part := self.failing_part(argument)) is not None:
+                return self.refusal("this is not a condition over these columns", self.described(part))
+        what = f"{kinds[0]} cannot be compared with {kinds[1]}"
+        if "a date" in kinds and "a number" in kinds and node.name != "case":
+            written = [
+                _text(argument) if _kind(kind) == "a date" and not isinstance(argument, Literal) else _EXAMPLE_DATE
+                for argument, kind in zip(node.arguments, types, strict=True)
+            ]
+            return ConfigError(
+                "a date cannot be compared with a number",
+                where=self.where,
+                seen=_text(node)[:200],
+                allowed="a date in single quotes",
+                todo=f"write {_call_text(node.name, list(dict.fromkeys(written)))[:200]}",
+            )
+        allowed = "values of one kind: numbers, texts in single quotes, or dates in single quotes"
+        return ConfigError(what, where=self.where, seen=self.described(node), allowed=allowed)
+
+    def case(self, node: Call) -> pl.Expr:
+        tests, branches = node.arguments[:-1:2], (*node.arguments[1:-1:2], node.arguments[-1])
+        *values, value = self.alike(Call("case", branches, node.height))
+        for test, branch in zip(reversed(tests), reversed(values), strict=True):
+            value = pl.when(self.expression(test)).then(branch).otherwise(value)
+        return value
+
+    def membership(self, node: Call) -> pl.Expr:
         """Is it one of these? Unknown where it is none and one of these is missing."""
-        subject, *parts = self.alike(nodes)
-        missing = [isinstance(node, Literal) and node.value is None for node in nodes[1:]]
+        subject, *parts = self.alike(node)
+        missing = [isinstance(one, Literal) and one.value is None for one in node.arguments[1:]]
         equal = [subject == part for part, absent in zip(parts, missing, strict=True) if not absent]
         if any(missing):
             equal.append(pl.lit(None, pl.Boolean))
         return _balanced(equal, or_)
+
+
+def _kind(dtype: pl.DataType) -> str:
+    """Return the kind of a type, in the words of a message."""
+    if dtype.is_numeric():
+        return "a number"
+    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+        return "a text"
+    if isinstance(dtype, pl.Date | pl.Datetime):
+        return "a date"
+    kinds = ((pl.Boolean, "a boolean"), (pl.List, "a list"), (pl.Duration, "a length of time"), (pl.Null, "missing"))
+    return next((kind for each, kind in kinds if isinstance(dtype, each)), "a value of another kind")
+
+
+def _text(node: Node) -> str:
+    """Return a part of a condition as it could be written."""
+    if isinstance(node, Column):
+        return node.name
+    if isinstance(node, Literal):
+        if isinstance(node.value, str):
+            return f"{node.kind.upper()} ".lstrip() + "'" + node.value.replace("'", "''") + "'"
+        return "NULL" if node.value is None else str(node.value).upper()
+    return _call_text(node.name, [_text(argument) for argument in node.arguments])
+
+
+def _call_text(name: str, arguments: Sequence[str]) -> str:
+    if name.startswith("cast "):
+        return f"CAST({arguments[0]} AS {name.removeprefix('cast ')})"
+    if name in _PREFIXED:
+        return _PREFIXED[name].format(arguments[0])
+    if name == "in":
+        return f"{arguments[0]} IN ({', '.join(arguments[1:])})"
+    if name in (*_OPERATORS, "and", "or", "like", "ilike"):
+        sign = "IS NOT DISTINCT FROM" if name == "is" else name.upper()
+        return f" {sign} ".join(arguments)
+    return f"{name}({', '.join(arguments)})"
 
 
 def _balanced(parts: Sequence[pl.Expr], join: Callable[[Any, Any], Any]) -> pl.Expr:
@@ -173,13 +302,6 @@ def _balanced(parts: Sequence[pl.Expr], join: Callable[[Any, Any], Any]) -> pl.E
     while len(level) > 1:
         level = [reduce(join, level[i : i + 2]) for i in range(0, len(level), 2)]
     return level[0]
-
-
-def _case(parts: Sequence[pl.Expr]) -> pl.Expr:
-    value = parts[-1]
-    for i in range(len(parts) - 3, -1, -2):
-        value = pl.when(parts[i]).then(parts[i + 1]).otherwise(value)
-    return value
 
 
 def _regex(node: Call) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from tuwen.data.amounts import amounts
+from tuwen.amounts import amounts
 from tuwen.data.dates import dates, from_numbers
 from tuwen.data.dialects import Dialect
 from tuwen.data.keys import plain_keys
@@ -75,7 +75,7 @@ def numbers(values: pl.Series, low: float, high: float, *, whole: bool = False, 
     """f64 (i64 where ``whole``), finite and within [low, high].
 
     Strings may carry a currency, thousands, a decimal comma or full-width characters
-    (:mod:`tuwen.data.amounts`); what can be read in two ways is read as ``dialect`` says.
+    (:mod:`tuwen.amounts`); what can be read in two ways is read as ``dialect`` says.
     """
     kind = values.dtype
     why: pl.Series | None = None

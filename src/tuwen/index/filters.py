@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from tuwen.amounts import TWO_MEANINGS, amounts
 from tuwen.errors import ConfigError, did_you_mean
 from tuwen.unicode import nfkc
 
@@ -135,33 +136,55 @@ def _expression(table: pl.DataFrame, condition: Condition) -> pl.Expr:
 def _number_expression(column: pl.Expr, condition: Condition) -> pl.Expr:
     first, dots, last = (part.strip() for part in condition.value.partition(".."))
     if dots and condition.operator in ("=", "!="):
-        low = _number(first, condition) if first else -math.inf
-        high = _number(last, condition) if last else math.inf
+        low = _numbers([first], condition)[0] if first else -math.inf
+        high = _numbers([last], condition)[0] if last else math.inf
         met = ((column >= low) & (column < high)).fill_null(False)
         return ~met if condition.operator == "!=" else met
     if condition.operator in ("=", "!="):
-        met = column.is_in([_number(value, condition) for value in condition.value.split("|")]).fill_null(False)
+        met = column.is_in(_numbers(condition.value.split("|"), condition)).fill_null(False)
         return ~met if condition.operator == "!=" else met
-    value = _number(condition.value, condition)
+    value = _numbers([condition.value], condition)[0]
     sides = {"<": column < value, "<=": column <= value, ">": column > value, ">=": column >= value}
     return sides[condition.operator].fill_null(False)
 
 
-def _number(text: str, condition: Condition) -> float:
-    if text.strip().lower() in ("true", "false"):
-        return float(text.strip().lower() == "true")
-    try:
-        value = float(nfkc(text).replace(",", ""))
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+def _numbers(texts: Sequence[str], condition: Condition) -> list[float]:
+    """Read numbers as a program writes them (``1.299`` has a decimal point), else as the tables of a shop are read.
+
+    Raises:
+        ConfigError: one is no number, or it can be read in two ways: ``1,299``.
+    """
+    plain = [_plain(text) for text in texts]
+    numbers = [_program_number(text) for text in plain]
+    rest = [i for i, number in enumerate(numbers) if number is None]
+    if rest:
+        read, reasons = amounts(pl.Series("number", [plain[i] for i in rest], pl.String), "plain")
+        for i, number, reason in zip(rest, read, reasons, strict=True):
+            if reason == TWO_MEANINGS:
+                raise ConfigError(
+                    f"the column '{condition.column}' holds numbers, and this one can be read in two ways",
+                    where="--where",
+                    seen=str(condition)[:200],
+                    allowed="1299 or 1.299: a point before decimals, and nothing between thousands",
+                )
+            numbers[i] = number
+    if not all(number is not None and math.isfinite(number) for number in numbers):
         raise ConfigError(
             f"the column '{condition.column}' holds numbers, and this is none",
             where="--where",
             seen=str(condition)[:200],
             allowed=ALLOWED,
         )
-    return value
+    return cast(list[float], numbers)
+
+
+def _program_number(text: str) -> float | None:
+    if text in ("true", "false"):
+        return float(text == "true")
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def column_type(table: pl.DataFrame, name: str) -> pl.DataType:

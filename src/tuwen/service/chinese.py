@@ -257,6 +257,10 @@ QUESTIONS: dict[str, Told] = {
     "the column '{0}' holds words, which have no order": "“{0}”列是文字，没有大小之分",
     "{0}=VALUE, {1}!=VALUE": "{0}=值、{1}!=值",
     "the column '{0}' holds numbers, and this is none": "“{0}”列是数字，而这不是数字",
+    "the column '{0}' holds numbers, and this one can be read in two ways": "“{0}”列是数字，而这个数字有两种读法",
+    "1299 or 1.299: a point before decimals, and nothing between thousands": (
+        "1299 或 1.299：小数点用点，千位之间不加符号"
+    ),
     "the column '{0}' cannot be sorted by: it holds lists": "不能按“{0}”列排序：它的内容是列表",
     "this is not a condition": "这不是条件",
     "a condition is too long": "条件太长",
