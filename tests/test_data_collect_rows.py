@@ -244,3 +244,42 @@ def test_columns_of_every_type_are_kept_or_rejected_without_a_crash(desk: Desk) 
     assert "some_bytes" not in schema and len(schema) == 11
     (bad,) = desk.dataset().rejected().to_dicts()
     assert bad["reason"] == "missing key" and json.loads(bad["record"])["price"] == -1.0
+
+
+@pytest.mark.parametrize("name", ["reviews.csv", "reviews.jsonl", "reviews.parquet", "sqlite:///shop.db"])
+@pytest.mark.parametrize("keyed", [True, False])
+def test_blank_rows_are_left_out_and_counted(keyed: bool, name: str, desk: Desk) -> None:
+    columns = ["review", "item", "rating", "text"] if keyed else ["item", "rating", "text"]
+    rows = [["1", "5", "good"], [None, None, None], ["2", "4", "fine"], ["", None, " "], [" ", "", "\u3000"]]
+    rows = [[str(i) if row[0] in ("1", "2") else None, *row] if keyed else row for i, row in enumerate(rows)]
+    if name.endswith("csv"):
+        lines = [",".join(cell or "" for cell in row) for row in rows]
+        desk.write(name, "\n".join([",".join(columns), *lines]) + "\n")
+    elif name.endswith("jsonl"):
+        desk.write(name, "".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows))
+    elif name.endswith("parquet"):
+        pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row").write_parquet(desk.shop / name)
+    else:
+        with sqlite3.connect(desk.shop / "shop.db") as database:
+            database.execute(f"CREATE TABLE reviews ({', '.join(columns)})")
+            database.executemany(f"INSERT INTO reviews VALUES ({', '.join('?' * len(columns))})", rows)
+    query = {"query": "SELECT * FROM reviews"} if "://" in name else {}
+    manifest = desk.collect(reviews={"source": name, **query})
+    assert desk.dataset().table("reviews")["text"].to_list() == ["good", "fine"]
+    assert manifest["tables"]["reviews"]["rejected"] == 0
+    assert "reviews: 3 blank rows are left out" in manifest["warnings"]
+
+
+def test_blank_rows_of_any_length_and_of_columns_that_are_not_kept(desk: Desk) -> None:
+    lines = ["1,cup,3,red", ",,,,", " ,", ",,", ",,,blue", "2,pot,4,"]
+    desk.write("items.csv", "item,title,price,colour\n" + "\n".join(lines) + "\n")
+    manifest = desk.collect(items={"source": "items.csv", "keep": "none"})
+    assert desk.dataset().table("items")["item"].to_list() == ["1", "2"]
+    assert "items: 3 blank rows are left out" in manifest["warnings"]
+    assert desk.dataset().rejected().select("row", "reason").rows() == [(5, "missing key")]
+
+
+def test_a_table_of_blank_rows_only(desk: Desk) -> None:
+    desk.write("items.csv", "item,title\n,\n , \n")
+    with refused("blank rows only"):
+        desk.collect(items={"source": "items.csv"})
