@@ -283,3 +283,16 @@ def test_a_table_of_blank_rows_only(desk: Desk) -> None:
     desk.write("items.csv", "item,title\n,\n , \n")
     with refused("blank rows only"):
         desk.collect(items={"source": "items.csv"})
+
+
+def test_a_review_that_says_nothing_is_rejected(desk: Desk) -> None:
+    lines = ["1,4,,,", "1,,good,,", "1,,,fine,", "1,,,,a.jpg", "1,, , ,", "2,,,,"]
+    desk.write("reviews.csv", "item,rating,title,text,images\n" + "\n".join(lines) + "\n")
+    manifest = desk.collect(reviews={"source": "reviews.csv"})
+    assert manifest["tables"]["reviews"]["rows"] == 4
+    assert desk.dataset().rejected().select("row", "column", "reason").rows() == [
+        (5, "text", "a review that says nothing"),
+        (6, "text", "a review that says nothing"),
+    ]
+    desk.write("reviews.csv", "user,item\nann,1\n")  # that somebody reviewed it at all
+    assert desk.collect(reviews={"source": "reviews.csv"})["tables"]["reviews"]["rows"] == 1
