@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import sqlite3
+import zipfile
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +15,8 @@ import polars as pl
 import pytest
 
 from shops import Desk, jpeg, refused
+from tuwen.data.sources import format_of, open_file
+from tuwen.errors import DataError
 
 ITEMS = {"source": "items.csv"}
 
@@ -296,3 +301,44 @@ def test_a_review_that_says_nothing_is_rejected(desk: Desk) -> None:
     ]
     desk.write("reviews.csv", "user,item\nann,1\n")  # that somebody reviewed it at all
     assert desk.collect(reviews={"source": "reviews.csv"})["tables"]["reviews"]["rows"] == 1
+
+
+def _binaries() -> dict[str, bytes]:
+    workbook, table = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(workbook, "w") as file:
+        file.writestr("xl/workbook.xml", "<workbook/>")
+    pl.DataFrame({"item": ["1"]}).write_parquet(table)
+    return {
+        "workbook": workbook.getvalue(),
+        "old": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504),
+        "parquet": table.getvalue(),
+        "gzip": gzip.compress(b"item,title\n1,cup\n"),
+    }
+
+
+@pytest.mark.parametrize("encoding", [None, "utf-8", "gb18030"])
+@pytest.mark.parametrize("name", ["items.csv", "items.jsonl", "items.txt"])
+@pytest.mark.parametrize(
+    ("kind", "what", "todo"),
+    [
+        ("workbook", "an Excel workbook or a ZIP archive", "save the sheet as CSV"),
+        ("old", "an old Excel workbook", "save the sheet as CSV"),
+        ("parquet", "a Parquet file", "format: parquet"),
+        ("gzip", "a gzip archive", "unpack it"),
+    ],
+)
+def test_a_binary_file_under_the_name_of_a_text_file(
+    kind: str, what: str, todo: str, name: str, encoding: str | None, desk: Desk
+) -> None:
+    desk.write(name, _binaries()[kind])
+    with refused(what) as caught:
+        desk.collect(items={"source": name, **({"encoding": encoding} if encoding else {})})
+    assert todo in str(caught[0].todo) and "\0" not in str(caught[0])
+    with pytest.raises(DataError, match=what):  # as update and predict read it
+        open_file(desk.shop / name, name, format_of(name, None))
+
+
+def test_a_column_may_be_called_as_a_parquet_file_begins(desk: Desk) -> None:
+    desk.write("items.csv", "PAR1,item\na,1\n")
+    desk.collect(items={"source": "items.csv"})
+    assert desk.dataset().table("items")["PAR1"].to_list() == ["a"]
