@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import sqlite3
+import zipfile
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +15,8 @@ import polars as pl
 import pytest
 
 from shops import Desk, jpeg, refused
+from tuwen.data.sources import format_of, open_file
+from tuwen.errors import DataError
 
 ITEMS = {"source": "items.csv"}
 
@@ -244,3 +249,96 @@ def test_columns_of_every_type_are_kept_or_rejected_without_a_crash(desk: Desk) 
     assert "some_bytes" not in schema and len(schema) == 11
     (bad,) = desk.dataset().rejected().to_dicts()
     assert bad["reason"] == "missing key" and json.loads(bad["record"])["price"] == -1.0
+
+
+@pytest.mark.parametrize("name", ["reviews.csv", "reviews.jsonl", "reviews.parquet", "sqlite:///shop.db"])
+@pytest.mark.parametrize("keyed", [True, False])
+def test_blank_rows_are_left_out_and_counted(keyed: bool, name: str, desk: Desk) -> None:
+    columns = ["review", "item", "rating", "text"] if keyed else ["item", "rating", "text"]
+    rows = [["1", "5", "good"], [None, None, None], ["2", "4", "fine"], ["", None, " "], [" ", "", "\u3000"]]
+    rows = [[str(i) if row[0] in ("1", "2") else None, *row] if keyed else row for i, row in enumerate(rows)]
+    if name.endswith("csv"):
+        lines = [",".join(cell or "" for cell in row) for row in rows]
+        desk.write(name, "\n".join([",".join(columns), *lines]) + "\n")
+    elif name.endswith("jsonl"):
+        desk.write(name, "".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows))
+    elif name.endswith("parquet"):
+        pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row").write_parquet(desk.shop / name)
+    else:
+        with sqlite3.connect(desk.shop / "shop.db") as database:
+            database.execute(f"CREATE TABLE reviews ({', '.join(columns)})")
+            database.executemany(f"INSERT INTO reviews VALUES ({', '.join('?' * len(columns))})", rows)
+    query = {"query": "SELECT * FROM reviews"} if "://" in name else {}
+    manifest = desk.collect(reviews={"source": name, **query})
+    assert desk.dataset().table("reviews")["text"].to_list() == ["good", "fine"]
+    assert manifest["tables"]["reviews"]["rejected"] == 0
+    assert "reviews: 3 blank rows are left out" in manifest["warnings"]
+
+
+def test_blank_rows_of_any_length_and_of_columns_that_are_not_kept(desk: Desk) -> None:
+    lines = ["1,cup,3,red", ",,,,", " ,", ",,", ",,,blue", "2,pot,4,"]
+    desk.write("items.csv", "item,title,price,colour\n" + "\n".join(lines) + "\n")
+    manifest = desk.collect(items={"source": "items.csv", "keep": "none"})
+    assert desk.dataset().table("items")["item"].to_list() == ["1", "2"]
+    assert "items: 3 blank rows are left out" in manifest["warnings"]
+    assert desk.dataset().rejected().select("row", "reason").rows() == [(5, "missing key")]
+
+
+def test_a_table_of_blank_rows_only(desk: Desk) -> None:
+    desk.write("items.csv", "item,title\n,\n , \n")
+    with refused("blank rows only"):
+        desk.collect(items={"source": "items.csv"})
+
+
+def test_a_review_that_says_nothing_is_rejected(desk: Desk) -> None:
+    lines = ["1,4,,,", "1,,good,,", "1,,,fine,", "1,,,,a.jpg", "1,, , ,", "2,,,,"]
+    desk.write("reviews.csv", "item,rating,title,text,images\n" + "\n".join(lines) + "\n")
+    manifest = desk.collect(reviews={"source": "reviews.csv"})
+    assert manifest["tables"]["reviews"]["rows"] == 4
+    assert desk.dataset().rejected().select("row", "column", "reason").rows() == [
+        (5, "text", "a review that says nothing"),
+        (6, "text", "a review that says nothing"),
+    ]
+    desk.write("reviews.csv", "user,item\nann,1\n")  # that somebody reviewed it at all
+    assert desk.collect(reviews={"source": "reviews.csv"})["tables"]["reviews"]["rows"] == 1
+
+
+def _binaries() -> dict[str, bytes]:
+    workbook, table = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(workbook, "w") as file:
+        file.writestr("xl/workbook.xml", "<workbook/>")
+    pl.DataFrame({"item": ["1"]}).write_parquet(table)
+    return {
+        "workbook": workbook.getvalue(),
+        "old": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504),
+        "parquet": table.getvalue(),
+        "gzip": gzip.compress(b"item,title\n1,cup\n"),
+    }
+
+
+@pytest.mark.parametrize("encoding", [None, "utf-8", "gb18030"])
+@pytest.mark.parametrize("name", ["items.csv", "items.jsonl", "items.txt"])
+@pytest.mark.parametrize(
+    ("kind", "what", "todo"),
+    [
+        ("workbook", "an Excel workbook or a ZIP archive", "save the sheet as CSV"),
+        ("old", "an old Excel workbook", "save the sheet as CSV"),
+        ("parquet", "a Parquet file", "format: parquet"),
+        ("gzip", "a gzip archive", "unpack it"),
+    ],
+)
+def test_a_binary_file_under_the_name_of_a_text_file(
+    kind: str, what: str, todo: str, name: str, encoding: str | None, desk: Desk
+) -> None:
+    desk.write(name, _binaries()[kind])
+    with refused(what) as caught:
+        desk.collect(items={"source": name, **({"encoding": encoding} if encoding else {})})
+    assert todo in str(caught[0].todo) and "\0" not in str(caught[0])
+    with pytest.raises(DataError, match=what):  # as update and predict read it
+        open_file(desk.shop / name, name, format_of(name, None))
+
+
+def test_a_column_may_be_called_as_a_parquet_file_begins(desk: Desk) -> None:
+    desk.write("items.csv", "PAR1,item\na,1\n")
+    desk.collect(items={"source": "items.csv"})
+    assert desk.dataset().table("items")["PAR1"].to_list() == ["a"]

@@ -218,3 +218,24 @@ def test_collect_reads_them_and_names_the_key(tmp_path: Path) -> None:
     with refused("no column gives 'item'") as caught:
         desk.collect(items={"source": "items.csv"})
     assert "skip: 1" in str(caught[0].todo)
+
+
+def test_a_row_that_cannot_be_read_shows_its_escapes_as_the_file_has_them(opened: Open) -> None:
+    row = r'2,"a \" b\\",\,,x,\"'
+    part = opened(f'item,title,price\n1,"c \\" d",3\n{row}\n3,"open \\" quote\n', escape="backslash")
+    assert cells(part) == [("1", 'c " d', "3")]
+    rejected = [r for batch in part.batches(part.columns) for r in batch.unread]
+    assert [(r.row, r.reason, r.text) for r in rejected] == [
+        (2, "too many cells", row),
+        (3, "a quote is not closed", r'3,"open \" quote'),
+    ]
+
+
+def test_rejected_parquet_holds_no_mark_of_an_escape(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.write("items.csv", 'item,title\n1,"a \\" b"\n2,"c \\" d",x\n,"e \\" f"\n')
+    desk.collect(items={"source": "items.csv", "escape": "backslash"})
+    rejected = desk.dataset().rejected()
+    assert rejected["seen"].to_list() == [r'2,"c \" d",x', None]
+    texts = "".join(rejected["seen"].drop_nulls()) + "".join(rejected["record"])
+    assert not any(0xFDD0 <= ord(character) <= 0xFDEF for character in texts)

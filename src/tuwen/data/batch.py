@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -71,6 +72,29 @@ def need_table(data: bytes, where: str) -> None:
         raise DataError("a web page, not a table", where=where, seen=seen, todo="export the table anew")
     if not data.strip(b"\0\r\n "):
         raise DataError("the file holds zero bytes only", where=where, todo="export the table anew")
+
+
+_BINARY = (  # first bytes, what the file is, and what to do
+    (b"PK\x03\x04", "an Excel workbook or a ZIP archive", "open it, and save the sheet as CSV"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "open it, and save the sheet as CSV"),
+    (b"PAR1", "a Parquet file", "say format: parquet beside its source in SHOP.yaml, or name it .parquet"),
+    (b"\x1f\x8b", "a gzip archive", "unpack it"),
+)
+_CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f]")  # a column of a text file may be called PAR1
+
+
+def need_text(data: bytes, where: str) -> None:
+    """Refuse a file that is no text, whatever its name, before its encoding is guessed.
+
+    Args:
+        data: its first bytes, or all.
+
+    Raises:
+        DataError: a workbook, an archive or a Parquet file; says which, and what to do.
+    """
+    for beginning, words, todo in _BINARY:
+        if data.startswith(beginning) and _CONTROL.search(data[:512]):
+            raise DataError(f"{words}, not a text file", where=where, todo=todo)
 
 
 def numbered(count: int, start: int = 1) -> pl.Series:

@@ -16,9 +16,9 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from tuwen.data.batch import BATCH_ROWS, Batch, Unread, need_table
+from tuwen.data.batch import BATCH_ROWS, Batch, Unread, need_table, need_text
 from tuwen.data.encoding import MARK, WRONG, decode, other_encoding, readable
-from tuwen.data.escapes import has_escapes, hide_escapes, show_escapes
+from tuwen.data.escapes import has_escapes, hide_escapes, show_escapes, written_escapes
 from tuwen.data.header import find_header, renamed_note, unique_names
 from tuwen.data.ragged import HEADER, MANY, TOTAL, no_rows, often_spaced, repair, without_open_quotes
 from tuwen.errors import DataError
@@ -65,7 +65,9 @@ class DelimitedFile:
         skip: int | None = None,
         escape: Escape | None = None,
     ) -> None:
-        decoded = decode(path.read_bytes(), encoding, name)
+        data = path.read_bytes()
+        need_text(data, name)
+        decoded = decode(data, encoding, name)
         self.name = name
         self.notes = list(decoded.notes)
         data = _MARKS.sub(b"", decoded.data)
@@ -117,6 +119,7 @@ class DelimitedFile:
     def _escaped(self, data: bytes) -> _Parsed:
         parsed = self._parse(hide_escapes(data, self._separator))
         parsed.frame = show_escapes(parsed.frame, self._separator)
+        parsed.unread = [row._replace(text=written_escapes(row.text, self._separator)) for row in parsed.unread]
         return parsed
 
     def _take(self, parsed: _Parsed) -> None:

@@ -30,6 +30,13 @@ def show_escapes(frame: pl.DataFrame, separator: str) -> pl.DataFrame:
     return frame.with_columns(pl.col(pl.String).str.replace_many(tokens))
 
 
+def written_escapes(text: str, separator: str) -> str:
+    """``text`` with the escapes as the file has them: for a row that could not be read."""
+    for pair, token, _ in _pairs(separator):
+        text = text.replace(token, pair.decode())
+    return text
+
+
 def _pairs(separator: str) -> list[tuple[bytes, str, str]]:
     """(escaped pair, noncharacter, character); the escaped backslash first, since it shields what follows."""
     characters = ["\\", '"', separator, "\r\n", "\n", "\r"]

@@ -15,6 +15,7 @@ import polars as pl
 from tuwen.config import TableSource
 from tuwen.data import mapping, sources, validate, variants
 from tuwen.data.batch import Batch, Part, joined_frames
+from tuwen.data.blanks import BlankRows
 from tuwen.data.dates import SHORT_YEAR, TWO_ORDERS
 from tuwen.data.dialects import SourceDialects
 from tuwen.data.encoding import WRONG, other_encoding
@@ -69,6 +70,7 @@ def gather(
     notes: list[str] = []
     emptied: dict[str, list[validate.Emptied]] = {}
     read = cut = merged = 0
+    blanks = BlankRows()
     clock = ShopClock(name, table, source.timezone)
     speech = SourceDialects(
         name,
@@ -83,7 +85,8 @@ def gather(
         notes += part.notes + plan.doubts + [f"{name}: {slip}" for slip in slips]
         dialects = speech.of(part, plan)
         with progress.task(f"read {part.name}", part.rows) as task:
-            for batch in _batches(name, part, plan):
+            columns = part.columns if kind in ("csv", "jsonl") else plan.sources()
+            for batch in blanks.left_out(_batches(name, part, columns)):
                 frame, contents = _mapped(batch, plan, part.name, notes, media, source.lists)
                 height = frame.height
                 if name == "items":
@@ -101,9 +104,8 @@ def gather(
                     emptied.setdefault(cells.column, []).append(cells)
                 task.advance(height + len(batch.unread))
     if not read:
-        raise DataError(
-            f"there is no row of {name}", where=source.source, seen="a header only", todo="check the export"
-        )
+        seen = "blank rows only" if blanks.count else "a header only"
+        raise DataError(f"there is no row of {name}", where=source.source, seen=seen, todo="check the export")
     frame = _one_frame(good, list(table.columns), text=kind in ("csv", "jsonl"))
     if name == "reviews" and "review" not in frame.columns:
         frame = frame.insert_column(0, _review_ids(frame, table))
@@ -117,19 +119,19 @@ def gather(
     rejected = pl.concat([*bad, *unique.rejected]).sort("file", "row", maintain_order=True)
     if unique.good.is_empty():
         raise _nothing_left(name, source.source, rejected, source.encoding)
-    notes += [*speech.notes, *clock.notes()]
+    notes += [*blanks.notes(name), *speech.notes, *clock.notes()]
     notes += [validate.emptied_note(name, cells) for cells in emptied.values()]
     if cut:
         notes.append(f"{name}: {cut} texts were longer than {TEXT_LIMIT:,} characters and were cut")
     return Sheet(unique.good, rejected, read, merged, list(dict.fromkeys(notes)), clock.local)
 
 
-def _batches(name: str, part: Part, plan: mapping.Plan) -> Iterator[Batch]:
+def _batches(name: str, part: Part, columns: Sequence[str]) -> Iterator[Batch]:
     """The batches of a file; those of items as one, since an item may stand over several rows.
 
     Rows with pictures in them come as they are: together they might fill the memory.
     """
-    batches = part.batches(plan.sources())
+    batches = part.batches(columns)
     if name != "items":
         yield from batches
         return

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from pydantic_core import from_json
 
-from tuwen.data.batch import BATCH_ROWS, Batch, Unread, kind_of, need_table, series
+from tuwen.data.batch import BATCH_ROWS, Batch, Unread, kind_of, need_table, need_text, series
 from tuwen.data.encoding import MARK, WRONG, decode, readable
 from tuwen.errors import DataError
 
@@ -25,7 +25,9 @@ class JsonLinesFile:
     """
 
     def __init__(self, path: Path, name: str, *, encoding: str | None = None) -> None:
-        decoded = decode(path.read_bytes(), encoding, name)
+        data = path.read_bytes()
+        need_text(data, name)
+        decoded = decode(data, encoding, name)
         self.name = name
         self.notes = decoded.notes
         need_table(decoded.data, name)

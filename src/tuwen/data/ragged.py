@@ -68,9 +68,9 @@ class Repaired:
 def repair(bad: Sequence[Any], open_lines: Sequence[str], separator: str, width: int, *, spaced: bool) -> Repaired:
     """What Arrow's ``InvalidRow``s hold, counted without the header.
 
-    Empty cells beyond the header are nothing. Missing cells at the end are empty, where the row
-    begins as rows of this file do; else it may be the second half of a row that was broken in two,
-    or a remark below the table.
+    Empty cells beyond the header are nothing, and so is a row of nothing but empty cells, however
+    many. Missing cells at the end are empty, where the row begins as rows of this file do; else it
+    may be the second half of a row that was broken in two, or a remark below the table.
 
     Args:
         width: columns of the header.
@@ -87,6 +87,8 @@ def repair(bad: Sequence[Any], open_lines: Sequence[str], separator: str, width:
         if cells is None or (len(cells) > width and any(cells[width:])):
             few = row.actual_columns < width
             out.unread.append(Unread(number, FEW if few else MANY, readable(row.text)))
+        elif not any(cell and cell.strip() for cell in cells):
+            out.rows.append((number, [None] * width))
         elif len(cells) >= width:
             out.rows.append((number, cells[:width]))
         elif _plausible(cells, width, spaced=spaced):

@@ -32,6 +32,8 @@ REJECTED = {
 }
 SEEN_LIMIT = 200
 EXAMPLE_LIMIT = 60
+SILENT = "a review that says nothing"
+_WORDS = ("text", "title", "rating")  # what a review says, beside its media
 
 
 @dataclass
@@ -90,6 +92,13 @@ def check_rows(frame: pl.DataFrame, name: str, table: Table, dialects: Mapping[s
         if table.columns[column].kind == "text" and frame[column].dtype == pl.String:
             checked.cut += int((frame[column].str.len_chars() > values.str.len_chars()).sum())
         columns.append(values.alias(column))
+    if name == "reviews":
+        silent = _silent(pl.DataFrame(columns), table) & ~bad
+        if silent.any():
+            column = next(c for c in _WORDS if c in frame.columns)
+            reasons = pl.Series([SILENT]).new_from_index(0, int(silent.sum()))
+            checked.rejected.append(rejected(frame.filter(silent), name, column, reasons))
+            bad = bad | silent
     checked.good = pl.DataFrame(columns).filter(~bad)
     checked.emptied = [
         _emptied(frame.filter(~bad & reasons.is_not_null()), column, reasons.filter(~bad).drop_nulls())
@@ -97,6 +106,21 @@ def check_rows(frame: pl.DataFrame, name: str, table: Table, dialects: Mapping[s
         if (~bad & reasons.is_not_null()).any()
     ]
     return checked
+
+
+def _silent(reviews: pl.DataFrame, table: Table) -> pl.Series:
+    """Whether a review has neither text, title, rating nor media; none is silent where no column is for words."""
+    silent = pl.repeat(any(c in reviews.columns for c in _WORDS), reviews.height, dtype=pl.Boolean, eager=True)
+    for values in reviews:
+        if values.name not in table.columns:
+            continue
+        if table.columns[values.name].kind == "media":
+            silent = silent & (values.list.len() == 0).fill_null(True)
+        elif values.dtype == pl.String and values.name in _WORDS:
+            silent = silent & (values.str.strip_chars() == "").fill_null(True)
+        elif values.name in _WORDS:
+            silent = silent & values.is_null()
+    return silent
 
 
 def emptied_note(name: str, cells: Sequence[Emptied]) -> str:
