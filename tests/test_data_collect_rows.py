@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from shops import Desk, jpeg, refused
+from tuwen.data.blanks import blank_rows
 from tuwen.data.sources import format_of, open_file
 from tuwen.errors import DataError
 
@@ -342,3 +343,17 @@ def test_a_column_may_be_called_as_a_parquet_file_begins(desk: Desk) -> None:
     desk.write("items.csv", "PAR1,item\na,1\n")
     desk.collect(items={"source": "items.csv"})
     assert desk.dataset().table("items")["PAR1"].to_list() == ["a"]
+
+
+def test_blank_cells_of_every_type() -> None:
+    cells = {
+        "texts": pl.Series([["", " "], ["a"]]),
+        "bytes": pl.Series([b"", b"a"]),
+        "number": pl.Series([float("nan"), 0.0]),
+        "category": pl.Series([" ", "a"], dtype=pl.Categorical),
+        "record": pl.Series([{"a": None, "b": ""}, {"a": 1, "b": None}]),
+        "list": pl.Series([[], [1]]),
+    }
+    for name, values in cells.items():
+        assert blank_rows(values.alias(name).to_frame()).to_list() == [True, False], name
+    assert blank_rows(pl.DataFrame(cells)).to_list() == [True, False]

@@ -239,3 +239,12 @@ def test_rejected_parquet_holds_no_mark_of_an_escape(tmp_path: Path) -> None:
     assert rejected["seen"].to_list() == [r'2,"c \" d",x', None]
     texts = "".join(rejected["seen"].drop_nulls()) + "".join(rejected["record"])
     assert not any(0xFDD0 <= ord(character) <= 0xFDEF for character in texts)
+
+
+def test_an_error_never_prints_a_zero_byte(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.write("items.csv", b"a\0b,title\n1,cup\n")
+    with pytest.raises(DataError) as caught:
+        desk.collect(items={"source": "items.csv"})
+    for text in (str(caught.value), "".join(caught.value.fields().values())):
+        assert "\0" not in text and r"a\x00b" in text

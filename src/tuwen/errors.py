@@ -41,7 +41,8 @@ class TuwenError(Exception):
     def fields(self) -> dict[str, str]:
         """The parts that are present, in reading order; the body of JSON errors."""
         parts = {"what": self.what, "where": self.where, "seen": self.seen, "allowed": self.allowed, "todo": self.todo}
-        return {name: text for name, text in parts.items() if text is not None}
+        # a terminal or a log may end the line at a zero byte
+        return {name: text.replace("\0", r"\x00") for name, text in parts.items() if text is not None}
 
     def rename(self, old: str, new: str) -> None:
         """Call a place by another name: of a copy that is gone when this is read, the name of what was copied."""

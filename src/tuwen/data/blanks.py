@@ -49,7 +49,11 @@ class BlankRows:
 
 
 def _blank(values: pl.Series) -> pl.Series:
+    if values.dtype in (pl.Categorical, pl.Enum):
+        values = values.cast(pl.String)
     empty = values.is_null()
+    if isinstance(values.dtype, pl.Struct):
+        return empty | blank_rows(values.struct.unnest())
     if values.dtype == pl.String:
         return empty | (values.str.strip_chars() == "").fill_null(True)
     if values.dtype == pl.Binary:
