@@ -114,7 +114,7 @@ def test_an_empty_folder_and_one_that_a_stopped_collect_left_are_taken(desk: Des
     desk.write("items.csv", "item\n,\n")
     desk.out.mkdir()
     (desk.out / ".DS_Store").write_bytes(b"")
-    with refused("no row of items is good"):
+    with refused("there is no row of items"):
         desk.collect(items=ITEMS)
     desk.write("items.csv", "item\n1\n")
     assert desk.collect(items=ITEMS)["tables"]["items"]["rows"] == 1

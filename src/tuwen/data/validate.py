@@ -109,16 +109,20 @@ def check_rows(frame: pl.DataFrame, name: str, table: Table, dialects: Mapping[s
 
 
 def _silent(reviews: pl.DataFrame, table: Table) -> pl.Series:
-    """Whether a review has neither text, title, rating nor media; none is silent where no column is for words."""
+    """Whether a review has no text, title, rating or media, and nothing in a column of the shop's own.
+
+    None is silent where the table has no column for words.
+    """
     silent = pl.repeat(any(c in reviews.columns for c in _WORDS), reviews.height, dtype=pl.Boolean, eager=True)
     for values in reviews:
-        if values.name not in table.columns:
+        known = table.columns.get(values.name)
+        if values.name in (FILE, ROW) or (known is not None and known.kind != "media" and values.name not in _WORDS):
             continue
-        if table.columns[values.name].kind == "media":
+        if isinstance(values.dtype, pl.List):
             silent = silent & (values.list.len() == 0).fill_null(True)
-        elif values.dtype == pl.String and values.name in _WORDS:
+        elif values.dtype == pl.String:
             silent = silent & (values.str.strip_chars() == "").fill_null(True)
-        elif values.name in _WORDS:
+        else:
             silent = silent & values.is_null()
     return silent
 
