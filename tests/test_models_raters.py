@@ -13,7 +13,7 @@ from tuwen.models.raters.factors import Factors
 from tuwen.models.raters.gibbs import _turned, _wishart
 from tuwen.models.raters.neighbours import Neighbours, _place
 from tuwen.models.raters.rater import Asked, Facts, Ratings, restore
-from tuwen.training.stacking import answers_of
+from tuwen.training.raters import answers_of
 
 USERS, ITEMS, NOISE = 60, 80, 0.3
 SHORT = {"width": 3, "samples": 40, "warm_up": 30, "kept": 40}

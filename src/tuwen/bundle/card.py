@@ -85,8 +85,8 @@ def _training(manifest: Mapping[str, Any]) -> str:
     architecture, data, cost = manifest["architecture"], manifest.get("data", {}), manifest.get("cost", {})
     counted = ", ".join(f"{part} {count}" for part, count in data.get("rows", {}).items())
     facts = {
-        "Fusion 融合": architecture["fusion"]["use"] if _is_network(manifest) else None,
-        "Blend 混合": _blend(manifest.get("raters")),
+        "Fusion 融合": _fusion(manifest),
+        "Blend 混合": _blend(manifest),
         "Starts from 起点": _start(manifest.get("init")),
         "Generator 生成器": architecture.get("generator", {}).get("use"),
         "Data 数据": data.get("hash"),
@@ -101,16 +101,22 @@ def _training(manifest: Mapping[str, Any]) -> str:
     return _table(("", ""), [(name, value) for name, value in facts.items() if value not in (None, "")])
 
 
-def _is_network(manifest: Mapping[str, Any]) -> bool:
-    """Whether a network with a fusion answers."""
-    return manifest["task"] != "contrast" and "raters" not in manifest
-
-
-def _blend(raters: Mapping[str, Any] | None) -> str | None:
-    """The weight of each rater."""
-    if raters is None:
+def _fusion(manifest: Mapping[str, Any]) -> str | None:
+    """The fusion of the network that answers, if one does."""
+    if manifest["task"] == "contrast" or "raters" in manifest:
         return None
-    return ", ".join(f"{name} {found['weight']:.2f}" for name, found in raters["members"].items())
+    return "auto" if "stack" in manifest else str(manifest["architecture"]["fusion"]["use"])
+
+
+def _blend(manifest: Mapping[str, Any]) -> str | None:
+    """The weight of each rater, or of each member of a stack that counts."""
+    if "stack" in manifest:
+        members = {member["name"]: member["weight"] for member in manifest["stack"]["members"] if member["weight"] > 0}
+    elif "raters" in manifest:
+        members = {name: rater["weight"] for name, rater in manifest["raters"]["members"].items()}
+    else:
+        return None
+    return ", ".join(f"{name} {weight:.2f}" for name, weight in members.items())
 
 
 def _served(export: Mapping[str, Any] | None) -> str | None:

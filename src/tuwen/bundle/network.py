@@ -13,6 +13,7 @@ from torch import nn
 from tuwen.models import lora
 from tuwen.models.assemble import Part, assemble
 from tuwen.models.raters.ensemble import Raters
+from tuwen.models.stack.stack import Stack
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.preprocess.target import Target
 from tuwen.training.batches import Network
@@ -34,6 +35,8 @@ def load_network(folder: Path, architecture: dict[str, Any], target: Target) -> 
     """
     if "raters" in architecture:
         return network_of(load_raters(folder, architecture), torch.device("cpu"))
+    if "stack" in architecture:
+        return network_of(load_stack(folder, architecture), torch.device("cpu"))
     encoders = {
         name: (Part(**found["encoder"]), ArraySpec.from_plain(found["spec"]))
         for name, found in architecture["modalities"].items()
@@ -49,6 +52,12 @@ def load_raters(folder: Path, architecture: dict[str, Any]) -> Raters:
     """The raters of a bundle that has some."""
     specs = {name: ArraySpec.from_plain(found["spec"]) for name, found in architecture["modalities"].items()}
     return Raters.from_plain(architecture["raters"], specs, load_file(folder / WEIGHTS))
+
+
+def load_stack(folder: Path, architecture: dict[str, Any]) -> Stack:
+    """The stack of a bundle that has one."""
+    specs = {name: ArraySpec.from_plain(found["spec"]) for name, found in architecture["modalities"].items()}
+    return Stack.from_plain(architecture["stack"], specs, load_file(folder / WEIGHTS)).eval()
 
 
 def load_members(folder: Path, architecture: dict[str, Any]) -> Network:

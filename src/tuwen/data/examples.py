@@ -131,7 +131,8 @@ def _need_media(frame: pl.DataFrame, columns: Sequence[str], medium: Medium) -> 
 def content_hash(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
     """A hash of each row's normalised content: letters and digits after NFKC and case folding, and picture keys.
 
-    Rows that differ only in case, spacing, punctuation or width hash alike, so a split can keep them together.
+    Rows that differ only in case, spacing, punctuation or width hash alike, so a split can keep them together. Rows
+    without any content are nothing alike: where others have some, each stands for itself.
     """
     parts = []
     for name in columns:
@@ -141,7 +142,10 @@ def content_hash(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
         texts = series.cast(pl.String)
         lookup = {text: normalised(text) for text in texts.unique().to_list() if text}
         parts.append([lookup.get(text, "") if text else "" for text in texts.to_list()])
-    rows = zip(*parts, strict=True) if parts else ((row,) for row in frame["row"].to_list())
+    keys = [(row,) for row in frame["row"].to_list()]
+    rows = list(zip(*parts, strict=True)) if parts else keys
+    if any(map(any, rows)):
+        rows = [content if any(content) else key for content, key in zip(rows, keys, strict=True)]
     digests = [hashlib.blake2b("\0".join(row).encode("utf-8", "replace"), digest_size=12).hexdigest() for row in rows]
     return pl.Series("content", digests, dtype=pl.String)
 

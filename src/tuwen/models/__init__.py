@@ -35,6 +35,7 @@ ENCODERS = Registry(
 FUSIONS = Registry(
     "fusion",
     {
+        "auto": ("tuwen.models.auto:Auto", "linear models, small networks and trees, combined by what they are worth"),
         "sum": ("tuwen.models.fusion:Sum", "project every vector to one width and add"),
         "concat": ("tuwen.models.fusion:Concat", "lay the vectors side by side, then a dense layer"),
         "gated": ("tuwen.models.fusion:Gated", "every row weighs its modalities, number by number"),

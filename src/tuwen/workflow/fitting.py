@@ -22,6 +22,7 @@ from tuwen.models.encoder import Encoder
 from tuwen.models.late import Late
 from tuwen.models.model import Model
 from tuwen.models.raters.ensemble import Raters
+from tuwen.models.stack.stack import Stack
 from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.modality import Modality
 from tuwen.preprocess.sets import of_each
@@ -32,13 +33,14 @@ from tuwen.training.inputs import EncodedInput, Input, SetInput
 from tuwen.training.loop import Settings, Trained, Watch, network_of
 from tuwen.training.loop import train as fit
 from tuwen.training.out_of_fold import Cut, fit_late, fit_late_on, pieces
-from tuwen.training.stacking import fit_raters
+from tuwen.training.raters import fit_raters
 from tuwen.workflow.gathering import Gathered
 from tuwen.workflow.generating import Generated, groups_of, with_generator
 from tuwen.workflow.preparing import encoder_options, make_input, raw_values
 from tuwen.workflow.rating import account, raters_of
 from tuwen.workflow.retrieval import contrast_parts, score_of
 from tuwen.workflow.rules import refuse_unvalidated
+from tuwen.workflow.stacking import fit_members, is_stack
 from tuwen.workflow.starting import modality_for, take_over
 
 
@@ -60,15 +62,17 @@ class Prepared:
 @dataclass(frozen=True)
 class Fitted:
     """What a training gives: ``model`` holds the weights of its best epoch; of ``raters`` what their blend was made of
-    (:func:`tuwen.workflow.rating.account`).
+    (:func:`tuwen.workflow.rating.account`), of a ``stack`` what it tells of its members
+    (:class:`tuwen.training.stack.fit.Fit`).
     """
 
     target: Target
-    model: Model | Raters
+    model: Model | Raters | Stack
     trained: Trained
     cost: dict[str, float]
     generated: Generated | None = None
     raters: dict[str, Any] | None = None
+    stack: dict[str, Any] | None = None
 
 
 def prepare(run: Run, gathered: Gathered, dataset: Dataset, progress: Progress) -> Prepared:
@@ -107,6 +111,8 @@ def fit_network(
     target: Target = task.fit(gathered.truth[gathered.rows("train")], gathered.options)
     if run.raters is not None:
         return _fit_raters(run, prepared, target, progress)
+    if is_stack(run):
+        return _fit_stack(run, prepared, target, watch, progress)
     parts = {part: examples_of(run, prepared.inputs, target, gathered, part) for part in ("train", "validation")}
     validation = parts["validation"] if len(parts["validation"]) else None
     if validation is None:
@@ -173,6 +179,33 @@ def _fit_raters(run: Run, prepared: Prepared, target: Target, progress: Progress
     return Fitted(target, raters, trained, cost, raters=account(raters, stacked))
 
 
+def _fit_stack(
+    run: Run, prepared: Prepared, target: Target, watch: Watch | None, progress: Progress
+) -> Fitted:
+    """A stack in the place of a network: all its choices are made out of fold, so it learns from the validation part
+    too, unless somebody watches who wants to be judged there.
+    """
+    parts = ("train",) if watch else ("train", "validation")
+    rows = np.concatenate([prepared.gathered.rows(part) for part in parts])
+    examples, rows = _examples(run, prepared.inputs, target, prepared.gathered, rows)
+    groups = prepared.gathered.content.gather(rows).rank("dense").to_numpy().astype(np.int64)
+    fit = fit_members(run, prepared.modalities, target, examples, groups, progress)
+    trained = Trained([], 0, 0, fit.seconds)
+    if watch:
+        watch({"epoch": 1, **_validation(run, prepared, target, fit.stack)})
+    numbers = sum(tensor.numel() for tensor in fit.stack.state_dict().values())
+    cost = _cost(fit.stack, trained, prepared.seconds) | {"parameters": numbers, "trained_parameters": numbers}
+    return Fitted(target, fit.stack, trained, cost, stack=fit.account)
+
+
+def _validation(run: Run, prepared: Prepared, target: Target, stack: Stack) -> dict[str, float]:
+    """What the epochs of a network say of the validation part."""
+    unseen = examples_of(run, prepared.inputs, target, prepared.gathered, "validation")
+    outputs = outputs_of(network_of(stack, torch.device("cpu")), unseen.inputs)
+    scores = score_function(target)(outputs, unseen.targets)
+    return {f"validation_{name}": value for name, value in scores.items()}
+
+
 def _groups(gathered: Gathered) -> np.ndarray:
     """int [train rows]: the same number for rows of the same content."""
     train = gathered.content.gather(gathered.rows("train"))
@@ -188,12 +221,18 @@ def _calibrate(model: Model, unseen: Examples, trained: Trained) -> None:
 
 def examples_of(run: Run, inputs: dict[str, Input], target: Target, gathered: Gathered, part: str) -> Examples:
     """The rows of one part with their truth."""
-    rows = gathered.rows(part)
+    return _examples(run, inputs, target, gathered, gathered.rows(part))[0]
+
+
+def _examples(
+    run: Run, inputs: dict[str, Input], target: Target, gathered: Gathered, rows: np.ndarray
+) -> tuple[Examples, np.ndarray]:
+    """Some rows with their truth, and which of them were taken."""
     targets = target.encode(gathered.truth[rows])
     if target.task == "classify":  # a class the train part does not have cannot be scored
         rows, targets = rows[targets >= 0], targets[targets >= 0]
     together = tuple(tuple(group) for group in groups_of(run) if len(group) > 1)
-    return Examples({name: source.take(rows) for name, source in inputs.items()}, targets, together)
+    return Examples({name: source.take(rows) for name, source in inputs.items()}, targets, together), rows
 
 
 def _model(run: Run, modalities: dict[str, Modality], target: Target, training: Examples, progress: Progress) -> Model:
@@ -236,7 +275,7 @@ def _is_vector(modality: Modality) -> bool:
     return isinstance(of_each(modality), Frozen)
 
 
-def _cost(model: Model | Raters, trained: Trained, prepared: float) -> dict[str, float]:
+def _cost(model: Model | Raters | Stack, trained: Trained, prepared: float) -> dict[str, float]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "prepare_seconds": round(prepared, 2),

@@ -14,7 +14,7 @@ from tuwen.models.raters.rater import SIDES, Side
 from tuwen.models.raters.sides import Sides
 from tuwen.preprocess.modality import Modality
 from tuwen.preprocess.table import Table
-from tuwen.training.stacking import Stacked
+from tuwen.training.raters import Stacked
 from tuwen.workflow.preparing import encoder_options, modality_options
 
 KEYS: dict[Side, str] = {"user": "reviews.user", "item": "reviews.item"}

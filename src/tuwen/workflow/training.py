@@ -20,6 +20,7 @@ from tuwen.files import held, room_on_disk
 from tuwen.models import FUSIONS, TASKS
 from tuwen.models.assemble import Part
 from tuwen.models.raters.ensemble import Raters
+from tuwen.models.stack.stack import Stack
 from tuwen.preprocess.modality import Modality
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.exporting import export
@@ -164,6 +165,8 @@ def write_bundle(out: Path, run: Run, dataset: Dataset, fold: int, prepared: Pre
     } | ({"generator": generated.account} if generated else {})
     if fitted.raters is not None:
         manifest["raters"] = fitted.raters
+    if fitted.stack is not None:
+        manifest["stack"] = fitted.stack
     if start := start_of(run):
         manifest["init"] = start.plain()
     with writing(out, manifest) as folder:
@@ -191,6 +194,8 @@ def _architecture(run: Run, modalities: dict[str, Modality], fitted: Fitted) -> 
     task = TASKS.options(run.task.use, run.task.options, run.where("task"))
     if isinstance(fitted.model, Raters):
         return {"modalities": found, "task": Part(run.task.use, task).plain(), "raters": fitted.model.plain()}
+    if isinstance(fitted.model, Stack):
+        return {"modalities": found, "task": Part(run.task.use, task).plain(), "stack": fitted.model.plain()}
     generated = fitted.generated
     fusion = FUSIONS.options(run.fusion.use, run.fusion.options, run.where("fusion"))
     return {

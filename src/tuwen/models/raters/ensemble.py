@@ -19,7 +19,7 @@ class Raters(nn.Module):
     """mean + Σ wₘ (answer of m − mean): what a run with ``raters`` trains, in the place of a network.
 
     The weights are not negative, and learned on answers to ratings that the raters had not seen
-    (:mod:`tuwen.training.stacking`).
+    (:mod:`tuwen.training.raters`).
     """
 
     mean: Tensor

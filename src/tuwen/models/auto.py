@@ -1,0 +1,34 @@
+"""``fusion: auto``: whatever the modalities tell, alone and together, combined by what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import Field
+
+from tuwen.models.late import Late
+from tuwen.models.tasks import Task
+from tuwen.registry import Count
+
+Folds = Annotated[int, Field(ge=2, le=20)]
+
+
+class Auto(Late):
+    """Many members, each over some of the modalities, and one answer that none of them beats clearly.
+
+    Where no encoder has to be trained (frozen vectors, n-grams, tables) the members are linear models of every
+    modality, of every pair and of all, two small networks and gradient-boosted trees, and this class only holds the
+    options: see :mod:`tuwen.training.stack`. Where one has, they are a head for each modality and one for all of them
+    together, trained as one network (:class:`tuwen.models.late.Late`).
+
+    Args:
+        folds: pieces of the train part; each is answered by members that learned from the others.
+        hidden: units of the small networks.
+    """
+
+    def __init__(
+        self, widths: dict[str, int], head: Callable[[int], Task], *, folds: Folds = 5, hidden: Count = 64
+    ) -> None:
+        fused = "concat" if len(widths) > 1 else "none"
+        super().__init__(widths, head, fused=fused, width=hidden, folds=min(folds, 3))

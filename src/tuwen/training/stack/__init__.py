@@ -1,0 +1,1 @@
+"""Fitting a stack: features as matrices, members out of fold, and how they are combined."""
