@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tuwen.models.late import Late
 from tuwen.models.tasks import Task
-from tuwen.registry import Count
+from tuwen.registry import Count, Share
 
 Folds = Annotated[int, Field(ge=2, le=20)]
 
@@ -24,11 +24,19 @@ class Auto(Late):
 
     Args:
         folds: pieces of the train part; each is answered by members that learned from the others.
-        hidden: units of the small networks.
+        width: units of the small networks.
+        dropout: in them, while they learn.
     """
 
     def __init__(
-        self, widths: dict[str, int], head: Callable[[int], Task], *, folds: Folds = 5, hidden: Count = 64
+        self,
+        widths: dict[str, int],
+        head: Callable[[int], Task],
+        *,
+        folds: Folds = 5,
+        width: Count = 64,
+        dropout: Share = 0.3,
     ) -> None:
         fused = "concat" if len(widths) > 1 else "none"
-        super().__init__(widths, head, fused=fused, width=hidden, folds=min(folds, 3))
+        # each fold is a training of its own where encoders learn: three keep it at three times the price of one
+        super().__init__(widths, head, fused=fused, width=width, dropout=dropout, folds=min(folds, 3))

@@ -179,9 +179,7 @@ def _fit_raters(run: Run, prepared: Prepared, target: Target, progress: Progress
     return Fitted(target, raters, trained, cost, raters=account(raters, stacked))
 
 
-def _fit_stack(
-    run: Run, prepared: Prepared, target: Target, watch: Watch | None, progress: Progress
-) -> Fitted:
+def _fit_stack(run: Run, prepared: Prepared, target: Target, watch: Watch | None, progress: Progress) -> Fitted:
     """A stack in the place of a network: all its choices are made out of fold, so it learns from the validation part
     too, unless somebody watches who wants to be judged there.
     """

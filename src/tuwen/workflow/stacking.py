@@ -58,7 +58,7 @@ def fit_members(
         target.outputs,
         groups=groups,
         weights=_weights(run, target, examples.targets),
-        settings=Settings(folds=options["folds"], hidden=options["hidden"]),
+        settings=Settings(**options),
         seed=run.seed,
         progress=progress,
     )

@@ -35,8 +35,8 @@ class Projection(nn.Module):
             self.register_buffer(name, torch.zeros(shape))
 
     def forward(self, arrays: dict[str, Tensor], present: Tensor) -> Tensor:
-        mapped = self._mapped(arrays) + self.bias
-        return torch.where(present.unsqueeze(1), mapped, self.absent)  # [batch, width]
+        mapped = self._mapped(arrays) + self.get_buffer("bias")
+        return torch.where(present.unsqueeze(1), mapped, self.get_buffer("absent"))  # [batch, width]
 
     def _mapped(self, arrays: dict[str, Tensor]) -> Tensor:
         if self.spec.kind == "bag":
@@ -44,7 +44,9 @@ class Projection(nn.Module):
         if self.spec.kind == "table":
             total = arrays["numbers"].float() @ self.get_buffer("numbers")
             for i in range(len(self.spec.sizes)):
-                total = total + nn.functional.embedding(arrays["categories"][:, i].long(), self.get_buffer(f"category{i}"))
+                total = total + nn.functional.embedding(
+                    arrays["categories"][:, i].long(), self.get_buffer(f"category{i}")
+                )
             return total
         return self._of_vector(arrays) @ self.get_buffer("vector")
 

@@ -66,11 +66,11 @@ class Block:
 def blocks_of(examples: Examples, specs: Mapping[str, ArraySpec], fitting: np.ndarray) -> dict[str, Block]:
     """The block of each modality, its scale fitted on the rows ``fitting``."""
     rows = np.arange(len(examples))
-    found = {}
+    blocks = {}
     for name in sorted(examples.inputs):
         batch = batch_of(Examples({name: examples.inputs[name]}, examples.targets), rows)
-        found[name] = _reduced(_block(specs[name], batch.arrays[name], batch.present[name], fitting))
-    return found
+        blocks[name] = _reduced(_block(specs[name], batch.arrays[name], batch.present[name], fitting))
+    return blocks
 
 
 def _reduced(block: Block) -> Block:
@@ -80,9 +80,11 @@ def _reduced(block: Block) -> Block:
         return block
     matrix = block.matrix
     product = matrix @ matrix.T
-    values, vectors = np.linalg.eigh(np.asarray(product.toarray() if hasattr(product, "toarray") else product, np.float64))
-    kept = values > max(values[-1], 0) * 1e-7
-    values, vectors = values[kept][::-1], vectors[:, kept][:, ::-1]
+    values, vectors = np.linalg.eigh(
+        np.asarray(product.toarray() if hasattr(product, "toarray") else product, np.float64)
+    )
+    positive = values > max(values[-1], 0) * 1e-7
+    values, vectors = values[positive][::-1], vectors[:, positive][:, ::-1]
     coordinates = (vectors * np.sqrt(values)).astype(np.float32)
     basis = np.asarray(matrix.T @ (vectors / np.sqrt(values)), np.float32)
     return replace(block, matrix=coordinates, basis=basis)
@@ -90,7 +92,9 @@ def _reduced(block: Block) -> Block:
 
 def _block(spec: ArraySpec, arrays: dict[str, np.ndarray], present: np.ndarray, fitting: np.ndarray) -> Block:
     if spec.kind == "bag":
-        return Block(spec, _bag(arrays, spec.sizes[0], present), present, np.zeros(0, np.float32), np.ones(0, np.float32))
+        return Block(
+            spec, _bag(arrays, spec.sizes[0], present), present, np.zeros(0, np.float32), np.ones(0, np.float32)
+        )
     if spec.kind == "table":
         numbers = len(arrays["numbers"][0]) if len(present) else 0
         matrix = _table(arrays, spec.sizes, present)
@@ -99,10 +103,10 @@ def _block(spec: ArraySpec, arrays: dict[str, np.ndarray], present: np.ndarray, 
     if spec.set_size:
         count = np.maximum(arrays["mask"].sum(axis=1, keepdims=True), 1)
         vector = (vector * arrays["mask"][:, :, None]).sum(axis=1) / count
-    learned = vector[fitting[present[fitting]]]
-    if not len(learned):
-        learned = np.zeros((1, vector.shape[1]), np.float32)
-    centre, spread = learned.mean(axis=0), learned.std(axis=0)
+    sample = vector[fitting[present[fitting]]]
+    if not len(sample):
+        sample = np.zeros((1, vector.shape[1]), np.float32)
+    centre, spread = sample.mean(axis=0), sample.std(axis=0)
     scale = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0.0) / np.sqrt(vector.shape[1])
     matrix = ((vector - centre) * scale).astype(np.float32)
     matrix[~present] = 0
@@ -127,9 +131,9 @@ def _table(arrays: dict[str, np.ndarray], sizes: tuple[int, ...], present: np.nd
     parts = [sparse.csr_matrix(numbers)]
     for i, size in enumerate(sizes):
         ids = np.where(present, arrays["categories"][:, i], 0)
-        known = ids > 0
-        ones = np.ones(int(known.sum()), np.float32)
-        parts.append(sparse.csr_matrix((ones, (rows[known], ids[known] - 1)), shape=(len(rows), size - 1)))
+        named = ids > 0
+        ones = np.ones(int(named.sum()), np.float32)
+        parts.append(sparse.csr_matrix((ones, (rows[named], ids[named] - 1)), shape=(len(rows), size - 1)))
     matrix = sparse.hstack(parts, format="csr", dtype=np.float32)
     return matrix if sum(sizes) > WIDEST_DENSE else matrix.toarray()
 
@@ -141,18 +145,17 @@ def compact_map(block: Block, fitting: np.ndarray, seed: int) -> np.ndarray:
     from scipy.sparse import issparse
     from scipy.sparse.linalg import svds
 
-    learned = fitting[block.present[fitting]]
-    k = min(COMPONENTS, len(learned) - 1, block.width - 1)
+    rows = fitting[block.present[fitting]]
+    k = min(COMPONENTS, len(rows) - 1, block.width - 1)
     if k < 1:
         return np.zeros((block.width, 1), np.float32)
     if issparse(block.matrix):
-        _, _, axes = svds(block.matrix[learned], k=k, rng=seed, solver="arpack")
+        _, _, axes = svds(block.matrix[rows], k=k, rng=seed, solver="arpack")
         axes = axes[::-1]
     else:
-        _, vectors = np.linalg.eigh(block.matrix[learned].T @ block.matrix[learned])
+        _, vectors = np.linalg.eigh(block.matrix[rows].T @ block.matrix[rows])
         axes = vectors[:, ::-1][:, :k].T
     axes = axes * np.sign(axes[np.arange(k), np.abs(axes).argmax(axis=1)])[:, None]  # the same way round each time
-    compact = block.matrix[learned] @ axes.T
+    compact = block.matrix[rows] @ axes.T
     size = float(np.sqrt(np.mean(np.var(compact, axis=0)))) or 1.0
-    found: np.ndarray = (axes.T / size).astype(np.float32)
-    return found
+    return np.asarray(axes.T / size, np.float32)

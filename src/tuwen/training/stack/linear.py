@@ -12,8 +12,6 @@ from tuwen.training.stack.blocks import Matrix
 
 Kind = Literal["rate", "binary", "classify"]
 
-PENALTIES = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)  # of one modality, the strongest first
-FACTORS = (10.0, 3.0, 1.0, 0.3)  # of several, times what each modality has alone
 STEPS = 100  # of L-BFGS, at most
 FTOL = 3e-5  # relative; 1e-7 takes twice as long for a loss that differs in the fourth digit
 
@@ -52,9 +50,9 @@ class Truth:
             return scores - self.values[:, None]
         if self.kind == "binary":
             return np.asarray(0.5 * (1 + np.tanh(scores / 2)) - self.values[:, None])
-        found = np.exp(log_softmax(scores))
-        found[np.arange(len(found)), self.values] -= 1
-        return np.asarray(found)
+        slopes = np.exp(log_softmax(scores))
+        slopes[np.arange(len(slopes)), self.values] -= 1
+        return np.asarray(slopes)
 
 
 def log_softmax(scores: np.ndarray) -> np.ndarray:
@@ -70,8 +68,10 @@ class Linear:
     bias: np.ndarray
 
     def scores(self, matrices: Sequence[Matrix]) -> np.ndarray:
-        total = sum(np.asarray(x @ w.astype(np.float32)) for x, w in zip(matrices, self.weights, strict=True))
-        return np.asarray(total + self.bias, dtype=np.float32)
+        total = self.bias + sum(
+            np.asarray(x @ w.astype(np.float32)) for x, w in zip(matrices, self.weights, strict=True)
+        )
+        return np.asarray(total, dtype=np.float32)
 
 
 def fit_linear(
@@ -102,7 +102,9 @@ def fit_linear(
         scores = Linear(weights, bias).scores(matrices)
         losses = truth.losses(scores) * truth.weights * (0.5 if truth.kind == "rate" else 1.0)
         slopes = (truth.slopes(scores) * weight).astype(np.float32)
-        gradient = [np.asarray(t @ slopes, np.float64).ravel() * root for t, root in zip(transposed, roots, strict=True)]
+        gradient = [
+            np.asarray(t @ slopes, np.float64).ravel() * root for t, root in zip(transposed, roots, strict=True)
+        ]
         body = flat[: cuts[-1]]
         value = float(losses.sum() + 0.5 * body @ body)
         return value, np.concatenate([np.concatenate(gradient) + body, slopes.sum(axis=0, dtype=np.float64)])
@@ -111,6 +113,6 @@ def fit_linear(
     if start is not None:
         began = np.concatenate([*((w / r).ravel() for w, r in zip(start.weights, roots, strict=True)), start.bias])
     options: dict[str, Any] = {"maxiter": STEPS, "ftol": FTOL, "gtol": 1e-5, "maxcor": 10}
-    found = minimize(objective, began, jac=True, method="L-BFGS-B", options=options)
-    *weights, bias = unpacked(found.x)
+    solution = minimize(objective, began, jac=True, method="L-BFGS-B", options=options)
+    *weights, bias = unpacked(solution.x)
     return Linear(weights, bias)

@@ -12,8 +12,7 @@ from tuwen.models.stack.members import Networks
 from tuwen.training.stack.linear import Truth
 
 EPOCHS = 40
-PATIENCE = 4
-DROPOUT = 0.3
+PATIENCE = 3
 
 
 def fit_networks(
@@ -23,6 +22,7 @@ def fit_networks(
     folds: np.ndarray,
     *,
     hidden: int,
+    dropout: float,
     seed: int,
     advance: Callable[[int], None],
 ) -> Networks:
@@ -31,16 +31,16 @@ def fit_networks(
     Args:
         compact: features of each modality, f32 [rows, width].
         folds: int [rows]; the copy of that number does not learn from the row.
-        advance: told after each epoch.
+        advance: called after each epoch.
     """
     torch.manual_seed(seed)
     copies = int(folds.max()) + 1
-    network = Networks(kind, [x.shape[1] for x in compact], copies, hidden, truth.outputs, dropout=DROPOUT)
+    network = Networks(kind, [x.shape[1] for x in compact], copies, hidden, truth.outputs, dropout=dropout)
     inputs = [torch.from_numpy(np.ascontiguousarray(x, np.float32)) for x in compact]
     values = torch.from_numpy(truth.values.astype(np.int64 if truth.kind == "classify" else np.float32))
     weights = torch.from_numpy(truth.weights.astype(np.float32))
     fold, rows = torch.from_numpy(folds.astype(np.int64)), len(folds)
-    batch = 64 if rows < 20_000 else 256
+    batch = 64 if rows < 10_000 else 256
     optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.05)
     best, state, since = np.inf, network.state_dict(), 0
     for _ in range(EPOCHS):
@@ -54,9 +54,9 @@ def fit_networks(
             loss.backward()
             optimiser.step()
         advance(1)
-        found = float((truth.losses(out_of_fold(network, inputs, fold)) * truth.weights).mean())
-        if found < best - 1e-6:
-            best, since = found, 0
+        loss_now = float((truth.losses(out_of_fold(network, inputs, fold)) * truth.weights).mean())
+        if loss_now < best - 1e-6:
+            best, since = loss_now, 0
             state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         elif (since := since + 1) >= PATIENCE:
             break

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from tuwen.models.stack.members import Trees
 from tuwen.training.stack.linear import Truth
 
-ROUNDS = 400
-PATIENCE = 40
+ROUNDS = 200
+PATIENCE = 20
 LEAVES = 8
 MOST_OUTPUTS = 20  # a tree for each and round: with more, linear members and networks are left
 PARAMETERS = {
-    "learning_rate": 0.05, "num_leaves": LEAVES, "min_data_in_leaf": 10, "feature_fraction": 0.7,
+    "learning_rate": 0.08, "num_leaves": LEAVES, "min_data_in_leaf": 10, "feature_fraction": 0.7,
     "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 1.0, "max_bin": 63, "verbose": -1, "num_threads": 1,
     "deterministic": True, "force_row_wise": True,
 }  # fmt: skip
@@ -34,13 +33,13 @@ class Boosted:
 
     def out_of_fold(self, features: np.ndarray, folds: np.ndarray) -> np.ndarray:
         """f32 [rows, outputs], each row by the booster that did not learn from it."""
-        found = np.zeros((len(features), self.outputs), np.float32)
+        scores = np.zeros((len(features), self.outputs), np.float32)
         for k, booster in enumerate(self.folds):
             rows = np.flatnonzero(folds == k)
             if len(rows):
                 answers = booster.predict(features[rows], raw_score=True, num_iteration=self.rounds)
-                found[rows] = answers.reshape(len(rows), self.outputs)
-        return found
+                scores[rows] = answers.reshape(len(rows), self.outputs)
+        return scores
 
 
 def fit_trees(features: np.ndarray, truth: Truth, folds: np.ndarray, seed: int) -> Boosted:
@@ -63,7 +62,7 @@ def fit_trees(features: np.ndarray, truth: Truth, folds: np.ndarray, seed: int) 
         data = lightgbm.Dataset(features[rest], truth.values[rest], weight=truth.weights[rest], params=settings)
         unseen = data.create_valid(features[rows], truth.values[rows], weight=truth.weights[rows])
         curve: dict[str, Any] = {}
-        callbacks = [lightgbm.record_evaluation(curve), lightgbm.early_stopping(PATIENCE, verbose=False)]
+        callbacks: list[Any] = [lightgbm.record_evaluation(curve), lightgbm.early_stopping(PATIENCE, verbose=False)]
         boosters.append(lightgbm.train(settings, data, ROUNDS, valid_sets=[unseen], callbacks=callbacks))
         (figures,) = curve["valid_0"].values()
         curves.append(np.asarray(figures))
@@ -105,9 +104,3 @@ def _write_tree(trees: Trees, t: int, root: dict[str, Any]) -> None:
 def _rounded_down(threshold: float) -> np.float32:
     near = np.float32(threshold)
     return near if float(near) <= threshold else np.nextafter(near, np.float32(-np.inf))
-
-
-def load_trees(trees: Trees, other: Trees) -> None:
-    """Copy the numbers of one into the other of the same size."""
-    with torch.no_grad():
-        trees.load_state_dict(other.state_dict())
