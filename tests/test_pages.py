@@ -56,7 +56,7 @@ def vocabulary(*files: str) -> set[str]:
 @pytest.mark.parametrize(
     ("page", "words", "modules"),
     [
-        ("shop.html", "words.js", ("shop.js", "search.js", "item.js", "cards.js", "photo.js")),
+        ("shop.html", "words.js", ("shop.js", "search.js", "item.js", "cards.js", "photo.js", "faults.js")),
         ("operator.html", "operator-words.js", OPERATOR),
     ],
 )
@@ -342,16 +342,85 @@ def test_a_title_that_is_html_stays_text(visit: Any, url: str) -> None:
 def test_what_goes_wrong_is_told_with_what_to_do(visit: Any, url: str) -> None:
     page = visit("/?q=lamp&sort=nothing")  # a 422 of the service: a browser tells of it in the console
     page.wait_for_selector(".problem")
-    assert "no column 'nothing'" in page.inner_text(".problem .what") and "price" in page.inner_html(".problem details")
+    assert page.inner_text(".problem .what") == "The shop cannot read this address."
+    assert "no column 'nothing'" in page.inner_html(".problem details")  # for who runs it
     page.click("[data-language=zh]")  # as chosen on the page, not as the browser asks by itself
-    page.wait_for_selector(".problem .what:text('没有“nothing”列')")
+    page.wait_for_selector(".problem .what:text('商店无法识别此网址')")
+    assert "没有“nothing”列" in page.inner_html(".problem details")
     page.click("[data-language=en]")
     page.route("**/v1/search", lambda route: route.abort())
     page.click("text=Try again")
-    page.wait_for_selector("text=The service does not answer")
+    page.wait_for_selector("text=The shop does not answer")
     page.unroute("**/v1/search")
     told = httpx.get(f"{url}/nowhere")  # a program gets a problem where a person gets a page
     assert (told.status_code, told.json()["status"]) == (404, 404)
+
+
+OPERATORS_WORDS = re.compile(
+    r"(?i)pydantic|input should|string should|openapi|disk|store|outbox|磁盘|存储|service|服务"
+)
+
+
+def refusing(page: Any, status: int) -> None:
+    """The shop answers events with a status, in the words that it has for who runs it."""
+    told = {"what": "the disk of the service is nearly full", "status": status, "request": "8c0f"}
+    page.route("**/v1/events", lambda route: route.fulfill(status=status, body=json.dumps(told)))
+
+
+@browsing
+@pytest.mark.parametrize(
+    ("locale", "ours"), [("en-GB", "It is not in your basket."), ("zh-CN", "商品没有加入购物篮。")]
+)
+def test_a_refusal_is_told_in_words_of_a_shopper_and_the_basket_agrees(visit: Any, locale: str, ours: str) -> None:
+    page = visit("/?item=SKU-0001", locale=locale)
+    add = page.locator(".facts .button.main")
+    told = set()
+    for status in (507, 503, 429, 413, 500):
+        refusing(page, status)
+        add.click()
+        page.wait_for_selector(f"#told.seen:has-text('{ours}')")
+        words = page.inner_text("#told")
+        told.add(words)
+        assert not OPERATORS_WORDS.search(words) and page.inner_text("#basket b") == ""
+        page.evaluate("document.getElementById('told').className = ''")
+        page.unroute("**/v1/events")
+    assert len(told) == 5
+    add.click()
+    page.wait_for_selector("#told.seen")
+    assert page.inner_text("#basket b") == "1" and ours not in page.inner_text("#told")
+    refusing(page, 507)
+    page.click("#basket")
+    page.wait_for_selector(".sum button:enabled")
+    page.click(".sum button")
+    page.wait_for_selector("#told.seen")
+    page.wait_for_selector(".rows .card")
+    assert page.inner_text("#basket b") == "1"
+    page.route("**/v1/items/**", lambda route: route.fulfill(status=503, body='{"what": "too many", "status": 503}'))
+    page.reload()
+    page.wait_for_selector(".problem")  # no page with a total of nothing that one could buy
+    assert page.locator(".sum").count() == 0 and not OPERATORS_WORDS.search(page.inner_text(".problem .what"))
+
+
+@browsing
+@pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+def test_an_address_that_asks_for_nonsense_is_answered_in_plain_words(visit: Any, locale: str) -> None:
+    page = visit(locale=locale)
+    for query in (
+        "item=%00",
+        "item=a%0Ab",
+        "q=&page=9999999",
+        "q=&page=abc",
+        "q=&sort=%00",
+        "where=%C2%B2",
+        "size=%C2%B2",
+    ):
+        page.goto(f"/?{query}")
+        settled(page)
+        text = page.inner_text("main")
+        assert text and not OPERATORS_WORDS.search(text), query
+        assert (re.search("[\u4e00-\u9fff]", page.inner_text("h1, .empty h2, .problem .what")) is not None) == (
+            locale == "zh-CN"
+        ), query
 
 
 @browsing
