@@ -405,15 +405,7 @@ def test_a_refusal_is_told_in_words_of_a_shopper_and_the_basket_agrees(visit: An
 @pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
 def test_an_address_that_asks_for_nonsense_is_answered_in_plain_words(visit: Any, locale: str) -> None:
     page = visit(locale=locale)
-    for query in (
-        "item=%00",
-        "item=a%0Ab",
-        "q=&page=9999999",
-        "q=&page=abc",
-        "q=&sort=%00",
-        "where=%C2%B2",
-        "size=%C2%B2",
-    ):
+    for query in ("item=%00", "q=&page=9999999", "where=%C2%B2", "page=abc&size=%C2%B2"):
         page.goto(f"/?{query}")
         settled(page)
         text = page.inner_text("main")

@@ -15,6 +15,8 @@ from fastapi.routing import APIRoute
 
 from homes import Shop, home_in, problem
 from tuwen.service.invalid_values import invalid_value
+from tuwen.service.rate import Rate
+from tuwen.service.refusal_page import OTHER, WORDS
 from tuwen.service.shop_messages import RecommendRequest
 
 LIBRARY = re.compile(
@@ -226,3 +228,32 @@ def test_every_page_is_a_page_whatever_its_address_asks(shop: Shop) -> None:
     for path in ("/item/%00", "/items/%FF", "/%00", "/web/%00"):
         answer = shop.ask("GET", path, headers={"Accept": "text/html"})
         assert answer.status_code == 404 and answer.headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "This address is too long."), ("zh-CN", "网址太长。")])
+def test_who_opens_a_page_reads_of_a_refusal_on_a_page(shop: Shop, language: str, words: str) -> None:
+    asked = {"Accept": "text/html,*/*;q=0.8", "Accept-Language": language, "Cookie": "x" * 70_000}
+    path = "/?q=%3Cscript%3E"
+    answer = shop.ask("GET", path, headers=asked)
+    assert answer.status_code == 431 and answer.headers["content-type"].startswith("text/html")
+    assert words in answer.text and "script" not in answer.text and "x-request-id" in answer.headers
+    assert answer.headers["content-language"] == language[:2] and f'lang="{language}"' in answer.text
+    assert problem(shop.ask("GET", path, headers={"Cookie": "x" * 70_000}), 431)["what"]  # of a program
+    assert problem(shop.ask("GET", "/v1/search?page=abc", headers={"Accept": "text/html"}), 422)["what"]  # of the API
+
+
+def test_a_page_that_comes_too_often_says_to_wait(made_home: Path, tmp_path: Path) -> None:
+    rules = {"open_rate": Rate(0.01, burst=1)}
+    found = Shop(home_in(tmp_path, made_home), tmp_path / "store.db", **rules)
+    asked = {"Accept": "text/html", "Accept-Language": "zh"}
+    assert found.ask("GET", "/", headers=asked).status_code == 200
+    answer = found.ask("GET", "/", headers=asked)
+    assert answer.status_code == 429 and "操作过于频繁" in answer.text and int(answer.headers["retry-after"]) >= 1
+    found.store.close()
+
+
+def test_the_words_of_a_page_are_no_operators() -> None:
+    for words in (*WORDS.values(), OTHER):
+        assert not re.search("disk|service|server|服务", str(words["en"] + words["zh"]))
+        assert all(re.search("[\u4e00-\u9fff]", text) for text in words["zh"])
+    assert {413, 429, 503, 507} <= WORDS.keys()

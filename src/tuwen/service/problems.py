@@ -23,6 +23,7 @@ from tuwen.errors import BundleError, ConfigError, DataError, InUse, MissingExtr
 from tuwen.service.chinese_machine import ASK
 from tuwen.service.invalid_values import Fields, invalid_value
 from tuwen.service.language import asked_for, phrase, said
+from tuwen.service.refusal_page import refusal_page, wants_page
 from tuwen.store.engine import StoreUnavailable
 
 log = logging.getLogger("tuwen.service")
@@ -97,7 +98,7 @@ AGAIN = "try again; if it stays so, tell who runs this service"
 
 
 class ProblemResponse(Response):
-    """A problem, sent in the language that the request asks for (``Accept-Language``)."""
+    """A problem, sent in the language that the request asks for (``Accept-Language``); as a page to who opened one."""
 
     def __init__(self, problem: Problem, headers: Mapping[str, str]) -> None:
         super().__init__(status_code=problem.status, headers=headers)
@@ -112,7 +113,11 @@ class ProblemResponse(Response):
         told["title"] = phrase(self.problem.status, self.problem.title, language)
         headers = {name: value for name, value in self.headers.items() if name != "content-length"}
         headers |= {"content-language": language, "vary": "Accept-Language, Origin"}
-        answer = JSONResponse(told, self.status_code, headers, media_type="application/problem+json")
+        answer: Response
+        if wants_page(scope):
+            answer = refusal_page(scope, self.status_code, headers)
+        else:
+            answer = JSONResponse(told, self.status_code, headers, media_type="application/problem+json")
         await answer(scope, receive, send)
 
 
