@@ -32,13 +32,21 @@ from tuwen.service.pages import WEB
 from tuwen.service.served import Served
 from tuwen.service.shop import shop_app
 from tuwen.store import Store
+from tuwen.store.journal import Journal
 from tuwen.workflow.serving import Live
 
 CHROMIUM = shutil.which("chromium")
 AXE = Path(os.environ.get("AXE", "axe.min.js"))
 browsing = pytest.mark.skipif(not CHROMIUM, reason="needs chromium, to see what a person sees")
 NASTY = "<script>alert(1)</script><img src=x onerror=alert(2)>"
-OPERATOR = ("operator.js", "operator-reports.js", "operator-comparison.js", "operator-data.js", "panels.js")
+OPERATOR = (
+    "operator.js",
+    "operator-reports.js",
+    "operator-comparison.js",
+    "operator-data.js",
+    "operator-backlog.js",
+    "panels.js",
+)
 CARDS = ".grid .card:not(.ghost)"
 
 
@@ -491,6 +499,32 @@ def test_an_operator_sees_everything_promotes_and_goes_back(visit: Any, home: Pa
     page.wait_for_selector(f"#told:has-text('Revision {before.number + 2} is live')")
     assert Home(home).live().parts == before.parts
     assert page.request.get("/readyz").json()["revision"] == before.number + 2
+
+
+@browsing
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_an_operator_sees_what_waits_how_long_and_what_to_do(
+    visit: Any, home: Path, store: Store, language: str
+) -> None:
+    """Events in the journal and changes in the outbox, as a store and an index that are away leave them."""
+    journal = Journal(Home(home).journal)
+    journal.write([{"event": f"wait-{n}", "user": "u", "item": "SKU-0001", "kind": "view"} for n in range(3)])
+    words = {
+        "en": ("1 item waits", "3 events wait", "has waited for", "look whether another tuwen command", "journal.log"),
+        "zh": ("1 件商品等待中", "3 个事件等待中", "已等待", "请检查是否有其他 tuwen 命令", "journal.log"),
+    }[language]
+    store.items.put("WAITS", {"title": "zeppelin"}, [])
+    try:
+        page = visit(f"/operator?lang={language}", width=390)
+        page.wait_for_selector(f"#backlog :text('{words[0]}')")
+        for width in (390, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            text = page.inner_text("#backlog")
+            assert all(word in text for word in words) and sideways(page) <= 0
+    finally:
+        journal.file.unlink()
+        store.items.remove("WAITS")
+    page.wait_for_selector(f"#backlog .badge.good:text('{'Nothing waits' if language == 'en' else '没有等待'}')")
 
 
 @browsing

@@ -268,6 +268,31 @@ class ReadyResponse(BaseModel):
     journal: int = Field(0, description="bytes of events that wait for the store")
 
 
+class OutboxBacklog(BaseModel):
+    """Changes of items that wait for the index."""
+
+    items: int
+    oldest_seconds: float | None = Field(None, description="for which the oldest has waited")
+    fault: str | None = Field(None, description="why the last attempt to take them in failed")
+
+
+class JournalBacklog(BaseModel):
+    """Events that wait for the store."""
+
+    events: int
+    bytes: int
+    most_bytes: int = Field(description="beyond which events are refused")
+    oldest_seconds: float | None = Field(None, description="for which the oldest has waited")
+
+
+class BacklogResponse(BaseModel):
+    """What is acknowledged and not yet where it belongs."""
+
+    store: bool = Field(description="whether the store answers")
+    outbox: OutboxBacklog | None = Field(None, description="null where the store is away, or nothing is kept")
+    journal: JournalBacklog | None = Field(None, description="null where nothing is kept")
+
+
 class ShopResponse(BaseModel):
     """What a page needs to know before it asks anything else."""
 

@@ -1,6 +1,7 @@
 // The operator: what goes on, how good the model is, what the data is made of, what is live and what was before.
 import { ask, begin, by, COMMON, dialog, headed, icon, made, moment, number, problemBox, say, tell } from "./core.js";
 import { bars, spark } from "./charts.js";
+import { backlogPanel } from "./operator-backlog.js";
 import { dataPanel } from "./operator-data.js";
 import { modelPanel } from "./operator-reports.js";
 import { WORDS } from "./operator-words.js";
@@ -145,6 +146,7 @@ async function change(title, why, verb, meanwhile, path, body) {
 
 function all() {
   fill("status", status);
+  fill("backlog", backlogPanel);
   fill("traffic", live);
   fill("model-panel", modelPanel);
   fill("data-panel", dataPanel);
@@ -157,4 +159,5 @@ all();
 setInterval(() => {
   // a table that is being read with the keyboard stays as it is
   if (document.visibilityState === "visible" && !document.querySelector("dialog") && !by("traffic").contains(document.activeElement)) fill("traffic", live);
+  if (document.visibilityState === "visible" && !document.querySelector("dialog") && !by("backlog").contains(document.activeElement)) fill("backlog", backlogPanel);
 }, EVERY);
