@@ -81,6 +81,8 @@ def test_what_waits_is_counted_with_its_age_for_who_runs_the_service(made_home, 
         assert shop.good("GET", "/v1/operator/backlog")["outbox"]["fault"] == "another run is writing to this folder"
         told = shop.good("GET", "/v1/operator/backlog", headers={"Accept-Language": "zh"})
         assert told["outbox"]["fault"] == "另一进程正在写入"
+        told = shop.good("GET", "/readyz", headers={"Accept-Language": "zh"})
+        assert told["fault"] == "商品的更改等待写入索引：另一进程正在写入"
 
         def gone() -> None:
             raise StoreUnavailable("the store does not answer")

@@ -257,3 +257,24 @@ def test_the_words_of_a_page_are_no_operators() -> None:
         assert not re.search("disk|service|server|服务", str(words["en"] + words["zh"]))
         assert all(re.search("[\u4e00-\u9fff]", text) for text in words["zh"])
     assert {413, 429, 503, 507} <= WORDS.keys()
+
+
+# --- What /openapi.json says ----------------------------------------------------------------------------------------
+
+
+def test_the_schema_names_the_statuses_that_a_route_gives(shop: Shop) -> None:
+    keeping = {"/v1/events", "/v1/feedback", "/v1/items", "/v1/operator/promote"}
+    for method, path, operation in routes(shop.app):
+        responses = operation["responses"]
+        assert {"401", "403", "421", "422", "429", "431", "500", "503"} <= responses.keys(), path
+        assert ({"408", "413", "415"} <= responses.keys()) == (method in ("POST", "PUT")), path
+        assert ("507" in responses) == (method == "POST" and path in keeping), path
+        assert ("202" in responses) == (
+            (method, path) in {("POST", "/v1/events"), ("POST", "/v1/items"), ("DELETE", "/v1/items/{item}")}
+        ), path
+        assert ("409" in responses) == (path in ("/v1/operator/promote", "/v1/operator/back")), path
+        assert all("application/problem+json" in one["content"] for s, one in responses.items() if s >= "400"), path
+    assert "207" in shop.app.openapi()["paths"]["/v1/events"]["post"]["responses"]
+    schemas = shop.app.openapi()["components"]["schemas"]
+    assert {"BacklogResponse", "OutboxBacklog", "JournalBacklog"} <= schemas.keys()
+    assert "allowed" in schemas["RefusedElement"]["properties"]

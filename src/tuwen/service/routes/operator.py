@@ -106,8 +106,17 @@ def _add_traffic(service: FastAPI, served: Served) -> None:
         store, measures = served.live.store, served.measures
 
         def read() -> dict[str, Any]:
-            kinds = None if store is None else store.events.kinds()
-            return {**measures.traffic(), "events": kinds, "store": None if store is None else store.name}
+            kinds, away = None, False
+            try:
+                kinds = None if store is None else store.events.kinds()
+            except StoreUnavailable:
+                away = True
+            return {
+                **measures.traffic(),
+                "events": kinds,
+                "away": away,
+                "store": None if store is None else store.name,
+            }
 
         return await served.work(read)
 

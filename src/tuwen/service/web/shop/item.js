@@ -15,7 +15,8 @@ async function act(kind, item, done) {
     tell(isKept ? done : `${done} ${say("not-kept")}`, true);
     return true;
   } catch (error) {
-    tell(`${faultWords(error)} ${say(kind === "cart" ? "not-carted" : "not-bought")}`, true);
+    const outcome = say(kind === "cart" ? "not-carted" : "not-bought");
+    tell(say("fault-outcome", { fault: faultWords(error), outcome }), true);
     return false;
   }
 }

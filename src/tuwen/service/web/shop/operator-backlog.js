@@ -12,10 +12,11 @@ export function duration(seconds) {
 
 export async function backlogPanel() {
   const { store, outbox, journal } = await ask("/v1/operator/backlog");
+  const share = journal ? journal.bytes / journal.most_bytes : 0;
   return [
     queue("outbox", outbox?.items, outbox?.oldest_seconds, outbox?.fault ? say("why-waiting", { why: outbox.fault }) : null, store || !journal ? null : say("store-away")),
     queue("journal", journal?.events, journal?.oldest_seconds,
-      journal?.events ? say("journal-room", { share: number(journal.bytes / journal.most_bytes, { style: "percent", maximumFractionDigits: 1 }) }) : null),
+      share >= 0.01 ? say("journal-room", { share: number(share, { style: "percent", maximumFractionDigits: 0 }) }) : null),
   ];
 }
 

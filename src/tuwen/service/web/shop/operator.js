@@ -77,7 +77,7 @@ async function live() {
     made("div", { className: "split" },
       traffic.routes.length ? block(say("by-route"), table(say("by-route"), [say("route"), [say("requests")], ["p50"], ["p95"], ["p99"], [say("failed")]],
         traffic.routes.map((row) => [path(row.route), number(row.requests), time(row, "p50"), time(row, "p95"), time(row, "p99"), number(row.failed)]))) : nothing(say("no-traffic"), say("no-traffic-todo")),
-      block(say("events-kept"), traffic.events === null ? made("p", { className: "hint" }, say("no-store"))
+      block(say("events-kept"), traffic.events === null ? made("p", { className: "hint" }, say(traffic.away ? "store-away" : "no-store"))
         : kinds.length ? bars(kinds, (value) => number(value), say("events-kept")) : made("p", { className: "hint" }, say("no-events")))),
   ];
 }

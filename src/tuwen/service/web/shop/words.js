@@ -31,6 +31,7 @@ export const WORDS = {
   "category": ["Category", "类别"], "brand": ["Brand", "品牌"], "price": ["Price", "价格"], "description": ["Description", "描述"],
   "cart": ["Add to basket", "加入购物篮"], "buy": ["Buy now", "立即购买"], "carted": ["In your basket.", "已加入购物篮。"], "bought": ["Bought. The shop knows it now, and recommends by it.", "已购买。商店已记录，并据此推荐。"],
   "not-carted": ["It is not in your basket.", "商品没有加入购物篮。"], "not-bought": ["Nothing was bought.", "购买没有成功。"],
+  "fault-outcome": ["{fault} {outcome}", "{fault}{outcome}"],
   "fault-unreached": ["The shop does not answer.", "商店没有响应。"], "fault-unreached-todo": ["Check your connection, then try again.", "请检查网络连接后重试。"],
   "fault-401": ["This shop asks for a key.", "本商店需要密钥。"], "fault-401-todo": ["Ask the shop for one, then load the page again.", "请向商店索取，再重新打开页面。"],
   "fault-413": ["That is too large to send.", "发送的内容过大。"], "fault-413-todo": ["Choose a smaller photo, or write less.", "请选择较小的图片，或缩短文字。"],
