@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((n for n, start in enumerate(LONGEST) if name.startswith(start)), len(LONGEST))
 
     items.sort(key=place)  # which keeps the order of those alike
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each ONNX export of a pretrained encoder is made once a session, by whichever worker needs it first.
+
+    It takes seconds. Its file is named by weights, pictures and version, so no other export is taken for it. What a
+    test finds in its own folder is a copy, written as ever.
+    """
+    from tuwen.models.pretrained import export
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports"
+    write = export.written_once
+
+    def write_from_folder(path: Path, make: Callable[[], bytes]) -> Path:
+        return write(path, lambda: write(folder / path.name, make).read_bytes())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "written_once", write_from_folder)
+        yield
 
 
 @pytest.fixture(scope="session")

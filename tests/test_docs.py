@@ -24,6 +24,7 @@ from tuwen.cli import app
 from tuwen.data.sample import write_sample_shop
 from tuwen.data.sample.pictures import draw_item
 
+pytestmark = pytest.mark.usefixtures("exports")
 ROOT = Path(__file__).parents[1]
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

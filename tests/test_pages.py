@@ -104,7 +104,7 @@ def listening(home: Path | None, store: Store | None, *, keys: bool = False) -> 
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, exports: None) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     made = make_home(folder, pictures=True)
     model, other = drawn_rate(120, 0.5, 1), drawn_rate(120, 0.9, 2)
