@@ -47,8 +47,8 @@ def away(server: Server, how: str) -> Iterator[None]:
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 1.0)
-    monkeypatch.setattr(watchdog, "PING_SECONDS", 0.3)
+    monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(watchdog, "PING_SECONDS", 0.2)
 
 
 def event(key: str, user: str = "u") -> dict:
@@ -145,7 +145,7 @@ def test_a_removal_may_take_longer_than_an_answer_and_ends_where_the_database_ha
     with Store(f"{server.url}?connect_timeout=2") as store:
 
         def slow(connection) -> int:
-            connection.exec_driver_sql("SELECT pg_sleep(1.5)")
+            connection.exec_driver_sql("SELECT pg_sleep(0.8)")
             return 7
 
         def look() -> None:
