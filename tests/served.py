@@ -6,12 +6,10 @@ import re
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-SERVE = "from tuwen.cli import main; main()"
+from processes import TUWEN, Command
 
 
 class ServedHome:
@@ -20,19 +18,12 @@ class ServedHome:
     files: that the process may open, at most.
     """
 
-    def __init__(self, home: Path, *more: str, files: int | None = None, code: str = SERVE) -> None:
-        def limit() -> None:
-            if files is not None:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-
-        command = [sys.executable, "-c", code, "serve", str(home), "--port", "0", *more]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=limit
-        )
-        assert self.process.stdout and self.process.stderr
-        line = self.process.stdout.readline()
+    def __init__(self, home: Path, *more: str, files: int | None = None, code: str = TUWEN) -> None:
+        limits = {} if files is None else {resource.RLIMIT_NOFILE: (files, files)}
+        self.process = Command("serve", str(home), "--port", "0", *more, code=code, limits=limits)
+        line = self.process.readline()
         match = re.search(r"at http://[\d.]+:(\d+)", line)
-        assert match, line + self.process.stderr.read()
+        assert match, line + self.process.stderr
         self.port = int(match[1])
 
     def connect(self, source: str = "127.0.0.1") -> socket.socket:
@@ -52,8 +43,8 @@ class ServedHome:
         """(exit status, seconds until then, what it wrote as errors)."""
         began = time.monotonic()
         self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=seconds)
-        return self.process.returncode, time.monotonic() - began, errors
+        code = self.process.wait(seconds)
+        return code, time.monotonic() - began, self.process.stderr
 
 
 def rest(connection: socket.socket) -> bytes:

@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from processes import TUWEN, Command
 from tuwen import __version__, files
 from tuwen.cli import app
 from tuwen.cli.bars import Bars
@@ -26,7 +27,6 @@ from tuwen.cli.summaries import components
 from tuwen.data.sample import write_sample_shop
 
 ROOT = Path(__file__).parents[1]
-TUWEN = [sys.executable, "-c", "from tuwen.cli import main; main()"]
 
 
 def tuwen(*arguments: str | Path) -> Result:
@@ -175,7 +175,9 @@ def test_a_fault_of_our_own_is_short_and_its_details_are_in_a_log(
 
 
 def test_a_reader_that_leaves_early_is_no_fault() -> None:
-    process = subprocess.Popen([*TUWEN, "list", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", TUWEN, "list", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert process.stdout and process.stderr
     process.stdout.close()
     assert process.wait(30) in (0, 1)
@@ -243,19 +245,15 @@ def test_a_second_training_of_the_same_says_that_it_is_done(shop: Path, tmp_path
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     shop = tmp_path / "big shop"
-    process = subprocess.Popen(
-        [*TUWEN, "sample", str(shop), "--items", "800"],
-        stderr=subprocess.PIPE,
-        text=True,
-        # what runs in a shell's background has Ctrl-C ignored, and passes that on
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    # what runs in a shell's background has Ctrl-C ignored, and passes that on
+    code = f"import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n{TUWEN}"
+    process = Command("sample", str(shop), "--items", "800", code=code)
     while not list(tmp_path.glob(".big shop.*.half/photos/*.jpg")):  # it is at work
-        assert process.poll() is None
-        time.sleep(0.02)
+        assert process.is_alive()
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.wait(30) == 130
+    told = process.stderr
     assert f"  tuwen sample '{shop}' --items 800" in told.splitlines()
     assert "Traceback" not in told
     assert not list(tmp_path.iterdir())  # half a shop is no shop
@@ -383,7 +381,7 @@ def test_a_long_cell_does_not_fill_the_terminal() -> None:
 @pytest.mark.parametrize("encoding", ["gbk", "ascii"])
 def test_a_terminal_without_unicode_gets_an_answer(encoding: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from tuwen.cli import main; main()", "list"],
+        [sys.executable, "-c", TUWEN, "list"],
         env={**os.environ, "PYTHONIOENCODING": encoding},
         capture_output=True,
         timeout=60,

@@ -9,8 +9,6 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from processes import Command
 from shops import Desk, jpeg
 from tuwen import files
 from tuwen.data.store import MediaStore
@@ -80,7 +79,7 @@ def many_pictures(desk: Desk, count: int = 600) -> dict[str, Any]:
 
 def start(
     desk: Desk, shop: dict[str, Any], out: Path, *, slow: float = 0.0, dies: int | None = None, **options: Any
-) -> subprocess.Popen[str]:
+) -> Command:
     """Collect in a process of its own.
 
     Args:
@@ -89,14 +88,13 @@ def start(
     """
     text = desk.write("shop.json", desk.describe(**shop).model_dump_json())
     program = COLLECT.format(tests=str(Path(__file__).parent), slow=slow, dies=dies, shop=str(text), out=str(out))
-    command = [sys.executable, "-c", program]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    return Command(code=program, **options)
 
 
-def wait_for_bytes(out: Path, size: int, process: subprocess.Popen[str]) -> None:
+def wait_for_bytes(out: Path, size: int, process: Command) -> None:
     """Until the media store has grown to ``size``."""
     for _ in range(2_000):
-        if sum(path.stat().st_size for path in out.glob("media/*.shard")) >= size or process.poll() is not None:
+        if sum(path.stat().st_size for path in out.glob("media/*.shard")) >= size or not process.is_alive():
             return
         time.sleep(0.005)
     raise AssertionError("the collect did not get there")
@@ -123,7 +121,7 @@ def test_kill_9_at_any_point_loses_nothing(
         wait_for_bytes(desk.out, int(rng.random() * total), process)
         time.sleep(rng.random() * 0.05)
         process.kill()
-        process.communicate()
+        process.wait()
         store = MediaStore(desk.out / "media")
         assert all(len(store.read(key)) > 100 for key in store.keys())  # noqa: SIM118
     kept = len(MediaStore(desk.out / "media"))
@@ -140,7 +138,7 @@ def test_kill_9_of_a_second_collect_leaves_the_first_dataset(desk: Desk) -> None
     process = start(desk, shop, desk.out, slow=0.05)
     wait_for_bytes(desk.out, 200_000, process)
     process.kill()
-    process.communicate()
+    process.wait()
     dataset = desk.dataset()
     assert dataset.hash == first["hash"]
     assert all(dataset.media.read(key) for keys in dataset.table("items")["images"] for key in keys)
@@ -155,8 +153,7 @@ def test_a_kill_while_files_are_put_in_place_is_made_good(desk: Desk, done: int)
     desk.write("items.csv", "item\n1\n2\n")
     desk.write("users.csv", "user\n1\n2\n")
     process = start(desk, shop, desk.out, dies=done)
-    process.communicate()
-    assert process.returncode == 9 and (desk.out / files.PLACING).exists()
+    assert process.wait() == 9 and (desk.out / files.PLACING).exists()
     dataset = desk.dataset()
     assert dataset.table("items").height == dataset.table("users").height == 2
     assert not (desk.out / files.PLACING).exists()
@@ -169,8 +166,7 @@ def test_ctrl_c_and_then_on(desk: Desk) -> None:
     process = start(desk, shop, desk.out, slow=0.03)
     wait_for_bytes(desk.out, 300_000, process)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=20)
-    assert process.returncode != 0 and "KeyboardInterrupt" in output
+    assert process.wait(20) != 0 and "KeyboardInterrupt" in process.stderr
     kept = len(MediaStore(desk.out / "media"))
     assert 0 < kept < 600
     manifest = desk.collect(**shop)
@@ -185,8 +181,7 @@ def test_ctrl_c_while_downloading_and_then_on(desk: Desk) -> None:
         process = start(desk, shop, desk.out)
         wait_for_bytes(desk.out, 30_000, process)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=20)
-        assert process.returncode != 0 and "KeyboardInterrupt" in output
+        assert process.wait(20) != 0 and "KeyboardInterrupt" in process.stderr
         kept = len(MediaStore(desk.out / "media"))
         assert 0 < kept < 120
         web.asked.clear()
@@ -218,10 +213,10 @@ def test_no_more_room_anywhere(desk: Desk, limit: int) -> None:
         desk,
         shop,
         desk.out,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)),
+        limits={resource.RLIMIT_FSIZE: (limit, resource.RLIM_INFINITY)},
     )
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == DataError.exit_code, output
+    code, output = process.wait(30), process.stdout + process.stderr
+    assert code == DataError.exit_code, output
     assert "the disk is full" in output and "Traceback" not in output
     assert desk.dataset().hash == first["hash"] and desk.dataset().table("items").height == 1
     assert desk.collect(**shop)["pictures"]["stored"] == 200
@@ -255,7 +250,7 @@ def test_two_runs_in_one_folder(desk: Desk) -> None:
         desk.collect(**shop)
     assert error.value.seen == f"process {first.pid}"
     first.kill()
-    first.communicate()
+    first.wait()
     assert (desk.out / ".lock").read_text() == str(first.pid)  # what it left behind is simply taken over
     assert desk.collect(**shop)["pictures"]["stored"] == 200
 

@@ -20,10 +20,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from processes import Command
 from tuwen.cli import app
 from tuwen.data.sample import write_sample_shop
 from tuwen.data.sample.pictures import draw_item
 
+pytestmark = pytest.mark.usefixtures("exports")
 ROOT = Path(__file__).parents[1]
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -170,12 +172,9 @@ def test_the_readme_works_from_top_to_bottom(desk: Path, monkeypatch: pytest.Mon
     assert (desk / "next" / "report.html").is_file() and (desk / "lists.parquet").is_file()
     assert len((desk / "answers.csv").read_text(encoding="utf-8").splitlines()) == 3
     for line in steps("serve"):
-        process = subprocess.Popen(
-            shlex.split(f"{line} --port 0"), cwd=desk, env=environment(desk), stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout
-        url = re.search(r"http://[\w.:]+", process.stdout.readline())
-        assert url
+        process = Command(*shlex.split(f"{line} --port 0")[1:])
+        url = re.search(r"http://[\w.:]+", process.readline())
+        assert url, process.stderr
         whole = line == "tuwen serve home"
         for asked in steps("ask") if shutil.which("curl") else ():
             (path,) = re.findall(r"/v1/([a-z]+)", asked)
@@ -185,8 +184,7 @@ def test_the_readme_works_from_top_to_bottom(desk: Path, monkeypatch: pytest.Mon
         if whole:
             assert "<title>" in httpx.get(f"{url.group()}/operator").text
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
-        assert process.returncode == 0
+        assert process.wait(30) == 0
     for code in blocks(ENGLISH, "python"):
         program = f"import warnings; warnings.simplefilter('ignore', ResourceWarning)\n{code}\nprint(answers)"
         done = subprocess.run(

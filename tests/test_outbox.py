@@ -29,6 +29,7 @@ from tuwen.files import held
 from tuwen.index.segments import Batch
 from tuwen.index.store import Index
 from tuwen.store import Store
+from tuwen.store.engine import StoreUnavailable
 from tuwen.workflow.asking import open_index
 from tuwen.workflow.shelving import Shelver
 
@@ -62,6 +63,40 @@ def hits(shop: Shop, words: str) -> list[str]:
 def soon(monkeypatch):
     monkeypatch.setattr(outbox, "REQUEST_SECONDS", 0.05)
     monkeypatch.setattr("tuwen.apps.storefront.storefront.REQUEST_SECONDS", 0.05)
+
+
+def test_what_waits_is_counted_with_its_age_for_who_runs_the_service(made_home, tmp_path, monkeypatch):
+    folder = home_in(tmp_path, made_home)
+    shop = Shop(folder, tmp_path / "store.db")
+    began = time.time()
+    with another_process_holds(Home(folder).part("search")):
+        assert shop.ask("POST", "/v1/items", {"item": "NEW", "columns": {"title": "zeppelin"}}).status_code == 202
+        assert shop.live.journal is not None
+        shop.live.journal.write([{"event": "e", "user": "u", "item": "NEW", "kind": "view"}])
+        told = shop.good("GET", "/v1/operator/backlog", headers={"Accept-Language": "zh"})
+        assert told["store"] and told["outbox"]["items"] == 1 and told["journal"]["events"] == 1
+        for queue in ("outbox", "journal"):
+            assert 0 <= told[queue]["oldest_seconds"] <= time.time() - began + 0.01
+        shop.live.storefront.outbox.fault = "another run is writing to this folder"
+        assert shop.good("GET", "/v1/operator/backlog")["outbox"]["fault"] == "another run is writing to this folder"
+        told = shop.good("GET", "/v1/operator/backlog", headers={"Accept-Language": "zh"})
+        assert told["outbox"]["fault"] == "另一进程正在写入"
+        told = shop.good("GET", "/readyz", headers={"Accept-Language": "zh"})
+        assert told["fault"] == "商品的更改等待写入索引：另一进程正在写入"
+
+        def gone() -> None:
+            raise StoreUnavailable("the store does not answer")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(shop.store, "ping", gone)
+            told = shop.good("GET", "/v1/operator/backlog")
+        assert (told["store"], told["outbox"], told["journal"]["events"]) == (False, None, 1)
+    shop.live.storefront.outbox.empty()
+    shop.live.journal.empty(shop.store.events.add)
+    told = shop.good("GET", "/v1/operator/backlog")
+    assert (told["outbox"]["items"], told["outbox"]["oldest_seconds"]) == (0, None)
+    assert (told["journal"]["events"], told["journal"]["oldest_seconds"]) == (0, None)
+    shop.store.close()
 
 
 def test_what_comes_and_goes_while_another_process_holds_the_index_is_done_in_the_end(made_home, tmp_path):

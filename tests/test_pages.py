@@ -32,13 +32,21 @@ from tuwen.service.pages import WEB
 from tuwen.service.served import Served
 from tuwen.service.shop import shop_app
 from tuwen.store import Store
+from tuwen.store.journal import Journal
 from tuwen.workflow.serving import Live
 
 CHROMIUM = shutil.which("chromium")
 AXE = Path(os.environ.get("AXE", "axe.min.js"))
 browsing = pytest.mark.skipif(not CHROMIUM, reason="needs chromium, to see what a person sees")
 NASTY = "<script>alert(1)</script><img src=x onerror=alert(2)>"
-OPERATOR = ("operator.js", "operator-reports.js", "operator-comparison.js", "operator-data.js", "panels.js")
+OPERATOR = (
+    "operator.js",
+    "operator-reports.js",
+    "operator-comparison.js",
+    "operator-data.js",
+    "operator-backlog.js",
+    "panels.js",
+)
 CARDS = ".grid .card:not(.ghost)"
 
 
@@ -56,7 +64,7 @@ def vocabulary(*files: str) -> set[str]:
 @pytest.mark.parametrize(
     ("page", "words", "modules"),
     [
-        ("shop.html", "words.js", ("shop.js", "search.js", "item.js", "cards.js", "photo.js")),
+        ("shop.html", "words.js", ("shop.js", "search.js", "item.js", "cards.js", "photo.js", "faults.js")),
         ("operator.html", "operator-words.js", OPERATOR),
     ],
 )
@@ -104,7 +112,7 @@ def listening(home: Path | None, store: Store | None, *, keys: bool = False) -> 
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, exports: None) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     made = make_home(folder, pictures=True)
     model, other = drawn_rate(120, 0.5, 1), drawn_rate(120, 0.9, 2)
@@ -342,16 +350,80 @@ def test_a_title_that_is_html_stays_text(visit: Any, url: str) -> None:
 def test_what_goes_wrong_is_told_with_what_to_do(visit: Any, url: str) -> None:
     page = visit("/?q=lamp&sort=nothing")  # a 422 of the service: a browser tells of it in the console
     page.wait_for_selector(".problem")
-    assert "no column 'nothing'" in page.inner_text(".problem .what") and "price" in page.inner_html(".problem details")
+    assert page.inner_text(".problem .what") == "The shop cannot read this address."
+    assert "no column 'nothing'" in page.inner_html(".problem details")  # for who runs it
     page.click("[data-language=zh]")  # as chosen on the page, not as the browser asks by itself
-    page.wait_for_selector(".problem .what:text('没有“nothing”列')")
+    page.wait_for_selector(".problem .what:text('商店无法识别此网址')")
+    assert "没有“nothing”列" in page.inner_html(".problem details")
     page.click("[data-language=en]")
     page.route("**/v1/search", lambda route: route.abort())
     page.click("text=Try again")
-    page.wait_for_selector("text=The service does not answer")
+    page.wait_for_selector("text=The shop does not answer")
     page.unroute("**/v1/search")
     told = httpx.get(f"{url}/nowhere")  # a program gets a problem where a person gets a page
     assert (told.status_code, told.json()["status"]) == (404, 404)
+
+
+OPERATORS_WORDS = re.compile(
+    r"(?i)pydantic|input should|string should|openapi|disk|store|outbox|磁盘|存储|service|服务"
+)
+
+
+def refusing(page: Any, status: int) -> None:
+    """The shop answers events with a status, in the words that it has for who runs it."""
+    told = {"what": "the disk of the service is nearly full", "status": status, "request": "8c0f"}
+    page.route("**/v1/events", lambda route: route.fulfill(status=status, body=json.dumps(told)))
+
+
+@browsing
+@pytest.mark.parametrize(
+    ("locale", "ours"), [("en-GB", "It is not in your basket."), ("zh-CN", "商品没有加入购物篮。")]
+)
+def test_a_refusal_is_told_in_words_of_a_shopper_and_the_basket_agrees(visit: Any, locale: str, ours: str) -> None:
+    page = visit("/?item=SKU-0001", locale=locale)
+    add = page.locator(".facts .button.main")
+    told = set()
+    statuses = (507, 429) if locale == "en-GB" else (507, 503, 413, 500)
+    for status in statuses:
+        refusing(page, status)
+        add.click()
+        page.wait_for_selector(f"#told.seen:has-text('{ours}')")
+        words = page.inner_text("#told")
+        told.add(words)
+        assert not OPERATORS_WORDS.search(words) and page.inner_text("#basket b") == ""
+        page.evaluate("document.getElementById('told').className = ''")
+        page.unroute("**/v1/events")
+    assert len(told) == len(statuses)
+    if locale == "zh-CN":
+        return
+    add.click()
+    page.wait_for_selector("#told.seen")
+    assert page.inner_text("#basket b") == "1" and ours not in page.inner_text("#told")
+    refusing(page, 507)
+    page.click("#basket")
+    page.wait_for_selector(".sum button:enabled")
+    page.click(".sum button")
+    page.wait_for_selector("#told.seen")
+    page.wait_for_selector(".rows .card")
+    assert page.inner_text("#basket b") == "1"
+    page.route("**/v1/items/**", lambda route: route.fulfill(status=503, body='{"what": "too many", "status": 503}'))
+    page.reload()
+    page.wait_for_selector(".problem")  # no page with a total of nothing that one could buy
+    assert page.locator(".sum").count() == 0 and not OPERATORS_WORDS.search(page.inner_text(".problem .what"))
+
+
+@browsing
+@pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+def test_an_address_that_asks_for_nonsense_is_answered_in_plain_words(visit: Any, locale: str) -> None:
+    page = visit(locale=locale)
+    for query in ("item=%00", "q=&page=9999999") if locale == "zh-CN" else ("item=a%0Ab", "page=abc&where=%C2%B2"):
+        page.goto(f"/?{query}")
+        settled(page)
+        text = page.inner_text("main")
+        assert text and not OPERATORS_WORDS.search(text), query
+        assert (re.search("[\u4e00-\u9fff]", page.inner_text("h1, .empty h2, .problem .what")) is not None) == (
+            locale == "zh-CN"
+        ), query
 
 
 @browsing
@@ -403,6 +475,7 @@ def test_an_operator_sees_everything_promotes_and_goes_back(visit: Any, home: Pa
         page.click("text=Open the full report")
     opened.value.wait_for_load_state()
     assert opened.value.title() == "the whole report"
+    opened.value.close()  # a page behind another is drawn once a second
     sent = page.request.get("/v1/operator/report/stars/page").headers["content-security-policy"]
     assert sent.startswith("sandbox") and "connect-src" not in sent
     page.click("[data-name$=compared] button")
@@ -430,6 +503,30 @@ def test_an_operator_sees_everything_promotes_and_goes_back(visit: Any, home: Pa
     page.wait_for_selector(f"#told:has-text('Revision {before.number + 2} is live')")
     assert Home(home).live().parts == before.parts
     assert page.request.get("/readyz").json()["revision"] == before.number + 2
+
+
+@browsing
+def test_an_operator_sees_what_waits_how_long_and_what_to_do(visit: Any, home: Path, store: Store) -> None:
+    """Events in the journal and changes in the outbox, as a store and an index that are away leave them."""
+    journal = Journal(Home(home).journal)
+    journal.write([{"event": f"wait-{n}", "user": "u", "item": "SKU-0001", "kind": "view"} for n in range(3)])
+    told = {
+        "en": ("1 item waits", "3 events wait", "has waited for", "look whether another tuwen command", "journal.log"),
+        "zh": ("1 件商品等待中", "3 个事件等待中", "已等待", "请检查是否有其他 tuwen 命令", "journal.log"),
+    }
+    store.items.put("WAITS", {"title": "zeppelin"}, [])
+    try:
+        page = visit("/operator", width=390)
+        for language, words in told.items():
+            page.click(f"[data-language={language}]")
+            page.wait_for_selector(f"#backlog :text('{words[0]}')")
+            for width in (390, 1280):
+                page.set_viewport_size({"width": width, "height": 900})
+                text = page.inner_text("#backlog")
+                assert all(word in text for word in words) and sideways(page) <= 0
+    finally:
+        journal.file.unlink()
+        store.items.remove("WAITS")
 
 
 @browsing

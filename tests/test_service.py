@@ -254,7 +254,7 @@ def test_a_value_that_is_not_what_the_bundle_reads_is_refused(row: dict[str, Any
         (b"[]", "body"),
         (b'{"rows": []}', "body.rows"),
         (b'{"rows": [3]}', "body.rows.0"),
-        (b'{"row": [{}]}', "body.rows"),
+        (b'{"row": [{}]}', "body.row"),
         (b"\xff\xfe\x00", "body"),
         (b'{"rows": [' + b"[" * 20, "body"),
     ],

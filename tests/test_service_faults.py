@@ -23,6 +23,7 @@ import pytest
 from PIL import Image
 
 from homes import Shop, problem
+from processes import TUWEN, Command
 from tuwen import workflow
 from tuwen.bundle.home import Home
 from tuwen.errors import TuwenError
@@ -32,26 +33,23 @@ from tuwen.store import Store
 CLIENTS = 1000
 DAYS = 86_400  # seconds
 FILES = 256  # that the shell lets the service open: it asks for more itself
-SERVE = "from tuwen.cli import main; main()"
 
 
 class Served:
     def __init__(self, home: Path, *more: str) -> None:
-        shell = ["bash", "-c", f'ulimit -Sn {FILES}; exec "$@"', "serve"]
-        command = [*shell, sys.executable, "-c", SERVE, "serve", str(home), "--port", "0", *more]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout
-        line = self.process.stdout.readline()
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        limits = {resource.RLIMIT_NOFILE: (FILES, hard)}
+        self.process = Command("serve", str(home), "--port", "0", *more, limits=limits)
+        line = self.process.readline()
         found = re.search(r"at (http://[\d.]+:(\d+))", line)
-        assert found, line
+        assert found, line + self.process.stderr
         self.url, self.port = found[1], int(found[2])
         self.client = httpx.Client(base_url=self.url, timeout=30)
 
     def end(self) -> int:
         self.client.close()
         self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=30)
-        return self.process.returncode
+        return self.process.wait(30)
 
     def workers(self) -> list[int]:
         told = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
@@ -90,9 +88,8 @@ def test_workers_answer_alike_and_one_that_dies_is_replaced(served) -> None:
 def test_a_home_that_cannot_be_opened_is_told_and_nothing_stays_behind(workers, home, tmp_path) -> None:
     broken = shutil.copytree(home, tmp_path / "home", ignore=shutil.ignore_patterns("store.db*"))
     next((broken / "parts").glob("recommend-*/bundle.json")).write_bytes(b"")
-    command = [sys.executable, "-c", SERVE, "serve", str(broken), "--port", "0", "--workers", workers]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert told.returncode == 4 and "bundle.json" in told.stderr and "Traceback" not in told.stderr
+    told = Command("serve", str(broken), "--port", "0", "--workers", workers)
+    assert told.wait() == 4 and "bundle.json" in told.stderr and "Traceback" not in told.stderr
 
 
 def test_an_acknowledged_event_survives_the_death_of_everything(home, tmp_path) -> None:
@@ -102,7 +99,7 @@ def test_an_acknowledged_event_survives_the_death_of_everything(home, tmp_path) 
     for number in range(40):
         acknowledged += found.client.post("/v1/events", json={"events": [event(number)]}).json()["new"]
     found.process.kill()
-    found.process.communicate(timeout=30)
+    found.process.wait(30)
     found.client.close()
     with Store(store) as kept:
         assert kept.events.count() == acknowledged == 40
@@ -188,7 +185,7 @@ def test_the_measures_of_all_workers_are_added_up(served) -> None:
 
 
 def test_work_that_nobody_looks_at_any_more_is_done_all_the_same(tmp_path) -> None:
-    program = f"{sys.executable} -c '{SERVE}' sample {tmp_path / 'shop'} --items 8"
+    program = f"{sys.executable} -c '{TUWEN}' sample {tmp_path / 'shop'} --items 8"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {program} 2>&1 | true"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "shop" / "SHOP.yaml").is_file()
@@ -215,11 +212,11 @@ def test_probes_find_nothing(served) -> None:
 
 
 def test_another_machine_needs_a_key(home) -> None:
-    command = [sys.executable, "-c", SERVE, "serve", str(home), "--host", "0.0.0.0", "--port", "0"]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert told.returncode == 2 and "--allow-remote" in told.stderr
-    told = subprocess.run([*command, "--allow-remote"], capture_output=True, text=True, timeout=60)
-    assert told.returncode == 2 and "tuwen key" in told.stderr
+    command = ["serve", str(home), "--host", "0.0.0.0", "--port", "0"]
+    told = Command(*command)
+    assert told.wait() == 2 and "--allow-remote" in told.stderr
+    told = Command(*command, "--allow-remote")
+    assert told.wait() == 2 and "tuwen key" in told.stderr
 
 
 def test_the_examples_of_a_client_work(served) -> None:

@@ -217,14 +217,14 @@ def test_the_bytes_of_all_requests_are_bounded_and_given_back() -> None:
 def test_of_many_unknown_names_the_first_is_refused_by_its_name(shop: Shop, path: str) -> None:
     body = {f"n{number}": 1 for number in range(40_000)}
     message = problem(quickly(lambda: shop.ask("POST", path, body), 5), 422)
-    assert message["where"] in ("body.n0", "body.items", "body.rows", "body.events")
+    assert message["where"] == "body.n0"
     message = problem(shop.ask("POST", path, {f"n{number}": 1 for number in range(60_000)}), 422)
     assert message["what"] == "the body holds too many values"
     for model in (RecommendRequest, SearchRequest, PredictRequest):
         with pytest.raises(ValidationError) as error:
             model.model_validate(body)
-        unknown = [fault["loc"] for fault in error.value.errors() if fault["type"] == "extra_forbidden"]
-        assert unknown == [("n0",)]  # each would take 10 µs
+        unknown = [fault["ctx"]["name"] for fault in error.value.errors() if fault["type"] == "unknown_field"]
+        assert unknown == ["n0"]  # each would take 10 µs
 
 
 def test_json_that_is_too_deep_is_refused_and_one_that_is_not_is_read(shop: Shop) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 FREED = """
 import ctypes, sys
-from tuwen.service.listening import _return_large_blocks
 if sys.argv[1] == "fixed":
+    from tuwen.service.listening import _return_large_blocks
     _return_large_blocks()
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]

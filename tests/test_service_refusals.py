@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,14 @@ from homes import Shop, problem
 from tuwen.service.limits import Limits
 
 EVENT = {"event": "a", "user": "u", "item": "i", "kind": "click"}
+
+
+@pytest.fixture(scope="module")
+def shop(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """One for all of them: what is refused changes nothing."""
+    opened = Shop(home, tmp_path_factory.mktemp("store") / "store.db")
+    yield opened
+    opened.store.close()
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from processes import Command
 from test_service_faults import Served, event
 
 ALONE = r"""
@@ -45,18 +44,22 @@ def wait_for_the_end(processes: list[int], seconds: float) -> float:
     began = time.monotonic()
     while not all(map(is_gone, processes)):
         assert time.monotonic() - began < seconds, f"still there: {processes}"
-        time.sleep(0.05)
+        time.sleep(0.01)
     return time.monotonic() - began
 
 
 @pytest.mark.parametrize("how", ["as it is", "without prctl", "deaf"])
 def test_workers_end_with_their_supervisor(how: str) -> None:
-    with subprocess.Popen([sys.executable, "-c", ALONE, how], stdout=subprocess.PIPE, text=True) as supervisor:
-        assert supervisor.stdout is not None
-        try:
-            workers = [int(supervisor.stdout.readline()) for _ in range(2)]
-        finally:
-            supervisor.kill()
+    supervisor = Command(how, code=ALONE)
+    try:
+        deadline = time.monotonic() + 60
+        while supervisor.stdout.count("\n") < 2:
+            assert time.monotonic() < deadline, supervisor.stderr
+            time.sleep(0.01)
+    finally:
+        supervisor.kill()
+        supervisor.wait()
+    workers = [int(line) for line in supervisor.stdout.split()]
     wait_for_the_end(workers, 5)
 
 
@@ -65,7 +68,7 @@ def test_the_port_of_a_service_is_free_again_after_its_supervisor_was_killed(hom
     workers = served.workers()
     assert served.client.post("/v1/events", json={"events": [event(1)]}).json()["new"] == 1
     os.kill(served.process.pid, signal.SIGKILL)
-    served.process.communicate(timeout=30)
+    served.process.wait(30)
     served.client.close()
     wait_for_the_end(workers, 12)
     with socket.socket() as listener:

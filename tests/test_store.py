@@ -2,9 +2,6 @@
 
 import hashlib
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from databases import MISSING, REASON, postgresql
+from processes import Command
 from tuwen.errors import DataError
 from tuwen.store import Store, watchdog
 from tuwen.store.engine import StoreUnavailable
@@ -138,12 +136,13 @@ for n in range(100_000):
 def test_what_was_acknowledged_survives_a_killed_process(url):
     with Store(url):
         pass
-    process = subprocess.Popen([sys.executable, "-c", WRITER, url], stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    lines = [process.stdout.readline() for _ in range(12)]
-    process.send_signal(signal.SIGKILL)
-    lines += process.communicate(timeout=30)[0].splitlines()
-    acknowledged = int([line for line in lines if line.strip()][-1])
+    process = Command(url, code=WRITER)
+    while process.stdout.count("\n") < 12:
+        assert process.is_alive(), process.stderr
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    acknowledged = int(process.stdout.split()[-1])
     with Store(url) as store:
         kept = {row["event"] for row in store.events.all()}
     assert {f"e{n}" for n in range(acknowledged + 1)} <= kept and len(kept) <= acknowledged + 2
@@ -286,11 +285,9 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(store, tmp_path):
 
 def test_two_services_that_start_at_once_make_the_tables_once(url):
     program = "import sys; from tuwen.store import Store; Store(sys.argv[1]).ping()"
-    started = [
-        subprocess.Popen([sys.executable, "-c", program, url], stderr=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    started = [Command(url, code=program) for _ in range(2)]
     for process in started:
-        assert process.communicate(timeout=60)[1] == "" and process.returncode == 0
+        assert process.wait() == 0 and process.stderr == ""
 
 
 def test_what_is_written_says_what_the_migrations_made(store):
@@ -352,7 +349,8 @@ except StoreUnavailable as error:
 
 def test_a_full_disk_is_told_and_loses_nothing(tmp_path):
     file = tmp_path / "store.db"
-    done = subprocess.run([sys.executable, "-c", FULL, file], capture_output=True, text=True, timeout=60)
+    done = Command(str(file), code=FULL)
+    done.wait()
     assert done.stdout.strip() == "the store does not answer", done.stderr
     with Store(file) as store:
         assert store.events.of("u")[0]["event"] == "kept"

@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import SimpleNamespace
@@ -46,8 +47,8 @@ def away(server: Server, how: str) -> Iterator[None]:
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 1.0)
-    monkeypatch.setattr(watchdog, "PING_SECONDS", 0.3)
+    monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(watchdog, "PING_SECONDS", 0.2)
 
 
 def event(key: str, user: str = "u") -> dict:
@@ -144,7 +145,7 @@ def test_a_removal_may_take_longer_than_an_answer_and_ends_where_the_database_ha
     with Store(f"{server.url}?connect_timeout=2") as store:
 
         def slow(connection) -> int:
-            connection.exec_driver_sql("SELECT pg_sleep(1.5)")
+            connection.exec_driver_sql("SELECT pg_sleep(0.8)")
             return 7
 
         def look() -> None:
@@ -241,7 +242,7 @@ def test_a_journal_that_was_cut_short_anywhere_gives_what_was_acknowledged(tmp_p
     ends = [index + 1 for index, byte in enumerate(data) if byte == 10]
     for cut in range(0, len(data) + 1, 7):
         journal.file.write_bytes(data[:cut])
-        whole = sum(end <= cut for end in ends)
+        whole = sum(end - 1 <= cut for end in ends)  # its checksum holds without the line end
         journal.write([{"event": "next"}])
         assert emptied(journal) == [*(f"e{number}" for number in range(whole)), "next"] and journal.size() == 0
 
@@ -275,8 +276,30 @@ def test_a_position_that_was_lost_or_lies_beyond_the_journal_hides_no_event(tmp_
         assert emptied(journal) == ["e"]
 
 
+def test_a_journal_counts_what_waits_and_since_when(tmp_path, monkeypatch):
+    journal = Journal(tmp_path / "journal.log")
+    assert (journal.waiting().events, journal.waiting().since) == (0, None)
+    for moment, query in ((5_000, 'say "event": twice'), (7_000, "tea")):
+        monkeypatch.setattr("tuwen.store.journal.moments.now", lambda moment=moment: moment)
+        journal.write([{"event": f"{moment}-{n}", "query": query} for n in range(3)])
+    assert (journal.waiting().events, journal.waiting().since) == (6, 5_000)
+    first = journal.file.read_bytes().index(b"\n") + 1
+    (tmp_path / ".journal.log.lock").write_bytes(b"%020d" % first)  # the store has the first line
+    assert (journal.waiting().events, journal.waiting().since) == (3, 7_000)
+    assert len(emptied(journal)) == 3 and journal.waiting().events == 0
+
+
+def test_a_journal_of_an_older_tuwen_is_read(tmp_path):
+    journal = Journal(tmp_path / "journal.log")
+    text = b'[{"event":"old","user":"u"},{"event":"older","user":"u"}]'
+    journal.file.write_bytes(b"%08x %s\n" % (zlib.crc32(text), text))
+    assert (journal.waiting().events, journal.waiting().since) == (2, None)
+    journal.write([{"event": "new"}])
+    assert emptied(journal) == ["old", "older", "new"]
+
+
 def test_a_full_journal_refuses_and_keeps_what_it_has(tmp_path):
-    journal = Journal(tmp_path / "journal.log", largest=300)
+    journal = Journal(tmp_path / "journal.log", largest=600)
     with pytest.raises(StoreUnavailable, match="journal of events is full"):
         for number in range(100):
             journal.write([{"event": number}])

@@ -18,7 +18,8 @@ ROWS, SEEN = 900, np.arange(600)
 HELD = np.arange(600, 900)
 # the modes of a distribution take twice the steps that it takes to fill, or to collapse
 SETTINGS = Adversarial(steps=250, batch_size=64, critic_steps=3, penalty=1.0, reconstruction=1.0, learning_rate=1e-3)
-SHORT = replace(SETTINGS, steps=125)
+SHORT = replace(SETTINGS, steps=125, learning_rate=2e-3)
+SHORTEST = replace(SHORT, steps=70, critic_steps=2)
 
 
 def examples(vectors, classes=None, present=None):
@@ -79,7 +80,7 @@ def test_a_generator_forced_to_collapse_is_called_out():
     """Paid for being near the truth on average, it answers the middle between the modes."""
     world, _ = modes()
     made_by = generator(Augment, world, 1)
-    history = train_generator(made_by, world.take(SEEN), replace(SHORT, reconstruction=1000.0), seed=0)
+    history = train_generator(made_by, world.take(SEEN), replace(SHORTEST, reconstruction=1000.0), seed=0)
     made, true = made_vectors(made_by, world, HELD, 1)
     found = samples.judged(true["a"], made["a"])
     assert found["variance"] < samples.LEAST_VARIANCE and history[-1]["variance"] < samples.LEAST_VARIANCE
@@ -90,7 +91,7 @@ def test_a_generator_forced_to_collapse_is_called_out():
 def test_a_class_is_made_where_that_class_lies():
     world, points = modes(classes=3)
     made_by = generator(Augment, world, 3)
-    train_generator(made_by, world.take(SEEN), replace(SETTINGS, reconstruction=0.0), seed=0)
+    train_generator(made_by, world.take(SEEN), replace(SHORT, reconstruction=0.0), seed=0)
     made, _ = made_vectors(made_by, world, HELD, 1)
     restored = made_by.restored({"a": torch.from_numpy(made["a"])})["a"].numpy()
     nearest = np.abs(restored @ points.T).argmax(axis=1)
@@ -100,7 +101,7 @@ def test_a_class_is_made_where_that_class_lies():
 def test_what_another_modality_tells_is_filled_better_than_by_the_mean():
     world = linear(noise=0.5)
     made_by = generator(Impute, world)
-    train_generator(made_by, world.take(SEEN), SHORT, seed=0)
+    train_generator(made_by, world.take(SEEN), SHORTEST, seed=0)
     a, b = (world.inputs[m].arrays["vector"] for m in ("a", "b"))
     best = samples.error(b[HELD], samples.linear_guess(a[SEEN], b[SEEN], a[HELD]), b[SEEN].mean(axis=0))
     assert best < filling_error(made_by, world) < best + 0.1 < 0.3
@@ -110,7 +111,7 @@ def test_what_no_other_modality_tells_is_not_gained():
     rng = np.random.default_rng(0)
     world = examples({"a": rng.normal(size=(ROWS, 6)), "b": rng.normal(size=(ROWS, 8))})
     made_by = generator(Impute, world)
-    train_generator(made_by, world.take(SEEN), SHORT, seed=0)
+    train_generator(made_by, world.take(SEEN), SHORTEST, seed=0)
     assert filling_error(made_by, world) > 0.99
 
 
@@ -121,7 +122,7 @@ def test_rows_that_lack_a_modality_teach_what_they_can():
     vectors = {m: source.arrays["vector"].copy() for m, source in world.inputs.items()}
     vectors["b"][~present["b"]] = np.nan
     made_by = generator(Impute, world)
-    train_generator(made_by, examples(vectors, present=present).take(SEEN), SHORT, seed=0)
+    train_generator(made_by, examples(vectors, present=present).take(SEEN), SHORTEST, seed=0)
     assert filling_error(made_by, world) < 0.4
 
 

@@ -20,7 +20,7 @@ from tuwen.training.loop import Settings, network_of, train
 from tuwen.training.out_of_fold import Cut, fit_late, fit_late_on
 
 ROWS = 400
-SETTINGS = Settings(epochs=30, batch_size=20, learning_rate=0.02)
+SETTINGS = Settings(epochs=15, batch_size=20, learning_rate=0.02)
 
 
 def examples(seed=0, frozen=False):
@@ -51,7 +51,7 @@ def model_of(frozen=False):
     return assemble(encoders, Part("late"), Part("binary", {"target": "y"}), BinaryTarget(1.0, None, 0.5))
 
 
-def fitted(folder, progress=None, epochs=30, frozen=False):
+def fitted(folder, progress=None, epochs=15, frozen=False):
     model, training = model_of(frozen), examples(frozen=frozen)
     cut = Cut(np.arange(ROWS), folder, "f")
     fit_late(model, training, None, replace(SETTINGS, epochs=epochs), seed=3, cut=cut, progress=progress)

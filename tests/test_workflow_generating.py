@@ -121,7 +121,7 @@ def test_a_filling_is_trusted_as_far_as_rows_that_were_held_back_bear_it_out():
     torch.manual_seed(0)
     generator = Impute({"a": 6, "b": 8, "c": 6}, 0, [["a"], ["b"], ["c"]], hidden=48)
     seen, held = held_back(generator, world, 0.4, 0)
-    settings = Adversarial(250, 64, 2, penalty=1.0, reconstruction=3.0, learning_rate=1e-3)
+    settings = Adversarial(125, 64, 2, penalty=1.0, reconstruction=3.0, learning_rate=2e-3)
     train_generator(generator, world.take(seen[:60]), settings, seed=0)  # so few that it learns them by heart
     before = {entry["modalities"][0]: entry for entry in judged(generator, world, seen, held, [], 0)}
     trust(generator, world, held, 0)

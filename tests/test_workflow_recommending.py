@@ -25,6 +25,7 @@ from tuwen.workflow.cuts import moments
 from tuwen.workflow.history import history_of
 from tuwen.workflow.recommending import recommender_of
 
+pytestmark = pytest.mark.usefixtures("exports")
 RUN = """\
 name: next
 shop: SHOP.yaml

@@ -27,6 +27,7 @@ from tuwen.workflow.asking import open_search
 from tuwen.workflow.indexing import Recipe, plain_text
 from tuwen.workflow.search_evaluation import read_judgments
 
+pytestmark = pytest.mark.usefixtures("exports")
 PLAIN = Recipe(text="none", picture="none")
 
 

@@ -13,7 +13,7 @@ _CHINESE_WORDS = "无|空|（空）|(空)|无数据|暂无"
 NOTHING = frozenset(f"{_WORDS}|{_CHINESE_WORDS}".split("|"))
 _EDGES = r"^[\s\p{Cc}\p{Cf}]+|[\s\p{Cc}\p{Cf}]+$"
 _FORMULA = r'^=\s*"([^"]*)"$'
-_APOSTROPHE = r"^'([0-9=+\-@].*)$"
+_APOSTROPHE = r"^'([\s\p{Cc}\p{Cf}]*[0-9=+\-@＝＋－＠﹦﹢﹣﹫].*)$"
 
 
 def plain_keys(text: pl.Series) -> pl.Series:

@@ -7,9 +7,16 @@ from typing import IO
 
 import polars as pl
 
+from tuwen.amounts import amounts
+
 UTF8_MARK = b"\xef\xbb\xbf"  # without it Excel reads UTF-8 as an old code page
-_FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
-_NUMBER = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+_BLANK = r"[\s\p{Cc}\p{Cf}]*"  # a spreadsheet trims it
+_FORMULA = (
+    rf"^(?:[\t\r\n]|{_BLANK}[=+\-@＝＋－＠﹦﹢﹣﹫])"  # full-width and small forms are typed in Chinese and Japanese
+)
+_EXPONENT = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"  # as a program writes a number
+_PLACEHOLDER = rf"^{_BLANK}[-－﹣]+{_BLANK}$"
+_CELL = r"(?i)^[^A-ZＡ-Ｚ]*[A-ZＡ-Ｚ]{1,3}[$＄]?[0-9０-９]"  # -EUR1 is an amount, and also minus the cell EUR1
 
 
 def write_spreadsheet(frame: pl.DataFrame, file: IO[bytes]) -> None:
@@ -38,9 +45,18 @@ def _plain(values: pl.Series) -> pl.Series:
 def as_text(values: pl.Series) -> pl.Series:
     """Put an apostrophe before strings that a spreadsheet would run.
 
-    >>> as_text(pl.Series(["=1+1", "-12.5", "-2+3", "tea"])).to_list()
-    ["'=1+1", '-12.5', "'-2+3", 'tea']
+    A number in any form that :mod:`tuwen.amounts` reads is no formula, and neither is a dash for "no value".
+
+    >>> as_text(pl.Series(["=1+1", "-12.5", "-3,50 €", "-", "-2+3", "tea"])).to_list()
+    ["'=1+1", '-12.5', '-3,50 €', '-', "'-2+3", 'tea']
     """
     text = values.cast(pl.String)
-    runs = text.str.contains(_FORMULA) & ~text.str.contains(_NUMBER)
-    return text.zip_with(~runs.fill_null(False), "'" + text)
+    begins = text.str.contains(_FORMULA).fill_null(False)
+    if not begins.any():
+        return text
+    suspects = text.filter(begins)
+    numbers, _ = amounts(suspects)
+    harmless = numbers.is_not_null() & ~suspects.str.contains(_CELL)
+    harmless |= suspects.str.contains(_EXPONENT) | suspects.str.contains(_PLACEHOLDER)
+    guarded = suspects.zip_with(harmless, "'" + suspects)
+    return text.scatter(begins.arg_true(), guarded)

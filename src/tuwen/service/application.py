@@ -37,6 +37,7 @@ PROBLEMS = refusals(
         408: "the body came too slowly",
         413: "the body or a file is too large",
         415: "neither JSON nor a form",
+        421: "the service does not answer to that name",
         422: "a column or a value is not what the bundle reads",
         500: "the bundle is damaged, or the service has a fault of its own",
         403: "a page of another site asks",

@@ -12,12 +12,11 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler
 
+from tuwen.service.invalid_values import Fields, invalid_value
 from tuwen.service.language import said
-from tuwen.service.parsing import BodyRoute
-from tuwen.service.problems import as_sent, place_in
+from tuwen.service.parsing import BodyRoute, media_type
 
 Element = TypeVar("Element")
-UNEXPECTED = "the request is not what was expected: {0}"
 
 
 class Refusal:
@@ -28,7 +27,7 @@ class Refusal:
     """
 
     def __init__(self, error: ValidationError) -> None:
-        self.errors = error.errors(include_url=False, include_context=False)
+        self.errors = error.errors(include_url=False)
 
 
 class RefusedElement(BaseModel):
@@ -38,6 +37,7 @@ class RefusedElement(BaseModel):
     where: str = Field(description="the place in the body", examples=["body.events.1.item"])
     what: str
     seen: str | None = None
+    allowed: str | None = None
 
 
 def or_refusal(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
@@ -49,9 +49,12 @@ def or_refusal(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
 
 
 def kept_and_refused(
-    name: str, elements: Sequence[Element | Refusal], language: Literal["en", "zh"]
+    name: str, elements: Sequence[Element | Refusal], language: Literal["en", "zh"], fields: Fields | None = None
 ) -> tuple[list[Element], list[RefusedElement]]:
     """Return the valid elements of the field ``name``, and a refusal for each other element.
+
+    Args:
+        fields: of an element.
 
     Raises:
         RequestValidationError: none is good.
@@ -63,15 +66,9 @@ def kept_and_refused(
     refused = []
     for index, element in enumerate(elements):
         if isinstance(element, Refusal):
-            error = element.errors[0]
-            refused.append(
-                RefusedElement(
-                    index=index,
-                    where=place_in(("body", name, index, *error["loc"])),
-                    what=said(UNEXPECTED.format(error["msg"].lower()), language),
-                    seen=None if isinstance(error.get("input"), dict | list | bytes) else as_sent(error.get("input")),
-                )
-            )
+            error = invalid_value(element.errors[0], fields or {}, ("body", name, index)).fields()
+            words = {field: said(error[field], language) for field in ("what", "seen", "allowed") if field in error}
+            refused.append(RefusedElement(index=index, where=error["where"], **words))
     return accepted, refused
 
 
@@ -85,8 +82,7 @@ class BeaconRoute(BodyRoute):
         handle = super().get_route_handler()
 
         async def read(request: Request) -> Response:
-            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind == "text/plain":
+            if media_type(request) == "text/plain":
                 others = [pair for pair in request.scope["headers"] if pair[0] != b"content-type"]
                 headers = [*others, (b"content-type", b"application/json")]
                 request = Request({**request.scope, "headers": headers}, request.receive)

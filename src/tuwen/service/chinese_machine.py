@@ -10,6 +10,11 @@ ASK = "tell who runs this service: its log has more under the number of the requ
 MACHINE: dict[str, Told] = {
     ASK: "请告知服务的管理者：其日志中该请求编号下有详细说明",
     "try again; if it stays so, tell who runs this service": "请重试；如仍如此，请告知服务的管理者",
+    "changes of items wait for the index: {0}": "商品的更改等待写入索引：{0}",
+    "revision could not be loaded: {0}": "版本无法加载：{0}",
+    "items of the store that could not be brought in: {0}; the first, '{1}': {2}": (
+        "存储中有 {0} 件商品无法写入索引，首件为“{1}”：{2}"
+    ),
     "the store does not answer": "存储没有应答",
     "the store does not answer, and the journal of events is full": "存储没有应答，事件日志也已写满",
     "the store does not answer, and the journal of events cannot be written": "存储没有应答，事件日志也无法写入",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic_core import PydanticCustomError
 
 from tuwen.service.predictor import Input, Kind
 
@@ -50,12 +51,15 @@ class Strict(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_unknown(cls, body: Any) -> Any:
+    def _no_unknown(cls, body: Any) -> Any:
         """Of names that are unknown the first is refused; to refuse 100,000 took a second."""
-        if not isinstance(body, dict) or len(body) <= len(cls.model_fields):
-            return body
-        unknown = next(name for name in body if name not in cls.model_fields)
-        return {name: value for name, value in body.items() if name in cls.model_fields or name == unknown}
+        unknown = next((n for n in body if n not in cls.model_fields), None) if isinstance(body, dict) else None
+        if unknown is not None:
+            name = str(unknown).encode(errors="replace").decode()  # half of a character
+            raise PydanticCustomError(
+                "unknown_field", "there is no such field", {"name": name, "fields": ", ".join(cls.model_fields)}
+            )
+        return body
 
 
 class PredictRequest(Strict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import anyio
@@ -12,8 +13,12 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
 
+from tuwen.service.problems import RequestError
+
 T = TypeVar("T")
 LARGE = 16_384  # bytes; less is parsed in about a millisecond
+AS_JSON = 'send it with -H "content-type: application/json"'
+AS_FORM = "send it with -F photo=@FILE"
 _LIMITER = anyio.CapacityLimiter(1)  # each parser holds Python's lock, so two would only keep the loop waiting longer
 
 
@@ -31,7 +36,32 @@ def loads(body: bytes) -> Any:
     try:
         return from_json(body)
     except ValueError:
-        return json.loads(body)
+        try:
+            return json.loads(body)
+        except UnicodeDecodeError as error:
+            raise json.JSONDecodeError("no UTF-8", "", error.start) from None
+
+
+def media_type(request: Request) -> str:
+    """What a request says that its body is, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def need_json(request: Request) -> None:
+    """Raises:
+    RequestError: 415, there is a body, and it does not come as JSON: ``curl -d`` calls it a form.
+    """
+    kind = media_type(request)
+    is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    if not is_json and (kind or await request.body()):
+        raise RequestError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "the body does not come as JSON",
+            where="Content-Type header",
+            seen=kind[:100] or "nothing",
+            allowed="application/json",
+            todo=AS_JSON,
+        )
 
 
 class BodyRequest(Request):
@@ -44,12 +74,15 @@ class BodyRequest(Request):
 
 
 class BodyRoute(APIRoute):
-    """A route whose requests are of :class:`BodyRequest`."""
+    """A route whose requests are of :class:`BodyRequest`, and whose bodies are JSON where it takes one."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            return await handler(BodyRequest(request.scope, request.receive))
+            request = BodyRequest(request.scope, request.receive)
+            if self.body_field is not None:
+                await need_json(request)
+            return await handler(request)
 
         return handle

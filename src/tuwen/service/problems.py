@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -22,7 +21,9 @@ from tuwen.apps.storefront.parts import NotServed
 from tuwen.deadline import Interrupted
 from tuwen.errors import BundleError, ConfigError, DataError, InUse, MissingExtra, TuwenError
 from tuwen.service.chinese_machine import ASK
+from tuwen.service.invalid_values import Fields, invalid_value
 from tuwen.service.language import asked_for, phrase, said
+from tuwen.service.refusal_page import refusal_page, wants_page
 from tuwen.store.engine import StoreUnavailable
 
 log = logging.getLogger("tuwen.service")
@@ -86,7 +87,6 @@ STATUS: dict[type[TuwenError], HTTPStatus] = {
     Interrupted: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-SHOWN = 80  # characters of what was sent
 SPOKEN = ("what", "where", "seen", "allowed", "todo")
 _ON_THIS_MACHINE = re.compile(r"/|~|[A-Za-z]:[\\/]|[a-z+]+://")
 WAIT = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
@@ -98,7 +98,7 @@ AGAIN = "try again; if it stays so, tell who runs this service"
 
 
 class ProblemResponse(Response):
-    """A problem, sent in the language that the request asks for (``Accept-Language``)."""
+    """A problem, sent in the language that the request asks for (``Accept-Language``); as a page to who opened one."""
 
     def __init__(self, problem: Problem, headers: Mapping[str, str]) -> None:
         super().__init__(status_code=problem.status, headers=headers)
@@ -113,7 +113,11 @@ class ProblemResponse(Response):
         told["title"] = phrase(self.problem.status, self.problem.title, language)
         headers = {name: value for name, value in self.headers.items() if name != "content-length"}
         headers |= {"content-language": language, "vary": "Accept-Language, Origin"}
-        answer = JSONResponse(told, self.status_code, headers, media_type="application/problem+json")
+        answer: Response
+        if wants_page(scope):
+            answer = refusal_page(scope, self.status_code, headers)
+        else:
+            answer = JSONResponse(told, self.status_code, headers, media_type="application/problem+json")
         await answer(scope, receive, send)
 
 
@@ -168,31 +172,15 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
     """A body, a query or a path that is not what the route takes."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    found = DataError(
-        f"the request is not what was expected: {first['msg'].lower()}",
-        where=place_in(first["loc"]),
-        seen=_shown(first.get("input")),
-        todo="/openapi.json tells what each route takes",
-    )
-    return response(found, request.scope.get("tuwen.request"))
+    begin = first["loc"][:1] if first["loc"][:1] and first["loc"][0] in ("body", "query", "path", "header") else ()
+    refusal = invalid_value({**first, "loc": first["loc"][len(begin) :]}, _fields_of(request, *begin), begin)
+    return response(refusal, request.scope.get("tuwen.request"))
 
 
-def place_in(steps: Iterable[object]) -> str:
-    """A place in a request: names that were sent too, and no more of each than a person reads."""
-    names = [text if len(text) <= SHOWN else f"{text[:SHOWN]}…" for text in map(str, steps)]
-    return _whole_characters(".".join(names))
-
-
-def _shown(value: object) -> str | None:
-    return None if isinstance(value, dict | list | bytes) else as_sent(value)
-
-
-def as_sent(value: object) -> str:
-    """A value of a request as JSON, and no more of it than a person reads."""
-    shown = _whole_characters(json.dumps(value, ensure_ascii=False, default=str))
-    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
-
-
-def _whole_characters(text: str) -> str:
-    """``text`` with a mark for each half of a character: a program that cuts a text inside an emoji sends one."""
-    return text.encode(errors="replace").decode()
+def _fields_of(request: Request, part: str = "body") -> Fields:
+    """What the route of a request reads from one part of it."""
+    route = request.scope["route"]
+    if part == "body":
+        model = None if route.body_field is None else route.body_field.field_info.annotation
+        return getattr(model, "model_fields", {})
+    return {field.alias: field.field_info for field in getattr(route.dependant, f"{part}_params")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -12,18 +11,22 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from tuwen.errors import DataError
+from tuwen.service.invalid_values import invalid_value
 from tuwen.service.limits import Limits
 from tuwen.service.messages import PredictRequest
+from tuwen.service.parsing import AS_JSON, media_type
 from tuwen.service.predictor import Predictor
-from tuwen.service.problems import RequestError, place_in
+from tuwen.service.problems import RequestError
 from tuwen.service.rows import too_large
+
+EXAMPLE = '{"rows": [{"COLUMN": "VALUE"}]}'
 
 
 async def sent_rows(request: Request, limits: Limits, predictor: Predictor) -> Callable[[], list[dict[str, Any]]]:
     """What gives the rows of a request as they were sent; it parses for as long as a body is large, so it is called
     beside the event loop.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = media_type(request)
     if kind == "application/json":
         body = await request.body()
         return lambda: _from_json(body, limits)
@@ -34,8 +37,9 @@ async def sent_rows(request: Request, limits: Limits, predictor: Predictor) -> C
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "neither JSON nor a form",
         where="Content-Type header",
-        seen=kind or "nothing",
+        seen=kind[:100] or "nothing",
         allowed="application/json, multipart/form-data",
+        todo=AS_JSON,
     )
 
 
@@ -43,12 +47,10 @@ def _from_json(body: bytes, limits: Limits) -> list[dict[str, Any]]:
     try:
         rows = PredictRequest.model_validate_json(body).rows
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        place = place_in(("body", *first["loc"]))
-        example = json.dumps({"rows": [{"COLUMN": "VALUE"}]})
-        raise DataError(
-            f"the body is not what was expected: {first['msg'].lower()}", where=place, allowed=example
-        ) from None
+        first = error.errors(include_url=False)[0]
+        invalid = invalid_value(first, PredictRequest.model_fields, ("body",))
+        invalid.allowed = EXAMPLE
+        raise invalid from None
     if len(rows) > limits.rows:
         raise DataError("too many rows in one request", seen=len(rows), allowed=f"up to {limits.rows}")
     return [dict(row) for row in rows]

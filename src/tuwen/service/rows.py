@@ -11,8 +11,9 @@ from typing import Any
 from tuwen.bundle.reading import named
 from tuwen.data.kinds import MEDIA
 from tuwen.errors import DataError
+from tuwen.service.invalid_values import as_sent
 from tuwen.service.predictor import Input
-from tuwen.service.problems import RequestError, as_sent
+from tuwen.service.problems import RequestError
 
 PART = 1 << 18  # characters of base64 (four of them are three bytes), decoded in some 3 ms
 

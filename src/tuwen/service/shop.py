@@ -16,7 +16,7 @@ from tuwen.service.messages import request_body
 from tuwen.service.pages import add_pages
 from tuwen.service.parsing import BodyRoute
 from tuwen.service.problems import on_http_error, on_invalid_request, on_tuwen_error
-from tuwen.service.room import RoomGuard
+from tuwen.service.room import KEEPING, RoomGuard
 from tuwen.service.routes.answers import add_answers
 from tuwen.service.routes.operations import add_operations
 from tuwen.service.routes.operator import add_operator
@@ -66,9 +66,20 @@ def _with_columns(schema: dict[str, Any], served: Served) -> dict[str, Any]:
 
 def _as_problems(schema: dict[str, Any]) -> dict[str, Any]:
     """Refusals under the media type that they are sent with."""
-    for path in schema["paths"].values():
-        for operation in path.values():
+    for name, path in schema["paths"].items():
+        for method, operation in path.items():
+            _keep_possible(name, method, operation)
             for status, told in operation["responses"].items():
                 if status >= "400" and "application/json" in told.get("content", {}):
                     told["content"]["application/problem+json"] = told["content"].pop("application/json")
     return schema
+
+
+def _keep_possible(path: str, method: str, operation: dict[str, Any]) -> None:
+    """Without a body none is too large, too slow or of the wrong kind; only what is kept can find the disk full."""
+    responses = operation["responses"]
+    if method not in ("post", "put"):
+        for status in ("408", "413", "415"):
+            responses.pop(status, None)
+    if method not in ("post", "put") or not path.startswith(KEEPING):
+        responses.pop("507", None)

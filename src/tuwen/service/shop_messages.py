@@ -32,7 +32,7 @@ Key = Annotated[  # collect strips keys too
 def _something(key: str) -> str:
     """A program that has no shopper may send the word for it: all who have none would be one."""
     if is_nothing(key.strip()):
-        raise PydanticCustomError("nothing", "This is a program's word for nothing, and no key")
+        raise PydanticCustomError("nothing", "this is a program's word for nothing, and no key")
     return key
 
 
@@ -53,9 +53,9 @@ def _plausible(moment: datetime) -> datetime:
     try:
         aware = moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     except OverflowError:
-        raise ValueError("the time is out of range") from None
+        raise PydanticCustomError("time_range", "the time is out of range") from None
     if not FIRST <= aware <= datetime.now(UTC) + AHEAD:
-        raise ValueError("the time is before 1990 or more than a day ahead")
+        raise PydanticCustomError("time_range", "the time is out of range")
     return aware
 
 
@@ -65,7 +65,7 @@ Moment = Annotated[datetime, AfterValidator(_plausible)]
 def _plain(value: Any) -> Any:
     """Of a value that may be several things pydantic would tell what each of them is not, at a place of its own."""
     if not isinstance(value, str | int | float | None):
-        raise PydanticCustomError("plain", "Input should be a text or a number")
+        raise PydanticCustomError("plain", "the value is not a text or a number")
     if isinstance(value, str) and len(value) > LONGEST_VALUE:
         raise PydanticKnownError("string_too_long", {"max_length": LONGEST_VALUE})
     return value
@@ -266,6 +266,31 @@ class ReadyResponse(BaseModel):
         description="what is nearly full: with `disk` new events and items are refused, with `memory` costly requests",
     )
     journal: int = Field(0, description="bytes of events that wait for the store")
+
+
+class OutboxBacklog(BaseModel):
+    """Changes of items that wait for the index."""
+
+    items: int
+    oldest_seconds: float | None = Field(None, description="for which the oldest has waited")
+    fault: str | None = Field(None, description="why the last attempt to take them in failed")
+
+
+class JournalBacklog(BaseModel):
+    """Events that wait for the store."""
+
+    events: int
+    bytes: int
+    most_bytes: int = Field(description="beyond which events are refused")
+    oldest_seconds: float | None = Field(None, description="for which the oldest has waited")
+
+
+class BacklogResponse(BaseModel):
+    """What is acknowledged and not yet where it belongs."""
+
+    store: bool = Field(description="whether the store answers")
+    outbox: OutboxBacklog | None = Field(None, description="null where the store is away, or nothing is kept")
+    journal: JournalBacklog | None = Field(None, description="null where nothing is kept")
 
 
 class ShopResponse(BaseModel):

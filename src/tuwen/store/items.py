@@ -82,6 +82,13 @@ class Items:
         with reading(self._engine) as connection:
             return int(connection.execute(query).scalar_one())
 
+    def oldest_after(self, change: int) -> int | None:
+        """The moment of the oldest change after that number."""
+        query = sa.select(sa.func.min(ITEMS.c.changed)).where(ITEMS.c.change > change)
+        with reading(self._engine) as connection:
+            moment = connection.execute(query).scalar_one()
+        return None if moment is None else int(moment)
+
     def since(self, change: int, most: int = 1000) -> list[StoredItem]:
         """Items whose last change has a higher number, in that order."""
         return self._read(sa.select(ITEMS).where(ITEMS.c.change > change).order_by(ITEMS.c.change).limit(most))

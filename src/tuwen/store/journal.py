@@ -12,21 +12,39 @@ import fcntl
 import json
 import logging
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tuwen.errors import DataError
+from tuwen.store import moments
 from tuwen.store.engine import StoreUnavailable
 
 log = logging.getLogger("tuwen.store")
 LARGEST = 64 * 2**20  # bytes: some 300,000 events
+_KEY = b'"event":'  # once in each event: a quote inside a text has a backslash before it
+_TIME = re.compile(rb'[0-9a-f]{8} \{"time":(\d+),')
 STEP = 200  # events that go into the store at once
 AGAIN = "send it again when the store answers"
 
 Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What waits in a journal.
+
+    Attributes:
+        events: how many.
+        since: the moment at which the oldest came; None where nothing waits, or an older tuwen wrote it.
+    """
+
+    events: int = 0
+    since: int | None = None
 
 
 class Journal:
@@ -45,13 +63,32 @@ class Journal:
         except OSError:
             return 0
 
+    def waiting(self) -> Waiting:
+        """Count the events that wait, and look up the age of the oldest."""
+        if not self.size():
+            return Waiting()
+        count, since = 0, None
+        try:
+            with _open(self.file, os.O_RDONLY) as descriptor, _open(self._lock, os.O_RDWR | os.O_CREAT) as turn:
+                for line, _ in _whole_lines(descriptor, _position(turn, descriptor)):
+                    count += line.count(_KEY)
+                    since = since or _written_at(line)
+        except OSError:  # it was emptied meanwhile
+            return Waiting()
+        return Waiting(count, since if count else None)
+
+    @property
+    def _lock(self) -> Path:
+        return self.file.with_name(f".{self.file.name}.lock")
+
     def write(self, rows: Rows) -> None:
         """Keep events until the store is back; when this returns they are on the disk.
 
         Raises:
             StoreUnavailable: the journal is full, or the disk is.
         """
-        text = json.dumps(list(rows), ensure_ascii=True, separators=(",", ":")).encode()
+        entry = {"time": moments.now(), "rows": list(rows)}
+        text = json.dumps(entry, ensure_ascii=True, separators=(",", ":")).encode()
         line = b"%08x %s\n" % (zlib.crc32(text), text)
         fresh = not self.file.exists()
         try:
@@ -89,7 +126,7 @@ class Journal:
         """
         if not self.size():
             return True
-        with _open(self.file.with_name(f".{self.file.name}.lock"), os.O_RDWR | os.O_CREAT) as turn:
+        with _open(self._lock, os.O_RDWR | os.O_CREAT) as turn:
             try:
                 fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -128,20 +165,27 @@ def _position(turn: int, descriptor: int) -> int:
 
 def _lines(descriptor: int, begin: int) -> Iterator[tuple[list[dict[str, Any]], int]]:
     """Yield events from a position on, in groups, with the position after each group."""
+    rows: list[dict[str, Any]] = []
+    end = begin
+    for line, end in _whole_lines(descriptor, begin):
+        rows += _read(line)
+        if len(rows) >= STEP:
+            yield rows, end
+            rows = []
+    if end > begin and rows:
+        yield rows, end
+
+
+def _whole_lines(descriptor: int, begin: int) -> Iterator[tuple[bytes, int]]:
+    """Yield lines from a position on, with the position after each."""
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(begin)
-        rows: list[dict[str, Any]] = []
         end = begin
         for line in file:
             if not line.endswith(b"\n"):
                 break  # cut short, or still being written
             end += len(line)
-            rows += _read(line)
-            if len(rows) >= STEP:
-                yield rows, end
-                rows = []
-        if end > begin and rows:
-            yield rows, end
+            yield line, end
 
 
 def _read(line: bytes) -> list[dict[str, Any]]:
@@ -149,8 +193,14 @@ def _read(line: bytes) -> list[dict[str, Any]]:
     if checksum != b"%08x" % zlib.crc32(text):
         log.warning("a line of the journal was cut short and never acknowledged: it is passed over")
         return []
-    rows: list[dict[str, Any]] = json.loads(text)
+    entry = json.loads(text)
+    rows: list[dict[str, Any]] = entry["rows"] if isinstance(entry, dict) else entry  # a list: of an older tuwen
     return rows
+
+
+def _written_at(line: bytes) -> int | None:
+    found = _TIME.match(line)
+    return int(found[1]) if found else None
 
 
 def _keep_rows(rows: list[dict[str, Any]], keep: Callable[[Rows], int]) -> None:

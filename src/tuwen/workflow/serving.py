@@ -220,8 +220,13 @@ class Live:
     @property
     def fault(self) -> str | None:
         """What is wrong with what was promoted, though the service answers; None where nothing is."""
+        return "; ".join(self.faults) or None
+
+    @property
+    def faults(self) -> list[str]:
+        """The same, each by itself."""
         faults = (self._fault, self._left(), self._waiting(), self._synonyms.fault)
-        return "; ".join(fault for fault in faults if fault) or None
+        return [fault for fault in faults if fault]
 
     def _waiting(self) -> str | None:
         reason = self.storefront.outbox.fault

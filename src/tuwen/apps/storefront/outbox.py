@@ -77,6 +77,16 @@ class Outbox:
             return 0
         return self._store.items.count_after(self.change)
 
+    def oldest(self) -> int | None:
+        """Return the moment of the oldest change that the index lacks.
+
+        Raises:
+            StoreUnavailable: the store is away.
+        """
+        if self._index is None or self._store is None:
+            return None
+        return self._store.items.oldest_after(self.change)
+
     def empty(
         self, ready: Mapping[int, Batch] | None = None, *, wait: float | None = None, again: bool = False
     ) -> None:

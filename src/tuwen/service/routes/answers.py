@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -13,11 +14,13 @@ from tuwen.apps.search import Question
 from tuwen.apps.storefront.answer import Answer
 from tuwen.apps.storefront.storefront import Storefront
 from tuwen.errors import DataError
+from tuwen.service.invalid_values import as_sent
 from tuwen.service.limits import MOST_CONDITIONS
 from tuwen.service.links import LISTED
 from tuwen.service.messages import Prediction, PredictResponse
+from tuwen.service.parsing import AS_FORM, media_type
 from tuwen.service.predictor import Predictor
-from tuwen.service.problems import as_sent
+from tuwen.service.problems import RequestError
 from tuwen.service.reading import content, sent_rows
 from tuwen.service.rows import to_rows
 from tuwen.service.served import PROBLEMS, Served
@@ -137,6 +140,15 @@ def _add_search(service: FastAPI, served: Served) -> None:
         openapi_extra={"requestBody": PHOTO_FORM},
     )
     async def search_photo(request: Request) -> SearchResponse:
+        if media_type(request) != "multipart/form-data":
+            raise RequestError(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "a photo comes in a form",
+                where="Content-Type header",
+                seen=media_type(request)[:100] or "nothing",
+                allowed="multipart/form-data",
+                todo=AS_FORM,
+            )
         async with request.form(max_files=2, max_fields=8, max_part_size=served.limits.body_bytes) as form:
             photo, words = form.get("photo"), form.get("words")
             data = await content(photo, "photo", served.limits) if isinstance(photo, UploadFile) else b""

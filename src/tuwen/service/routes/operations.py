@@ -7,17 +7,20 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from pydantic import Field
 
 from tuwen.apps.storefront import Parts
 from tuwen.bundle.home import Home
 from tuwen.errors import BundleError, DataError, TuwenError
+from tuwen.service.language import asked_for, said
 from tuwen.service.messages import HealthResponse
-from tuwen.service.problems import RequestError
+from tuwen.service.problems import RequestError, refusals
 from tuwen.service.served import PROBLEMS, Served
 from tuwen.service.shop_messages import ReadyResponse, ShopResponse, Strict
 from tuwen.store.engine import StoreUnavailable
+
+BUSY = refusals({409: "another process changes what is live, or writes to its index"})
 
 
 class BackRequest(Strict):
@@ -53,8 +56,8 @@ def _add_health(service: FastAPI, served: Served) -> None:
         return HealthResponse()
 
     @service.get("/readyz", summary="Does it answer, and from what?", responses=PROBLEMS)
-    async def readyz(response: Response) -> ReadyResponse:
-        parts, fault = served.front.parts, served.live.fault
+    async def readyz(request: Request, response: Response) -> ReadyResponse:
+        parts, faults, language = served.front.parts, served.live.faults, asked_for(request.headers)
         found = served_parts(parts)
         ready, outbox = any(found.values()), 0
         try:
@@ -62,14 +65,14 @@ def _add_health(service: FastAPI, served: Served) -> None:
                 await served.probe(served.live.store.ping)
                 outbox = await served.probe(served.front.outbox.backlog)
         except StoreUnavailable as error:
-            ready, fault = False, error.what
+            ready, faults = False, [error.what]
         if not ready:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         return ReadyResponse(
             ready=ready,
             revision=parts.revision,
             parts=found,
-            fault=fault,
+            fault="; ".join(said(fault, language) for fault in faults) or None,
             outbox=outbox,
             journal=_waiting(served),
             full=served.room.full(),
@@ -123,7 +126,7 @@ def _add_revisions(service: FastAPI, served: Served) -> None:
             "fault": served.live.fault,
         }
 
-    @service.post("/v1/operator/promote", summary="Make a folder of HOME/incoming live", responses=PROBLEMS)
+    @service.post("/v1/operator/promote", summary="Make a folder of HOME/incoming live", responses=PROBLEMS | BUSY)
     async def promote(asked: PromoteRequest) -> dict[str, Any]:
         from tuwen.workflow import serving
 
@@ -136,7 +139,7 @@ def _add_revisions(service: FastAPI, served: Served) -> None:
         await served.change(served.live.look)
         return vars(added)
 
-    @service.post("/v1/operator/back", summary="Make an earlier revision live again", responses=PROBLEMS)
+    @service.post("/v1/operator/back", summary="Make an earlier revision live again", responses=PROBLEMS | BUSY)
     async def back(asked: BackRequest) -> dict[str, Any]:
         home = home_of()
         try:

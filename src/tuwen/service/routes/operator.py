@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import FileResponse
 
 from tuwen.data.dataset import Dataset
 from tuwen.evaluation.outline import brief, outline
+from tuwen.service.language import Language, asked_for, said
 from tuwen.service.links import REPORTED
 from tuwen.service.problems import RequestError
 from tuwen.service.served import PROBLEMS, Served
+from tuwen.service.shop_messages import BacklogResponse, JournalBacklog, OutboxBacklog
+from tuwen.store import moments
+from tuwen.store.engine import StoreUnavailable
 
 ROWS = 100  # of what was rejected or cannot be read, that a page shows
 COUNTED = ("rows", "read", "rejected", "merged", "reasons", "languages", "notes")
@@ -101,10 +106,26 @@ def _add_traffic(service: FastAPI, served: Served) -> None:
         store, measures = served.live.store, served.measures
 
         def read() -> dict[str, Any]:
-            kinds = None if store is None else store.events.kinds()
-            return {**measures.traffic(), "events": kinds, "store": None if store is None else store.name}
+            kinds, away = None, False
+            try:
+                kinds = None if store is None else store.events.kinds()
+            except StoreUnavailable:
+                away = True
+            return {
+                **measures.traffic(),
+                "events": kinds,
+                "away": away,
+                "store": None if store is None else store.name,
+            }
 
         return await served.work(read)
+
+    @service.get(
+        "/v1/operator/backlog", summary="What waits for the index and for the store, and how long", responses=PROBLEMS
+    )
+    async def waiting(request: Request) -> BacklogResponse:
+        language = asked_for(request.headers)
+        return await served.probe(lambda: backlog(served, language))
 
     @service.get("/v1/users", summary="Keys of shoppers that the dataset knows", responses=PROBLEMS)
     async def users(
@@ -112,3 +133,27 @@ def _add_traffic(service: FastAPI, served: Served) -> None:
     ) -> dict[str, list[str]]:
         front = served.front
         return {"users": await served.work(lambda: front.cards.users(begins, count))}
+
+
+def backlog(served: Served, language: Language) -> BacklogResponse:
+    """What waits in the outbox and in the journal; the journal can be read while the store is away."""
+    outbox, journal, store = None, None, False
+    if served.live.store is not None:
+        with suppress(StoreUnavailable):
+            served.live.store.ping()
+            queue = served.front.outbox
+            count = queue.backlog()
+            fault = None if not count or queue.fault is None else said(queue.fault, language)
+            outbox = OutboxBacklog(items=count, oldest_seconds=_age(queue.oldest() if count else None), fault=fault)
+            store = True
+    if (file := served.live.journal) is not None:
+        entries = file.waiting()
+        journal = JournalBacklog(
+            events=entries.events, bytes=file.size(), most_bytes=file.largest, oldest_seconds=_age(entries.since)
+        )
+    return BacklogResponse(store=store, outbox=outbox, journal=journal)
+
+
+def _age(moment: int | None) -> float | None:
+    """Seconds since then; a clock that was set back makes none of them negative."""
+    return None if moment is None else max(0.0, (moments.now() - moment) / 1e6)

@@ -70,7 +70,7 @@ def _add_events(service: FastAPI, served: Served) -> None:
         responses=PROBLEMS | KEPT | WAITING | SOME,
     )
     async def events(sent: EventsRequest, request: Request, response: Response) -> EventsResponse:
-        accepted, refused = kept_and_refused("events", sent.events, asked_for(request.headers))
+        accepted, refused = kept_and_refused("events", sent.events, asked_for(request.headers), Event.model_fields)
         rows = [_row(event) for event in accepted]
         store, front = served.store, served.front
 

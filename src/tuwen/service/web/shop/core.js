@@ -144,11 +144,12 @@ export async function ask(path, body, { method, raw = false, patient = true } = 
   throw problem;
 }
 
-/** Words for a problem: what it is, what to do; more of it on demand. */
-export function problemBox(error, retry) {
+/** Words for a problem: what it is, what to do; more of it on demand, and what the service says where `words` are others. */
+export function problemBox(error, retry, words = null) {
   if (!(error instanceof Problem)) { console.error(error); error = new Problem({ what: say("page-fault") }); }
-  const { what, where, seen, allowed, todo, request } = error.fields;
-  const more = Object.entries({ where, seen, allowed, request }).filter(([, value]) => value);
+  const { where, seen, allowed, request } = error.fields;
+  const { what, todo } = words ?? error.fields;
+  const more = Object.entries({ what: words ? error.fields.what : null, where, seen, allowed, request }).filter(([, value]) => value);
   return made("div", { className: "problem", role: "alert" },
     icon("alert"),
     made("div", {},
@@ -247,7 +248,7 @@ export function begin(words, draw) {
 export const COMMON = {
   "skip": ["Skip to the content", "跳到正文"], "theme": ["Light or dark", "浅色或深色"], "language": ["Language", "语言"],
   "close": ["Close", "关闭"], "again": ["Try again", "重试"], "details": ["More about it", "详细信息"],
-  "problem-where": ["where", "位置"], "problem-seen": ["seen", "实际"], "problem-allowed": ["allowed", "允许"], "problem-request": ["request", "请求编号"],
+  "problem-what": ["the service says", "服务的说明"], "problem-where": ["where", "位置"], "problem-seen": ["seen", "实际"], "problem-allowed": ["allowed", "允许"], "problem-request": ["request", "请求编号"],
   "unreachable": ["The service does not answer.", "服务没有响应。"],
   "unreachable-todo": ["Look whether it still runs, and whether this device is connected.", "请检查服务是否仍在运行、本设备是否联网。"],
   "page-fault": ["This page ran into a fault of its own.", "页面自身出了错。"], "no-picture": ["No picture", "没有图片"],

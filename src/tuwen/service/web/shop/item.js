@@ -1,21 +1,30 @@
 // One item: pictures, what is known, what the model expects, what shoppers said, and what is near it. And the basket.
-import { ask, counted, headed, icon, made, moment, number, picture, problemBox, say, spoken, tell } from "./core.js";
+import { ask, counted, headed, icon, made, moment, number, picture, say, spoken, tell } from "./core.js";
 import { href } from "./address.js";
 import { card, empty, ghosts, grid, priced, titled } from "./cards.js";
+import { faultBox, faultWords } from "./faults.js";
 import { visit } from "./visit.js";
 
 const FIRST = ["title", "category", "brand", "price", "description"];
 
-/** Tells the shop; says so, or why not. */
+/** Tells the shop; says so, or why not. What she has changes only once the shop has acknowledged it. */
 async function act(kind, item, done) {
   try {
     const isKept = await visit.did(kind, item);
+    if (kind === "cart") visit.basket = [...new Set([...visit.basket, item])];
     tell(isKept ? done : `${done} ${say("not-kept")}`, true);
     return true;
   } catch (error) {
-    tell(error.fields?.what ?? say("page-fault"), true);
+    const outcome = say(kind === "cart" ? "not-carted" : "not-bought");
+    tell(say("fault-outcome", { fault: faultWords(error), outcome }), true);
     return false;
   }
+}
+
+/** While it is on its way the button waits: a second press would be a second event. */
+async function once({ currentTarget: button }, work) {
+  button.disabled = true;
+  await work().finally(() => { button.disabled = false; });
 }
 
 export async function itemView(at) {
@@ -53,8 +62,8 @@ function facts(found, about, title) {
     rated(found),
     typeof price === "number" ? made("p", { className: "price" }, priced(price)) : null,
     made("div", { className: "row" },
-      made("button", { type: "button", className: "button main", onclick: () => { visit.basket = [...new Set([...visit.basket, found.item])]; act("cart", found.item, say("carted")); } }, icon("basket"), say("cart")),
-      made("button", { type: "button", className: "button", onclick: () => act("purchase", found.item, say("bought")) }, say("buy"))),
+      made("button", { type: "button", className: "button main", onclick: (event) => once(event, () => act("cart", found.item, say("carted"))) }, icon("basket"), say("cart")),
+      made("button", { type: "button", className: "button", onclick: (event) => once(event, () => act("purchase", found.item, say("bought"))) }, say("buy"))),
     predicted(found.prediction),
     description ? made("p", { className: "description" }, description) : null,
     made("dl", { className: "columns" },
@@ -115,7 +124,7 @@ function near(kind, item) {
       place.replaceChildren(items.length ? grid(items, { strip: true, label: say(words[0]) }) : made("p", { className: "hint" }, say(words[1])));
     } catch (error) {
       if (error.status === 404) section.remove(); // nothing here recommends
-      else place.replaceChildren(problemBox(error));
+      else place.replaceChildren(faultBox(error));
     }
   };
   const similar = (by) => ask(`/v1/similar?item=${encodeURIComponent(item)}&count=12${by ? `&by=${by}` : ""}`);
@@ -148,7 +157,8 @@ export async function basketView(go) {
   const keys = visit.basket;
   if (!keys.length) return { title, page: made("div", {}, heading, empty(say("basket-empty"), say("basket-empty-todo"), made("a", { className: "button main", href: href({}) }, say("home")), "basket")) };
   const read = async (item) => {
-    const found = await ask(`/v1/items/${encodeURIComponent(item)}`).catch(() => null);
+    // what is gone is left out; where the shop cannot say, the page does not look as if the basket were empty
+    const found = await ask(`/v1/items/${encodeURIComponent(item)}`).catch((error) => (error.status === 404 ? null : Promise.reject(error)));
     return found ? { item, pictures: found.pictures, ...found.columns } : null;
   };
   const items = (await Promise.all(keys.map(read))).filter(Boolean);
@@ -159,6 +169,7 @@ export async function basketView(go) {
     return row;
   });
   const buy = made("button", { type: "button", className: "button main", onclick: async () => {
+    buy.disabled = true;
     const left = new Set(keys);
     for (const one of items) {
       if (!(await act("purchase", one.item, say("bought")))) break;  // what was refused stays in the basket

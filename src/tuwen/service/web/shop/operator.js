@@ -1,6 +1,7 @@
 // The operator: what goes on, how good the model is, what the data is made of, what is live and what was before.
 import { ask, begin, by, COMMON, dialog, headed, icon, made, moment, number, problemBox, say, tell } from "./core.js";
 import { bars, spark } from "./charts.js";
+import { backlogPanel } from "./operator-backlog.js";
 import { dataPanel } from "./operator-data.js";
 import { modelPanel } from "./operator-reports.js";
 import { WORDS } from "./operator-words.js";
@@ -76,7 +77,7 @@ async function live() {
     made("div", { className: "split" },
       traffic.routes.length ? block(say("by-route"), table(say("by-route"), [say("route"), [say("requests")], ["p50"], ["p95"], ["p99"], [say("failed")]],
         traffic.routes.map((row) => [path(row.route), number(row.requests), time(row, "p50"), time(row, "p95"), time(row, "p99"), number(row.failed)]))) : nothing(say("no-traffic"), say("no-traffic-todo")),
-      block(say("events-kept"), traffic.events === null ? made("p", { className: "hint" }, say("no-store"))
+      block(say("events-kept"), traffic.events === null ? made("p", { className: "hint" }, say(traffic.away ? "store-away" : "no-store"))
         : kinds.length ? bars(kinds, (value) => number(value), say("events-kept")) : made("p", { className: "hint" }, say("no-events")))),
   ];
 }
@@ -145,6 +146,7 @@ async function change(title, why, verb, meanwhile, path, body) {
 
 function all() {
   fill("status", status);
+  fill("backlog", backlogPanel);
   fill("traffic", live);
   fill("model-panel", modelPanel);
   fill("data-panel", dataPanel);
@@ -157,4 +159,5 @@ all();
 setInterval(() => {
   // a table that is being read with the keyboard stays as it is
   if (document.visibilityState === "visible" && !document.querySelector("dialog") && !by("traffic").contains(document.activeElement)) fill("traffic", live);
+  if (document.visibilityState === "visible" && !document.querySelector("dialog") && !by("backlog").contains(document.activeElement)) fill("backlog", backlogPanel);
 }, EVERY);

@@ -1,7 +1,8 @@
 // The results of words, a photo or filters: what was done to the question, filters, order, pages.
-import { apart, ask, either, headed, icon, language, made, number, problemBox, say, sentence, spoken, tell } from "./core.js";
+import { apart, ask, either, headed, icon, language, made, number, say, sentence, spoken, tell } from "./core.js";
 import { href } from "./address.js";
 import { empty, ghosts, grid } from "./cards.js";
+import { faultBox } from "./faults.js";
 import { photoOf, shown } from "./photo.js";
 
 const SIZE = 24;
@@ -43,7 +44,7 @@ export async function searchView(at, go) {
     } catch (error) {
       count.textContent = "";
       side.replaceChildren();
-      place.replaceChildren(problemBox(error, load));
+      place.replaceChildren(faultBox(error, load));
     }
   };
   return { title, page, ready: load() };

@@ -1,7 +1,8 @@
 // The shop: which view an address names, the home page, the search box, who is shopping.
-import { ask, begin, by, COMMON, dialog, headed, icon, made, number, picture, problemBox, say, spoken, tell } from "./core.js";
+import { ask, begin, by, COMMON, dialog, headed, icon, made, number, picture, say, spoken, tell } from "./core.js";
 import { asked, href } from "./address.js";
 import { empty, ghosts, grid } from "./cards.js";
+import { faultBox } from "./faults.js";
 import { basketView, itemView } from "./item.js";
 import { photoOf, watchPhotos } from "./photo.js";
 import { searchView } from "./search.js";
@@ -49,10 +50,10 @@ async function draw({ y = 0, focus = true } = {}) {
     }
   } catch (error) {
     if (mine !== drawing) return;
-    const gone = error.status === 404 && at.item;
+    const gone = [404, 422].includes(error.status) && at.item; // no shop has an item with such a key
     main.replaceChildren(...(gone
       ? [made("h1", { className: "unseen", tabIndex: -1 }, say("gone")), empty(say("gone"), say("gone-todo"), made("a", { className: "button main", href: href({ q: "" }) }, say("all-items")))]
-      : [made("h1", { tabIndex: -1 }, say("title")), problemBox(error, () => draw())]));
+      : [made("h1", { tabIndex: -1 }, say("title")), faultBox(error, () => draw())]));
     document.title = say(gone ? "gone" : "title");
   } finally {
     if (mine === drawing) main.removeAttribute("aria-busy");
@@ -90,7 +91,7 @@ async function homeView() {
       listed(items, count, place, fill);
     } catch (error) {
       if (error.status === 404) await instead(heading, hint, place);
-      else place.replaceChildren(problemBox(error, () => fill(count)));
+      else place.replaceChildren(faultBox(error, () => fill(count)));
     }
   };
   return { title, page, ready: fill(FIRST) };
