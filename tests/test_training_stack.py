@@ -274,3 +274,36 @@ def test_subsets_and_patterns() -> None:
     assert many[0] == list("abcdefgh")
     assert ["h"] in many
     assert len(many) == 1 + 8 + 8
+
+
+@pytest.mark.parametrize("kind", ["rate", "binary"])
+def test_a_level_that_moved_is_corrected_from_the_newest_rows(kind: Kind) -> None:
+    rng = np.random.default_rng(13)
+    rows = 3000
+    words = vectors(rng, rows)
+    moved = np.where(np.arange(rows) >= 2400, 0.8, 0.0)
+    score = words[:, 0] + moved
+    truth = score + 0.3 * rng.normal(size=rows) if kind == "rate" else rng.random(rows) < 1 / (1 + np.exp(-2 * score))
+    every = examples_of({"words": words}, truth.astype(np.float32))
+    examples, later = every.take(np.arange(2700)), every.take(np.arange(2700, rows))
+    times = np.arange(2700, dtype=np.float64)
+    times[::7] = np.nan
+
+    def fitted(times: np.ndarray | None) -> Fit:
+        groups = np.arange(len(examples))
+        specs = {"words": VECTOR}
+        return fit_stack(examples, specs, kind, 1, groups=groups, times=times, progress=Silent())
+
+    plain, corrected = fitted(None), fitted(times)
+    assert losses_of(corrected, later, kind).mean() < losses_of(plain, later, kind).mean()
+    assert corrected.account["drift"]["level"] > 3 * corrected.account["drift"]["error"]
+    assert plain.account["drift"] is None
+
+
+def test_a_level_that_did_not_move_is_left_alone() -> None:
+    features, targets, _, kind = planted("both", 800, seed=14)
+    examples = examples_of(features, targets)
+    specs = dict.fromkeys(features, VECTOR)
+    fit = fit_stack(examples, specs, kind, 1, groups=np.arange(800), times=np.arange(800.0), progress=Silent())
+    assert fit.account["drift"]["shift"] == 0
+    assert fit.account["drift"]["rows"] == 80

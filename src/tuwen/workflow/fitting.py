@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 
 from tuwen.config import Run
@@ -187,13 +188,22 @@ def _fit_stack(run: Run, prepared: Prepared, target: Target, watch: Watch | None
     rows = np.concatenate([prepared.gathered.rows(part) for part in parts])
     examples, rows = _examples(run, prepared.inputs, target, prepared.gathered, rows)
     groups = prepared.gathered.content.gather(rows).rank("dense").to_numpy().astype(np.int64)
-    fit = fit_members(run, prepared.modalities, target, examples, groups, progress)
+    times = _times(run, prepared.gathered, rows)
+    fit = fit_members(run, prepared.modalities, target, examples, groups, times, progress)
     trained = Trained([], 0, 0, fit.seconds)
     if watch:
         watch({"epoch": 1, **_validation(run, prepared, target, fit.stack)})
     numbers = sum(tensor.numel() for tensor in fit.stack.state_dict().values())
     cost = _cost(fit.stack, trained, prepared.seconds) | {"parameters": numbers, "trained_parameters": numbers}
     return Fitted(target, fit.stack, trained, cost, stack=fit.account)
+
+
+def _times(run: Run, gathered: Gathered, rows: np.ndarray) -> np.ndarray | None:
+    """f64 [rows] seconds, NaN where there is none; None where the run does not split by time."""
+    if run.split.use != "time":
+        return None
+    times = gathered.frame[gathered.split.columns[0]].gather(rows).cast(pl.Datetime("us"))
+    return times.dt.epoch("s").cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
 def _validation(run: Run, prepared: Prepared, target: Target, stack: Stack) -> dict[str, float]:

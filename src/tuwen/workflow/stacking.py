@@ -43,12 +43,14 @@ def fit_members(
     target: Target,
     examples: Examples,
     groups: np.ndarray,
+    times: np.ndarray | None,
     progress: Progress,
 ) -> Fit:
     """Fit the stack of a run on these rows.
 
     Args:
         groups: int [rows]; rows of one group stay on one side of every fold.
+        times: f64 [rows], NaN where there is none; None where the run does not split by time.
     """
     options = FUSIONS.options(run.fusion.use, run.fusion.options, run.where("fusion"))
     return fit_stack(
@@ -58,6 +60,7 @@ def fit_members(
         target.outputs,
         groups=groups,
         weights=_weights(run, target, examples.targets),
+        times=times,
         settings=Settings(**options),
         seed=run.seed,
         progress=progress,

@@ -12,6 +12,7 @@ from tuwen.models.stack.members import Networks, Trees
 from tuwen.models.stack.projection import Projection
 from tuwen.models.stack.stack import Plan, Stack
 from tuwen.training.stack.combination import Fitted
+from tuwen.training.stack.drift import Drift
 from tuwen.training.stack.linear import Truth
 from tuwen.training.stack.rows import Rows
 from tuwen.training.stack.trees import Boosted, as_matrices
@@ -23,12 +24,14 @@ def assemble(
     networks: list[Networks],
     boosted: Boosted | None,
     fitted: Fitted,
+    shift: float = 0.0,
 ) -> Stack:
     """The stack of the members that some pattern uses.
 
     Args:
         maps: to the compact features of each modality.
         boosted: the trees, the last member; None where there are none.
+        shift: added to every answer.
     """
     used = np.any([one.weights > 0 for one in fitted.combinations], axis=0)
     linear, rest = used[: len(rows.linear)].copy(), used[len(rows.linear) :]
@@ -49,7 +52,7 @@ def assemble(
         if trees is not None:
             assert stack.trees is not None
             stack.trees.load_state_dict(trees.state_dict())
-        _write_combination(stack, rows, fitted, members)
+        _write_combination(stack, rows, fitted, members, shift)
     return stack.eval()
 
 
@@ -99,14 +102,14 @@ def _projection(stack: Stack, name: str) -> Projection:
     return projection
 
 
-def _write_combination(stack: Stack, rows: Rows, fitted: Fitted, members: list[int]) -> None:
+def _write_combination(stack: Stack, rows: Rows, fitted: Fitted, members: list[int], shift: float) -> None:
     """Weights, temperatures and the answer where nothing is there; numbers in units of the target."""
     stack.get_buffer("temperature").copy_(torch.from_numpy(fitted.temperatures[members].astype(np.float32)))
     weights = np.stack([one.weights[members] for one in fitted.combinations]).astype(np.float32)
     stack.get_buffer("weight").copy_(torch.from_numpy(weights))
     sharpness = torch.tensor([one.sharpness for one in fitted.combinations])
     stack.get_buffer("sharpness").copy_(sharpness * rows.spread)
-    stack.get_buffer("shift").fill_(rows.centre)
+    stack.get_buffer("shift").fill_(rows.centre + shift * rows.spread)
     stack.get_buffer("prior").copy_(torch.from_numpy(_prior(rows.truth) + np.float32(rows.centre)))
 
 
@@ -121,7 +124,7 @@ def _prior(truth: Truth) -> np.ndarray:
     return np.log(shares / shares.sum()).astype(np.float32)
 
 
-def account_of(rows: Rows, fitted: Fitted) -> dict[str, Any]:
+def account_of(rows: Rows, fitted: Fitted, drift: Drift | None = None) -> dict[str, Any]:
     """What the bundle and the report tell of the members: see :class:`tuwen.training.stack.fit.Fit`.
 
     Losses are squared errors in units of the target, or log losses.
@@ -144,7 +147,14 @@ def account_of(rows: Rows, fitted: Fitted) -> dict[str, Any]:
         "worth": {name: _worth(rows, fitted, name) for name in rows.blocks if len(rows.blocks) > 1},
         "folds": rows.fold_count,
         "rows": rows.count,
+        "drift": None if drift is None else _in_units(drift, rows).plain(),
     }
+
+
+def _in_units(drift: Drift, rows: Rows) -> Drift:
+    """Of numbers in units of the target."""
+    unit = rows.spread
+    return Drift(drift.level * unit, drift.error * unit, drift.shift * unit, drift.rows)
 
 
 def _worth(rows: Rows, fitted: Fitted, name: str) -> dict[str, float]:

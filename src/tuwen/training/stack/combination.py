@@ -28,12 +28,14 @@ class Combination:
         weights: f64 [members], on the simplex.
         sharpness: what the blend is multiplied by: members that agree are surer together.
         losses: f64 [rows], weighted, out of fold.
+        answers: f32 [rows, outputs], combined, out of fold.
         single: whether one member stands alone because the others are worth no more than chance.
     """
 
     weights: np.ndarray
     sharpness: float
     losses: np.ndarray
+    answers: np.ndarray
     single: bool
 
 
@@ -123,15 +125,16 @@ def combine(answers: np.ndarray, truth: Truth, costs: np.ndarray) -> Combination
     weights = _greedy(some, few)
     sharpness = 1.0
     if truth.kind != "rate":
-        blend = _mixed(some, weights)
-        losses_of = [float((few.losses(blend * s) * few.weights).mean()) for s in SHARPNESS]
+        mixed = _mixed(some, weights)
+        losses_of = [float((few.losses(mixed * s) * few.weights).mean()) for s in SHARPNESS]
         sharpness = float(SHARPNESS[int(np.argmin(losses_of))])
-    losses = truth.losses(_mixed(answers, weights) * sharpness) * truth.weights
+    blend = _mixed(answers, weights) * sharpness
+    losses = truth.losses(blend) * truth.weights
     for member in np.argsort(costs, kind="stable"):
         alone = truth.losses(answers[:, member]) * truth.weights
         if (alone - losses).mean() <= (alone - losses).std() / np.sqrt(len(alone)):
-            return Combination(np.eye(answers.shape[1])[member], 1.0, alone, True)
-    return Combination(weights, sharpness, losses, False)
+            return Combination(np.eye(answers.shape[1])[member], 1.0, alone, answers[:, member], True)
+    return Combination(weights, sharpness, losses, blend, False)
 
 
 def _mixed(answers: np.ndarray, weights: np.ndarray) -> np.ndarray:

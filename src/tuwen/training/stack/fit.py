@@ -19,6 +19,7 @@ from tuwen.training.out_of_fold import pieces
 from tuwen.training.stack.assembly import account_of, assemble
 from tuwen.training.stack.blocks import blocks_of, compact_map
 from tuwen.training.stack.combination import Fitted, combine_patterns
+from tuwen.training.stack.drift import drift_of
 from tuwen.training.stack.linear import Kind, Truth
 from tuwen.training.stack.networks import fit_networks
 from tuwen.training.stack.rows import LinearMember, Member, Rows
@@ -46,7 +47,7 @@ class Fit:
 
     Attributes:
         account: ``members`` (name, modalities, loss out of fold, weight, seconds), ``worth`` of each modality,
-            ``single``, ``loss``, ``folds``, ``rows``: what its report tells.
+            ``single``, ``loss``, ``folds``, ``rows``, ``drift``: what its report tells.
     """
 
     stack: Stack
@@ -62,6 +63,7 @@ def fit_stack(
     *,
     groups: np.ndarray,
     weights: np.ndarray | None = None,
+    times: np.ndarray | None = None,
     settings: Settings | None = None,
     seed: int = 0,
     progress: Progress,
@@ -74,6 +76,7 @@ def fit_stack(
         outputs: of the task.
         groups: int [rows]; rows of one group stay on one side of every fold.
         weights: f64 [rows] of the loss; default: all alike.
+        times: f64 [rows], where later rows are what answers are for: a level that has clearly moved is corrected.
     """
     began, settings = time.perf_counter(), settings or Settings()
     rows = _rows(examples, specs, kind, outputs, groups, weights, settings, seed)
@@ -83,8 +86,9 @@ def fit_stack(
     networks = _fit_networks(rows, maps, settings, progress) if bent else []
     boosted = _fit_trees(rows, maps, progress) if bent else None
     fitted = _combine(rows, maps, networks, boosted, progress)
-    stack = assemble(rows, maps, networks, boosted, fitted)
-    return Fit(stack, account_of(rows, fitted), time.perf_counter() - began)
+    drift = None if times is None else drift_of(fitted.combinations[0].answers, rows.truth, times)
+    stack = assemble(rows, maps, networks, boosted, fitted, 0.0 if drift is None else drift.shift)
+    return Fit(stack, account_of(rows, fitted, drift), time.perf_counter() - began)
 
 
 def linear_subsets(names: list[str], outputs: int = 1) -> list[list[str]]:
