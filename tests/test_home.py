@@ -14,6 +14,8 @@ from tuwen.bundle.files import writing
 from tuwen.bundle.home import KEPT, Home, kind_of, told_in
 from tuwen.cli import app
 from tuwen.errors import BundleError, DataError, InUse
+from tuwen.evaluation.report import write_report
+from tuwen.outputs import PLACING, finish
 from tuwen.workflow.serving import promote
 
 
@@ -243,3 +245,13 @@ def test_the_command_line_names_a_comparison_and_lets_it_go(tmp_path):
     assert typed("--drop", "fusions", tmp_path / "hom").exit_code != 0 and not (tmp_path / "hom").exists()
     assert json.loads(typed("--drop", "fusions", home, "--json").stdout)["note"] == "dropped report/fusions"
     assert Home(home).reports() == {}
+
+
+def test_a_report_that_was_cut_off_is_not_promoted(tmp_path: Path) -> None:
+    write_report(tmp_path / "out", {"name": "n"}, "<p>1</p>")
+    (tmp_path / "out" / PLACING).write_text('{"report.html": ".report.html.1.half"}')
+    with pytest.raises(DataError, match="cut off") as caught:
+        Home(tmp_path / "home").promote(tmp_path / "out", good)
+    assert "again" in str(caught.value.todo)
+    finish(tmp_path / "out")
+    assert Home(tmp_path / "home").promote(tmp_path / "out", good).number == 1

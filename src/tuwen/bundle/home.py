@@ -25,7 +25,8 @@ from tuwen.bundle.copying import copy_folder
 from tuwen.bundle.experiments import need_name, need_room, need_share
 from tuwen.bundle.files import MANIFEST, read_manifest
 from tuwen.errors import BundleError, DataError, InUse, TuwenError, did_you_mean
-from tuwen.files import held, make_folder, room_on_disk, sync, sync_tree, write_json
+from tuwen.files import make_folder, room_on_disk, sync, sync_tree, write_json
+from tuwen.outputs import PLACING, held
 from tuwen.private import give_to_owner, private
 
 Kind = Literal["predict", "recommend", "search", "dataset", "report"]
@@ -186,6 +187,9 @@ class Home:
         """
         source = Path(source)
         kind = kind or kind_of(source)
+        if kind == "report" and (source / PLACING).exists():
+            todo = "run the command again that writes it: tuwen evaluate, compare, judge or run"
+            raise DataError("the report was cut off while it was written", where=str(source), todo=todo)
         if name is not None and (kind != "report" or not re.fullmatch(NAME, name)):
             allowed = "letters, digits, _ . and -, for a report or a comparison"
             raise DataError("it cannot be promoted under that name", where=str(source), seen=name, allowed=allowed)

@@ -24,6 +24,7 @@ from tuwen.bundle.home import Home, Kind, Revision, told_in
 from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError, DataError, InUse, TuwenError, did_you_mean
 from tuwen.evaluation.outline import outline
+from tuwen.outputs import nothing_left_of
 from tuwen.store import Store, moments
 from tuwen.store.engine import StoreUnavailable
 from tuwen.store.journal import Journal
@@ -47,7 +48,8 @@ def promote(source: str | Path, home: str | Path, kind: Kind | None = None, *, n
     Raises:
         BundleError: it could not; what is live stays.
     """
-    return Home(home).promote(source, self_test, kind, name)
+    with nothing_left_of(home):
+        return Home(home).promote(source, self_test, kind, name)
 
 
 def drop_report(home: str | Path, name: str) -> Revision:
