@@ -15,6 +15,7 @@ from tuwen.cli import app
 from tuwen.data.dataset import Dataset
 from tuwen.errors import DataError, InUse
 from tuwen.evaluation.report import write_report
+from tuwen.files import final_name
 from tuwen.outputs import LOCK, PLACING, Ready, finish, folders_above, held, sweep, write_files
 
 
@@ -164,6 +165,21 @@ def test_only_files_half_written_are_swept(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".bundle.12.half", ".notes.half", "report.html"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/a/.home.12.half/parts/x", "/a/home/parts/x"),
+        (".b.c.9.half", "b.c"),
+        ("/a/.x.half", "/a/.x.half"),
+        ("a.1.half", "a.1.half"),
+        (".1.half", ".1.half"),
+        (".a.１.half", ".a.１.half"),
+    ],
+)
+def test_a_message_has_the_name_that_people_know(path: str, name: str) -> None:
+    assert final_name(path) == name
 
 
 def test_files_in_folders_get_their_names_too(tmp_path: Path) -> None:

@@ -139,7 +139,8 @@ def whole(path: str | Path) -> Iterator[IO[bytes]]:
         sync(half)
         rename(half, path)
     finally:
-        half.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):
+            half.unlink(missing_ok=True)
 
 
 def json_bytes(value: Any) -> bytes:
@@ -172,6 +173,20 @@ def full_disk(where: object, seen: object = None) -> DiskFull:
     return DiskFull("the disk is full", where=str(where), seen=seen, todo=todo)
 
 
+def final_name(path: object) -> str:
+    """Return a path with the names that its files and folders get once they are whole: ``report.html`` for
+    ``.report.html.12.half``.
+    """
+    return "/".join(map(_final, str(path).split("/")))
+
+
+def _final(name: str) -> str:
+    stem = name.removesuffix(".half")
+    final, _, number = stem[1:].rpartition(".")
+    is_half = name.startswith(".") and stem != name and number.isascii() and number.isdecimal()
+    return final if is_half and final else name
+
+
 @contextmanager
 def room_on_disk(folder: str | Path) -> Iterator[None]:
     """Turn a full disk, or a file that may not be used, inside the block into a :class:`DataError` that says so."""
@@ -179,8 +194,9 @@ def room_on_disk(folder: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         if is_full(error):
-            raise full_disk(error.filename or folder, error.strerror or error) from None
+            raise full_disk(final_name(error.filename or folder), error.strerror or error) from None
         if error.errno in DENIED:
-            where = str(error.filename or folder)
-            raise DataError("the file or folder cannot be used", where=where, seen=error.strerror) from None
+            where = final_name(error.filename or folder)
+            todo = "check that it may be read and written, and that its folder is a folder; or name another"
+            raise DataError("the file or folder cannot be used", where=where, seen=error.strerror, todo=todo) from None
         raise

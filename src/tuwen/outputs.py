@@ -12,18 +12,16 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Self
 
 from tuwen.errors import DataError, InUse
-from tuwen.files import make_folder, sync, sync_all, write_json
+from tuwen.files import final_name, make_folder, sync, sync_all, write_json
 
 LOCK = ".lock"
 PLACING = ".placing"
-_HALF = re.compile(r"\.(.+)\.[0-9]+\.half", re.ASCII)
 
 
 @contextmanager
@@ -42,6 +40,8 @@ def held(folder: str | Path) -> Iterator[None]:
         is_new = not path.exists()
         descriptor = _lock(path)
         try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
             yield
         except BaseException:
             if is_new:  # while it is locked, so that the file of another run is never removed
@@ -89,8 +89,6 @@ def _lock(path: Path) -> int:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_file(descriptor, path):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, str(os.getpid()).encode(), 0)
                 return descriptor
         except BlockingIOError:
             owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
@@ -232,13 +230,12 @@ def _is_half(name: str, half: object) -> bool:
     if not isinstance(half, str) or "\0" in name + half:
         return False
     final, waiting = PurePosixPath(name), PurePosixPath(half)
-    match = _HALF.fullmatch(waiting.name)
     inside = not final.is_absolute() and ".." not in final.parts
-    return inside and waiting.parent == final.parent and match is not None and match[1] == final.name
+    return inside and waiting.parent == final.parent and waiting != final and final_name(waiting.name) == final.name
 
 
 def sweep(folder: str | Path) -> None:
     """Delete the files that killed runs left half written in ``folder``; for the process that holds it."""
     for half in Path(folder).glob(".*.half"):
-        if _HALF.fullmatch(half.name) and not half.is_dir():
+        if final_name(half.name) != half.name and not half.is_dir():
             half.unlink(missing_ok=True)
