@@ -23,7 +23,8 @@ from homes import Shop, home_in
 from test_home import bundle, good
 from tuwen import workflow
 from tuwen.bundle import archive as archives
-from tuwen.bundle.home import KEPT, Home
+from tuwen.bundle.home import Home
+from tuwen.bundle.revisions import KEPT
 from tuwen.cli import app
 from tuwen.errors import ConfigError, DataError
 from tuwen.index.segments import Batch

@@ -11,7 +11,9 @@ from typer.testing import CliRunner, Result
 
 from test_evaluation_comparison_page import result_of
 from tuwen.bundle.files import writing
-from tuwen.bundle.home import KEPT, Home, kind_of, told_in
+from tuwen.bundle.home import Home
+from tuwen.bundle.parts import kind_of, read_report
+from tuwen.bundle.revisions import KEPT
 from tuwen.cli import app
 from tuwen.errors import BundleError, DataError, InUse
 from tuwen.evaluation.report import write_report
@@ -205,7 +207,7 @@ def test_a_home_holds_as_many_reports_as_have_names(tmp_path):
     home.promote(report(tmp_path / "c", "../x y"), quiet, name="third")
     home.promote(report(tmp_path / "d", "../x y"), quiet)
     assert list(home.reports()) == ["judged", "stars", "stars-compared", "third", "x-y"] and first.parts
-    assert told_in(home.reports()["stars-compared"])[1].read_text() == "page"
+    assert read_report(home.reports()["stars-compared"])[1].read_text() == "page"
     assert {file.name for file in home.reports()["stars"].iterdir()} == {"report.json", "report.html"}
     before = home.reports()["stars"]
     home.promote(report(tmp_path / "e"), quiet)  # of the same run, made anew

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from tuwen.bundle.archive import is_backup
-from tuwen.bundle.home import is_home
+from tuwen.bundle.revisions import is_home
 from tuwen.errors import ConfigError, DataError
 
 

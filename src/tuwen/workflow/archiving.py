@@ -18,7 +18,8 @@ from typing import IO, Any
 from tuwen.bundle.archive import Source, extract, read, write
 from tuwen.bundle.archive_targets import need_backup_target, need_restore_target
 from tuwen.bundle.copying import IGNORED
-from tuwen.bundle.home import LIVE, STORE, Home
+from tuwen.bundle.home import Home
+from tuwen.bundle.revisions import LIVE, STORE
 from tuwen.errors import DataError
 from tuwen.files import is_full, publish, room_on_disk
 from tuwen.index.manifest import MANIFEST as INDEX

@@ -20,7 +20,9 @@ from tuwen.apps.storefront.experiment import lift
 from tuwen.apps.storefront.outbox import Outbox
 from tuwen.apps.storefront.parts import Recommending, Report
 from tuwen.bundle.bundle import Bundle
-from tuwen.bundle.home import Home, Kind, Revision, told_in
+from tuwen.bundle.home import Home
+from tuwen.bundle.parts import Kind, read_report
+from tuwen.bundle.revisions import Revision
 from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError, DataError, InUse, TuwenError, did_you_mean
 from tuwen.evaluation.outline import outline
@@ -121,7 +123,7 @@ def self_test(kind: Kind, folder: Path) -> None:
     elif kind == "dataset":
         _dataset(folder)
     else:
-        told, _ = told_in(folder)
+        told, _ = read_report(folder)
         try:
             outline(told)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -145,7 +147,7 @@ def open_parts(home: Home, revision: Revision) -> Parts:
         searcher=searcher,
         shelve=None if searcher is None else Shelver(searcher),
         dataset=opened("dataset", _dataset),
-        reports={name: Report(*told_in(folder)) for name, folder in home.reports(revision).items()},
+        reports={name: Report(*read_report(folder)) for name, folder in home.reports(revision).items()},
         other=None if other is None else _recommending(home.folder / other),
         experiment=revision.experiment,
     )
