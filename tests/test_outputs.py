@@ -11,12 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from shops import Desk
+from tuwen import workflow
 from tuwen.cli import app
 from tuwen.data.dataset import Dataset
 from tuwen.errors import DataError, InUse
 from tuwen.evaluation.report import write_report
 from tuwen.files import final_name
 from tuwen.outputs import LOCK, PLACING, Ready, finish, folders_above, held, sweep, write_files
+from tuwen.workflow.indexing import Recipe
 
 
 class Killed(BaseException):
@@ -241,4 +243,17 @@ def test_a_command_that_fails_leaves_nothing(name: str, shop: Path, monkeypatch:
     done = CliRunner().invoke(app, [*COMMANDS[name], "--json"])
     assert done.exit_code in (2, 3, 4, 5, 6), done.output
     assert json.loads(done.stderr.strip().splitlines()[-1])["error"]["what"]
+    assert sorted(shop.rglob("*")) == before
+
+
+def test_an_index_that_fails_leaves_no_encoders(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(table: object, dataset: object, settings: object, encoders: Path, *_: object, **__: object) -> None:
+        encoders.mkdir(parents=True)
+        (encoders / "weights").write_bytes(b"1")
+        raise DataError("no")
+
+    monkeypatch.setattr("tuwen.workflow.indexing.batch_of", failing)
+    before = sorted(shop.rglob("*"))
+    with pytest.raises(DataError):
+        workflow.index(shop / "dataset", shop / "a" / "index", Recipe(text="none", picture="none"))
     assert sorted(shop.rglob("*")) == before
