@@ -19,7 +19,7 @@ from tuwen.bundle.bundle import Bundle
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError, DataError, InUse
-from tuwen.files import held
+from tuwen.outputs import held
 from tuwen.progress import Silent
 from tuwen.workflow.evaluation import bundle_rows
 from tuwen.workflow.gathering import gather

@@ -32,7 +32,8 @@ from tuwen.data.schema import TABLES, Table, with_rating_range
 from tuwen.data.store import MediaWriter
 from tuwen.data.validate import FILE, ROW
 from tuwen.errors import ConfigError, DataError, did_you_mean
-from tuwen.files import PLACING, Ready, finish, held, json_bytes, room_on_disk, sweep
+from tuwen.files import json_bytes, room_on_disk
+from tuwen.outputs import PLACING, Ready, finish, held, sweep
 from tuwen.private import private
 from tuwen.progress import Progress, Silent
 
