@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tuwen.data.dialects import Dialect
 from tuwen.data.schema import KEY_LIMIT, TABLES, TEXT_LIMIT
 from tuwen.data.validate import FILE, ROW, check_keys, check_rows, emptied_note
 from tuwen.data.values import identifiers, inferred, numbers, texts, times
@@ -152,7 +153,7 @@ def test_numbers(written: str, reason: str | None) -> None:
     ],
 )
 def test_numbers_as_people_write_them(written: str, meant: float | None) -> None:
-    values, reasons = numbers(pl.Series(["1", written]), -1e9, 1e9)
+    values, reasons = numbers(pl.Series(["1", written]), -1e9, 1e9, dialect=Dialect(decimal="."))
     assert values.to_list() == [1.0, meant]
     assert reasons[1] == (None if meant is not None else "not a number")
 

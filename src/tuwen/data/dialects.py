@@ -10,7 +10,7 @@ SHOP.yaml says it (``dates``, ``decimal``), or a note asks for it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,6 +19,7 @@ import polars as pl
 from tuwen.amounts import Decimal, amounts, marks
 from tuwen.data.batch import Part
 from tuwen.data.dates import SERIAL, Order, dates, from_numbers, orders
+from tuwen.data.decimals import proof_of, thousands_mark
 from tuwen.data.mapping import Plan
 from tuwen.data.schema import Column, Table
 
@@ -47,7 +48,7 @@ class Dialect:
     """How one column is written.
 
     Attributes:
-        decimal: the mark of decimals, ``mixed`` or ``plain`` (:func:`tuwen.amounts.amounts`); None: not known.
+        decimal: the mark of decimals, or ``mixed`` (:func:`tuwen.amounts.amounts`); None: not known.
         dates: the order of ``05/03/2024``; None: not known.
         short: the same of ``05/03/24``.
     """
@@ -66,7 +67,7 @@ class Evidence:
     """Counts over all values of one column.
 
     Attributes:
-        marks: of ``.``, ``,`` and ``?``, as :func:`tuwen.amounts.marks` tells them.
+        marks: of ``.``, ``,``, ``?.`` and ``?,``, as :func:`tuwen.amounts.marks` tells them.
         orders: of ``day-first``, ``month-first`` and ``?``, of years with four digits.
         short: each position of dates with two-digit years → the numbers seen there.
         currencies: how they are written.
@@ -103,7 +104,7 @@ class Evidence:
         for mark, n in read.group_by("mark").agg(pl.col("n").sum()).drop_nulls().iter_rows():
             self.marks[mark] += n
         self.currencies |= set(read["currency"].drop_nulls())
-        self._first("number", read.filter(pl.col("mark") == "?"))
+        self._first("number", read.filter(pl.col("mark").str.starts_with("?")))
 
     def _add_dates(self, counts: pl.DataFrame) -> None:
         if counts.is_empty():
@@ -212,8 +213,10 @@ class SourceDialects:
         name: of the table.
         decimal, dates: as SHOP.yaml has them.
         parts: opens every file of the source; called where one file alone leaves a doubt.
+        others: opens the files of the shop's other tables, with the table's name; called where the source does.
 
     Attributes:
+        shared: whether the shop's other tables were looked at.
         notes: what a person should know, one sentence each.
     """
 
@@ -225,9 +228,11 @@ class SourceDialects:
         decimal: Literal[".", ","] | None,
         dates: Order | None,
         parts: Callable[[], Iterable[tuple[Part, Plan]]],
+        others: Callable[[], Iterable[tuple[str, Part]]] = tuple,
     ) -> None:
         self.notes: list[str] = []
-        self._name, self._table, self._parts = name, table, parts
+        self.shared = False
+        self._name, self._table, self._parts, self._others = name, table, parts, others
         self._decimal, self._dates = decimal, dates
         self._whole: dict[str, Evidence] | None = None
         self._currencies: dict[str, set[str]] = {}
@@ -245,10 +250,33 @@ class SourceDialects:
                 proof.dates or whole.dates,
                 proof.short or whole.short,
             )
-        decimal = self._decimal or proof.decimal
+        decimal = self._decimal or proof.decimal or self._shops_decimal(own)
         dialect = Dialect(decimal, self._dates or proof.dates, self._dates or proof.short)
         self.notes += [note for note in self._doubts(own, dialect) if note not in self.notes]
         return dialect
+
+    def _shops_decimal(self, own: Evidence) -> Decimal | None:
+        """Return the mark of decimals that makes thousands of a column in doubt, if the rest of the shop proves it."""
+        if "number" not in own.examples:
+            return None
+        mark = thousands_mark(self._evidence().get(own.column, own).marks)
+        if mark is None:
+            return None
+        proof = proof_of(mark, ((column, values) for part, _ in self._parts() for column, values in _columns_of(part)))
+        if proof is None:
+            self.shared = True
+            columns = ((f"{name}.{column}", v) for name, part in self._others() for column, v in _columns_of(part))
+            proof = proof_of(mark, columns)
+        if proof is None:
+            return None
+        example = own.examples["number"]
+        number = amounts(pl.Series([example]), mark)[0][0]
+        note = (
+            f"{self._name}: '{own.column}': {example!r} is read as {number:,.10g}, since '{proof.column}' has "
+            f"{proof.value!r}; if that is wrong, say decimal: '.' or decimal: ',' in SHOP.yaml"
+        )
+        self.notes += [] if note in self.notes else [note]
+        return mark
 
     def _evidence(self) -> dict[str, Evidence]:
         """Return the evidence of all files together."""
@@ -263,10 +291,9 @@ class SourceDialects:
         """Return notes about ambiguous values and values that need a check."""
         notes, column, examples = [], f"{self._name}: '{own.column}'", own.examples
         if "number" in examples and dialect.decimal is None:
-            number = amounts(pl.Series([examples["number"]]))[0][0]
             notes.append(
-                f"{column} can be read with a point or a comma for decimals, and nothing in it tells which; "
-                f"{examples['number']!r} is read as {number:g}; say decimal: '.' or decimal: ',' in SHOP.yaml"
+                f"{column} can be read with a point or a comma for decimals, and nothing in it tells which; numbers as "
+                f"{examples['number']!r} are left out; say decimal: '.' or decimal: ',' in SHOP.yaml"
             )
         if "number" in examples and dialect.decimal == "mixed":
             notes.append(
@@ -292,6 +319,13 @@ class SourceDialects:
             self.notes[:] = [note for note in self.notes if not note.startswith(f"{column} is in several currencies")]
             notes.append(f"{column} is in several currencies ({', '.join(proven)}), which are read as one")
         return notes
+
+
+def _columns_of(part: Part) -> Iterator[tuple[str, pl.Series]]:
+    """Every column of a file, batch by batch."""
+    for batch in part.batches(part.columns):
+        for values in batch.frame:
+            yield values.name, values
 
 
 def _with_dots(text: str) -> bool:
