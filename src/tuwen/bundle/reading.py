@@ -230,6 +230,8 @@ def _read_group(
     given = pl.Series("cells", cells, _DTYPES[group])
     if column is not None:
         values, reasons = typed(given, column, dialect)
+    elif rule == "number" and group is bool:
+        return [None] * len(cells), [unread] * len(cells)
     elif rule == "number":
         values, reasons = numbers(given, -np.inf, np.inf, dialect=dialect)
     elif rule == "date" and group is not date:

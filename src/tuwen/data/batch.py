@@ -79,6 +79,13 @@ _BINARY = (  # first bytes, what the file is, and what to do
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "open it, and save the sheet as CSV"),
     (b"PAR1", "a Parquet file", "say format: parquet beside its source in SHOP.yaml, or name it .parquet"),
     (b"\x1f\x8b", "a gzip archive", "unpack it"),
+    (b"%PDF-", "a PDF", "export the table as CSV"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it"),
+    (b"Rar!", "a RAR archive", "unpack it"),
+    (b"BZh", "a bzip2 archive", "unpack it"),
+    (b"\xfd7zXZ\0", "an xz archive", "unpack it"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive", "unpack it"),
+    (b"SQLite format 3\0", "an SQLite database", "name it by a URL and a query: sqlite:///FILE"),
 )
 _CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f]")  # a column of a text file may be called PAR1
 
@@ -93,7 +100,7 @@ def need_text(data: bytes, where: str) -> None:
         DataError: a workbook, an archive or a Parquet file; says which, and what to do.
     """
     for beginning, words, todo in _BINARY:
-        if data.startswith(beginning) and _CONTROL.search(data[:512]):
+        if data.startswith(beginning) and (_CONTROL.search(data[:4096]) or beginning == b"%PDF-"):
             raise DataError(f"{words}, not a text file", where=where, todo=todo)
 
 

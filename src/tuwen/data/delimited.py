@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from tuwen.config.shop import can_separate
 from tuwen.data.batch import BATCH_ROWS, Batch, Unread, need_table, need_text
 from tuwen.data.encoding import MARK, WRONG, decode, other_encoding, readable
 from tuwen.data.escapes import has_escapes, hide_escapes, show_escapes, written_escapes
@@ -73,9 +74,11 @@ class DelimitedFile:
         data = _MARKS.sub(b"", decoded.data)
         announced = _SEP.match(data)
         if announced is not None and separator is None:
-            separator, data = announced.group(1).decode(), data[announced.end() :]
-        if separator is not None and not separator.isascii():
-            raise DataError("a separator is one ASCII character", where=name, seen=separator)
+            separator, data = announced.group(1).decode("latin-1"), data[announced.end() :]
+            separator = separator if can_separate(separator) else None
+        if separator is not None and not can_separate(separator):
+            allowed = "one ASCII character that is no quote, backslash, letter or digit"
+            raise DataError("this cannot separate cells", where=name, seen=repr(separator), allowed=allowed)
         need_table(data, name)
         head = data[:_HEAD].decode("utf-8", "ignore")
         header = find_header(head, names, separator=separator, skip=skip, where=name)

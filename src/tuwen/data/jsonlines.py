@@ -12,6 +12,7 @@ from pydantic_core import from_json
 
 from tuwen.data.batch import BATCH_ROWS, Batch, Unread, kind_of, need_table, need_text, series
 from tuwen.data.encoding import MARK, WRONG, decode, readable
+from tuwen.data.json_names import RepeatedName, has_parted_names, need_single_names
 from tuwen.errors import DataError
 
 _MARKS = re.compile(rb"(?<=[\r\n])\xef\xbb\xbf")  # of files that were laid end to end
@@ -34,6 +35,7 @@ class JsonLinesFile:
         end = b"\r" if b"\n" not in decoded.data else b"\n"  # as old Macs end lines
         self._lines = _MARKS.sub(b"", decoded.data).split(end)
         self.rows: int | None = len(self._lines)
+        self._parted = has_parted_names(decoded.data)
         kinds: dict[str, set[type | str]] = {}
         for _, record, _ in self._records(0, len(self._lines)):
             for key, value in record.items():
@@ -71,6 +73,10 @@ class JsonLinesFile:
                 continue
             try:
                 record = from_json(line)
+                need_single_names(line, record, parted=self._parted)
+            except RepeatedName as error:
+                yield number, {}, str(error)
+                continue
             except ValueError:
                 yield number, {}, "not JSON"
                 continue

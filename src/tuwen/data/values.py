@@ -32,6 +32,11 @@ def typed(values: pl.Series, column: Column, dialect: Dialect = _UNKNOWN) -> Typ
         case "time":
             return times(values, dialect)
         case "number" | "whole":
+            if values.dtype == pl.Boolean:
+                none = pl.Series(values.name, [None], pl.Float64).new_from_index(0, len(values))
+                return none.cast(pl.Int64) if column.kind == "whole" else none, _where(
+                    values.is_not_null(), "not a number"
+                )
             return numbers(values, column.low, column.high, whole=column.kind == "whole", dialect=dialect)
         case "media":
             return values.cast(pl.List(pl.String)), _no_reasons(values)

@@ -226,6 +226,7 @@ QUESTIONS: dict[str, Told] = {
     "words that can be read, or a picture": "可读的文字，或图片",
     "the bundle reads no column '{0}'": "模型包不读取“{0}”列",
     "'{0}' could be more than one column": "“{0}”可能指多个列",
+    "the name '{0}' stands twice in one object": "同一个对象中出现了两次“{0}”",
     "'{0}' is given twice": "“{0}”出现了两次",
     "leave one of them out": "请去掉其中一个",
     "a {0} must be the bytes of a file": "{0}必须是文件的字节",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
-from fastapi import Request, Response
+from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
+
+from tuwen.data.json_names import RepeatedName, need_single_names
 
 T = TypeVar("T")
 LARGE = 16_384  # bytes; less is parsed in about a millisecond
@@ -27,11 +30,17 @@ def loads(body: bytes) -> Any:
 
     Raises:
         ValueError: it is no JSON.
+        HTTPException: 422, an object has a name twice.
     """
     try:
-        return from_json(body)
+        value = from_json(body)
     except ValueError:
-        return json.loads(body)
+        value = json.loads(body)
+    try:
+        need_single_names(body, value)
+    except RepeatedName as error:  # FastAPI lets no other exception out
+        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+    return value
 
 
 class BodyRequest(Request):

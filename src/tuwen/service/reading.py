@@ -11,6 +11,7 @@ from fastapi import Request
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
+from tuwen.data.json_names import RepeatedName, need_single_names
 from tuwen.errors import DataError
 from tuwen.service.limits import Limits
 from tuwen.service.messages import PredictRequest
@@ -49,6 +50,10 @@ def _from_json(body: bytes, limits: Limits) -> list[dict[str, Any]]:
         raise DataError(
             f"the body is not what was expected: {first['msg'].lower()}", where=place, allowed=example
         ) from None
+    try:
+        need_single_names(body, rows, names=1)
+    except RepeatedName as error:
+        raise DataError(str(error), where="body", todo="leave one of them out") from None
     if len(rows) > limits.rows:
         raise DataError("too many rows in one request", seen=len(rows), allowed=f"up to {limits.rows}")
     return [dict(row) for row in rows]
