@@ -21,6 +21,7 @@ from tuwen.data.dates import NAMED_ZONE, SHORT_YEAR, TWO_ORDERS
 from tuwen.data.decoder import weigh
 from tuwen.data.dialects import Dialect
 from tuwen.data.kinds import MEDIA, Medium
+from tuwen.data.ratings import SCALES
 from tuwen.data.schema import TABLES, Column
 from tuwen.data.values import FIRST_YEAR, LAST_YEAR, numbers, times, typed
 from tuwen.errors import DataError, did_you_mean
@@ -52,6 +53,7 @@ _SAID = {
     SHORT_YEAR: "the year of the date has two digits",
     NAMED_ZONE: "the date has a time zone by name",
     MULTIPLIER: "what stands behind the number has several meanings",
+    SCALES: "the rating has a scale of its own",
     TWO_MEANINGS: "the number can have a point or a comma for decimals",
 }
 _ALLOWED = {
@@ -60,6 +62,7 @@ _ALLOWED = {
     "not a date": "2025-06-14, 2025-06-14T12:30:00, 2025年6月14日, seconds since 1970",
     PERCENT: "12, 1,299.00, ￥12",
     MULTIPLIER: "12, 1,299.00, ￥12",
+    SCALES: "4, 4.5",
     TWO_MEANINGS: "12, 1,299.00, ￥12",
     TWO_ORDERS: "2025-06-14, 14.06.2025",
     SHORT_YEAR: "2025-06-14, 14.06.2025",
@@ -230,8 +233,6 @@ def _read_group(
     given = pl.Series("cells", cells, _DTYPES[group])
     if column is not None:
         values, reasons = typed(given, column, dialect)
-    elif rule == "number" and group is bool:
-        return [None] * len(cells), [unread] * len(cells)
     elif rule == "number":
         values, reasons = numbers(given, -np.inf, np.inf, dialect=dialect)
     elif rule == "date" and group is not date:

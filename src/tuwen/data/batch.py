@@ -67,7 +67,7 @@ def need_table(data: bytes, where: str) -> None:
     """
     if not data.strip():
         raise DataError("the file is empty", where=where, todo="check the export")
-    if data[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+    if data[:512].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<table", b"<?xml")):
         seen = data.lstrip()[:40].decode("utf-8", "ignore")
         raise DataError("a web page, not a table", where=where, seen=seen, todo="export the table anew")
     if not data.strip(b"\0\r\n "):

@@ -17,13 +17,14 @@ from tuwen.data import mapping, sources, validate, variants
 from tuwen.data.batch import Batch, Part, joined_frames
 from tuwen.data.blanks import BlankRows
 from tuwen.data.dates import NAMED_ZONE, SHORT_YEAR, TWO_ORDERS
-from tuwen.data.dialects import SourceDialects
 from tuwen.data.encoding import WRONG, other_encoding
 from tuwen.data.intake import Intake
 from tuwen.data.kinds import COLUMNS
+from tuwen.data.ratings import SCALES
 from tuwen.data.references import references
 from tuwen.data.rounded import rounded_notes
 from tuwen.data.schema import TABLES, TEXT_LIMIT, Table
+from tuwen.data.source_dialects import SourceDialects
 from tuwen.data.validate import FILE, ROW
 from tuwen.data.values import inferred, times
 from tuwen.data.zones import ShopClock, named_zone_notes
@@ -318,6 +319,7 @@ def _nothing_left(name: str, where: str, rejected: pl.DataFrame, encoding: str |
     reasons = Counter(rejected["reason"].to_list()).most_common()
     advice = f"{other_encoding(encoding)}; " if encoding and reasons[0][0] == WRONG else ""
     advice += _ORDERS if reasons[0][0] in (TWO_ORDERS, SHORT_YEAR) else ""
+    advice += "write all ratings on one scale; " if reasons[0][0] == SCALES else ""
     advice += _CLOCK if reasons[0][0].startswith(NAMED_ZONE) else ""
     return DataError(
         f"no row of {name} is good",

@@ -12,6 +12,7 @@ from tuwen.amounts import amounts
 from tuwen.data.dates import EMPTY_DATE, dates, from_numbers
 from tuwen.data.dialects import Dialect
 from tuwen.data.keys import plain_keys
+from tuwen.data.ratings import plain_ratings
 from tuwen.data.schema import KEY_LIMIT, TEXT_LIMIT, Column
 
 Typed = tuple[pl.Series, pl.Series]
@@ -37,6 +38,10 @@ def typed(values: pl.Series, column: Column, dialect: Dialect = _UNKNOWN) -> Typ
                 return none.cast(pl.Int64) if column.kind == "whole" else none, _where(
                     values.is_not_null(), "not a number"
                 )
+            if column.scaled and values.dtype == pl.String:
+                plain, scale_reasons = plain_ratings(values, dialect.scale)
+                read, reasons = numbers(plain, column.low, column.high, dialect=dialect)
+                return read, _first(scale_reasons, reasons)
             return numbers(values, column.low, column.high, whole=column.kind == "whole", dialect=dialect)
         case "media":
             return values.cast(pl.List(pl.String)), _no_reasons(values)

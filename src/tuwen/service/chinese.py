@@ -242,6 +242,7 @@ QUESTIONS: dict[str, Told] = {
     "the date has a time zone by name": "日期中的时区是名称",
     "the date has a time zone by name: {0} is that of {1}": "日期中的时区是名称：{0} 可指 {1} 的时区",
     "what stands behind the number has several meanings": "数字后面的字有多种含义",
+    "the rating has a scale of its own": "评分带有自己的分制",
     "the number can have a point or a comma for decimals": "数字的小数点可能是点，也可能是逗号",
     "not a text": "不是文本",
     "not a category": "不是类别",
