@@ -74,6 +74,7 @@ def test_a_line_with_a_name_twice_is_rejected_and_named(tmp_path: Path) -> None:
         ("/v1/events", '{"events": [{"event": "j", "user": "u", "user": "v", "item": "1", "kind": "click"}]}', "user"),
         ("/v1/recommend", '{"count": 2, "count" : 3}', "count"),
         ("/v1/predict", '{"rows": [], "rows": [{"reviews.text": "a"}]}', "rows"),
+        ("/v1/predict", '{"rows": [{"text": "a", "text": "b"}, {}]}', "text"),
         ("/v1/predict", '{"rows": [{"reviews.text": "a", "reviews.text": "b"}]}', "reviews.text"),
     ],
 )

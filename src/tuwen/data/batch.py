@@ -48,12 +48,14 @@ class Part(Protocol):
         columns: the source's own names.
         rows: how many there are, where that is known beforehand.
         notes: what a person should know about how it was read.
+        numbers: columns that hold nothing but numbers, where that is known beforehand.
     """
 
     name: str
     columns: list[str]
     rows: int | None
     notes: list[str]
+    numbers: frozenset[str]
 
     def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
         """All rows, with these columns only."""

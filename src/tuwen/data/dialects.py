@@ -185,9 +185,10 @@ def evidence_of(part: Part, columns: Mapping[str, tuple[str, Kind]]) -> dict[str
         columns: name → the file's own name for it, and what it holds.
     """
     counts = {name: Evidence(name, kind) for name, (_, kind) in columns.items()}
-    if columns:
-        for batch in part.batches(list(dict.fromkeys(column for column, _ in columns.values()))):
-            for name, (column, _) in columns.items():
+    open_columns = {n: column for n, (column, kind) in columns.items() if kind == "time" or column not in part.numbers}
+    if open_columns:
+        for batch in part.batches(list(dict.fromkeys(open_columns.values()))):
+            for name, column in open_columns.items():
                 counts[name].add(batch.frame[column])
     return counts
 
