@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shops import Desk, refused
-from tuwen.amounts import MULTIPLIER, PERCENT, TWO_MEANINGS
+from tuwen.amounts import MULTIPLIER, PERCENT, TWO_MEANINGS, marks
 from tuwen.data.dates import NAMED_ZONE, SHORT_YEAR, TWO_ORDERS
 from tuwen.data.dialects import Dialect, Evidence
 from tuwen.data.values import numbers, times
@@ -317,6 +317,13 @@ def test_the_order_where_years_have_two_digits(values: list[str], order: str | N
 )
 def test_the_mark_of_decimals(values: list[str], decimal: str | None) -> None:
     assert evidence("number", values).dialect().decimal == decimal
+
+
+@given(st.from_regex(r"\A-?[0-9]{1,6}[.,][0-9]{1,5}\Z"))
+def test_plain_numbers_prove_what_the_parser_says(value: str) -> None:
+    counts = evidence("number", [value]).marks
+    mark = marks(pl.Series([value]))["mark"][0]
+    assert {name: n for name, n in counts.items() if n} == ({} if mark is None else {mark: 1})
 
 
 @settings(max_examples=50)

@@ -25,6 +25,9 @@ from tuwen.data.schema import Column
 Kind = Literal["number", "time", "rating"]
 
 _FIRST_SHORT_YEAR = 10  # 2010
+_PLAIN = {  # most numbers of most files: told by their form alone, which is twenty times as fast
+    mark: rf"^-?[0-9]+[{mark}](?:[0-9]{{1,2}}|[0-9]{{4,}})$" for mark in (".", ",")
+}
 _CLEAR = 20  # times as many values on one side: the other side is slips
 
 
@@ -88,7 +91,10 @@ class Evidence:
             if self.kind == "rating":
                 values = self.scales.add(values)
             if self.kind in ("number", "rating"):
-                self._add_numbers(_counts(values, r"[^0-9\s]"))
+                plain = {mark: values.str.contains(form).fill_null(False) for mark, form in _PLAIN.items()}
+                for mark, which in plain.items():
+                    self.marks += Counter({mark: int(which.sum())})
+                self._add_numbers(_counts(values.filter(~(plain["."] | plain[","])), r"[^0-9\s]"))
             else:
                 self._first("serial", _counts(values, r"^\s*[0-9]{5}(?:[.,][0-9]+)?\s*$"))
                 self._add_dates(_counts(values, r"^\s*[^0-9０-９]{0,12}[0-9０-９]{1,2}\s?[-/.／．]"))
