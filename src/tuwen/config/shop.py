@@ -11,6 +11,11 @@ from pydantic import Field, field_validator
 from tuwen.config.strict import Document, Strict
 
 
+def can_separate(character: str) -> bool:
+    """Whether a character can stand between the cells of CSV: no quote, escape, line end, letter or digit."""
+    return character.isascii() and not character.isalnum() and character not in "\"'\\\r\n\0"
+
+
 class TableSource(Strict):
     """Where one table comes from.
 
@@ -52,6 +57,13 @@ class TableSource(Strict):
         "default: found out",
     )
     keep: Literal["all", "none"] | list[str] = Field("all", description="which other columns come along")
+
+    @field_validator("separator")
+    @classmethod
+    def _can_separate(cls, value: str | None) -> str | None:
+        if value is not None and not can_separate(value):
+            raise ValueError("one character that no value has, such as ; or , or | or \\t")
+        return value
 
     @field_validator("timezone")
     @classmethod

@@ -166,7 +166,7 @@ def _numbers(texts: Sequence[str], condition: Condition) -> list[float]:
     numbers = [_program_number(text) for text in plain]
     rest = [i for i, number in enumerate(numbers) if number is None]
     if rest:
-        read, reasons = amounts(pl.Series("number", [plain[i] for i in rest], pl.String), "plain")
+        read, reasons = amounts(pl.Series("number", [plain[i] for i in rest], pl.String))
         for i, number, reason in zip(rest, read, reasons, strict=True):
             if reason == TWO_MEANINGS:
                 raise ConfigError(

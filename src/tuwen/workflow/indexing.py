@@ -160,7 +160,7 @@ def items_of(dataset: Dataset) -> pl.DataFrame:
 
 def _choices(table: pl.DataFrame) -> pl.DataFrame:
     """Events that count for popularity: not what was given back, and each item once for one who is no person."""
-    table = standing(table) if {"quantity", "time", "user"} <= set(table.columns) else table
+    table = standing(table) if {"item", "time", "user"} <= set(table.columns) else table
     many = list(crawlers(table["user"])) if "user" in table.columns else []
     if not many:
         return table
