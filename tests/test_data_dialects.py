@@ -530,7 +530,7 @@ def test_other_columns_and_tables_tell_thousands(desk: Desk) -> None:
 def test_a_range_tells_what_a_rating_means(desk: Desk) -> None:
     desk.write("reviews.csv", "item,rating\n1,4.125\n2,3.875\n")
     source = {"reviews": {"source": "reviews.csv"}}
-    desk.collect(**source, rating_range=[1, 5])
+    assert desk.collect(**source, rating_range=[1, 5])["warnings"] == []
     assert desk.dataset().table("reviews")["rating"].to_list() == [4.125, 3.875]
 
 
