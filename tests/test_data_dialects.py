@@ -525,12 +525,13 @@ def test_other_columns_and_tables_tell_thousands(desk: Desk) -> None:
     assert read == [3450.0, 699.0] and "since 'events.value' has '17,90'" in warnings
     desk.write("events.csv", "user;item;time;kind;value\nu;1;2024-03-01;buy;17.90\n")
     assert prices("1;3.450;\n2;699;XL\n", **more)[0] == [None, 699.0]  # the items are read anew
+    assert prices("1;3.450;0,75\n2;699;1.5\n")[0] == [None, 699.0]  # both marks are in use
 
 
 def test_a_range_tells_what_a_rating_means(desk: Desk) -> None:
     desk.write("reviews.csv", "item,rating\n1,4.125\n2,3.875\n")
     source = {"reviews": {"source": "reviews.csv"}}
-    desk.collect(**source, rating_range=[1, 5])
+    assert desk.collect(**source, rating_range=[1, 5])["warnings"] == []
     assert desk.dataset().table("reviews")["rating"].to_list() == [4.125, 3.875]
 
 

@@ -40,7 +40,9 @@ class TableSource(Strict):
         None, description="the order of `05/03/2024`; default: told by the other dates of the column"
     )
     decimal: Literal[".", ","] | None = Field(
-        None, description="what stands before decimals in `1.299`; default: told by the other numbers of the column"
+        None,
+        description="what stands before decimals in `1.299`; default: told by the other numbers of the column, or "
+        "of the shop; where nothing tells it, such numbers are left out",
     )
     query: str | None = Field(None, description="SELECT that gives the rows; it cannot write")
     columns: dict[str, str | list[str]] = Field(
@@ -49,7 +51,9 @@ class TableSource(Strict):
     constants: dict[str, str | int | float] = Field({}, description="columns the shop has not: `{kind: purchase}`")
     duplicates: Literal["reject", "sum"] = Field("reject", description="events whose key came before")
     timezone: str | None = Field(
-        None, description="of times that name none: `Asia/Shanghai`; default: UTC, with a warning where others name one"
+        None,
+        description="of times that name none, or that name this clock (`IST`): `Asia/Shanghai`; "
+        "default: UTC, with a warning where others name one",
     )
     lists: dict[Literal["images", "sounds", "shapes"], str] = Field(
         {},

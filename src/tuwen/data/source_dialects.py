@@ -86,9 +86,15 @@ class SourceDialects:
         self.notes += [note for note in self._doubts(own, dialect) if note not in self.notes]
         return dialect
 
+    def _is_open(self, own: Evidence) -> bool:
+        """Whether a column has numbers of two meanings that its range does not decide."""
+        column = self._table.columns[own.column]
+        example = own.examples.get("number")
+        return example is not None and amounts(pl.Series([example]), None, column.low, column.high)[0][0] is None
+
     def _shops_decimal(self, own: Evidence) -> Decimal | None:
         """Return the mark of decimals that makes thousands of a column in doubt, if the rest of the shop proves it."""
-        if "number" not in own.examples:
+        if not self._is_open(own):
             return None
         mark = thousands_mark(self._evidence().get(own.column, own).marks)
         if mark is None:
@@ -137,7 +143,7 @@ class SourceDialects:
     def _doubts(self, own: Evidence, dialect: Dialect) -> list[str]:
         """Return notes about ambiguous values and values that need a check."""
         notes, column, examples = [], f"{self._name}: '{own.column}'", own.examples
-        if "number" in examples and dialect.decimal is None:
+        if dialect.decimal is None and self._is_open(own):
             notes.append(
                 f"{column} can be read with a point or a comma for decimals, and nothing in it tells which; numbers as "
                 f"{examples['number']!r} are left out; say decimal: '.' or decimal: ',' in SHOP.yaml"
