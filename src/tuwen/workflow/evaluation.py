@@ -28,7 +28,8 @@ from tuwen.evaluation.render import render
 from tuwen.evaluation.report import build_report, write_report
 from tuwen.evaluation.retrieval import retrieval_report
 from tuwen.evaluation.unlearned import unlearned
-from tuwen.files import held, room_on_disk
+from tuwen.files import room_on_disk
+from tuwen.outputs import finish, held, sweep
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.baselines import baselines
 from tuwen.workflow.contents import is_contrast
@@ -39,6 +40,7 @@ from tuwen.workflow.retrieval import Sought, seek
 from tuwen.workflow.starting import origins
 
 LATENCY_ROWS = 30
+PREDICTIONS = "predictions.parquet"
 
 
 def evaluate(
@@ -63,6 +65,8 @@ def evaluate_folds(
     out = Path(out)
     refuse_occupied(out)
     with room_on_disk(out), room_in_memory(), held(out):
+        finish(out)
+        sweep(out)
         return _evaluate(list(bundles), dataset, out, progress or Silent())
 
 
@@ -99,9 +103,9 @@ def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progre
             confidence=run.evaluation.confidence,
             seed=run.seed,
         )
-    model.write(out / "predictions.parquet")
     wrong = {entry["row"] for entry in report["worst"]}
-    write_report(out, report, render(report, *_shown(run, wrong, judged, dataset)))
+    page = render(report, *_shown(run, wrong, judged, dataset))
+    write_report(out, report, page, {PREDICTIONS: model.write})
     for bundle in opened:
         write_card(bundle.folder, card(bundle.manifest, report))
     return report
