@@ -46,6 +46,7 @@ def build_report(
     provenance: Mapping[str, Any] | None = None,
     generator: Mapping[str, Any] | None = None,
     raters: Mapping[str, Mapping[str, float | None]] | None = None,
+    stack: Mapping[str, Any] | None = None,
     unknown: Mapping[str, int] | None = None,
     name: str = "",
     split: str = "hash",
@@ -71,6 +72,8 @@ def build_report(
             says what of it makes ``warnings``.
         generator: the account of one that filled or made vectors; see :func:`tuwen.evaluation.samples.pooled`.
         raters: rater → its ``weight`` in the blend and its ``rmse`` on ratings of the train part that it had not seen.
+        stack: members of ``fusion: auto`` and what each modality is worth, as
+            :func:`tuwen.workflow.stack_accounts.stack_account` tells it.
         unknown: class → test rows, of classes that the model cannot know; default: those that are not in ``classes``
             of its predictions (which hold more where folds are pooled, or baselines know others).
         name: of the run.
@@ -119,6 +122,8 @@ def build_report(
         report["warnings"] += generator["warnings"]
     if raters is not None:
         report["raters"] = {name: dict(found) for name, found in raters.items()}
+    if stack is not None:
+        report["stack"] = dict(stack)
     reference = best_baseline(report)
     report["slices"] = slices(
         model,

@@ -37,6 +37,7 @@ from tuwen.workflow.judging import Judged, judge, pooled, refuse_other_classes, 
 from tuwen.workflow.memory import room_in_memory
 from tuwen.workflow.places import refuse_occupied
 from tuwen.workflow.retrieval import Sought, seek
+from tuwen.workflow.stack_accounts import stack_account
 from tuwen.workflow.starting import origins
 
 LATENCY_ROWS = 30
@@ -95,6 +96,7 @@ def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progre
             run=run.plain(),
             provenance=_provenance(run, opened, judged, dataset) | _spellings(judged, classes),
             raters=_blend(opened),
+            stack=stack_account(opened, judged[0].gathered.frame[judged[0].rows], dataset),
             generator=samples.pooled(made) if (made := _accounts(opened)) else None,
             name=run.name,
             split=run.split.use,
@@ -225,7 +227,11 @@ def _provenance(run: Run, bundles: list[Bundle], judged: Sequence[Judged | Sough
             },
             "rows_without_truth": judged[0].gathered.without_truth,
         }
-        | ({} if run.raters else {"best_epochs": [bundle.manifest["best_epoch"] for bundle in bundles]})
+        | (
+            {}
+            if run.raters or "stack" in first
+            else {"best_epochs": [bundle.manifest["best_epoch"] for bundle in bundles]}
+        )
         | ({"starts_from": origins(run, bundles)} if run.init else {})
     )
 
