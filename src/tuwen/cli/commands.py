@@ -10,6 +10,7 @@ import typer
 from tuwen import __version__
 from tuwen.cli.guard import Guarded
 from tuwen.cli.screen import Screen, shown
+from tuwen.errors import ConfigError
 
 app = typer.Typer(
     cls=Guarded,
@@ -90,20 +91,38 @@ def _show_dataset(screen: Screen, manifest: dict[str, Any], out: Path) -> None:
 
 @app.command(rich_help_panel="The five steps")
 def train(
-    run_yaml: RunYaml,
-    dataset: DatasetFolder,
-    out: Out,
+    run_yaml: Annotated[Path, typer.Argument(metavar="RUN.yaml | DATASET", show_default=False)],
+    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", show_default=False)] = None,
+    out: Out = ...,  # type: ignore[assignment]
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Without RUN.yaml: what to predict; the run is composed from the columns."),
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="With --target: that reading texts and pictures may take.")
+    ] = 10.0,
     override: Override = None,
     replace: Replace = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a run on a dataset and write a bundle. A training that was stopped goes on."""
+    """Train a run on a dataset and write a bundle. A training that was stopped goes on.
+
+    Without RUN.yaml, `tuwen train DATASET --target COLUMN` composes the run from the dataset's columns.
+    """
     from tuwen import workflow
     from tuwen.bundle.files import read_manifest
     from tuwen.bundle.graph import torch_only
 
     screen = Screen(as_json=json, quiet=quiet)
+    if target is not None:
+        run_yaml, dataset = _composed(screen, run_yaml, dataset, out, target, minutes, replace)
+    if dataset is None:
+        raise ConfigError(
+            "'train' needs a run and a dataset, or a dataset and what to predict",
+            seen=str(run_yaml),
+            todo=f"tuwen train RUN.yaml {run_yaml} --out {out}; or tuwen train {run_yaml} --target COLUMN --out {out}",
+        )
     screen.say(*(f"note: {text}" for text in workflow.without_effect(run_yaml, override or ())))
     done = not replace and workflow.is_trained(run_yaml, dataset, out, override or ())
     bundle = workflow.train(run_yaml, dataset, out, override or (), screen.progress(), replace=replace)
@@ -116,6 +135,24 @@ def train(
     ranks = manifest["task"] == "rank"
     then = f"tuwen recommend {bundle} --shopper USER" if ranks else f"tuwen evaluate {bundle} {dataset} --out DIR"
     screen.say(f"bundle: {bundle}", f"next: {then}")
+
+
+def _composed(
+    screen: Screen, dataset: Path, other: Path | None, out: Path, target: str, minutes: float, replace: bool
+) -> tuple[Path, Path]:
+    """The RUN.yaml that was composed beside the bundle, and the dataset."""
+    from tuwen import workflow
+
+    if other is not None:
+        raise ConfigError(
+            "--target composes the run, and a RUN.yaml is one already",
+            seen=str(dataset),
+            todo=f"tuwen train {other} --target {target} --out {out}; or leave --target out",
+        )
+    composition = workflow.compose(dataset, target, minutes=minutes)
+    path = workflow.write_composed(composition, out, replace=replace)
+    screen.say(*(f"note: {note}" for note in composition.notes), f"run: {path}")
+    return path, dataset
 
 
 @app.command(rich_help_panel="The five steps")
