@@ -246,6 +246,8 @@ QUESTIONS: dict[str, Told] = {
     "what stands behind the number has several meanings": "数字后面的字有多种含义",
     "the rating has a scale of its own": "评分带有自己的分制",
     "the number can have a point or a comma for decimals": "数字的小数点可能是点，也可能是逗号",
+    "a number with a point for decimals: 2.5": "以点为小数点的数字：2.5",
+    "each name once in an object": "一个对象中每个名称只出现一次",
     "not a text": "不是文本",
     "not a category": "不是类别",
     "not a list": "不是列表",
