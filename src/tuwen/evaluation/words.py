@@ -223,6 +223,12 @@ WORDS: dict[str, Text] = {
 BASELINES: dict[str, tuple[Text, Text]] = {  # heading, and as part of a sentence
     "mean": (("Mean", "平均值"), ("always answering the mean", "总答平均值")),
     "median": (("Median", "中位数"), ("always answering the median", "总答中位数")),
+    "tfidf_linear": (("TF-IDF, linear", "TF-IDF＋线性"), ("TF-IDF and a linear model", "TF-IDF 加线性模型")),
+    "picture_linear": (
+        ("Picture vectors, linear", "图片向量＋线性"),
+        ("a linear model of picture vectors", "图片向量的线性模型"),
+    ),
+    "table_linear": (("Table, linear", "表格＋线性"), ("a linear model of the table", "表格的线性模型")),
     "ridge": (
         ("Frozen, ridge", "冻结编码器＋岭回归"),
         ("frozen encoders and a ridge regression", "冻结编码器加岭回归"),
