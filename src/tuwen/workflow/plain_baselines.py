@@ -34,7 +34,7 @@ def plain_runs(run: Run) -> dict[str, Run]:
         found[name] = run.model_copy(
             update={
                 "modalities": {use: spec},
-                "fusion": Component(use="auto", members="linear"),  # type: ignore[call-arg]
+                "fusion": Component(use="auto", members="linear"),
                 "content": content_columns(run),
                 "gan": None,
                 "init": None,
