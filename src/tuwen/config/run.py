@@ -142,8 +142,8 @@ class Evaluation(Strict):
     baselines: list[Literal["trivial", "plain", "unimodal", "members"]] = Field(
         ["trivial", "plain", "unimodal", "members"],
         description="trivial: mean and median, or majority; plain: what a good engineer writes first, TF-IDF and a "
-        "linear model, or a linear model of picture vectors or of a table; unimodal: the same run with one kind of modality; "
-        "members: each of the raters alone",
+        "linear model, or a linear model of picture vectors or of a table; unimodal: the same run with one kind of "
+        "modality; members: each of the raters alone",
     )
 
 
