@@ -20,6 +20,7 @@ from tuwen.workflow.rules import (
     check_columns,
     check_kinds,
     check_settings,
+    check_split_values,
     fitted_target,
     placed,
     refuse_unvalidated,
@@ -108,6 +109,8 @@ def gather(run: Run, dataset: Dataset, fold: int = 0, *, learn: bool = True) -> 
             seen=str(dataset.folder),
             todo="choose another target, or collect the shop with it",
         )
+    if learn:
+        check_split_values(run, split, known)
     without_truth = len(frame) - len(known)
     content = content_hash(known, content_columns(run))
     if run.rows.balance:

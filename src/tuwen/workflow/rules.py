@@ -12,7 +12,7 @@ from tuwen.data import SPLITS
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import KEYS, check_condition
 from tuwen.data.schema import TABLES
-from tuwen.data.splits import Split
+from tuwen.data.splits import Column, Split
 from tuwen.errors import ConfigError, DataError, TuwenError, did_you_mean
 from tuwen.models import ENCODERS, FUSIONS, TASKS
 from tuwen.models.encoder import COMES_FROM
@@ -25,6 +25,7 @@ from tuwen.workflow.rating import check_raters
 from tuwen.workflow.rehearsal import expected, rehearse
 
 Place = tuple[str | int, ...]
+SHOWN_VALUES = 10  # of a column that an error lists
 
 
 def task_options(run: Run) -> dict[str, Any]:
@@ -263,6 +264,27 @@ def check_kinds(run: Run, frame: pl.DataFrame, dataset: Dataset) -> None:
             where=run.where("task", "target"),
             seen="a list of values" if dtype.is_nested() else "a time",
             allowed="a column of numbers" if numeric else "a column of numbers or texts",
+        )
+
+
+def check_split_values(run: Run, split: Split, frame: pl.DataFrame) -> None:
+    """Every value that ``split.test`` and ``split.validation`` name stands in a row that has a target.
+
+    Raises:
+        DataError: with file and line, and what was probably meant.
+    """
+    if not isinstance(split, Column):
+        return
+    for option, position, value in split.unknown(frame):
+        counts = frame[split.column].cast(pl.String).drop_nulls().value_counts(sort=True, name="rows")
+        values = counts[split.column].to_list()
+        listed = ", ".join(map(str, values[:SHOWN_VALUES])) + (", …" if len(values) > SHOWN_VALUES else "")
+        raise DataError(
+            f"no row has '{value}' in '{split.column}', so it adds nothing to the {option} part",
+            where=run.where("split", option, position),
+            seen=f"{option}: [{', '.join(getattr(split, option))}]",
+            allowed=listed or "nothing: the column is empty in every row",
+            todo=did_you_mean(value, values) or "take it out, or look at rows.where",
         )
 
 
