@@ -161,8 +161,11 @@ def content_columns(run: Run) -> list[str]:
     """The text and media columns of the run; of the rows' own table where it has some (an item's picture is in
     many reviews).
     """
-    if run.content is not None:
-        return list(run.content)
+    return input_columns(run) if run.content is None else list(run.content)
+
+
+def input_columns(run: Run) -> list[str]:
+    """The text and media columns of the run, of the rows' own table where it has some, whatever ``content`` says."""
     columns = [c for spec in run.modalities.values() if spec.use in ("text", *MEDIA) for c in spec.columns]
     own = [c for c in columns if c.startswith(f"{run.rows.table}.")]
     return list(dict.fromkeys(own or columns))
