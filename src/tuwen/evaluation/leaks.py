@@ -34,7 +34,8 @@ Kind = Literal[
 ACROSS: tuple[Kind, ...] = ("equal_text", "near_text", "equal_picture", "near_picture", "equal_row", "group")
 ALWAYS: tuple[Kind, ...] = ("giveaway", "text_giveaway")
 
-SEVERE = 0.1  # share of the test rows from which a leak can explain a score
+SEVERE = 0.1  # share of the test rows from which a leak can explain a score, where the score is worse on the others
+UNSCORED = 0.2  # the same share where nothing shows what the score is on the others
 DATELESS = 0.5  # share of rows without a date from which a cut in time means little
 ENOUGH = 20  # rows without the leak that show what the score is there
 WORSE = 1.1  # times the error of the whole that the rows without the leak may have, for the leak to explain nothing
@@ -75,7 +76,9 @@ class Leak:
             return True
         if self.kind == "time_missing":
             return self.share >= DATELESS
-        return self.kind in ACROSS and self.share >= SEVERE and not self.scores.get("harmless", False)
+        if self.kind not in ACROSS or self.scores.get("harmless", False):
+            return False
+        return self.share >= (SEVERE if self.scores else UNSCORED)
 
     @property
     def text(self) -> Text:
@@ -83,12 +86,13 @@ class Leak:
         english, chinese = SENTENCES[self.kind]
         known = {"column": self.column, "rows": f"{self.rows:,}", "of": f"{self.of:,}", "share": _share(self.share)}
         known |= {name: _spelt(value) for name, value in self.detail.items()}
+        known_zh = known | ({"share": "全部"} if self.rows == self.of else {})
         shown, shown_zh = self._example()
         scored, scored_zh = self._scored()
         todo = TODO.get(self.kind, ("", ""))
         return (
             f"{english.format(**known)}{shown}.{scored}{todo[0].format(**known)}",
-            f"{chinese.format(**known)}{shown_zh}。{scored_zh}{todo[1].format(**known)}",
+            f"{chinese.format(**known_zh)}{shown_zh}。{scored_zh}{todo[1].format(**known_zh)}",
         )
 
     def plain(self) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def gather(run: Run, dataset: Dataset, fold: int = 0, *, learn: bool = True) -> 
             todo="choose another target, or collect the shop with it",
         )
     if learn:
-        check_split_values(run, split, known)
+        check_split_values(run, split, frame, options["target"])
     without_truth = len(frame) - len(known)
     content = content_hash(known, content_columns(run))
     if run.rows.balance:
