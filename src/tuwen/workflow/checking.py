@@ -17,6 +17,7 @@ from tuwen.evaluation.leaks import merged
 from tuwen.models import FUSIONS
 from tuwen.preprocess import MODALITIES
 from tuwen.workflow.contents import is_contrast, own_options
+from tuwen.workflow.estimating import estimate
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.generating import generator_part
 from tuwen.workflow.kinds import is_comparison, own_task, part_of
@@ -34,7 +35,8 @@ def check(
 
     With a dataset also what only the data can tell: columns, their kinds, the target, ``rows.where``, the parts of
     every fold. ``data`` of the answer then holds ``rows`` (one count a fold), ``rows_without_truth``, ``leaks`` (see
-    :mod:`tuwen.evaluation.leaks`) and ``warnings``, the leaks in words among them.
+    :mod:`tuwen.evaluation.leaks`), ``warnings``, the leaks in words among them, and ``estimate``
+    (:func:`tuwen.workflow.estimating.estimate`).
 
     Raises:
         ConfigError: with file and line, what is allowed, and what was probably meant.
@@ -97,6 +99,7 @@ def _on(run: Run, dataset: str | Path | Dataset, folds: int) -> dict[str, Any]:
         "rows_without_truth": gathered[0].without_truth,
         "warnings": [english for english, _ in warnings] + [leak.text[0] for leak in leaks],
         "leaks": [leak.plain() for leak in leaks],
+        "estimate": estimate(run, dataset, gathered[0]),
     }
 
 
