@@ -4,6 +4,7 @@ import io
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
@@ -11,11 +12,6 @@ from leak_shops import TEXT, leaks, planted, sentence
 from tuwen import workflow
 
 CLASSIFY = {"modalities": TEXT, "task": {"use": "classify", "target": "items.kind"}}
-
-
-def shuffled(rng, rows):
-    order = rng.permutation(len(next(iter(rows.values()))))
-    return {name: [values[i] for i in order] for name, values in rows.items()}
 
 
 def of_parts(train, test):
@@ -72,8 +68,6 @@ def test_texts_of_both_sides_are_told_and_turn_every_tick(tmp_path):
 
 
 def test_a_leak_that_explains_nothing_takes_no_tick():
-    import polars as pl
-
     from tuwen.evaluation.leaks import Leak, scored
     from tuwen.evaluation.predictions import Predictions
 
@@ -237,3 +231,32 @@ def test_test_rows_that_are_few_groups_are_told_and_resampled(tmp_path):
     assert report["bootstrap"]["clusters"]["effect"] > 5
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "12 groups of rows with the same items.shop_id" in page and "设计效应" in page
+
+
+def test_a_leak_in_one_fold_counts_against_the_test_rows_of_all(tmp_path):
+    rng = np.random.default_rng(1)
+    titles = [sentence(rng) for _ in range(90)]
+    titles[30:36] = titles[:6]
+    rows = {
+        "item": [f"k{i}" for i in range(90)],
+        "title": titles,
+        "kind": rng.choice(["cup", "hat"], 90).tolist(),
+        "part": ["a"] * 30 + ["b"] * 30 + ["c"] * 30,
+    }
+    split = {"use": "column", "column": "items.part", "test": ["a", "b", "c"], "each": True}
+    run, dataset = planted(tmp_path, rows, {**CLASSIFY, "split": split})
+    leak = leaks(run, dataset)["equal_text"]  # six rows of a are in b, and those of b in a
+    assert (leak["rows"], leak["of"]) == (12, 90)
+
+
+@pytest.mark.parametrize(
+    ("words", "different", "copies"), [(14, 50, True), (2, 50, False), (2, 9, True)], ids=["long", "short", "few"]
+)
+def test_equal_contents_are_one_group_where_they_are_copies(words, different, copies):
+    from tuwen.workflow.groups import _contents, _numbered
+
+    rng = np.random.default_rng(11)
+    texts = [sentence(rng, words)[: 20 if words == 2 else 200] + f" {i}" for i in range(different)]
+    frame = pl.DataFrame({"row": [str(i) for i in range(300)], "items.title": (texts * 60)[:300]})
+    groups = _numbered(_contents(frame, ["items.title"]))
+    assert len(set(groups.tolist())) == (different if copies else 300)

@@ -222,8 +222,12 @@ TODO: dict[Kind, Text] = {
 }
 
 
-def merged(folds: Iterable[Sequence[Leak]]) -> list[Leak]:
-    """The leaks of several folds as one list: rows add up, the example is that of the first fold that has one."""
+def merged(folds: Iterable[Sequence[Leak]], tested: int) -> list[Leak]:
+    """The leaks of several folds as one list: rows add up, the example is that of the first fold that has one.
+
+    Args:
+        tested: test rows of all folds.
+    """
     found: dict[tuple[str, str], Leak] = {}
     for leak in (leak for fold in folds for leak in fold):
         key = leak.kind, leak.column
@@ -233,7 +237,8 @@ def merged(folds: Iterable[Sequence[Leak]]) -> list[Leak]:
             first = found[key]
             rows, of = first.rows + leak.rows, first.of + leak.of
             found[key] = replace(first, rows=rows, of=of, touched=first.touched | leak.touched)
-    return sorted(found.values(), key=lambda leak: (not leak.severe, -leak.share))
+    whole = [replace(leak, of=tested) if leak.kind in ACROSS else leak for leak in found.values()]
+    return sorted(whole, key=lambda leak: (not leak.severe, -leak.share))
 
 
 def scored(leak: Leak, predictions: Predictions, primary: str) -> Leak:

@@ -93,7 +93,9 @@ def _on(run: Run, dataset: str | Path | Dataset, folds: int) -> dict[str, Any]:
     truth = None if is_contrast(run) else gathered[0].truth
     names = truth.drop_nulls().unique().to_list() if truth is not None and truth.dtype == pl.String else []
     warnings = [] if truth is None else spelling_warnings(truth.name, names)
-    leaks = merged(leaks_of(run, dataset, table) for table in gathered) + few_groups(run, dataset, gathered[0])
+    tested = sum(len(table.rows("test")) for table in gathered)
+    leaks = merged((leaks_of(run, dataset, table) for table in gathered), tested)
+    leaks += few_groups(run, dataset, gathered[0])
     return {
         "rows": [table.counts() for table in gathered],
         "rows_without_truth": gathered[0].without_truth,

@@ -172,7 +172,7 @@ def _groups(
 
 def _leaks(run: Run, judged: list[Judged], model: Predictions, dataset: Dataset) -> list[dict[str, Any]]:
     """The leaks of all folds, with the score on the rows that each touches."""
-    found = merged(leaks_of(run, dataset, one.gathered) for one in judged)
+    found = merged((leaks_of(run, dataset, one.gathered) for one in judged), len(model))
     with_scores = [scored(leak, model, PRIMARY[model.task]) for leak in found]
     return [leak.plain() for leak in sorted(with_scores, key=lambda leak: not leak.severe)]
 

@@ -22,6 +22,8 @@ NO_KEYS = ("brand", "category", "title", "description", "text")  # known columns
 DIFFERENT = 0.1  # share of different values from which a column of another name is a key too
 SIZE = 10  # mean rows of one value up to which it is
 LONGEST = 60  # characters of a value
+SHORT = 40  # letters of a text below which two people write the same
+FEW = 30  # contents that are copies, however short they are
 CONTENT = "content"  # the name of the group of equal inputs
 
 
@@ -113,5 +115,21 @@ def clusters_of(
 def _values(run: Run, dataset: Dataset, gathered: Gathered, rows: np.ndarray) -> dict[str, pl.Series]:
     columns = {name: values[rows] for name, values in group_columns(run, dataset, gathered).items()}
     if inputs := input_columns(run):
-        columns[CONTENT] = content_hash(gathered.frame[rows], inputs)
+        columns[CONTENT] = _contents(gathered.frame[rows], inputs)
     return columns
+
+
+def _contents(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+    """A hash of each row's content; null where it is so short that many people write it, unless there are few in all.
+
+    Who writes "great" has nothing to do with the others who do; a long text or a picture that comes twice is a copy.
+    """
+    contents = content_hash(frame, columns)
+    if contents.n_unique() <= FEW:
+        return contents
+    letters = np.zeros(len(frame), np.int64)
+    for column in columns:
+        of_lists = frame[column].dtype.is_nested()
+        lengths = frame[column].list.len() * SHORT if of_lists else frame[column].cast(pl.String).str.len_chars()
+        letters += lengths.fill_null(0).to_numpy().astype(np.int64)
+    return contents.set(pl.Series(letters < SHORT), None)
