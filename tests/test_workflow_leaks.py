@@ -62,6 +62,8 @@ def test_texts_of_both_sides_are_told_and_turn_every_tick(tmp_path):
     assert not any(check.fine for check in checks(report)) and len(checks(report)) >= 4
     assert standing(report)[0] != "better"
     assert any(check.fine for check in checks(report | {"leaks": []}))
+    harmless = report["leaks"][0] | {"severe": False, "scores": {"harmless": True}}
+    assert checks(report | {"leaks": [harmless]}) == checks(report | {"leaks": []})
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert 'id="leaks"' in page and "也出现在训练集中" in page and "also stands in the train part" in page
     assert json.loads((tmp_path / "report" / "report.json").read_text())["leaks"] == report["leaks"]
@@ -260,3 +262,23 @@ def test_equal_contents_are_one_group_where_they_are_copies(words, different, co
     frame = pl.DataFrame({"row": [str(i) for i in range(300)], "items.title": (texts * 60)[:300]})
     groups = _numbered(_contents(frame, ["items.title"]))
     assert len(set(groups.tolist())) == (different if copies else 300)
+
+
+def test_the_command_line_warns_and_its_json_holds_the_leaks(tmp_path):
+    from typer.testing import CliRunner
+
+    from tuwen.cli import app
+
+    rng = np.random.default_rng(12)
+    rows = {
+        "item": [f"k{i}" for i in range(80)],
+        "title": [sentence(rng) for _ in range(80)],
+        "kind": rng.choice(["cup", "hat"], 80).tolist(),
+        "part": of_parts(60, 20),
+    }
+    rows["title"][60:66] = rows["title"][:6]
+    run, dataset = planted(tmp_path, rows, CLASSIFY)
+    shown = CliRunner().invoke(app, ["check", str(run), str(dataset)]).stdout
+    assert "warning: 6 of 20 test rows (30.0 %) have a text (items.title)" in " ".join(shown.split())
+    told = json.loads(CliRunner().invoke(app, ["check", str(run), str(dataset), "--json"]).stdout)["data"]
+    assert [leak["kind"] for leak in told["leaks"]] == ["equal_text"] and told["estimate"]["epochs"] == 10
