@@ -294,7 +294,16 @@ def check(
     if not (json or quiet):
         import yaml
 
+        from tuwen.workflow.estimating import said
+
+        data = found.get("data", {})
+        warnings = data.pop("warnings", [])
+        data.pop("leaks", None)
+        costs = data.pop("estimate", None)
         screen.say(yaml.safe_dump(found, allow_unicode=True, sort_keys=False))
+        screen.say(*(f"warning: {text}" for text in warnings))
+        if costs:
+            screen.say(said(costs))
         notes = f"; {len(idle)} note{'s' if len(idle) > 1 else ''} above" if idle else ""
         also = "" if dataset is None else f" and can be trained on {dataset}"
         screen.say(*(f"note: {text}" for text in idle), f"{run_yaml} is in order{also}{notes}")

@@ -254,20 +254,41 @@ def standing(report: Plain) -> tuple[str, Text]:
             return kind, (f"{english} {sides[0]}.", f"{chinese}：{sides[1]}。")
     if not outcomes:
         return "unclear", ("There is no baseline to compare with.", "没有可比较的基线。")
-    if len(outcomes) == 1:
+    many = len(outcomes)
+    if is_leaky(report):
+        return "unclear", (
+            "Better than its baselines, on rows from which a leak gives the answers away.",
+            "优于基线，但测试数据存在泄漏，答案可能因此已知。",
+        )
+    if many == 1:
         return "better", ("Clearly better than its baseline.", "明显优于基线。")
-    return "better", (f"Clearly better than all {len(outcomes)} baselines.", f"明显优于全部 {len(outcomes)} 个基线。")
+    return "better", (f"Clearly better than all {many} baselines.", f"明显优于全部 {many} 个基线。")
 
 
 def checks(report: Plain) -> list[Check]:
     """What speaks for these numbers and what does not."""
-    found = [Check(False, text) for text in origin_warnings(report["provenance"])]
+    leaks = report.get("leaks", ())  # an earlier report has none
+    told = [leak for leak in leaks if not leak.get("scores", {}).get("harmless")]  # the section tells the others
+    found = [Check(False, (leak["en"], leak["zh"])) for leak in told]
+    found += [Check(False, text) for text in origin_warnings(report["provenance"])]
     notes = report.get("search", {}).get("notes", {})
     found += [Check(name != "defaults", (note["en"], note["zh"])) for name, note in notes.items()]
     found += [Check(False, (said["en"], said["zh"])) for said in report.get("generator", {}).get("warnings", ())]
     found += [_rows(report), _split(report), *([_calibrated(report)] if report["calibration"] else [])]
     found += [check for check in (_unseen(report), _rare(report), _weakest(report)) if check]
-    return found
+    return [_leaky(check) if check.fine else check for check in found] if is_leaky(report) else found
+
+
+def is_leaky(report: Plain) -> bool:
+    """Whether a leak can explain the score: then nothing that is said of it is in order."""
+    return any(leak["severe"] for leak in report.get("leaks", ()))
+
+
+def _leaky(check: Check) -> Check:
+    english, chinese = check.text
+    return Check(
+        False, (f"{english} With the leak above that says little.", f"{chinese}但存在上述泄漏，这说明不了什么。")
+    )
 
 
 def _rows(report: Plain) -> Check:

@@ -171,6 +171,23 @@ WORDS: dict[str, Text] = {
     ),
     "by_rows": ("the rows", "行"),
     "by_groups": ("{groups} groups of rows", " {groups} 组行"),
+    "by_clusters": (
+        "{groups} groups of rows with the same {column}, because their errors are alike (design effect {effect})",
+        " {groups} 组{column}相同的行（同组误差相似，设计效应 {effect}）",
+    ),
+    "leaks": ("Leaks: what the score may owe to the data", "泄漏：分数可能得益于数据之处"),
+    "content": ("content", "内容"),
+    "way_leaks": ("Leaks", "泄漏"),
+    "leaks_note": (
+        "Looked for in the rows, whatever the split: equal and nearly equal contents and groups of rows on both sides, "
+        "columns that give the target away, rows without a date, targets that cannot be learned.",
+        "不论如何划分，都在数据中查找：两侧相同或近似的内容、同组的行、泄露目标的列、没有日期的行、无法学习的目标。",
+    ),
+    "leak": ("What was found", "发现"),
+    "no_leaks": ("None was found.", "没有发现泄漏。"),
+    "example": ("Example", "示例"),
+    "touched_rows": ("Share of rows", "占行数比例"),
+    "severe": ("can explain the score", "可能解释分数"),
     "made_by": (
         "Made by tuwen. This file is complete: it needs no network.",
         "由 tuwen（图文）生成。本文件自成一体，无需联网。",

@@ -48,6 +48,13 @@ WORDS: dict[str, Told] = {
     "row {0}, '{1}'": "第 {0} 行“{1}”",
     "pictures, {0}": "pictures，第 {0} 张",
     "nothing": "没有",
+    "in English": "英文",
+    "in Chinese": "中文",
+    "in a language that is neither English nor Chinese": "中英文以外的语言",
+    "the text is {0}, as {1} % of the texts that it learned from: the answer is not to be relied on": (
+        "文字为{0}，而学习时所用的文字中只有 {1}% 如此：这一回答不可依赖"
+    ),
+    "no row that it learned from had the input '{0}', so it is left out": "学习时所用的行都没有输入“{0}”，因此忽略它",
     "item {0}": "商品 {0}",
     "{0}, picture {1}": "{0}，第 {1} 张图片",
     "{0} bytes": "{0} 字节",

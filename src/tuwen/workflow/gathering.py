@@ -21,6 +21,7 @@ from tuwen.workflow.rules import (
     check_columns,
     check_kinds,
     check_settings,
+    check_split_values,
     fitted_target,
     placed,
     refuse_unvalidated,
@@ -109,6 +110,8 @@ def gather(run: Run, dataset: Dataset, fold: int = 0, *, learn: bool = True) -> 
             seen=str(dataset.folder),
             todo="choose another target, or collect the shop with it",
         )
+    if learn:
+        check_split_values(run, split, frame, options["target"])
     without_truth = len(frame) - len(known)
     content = content_hash(known, content_columns(run))
     if run.rows.balance:
@@ -163,6 +166,11 @@ def content_columns(run: Run) -> list[str]:
         return list(run.content)
     if run.raters is not None:
         return list(KEYS_OF_RATERS.values())
+    return input_columns(run)
+
+
+def input_columns(run: Run) -> list[str]:
+    """The text and media columns of the run, of the rows' own table where it has some, whatever ``content`` says."""
     columns = [c for spec in run.modalities.values() if spec.use in ("text", *MEDIA) for c in spec.columns]
     own = [c for c in columns if c.startswith(f"{run.rows.table}.")]
     return list(dict.fromkeys(own or columns))

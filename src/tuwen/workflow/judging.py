@@ -56,6 +56,8 @@ def judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress, *, kno
     for name, spec in run.modalities.items():
         raw = raw_values(spec.use, spec.columns, frame, dataset)
         inputs[name] = make_input(name, bundle.modalities[name], raw, dataset, progress)
+        if bundle.train_part.never(name):
+            inputs[name] = absent(inputs[name])  # as the bundle itself does it
     outputs = outputs_of(bundle.network, inputs, progress=progress)
     base = base_of(run, gathered, rows, bundle.target)
     whole = predictions_of(bundle.target, base, outputs)
