@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -16,11 +17,14 @@ from tuwen import workflow
 from tuwen.apps.search import Question
 from tuwen.bundle.bundle import Bundle
 from tuwen.cli import app
+from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError
 from tuwen.index.store import Index
 from tuwen.preprocess.ocr import Reader
 from tuwen.workflow import evaluation
+from tuwen.workflow.contents import kind_of
+from tuwen.workflow.gathering import gather
 from tuwen.workflow.indexing import Recipe
 from tuwen.workflow.picture_words import PICTURES
 from tuwen.workflow.shelving import Shelver
@@ -79,6 +83,13 @@ def test_a_network_learns_from_the_words_in_pictures(shop: Path, monkeypatch: py
     bundle = Bundle.open(workflow.train(shop / "RUN.yaml", shop / "dataset", shop / "bundle"))
     report = workflow.evaluate(bundle.folder, shop / "dataset", shop / "report")
     assert report["metrics"]["accuracy"]["value"] == 1.0
+    run, dataset = Run.read(shop / "RUN.yaml"), Dataset.open(shop / "dataset")
+    gathered = gather(run, dataset)
+    judged: Any = SimpleNamespace(gathered=gathered, rows=gathered.rows("test"))
+    wanted = gathered.frame["row"][gathered.rows("test")].to_list()
+    assert set(evaluation._shown(run, wanted, [judged], dataset)[0]) == set(wanted), "a page shows what was read"
+    assert "slice_sign" in pl.read_parquet(shop / "report" / "predictions.parquet").columns
+    assert kind_of("picture-text") == "picture_text", "picture-text is the pair of pictures and texts"
     assert bundle.inputs == [{"column": "items.images", "kind": "image", "modality": "sign"}]
     cotton, wool = (drawn(text, 77) for text in WORDS.values())
     answers = bundle.predict([{"images": cotton}, {"images": [wool, cotton]}, {"images": wool}, {}])

@@ -15,7 +15,10 @@ from tuwen.models import TASKS
 from tuwen.preprocess.target import ContrastTarget
 
 CONTENTS = "contents"  # the column that stands where other tasks have their truth
-KINDS = {"image": "picture"}  # what a report calls a kind of modality, where it is not its own name
+KINDS = {
+    "image": "picture",
+    "picture-text": "picture_text",
+}  # what a report calls a kind of modality, where it is not its own name
 
 
 def modalities_by_kind(run: Run) -> dict[str, list[str]]:
