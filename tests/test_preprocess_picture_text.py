@@ -15,8 +15,9 @@ from tuwen.preprocess import picture_text as module
 from tuwen.preprocess import weights as weights_module
 from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.modality import load
-from tuwen.preprocess.ocr import Line, LineCache, Reader, text_of
+from tuwen.preprocess.ocr import Line, LineCache, Reader, networks, text_of
 from tuwen.preprocess.ocr.line import in_reading_order
+from tuwen.preprocess.ocr.reader import _turns
 from tuwen.preprocess.ocr.regions import regions
 from tuwen.preprocess.text import Text
 from tuwen.registry import signature_model
@@ -67,6 +68,8 @@ def test_a_narrow_digit_is_not_turned(reader):
     (line,) = reader.read(sign(["1"], size=96, height=70))
     assert line.turn == 0
     assert line.text in "1lI|"
+    assert _turns(10, 20) == (0, 90, 270), "what is twice as high as wide may be one digit"
+    assert (_turns(10, 30)[0], _turns(30, 10)) == (90, (0, 180))
 
 
 @pytest.mark.parametrize(
@@ -104,14 +107,29 @@ def test_two_thousand_words_are_bounded_work(reader, monkeypatch):
     assert len(found) <= reader.most_lines
     few = Reader(most_lines=5)
     few.__dict__["_recogniser"] = counted
+    few.__dict__["_detector"] = lambda picture: np.tile([0.0, 0.0, 0.05, 0.04], (2000, 1))
+    widths.clear()
+    few.read(sign([], size=320))
+    assert len(widths) == 2 * 5  # each upright and upside down
+    few.most_lines = 2000
     few.__dict__["_detector"] = lambda picture: np.tile([0.0, 0.0, 1.0, 0.04], (2000, 1))
     widths.clear()
     few.read(sign([], size=320))
-    assert 0 < len(widths) <= 2 * few.most_lines
-    few.most_lines = 2000
-    widths.clear()
-    few.read(sign([], size=320))
-    assert len(widths) <= 8  # each is read twice, at 1,020 pixels
+    assert 0 < len(widths) <= 8  # of 1,020 pixels
+
+
+def test_what_is_read_without_being_sure_is_no_line():
+    need_reader()
+    reader = Reader()
+    reader.__dict__["_detector"] = lambda picture: np.array([[0.0, 0.0, 1.0, 0.1], [0.0, 0.5, 1.0, 0.6]])
+    answers = iter([("no", 0.3), ("nothing", 0.49), ("maybe", 0.6), ("  ", 0.99)])
+    reader.__dict__["_recogniser"] = lambda line: next(answers)
+    assert [(line.text, line.turn) for line in reader.read(sign([], size=320))] == [("maybe", 0)]
+
+
+def test_the_networks_see_blue_first():
+    red = PIL.Image.new("RGB", (2, 1), (255, 0, 0))
+    np.testing.assert_array_equal(networks._pixels(red)[:, 0, 0], [-1.0, -1.0, 1.0])
 
 
 def test_boxes_lie_around_their_lines(reader):

@@ -43,7 +43,7 @@ class PictureText(Text):
         self,
         *,
         pictures: Pictures = 4,
-        side: Annotated[int, Field(ge=64, le=1280)] = SIDE,
+        side: Annotated[int, Field(ge=64, le=960)] = SIDE,
         lines: Annotated[int, Field(ge=1, le=1000)] = MOST_LINES,
         tokens: Tokens = "word",
         length: Annotated[int, Field(ge=1, le=LONGEST)] | None = None,
