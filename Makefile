@@ -18,7 +18,7 @@ DEMO := demo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test nightly test-serve test-hub check run runs bench bench-peers load fuzz attack soak audit licences release docs lock clean
+.PHONY: help install demo test nightly test-serve test-hub test-ocr check run runs bench bench-peers load fuzz attack soak audit licences release docs lock clean
 
 help:
 	@echo "make demo [SERVE=no] [PORT=8000]  sample shop: collect, train, evaluate, serve at 127.0.0.1 until Ctrl-C"
@@ -26,6 +26,7 @@ help:
 	@echo "make nightly                      200 kills of servers and writers, 200 faults of a PostgreSQL, every power cut"
 	@echo "make test-serve                   a clean environment with tuwen[serve] alone answers a bundle, without torch"
 	@echo "make test-hub                     encoders by name and minilm, with the libraries they come from (some 280 MB)"
+	@echo "make test-ocr                     words in pictures, with the networks that read them (a wheel of 27 MB)"
 	@echo "make check                        format, lint, types, import floors"
 	@echo "make run RUN=flipkart OUT=DIR     repeat runs/flipkart.yaml: DIR/report.json, DIR/report.html"
 	@echo "make runs                         repeat all runs and rewrite docs/results.md"
@@ -86,6 +87,12 @@ test-hub: $(STAMP) requirements-hub.lock
 	@OMP_NUM_THREADS=1 PYTHONPATH=out/hub $(BIN)/python -m pytest -k "minilm or photos_and_words" \
 	  tests/test_models_pretrained.py tests/test_models_transfer.py tests/test_preprocess_contract.py tests/test_workflow_search.py $(ARGS)
 
+# beside the environment too: the wheel names opencv and others, which nothing here needs, so pip check would complain
+test-ocr: $(STAMP) requirements-ocr.lock
+	@$(LOCKED) --upgrade --target out/ocr -r requirements-ocr.lock
+	@OMP_NUM_THREADS=1 PYTHONPATH=out/ocr $(BIN)/python -m pytest -k "picture_text or picture-text" \
+	  tests/test_preprocess_picture_text.py tests/test_preprocess_contract.py tests/test_workflow_picture_text.py $(ARGS)
+
 check: $(STAMP)
 	@$(BIN)/python scripts/options.py --check || { echo "docs/options.md is stale: make docs"; exit 1; }
 	@$(BIN)/python scripts/limits.py --check || { echo "docs/limits.md is stale: make docs"; exit 1; }
@@ -123,8 +130,9 @@ runs: $(STAMP)
 	@$(BIN)/tuwen sample $(DEMO)/shop
 	@$(BIN)/tuwen runs runs --out out/runs --results docs/results.md
 
-bench: $(STAMP)
-	@set -e; for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+bench: $(STAMP) requirements-ocr.lock
+	@$(LOCKED) --upgrade --target out/ocr -r requirements-ocr.lock
+	@set -e; export PYTHONPATH=out/ocr; for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file; done
 
 # ARGS="--end 2020-02-11 --trials 6 --only implicit"; stopped or failed, it goes on where it was
 bench-peers: $(STAMP)

@@ -22,7 +22,7 @@ from tuwen.data.kinds import MEDIA
 from tuwen.deadline import check
 from tuwen.errors import BundleError, MissingExtra
 from tuwen.preprocess.modality import Modality, load
-from tuwen.preprocess.sets import PictureSet
+from tuwen.preprocess.sets import several_of
 from tuwen.preprocess.table import Table
 from tuwen.preprocess.target import ContrastTarget, Target, from_plain
 from tuwen.training.batches import Network, outputs_of
@@ -146,7 +146,7 @@ class Bundle:
             DataError: no list of rows, or an unknown column.
         """
         separators = {name: found.separator for name, found in self.modalities.items() if isinstance(found, Table)}
-        several = {name: found.most for name, found in self.modalities.items() if isinstance(found, PictureSet)}
+        several = {name: most for name, found in self.modalities.items() if (most := several_of(found)) is not None}
         learned = {
             c: d
             for modality in self.modalities.values()
@@ -214,7 +214,7 @@ class Bundle:
         for name, found in self.architecture["modalities"].items():
             check()
             modality, columns = self.modalities[name], question.columns[name]
-            raw = _sets(columns) if isinstance(modality, PictureSet) else _raw(found["use"], columns)
+            raw = _raw(found["use"], columns) if several_of(modality) is None else _sets(columns)
             arrays, present = modality.encode(raw)
             if self.train_part.never(name):
                 present = np.zeros_like(present)

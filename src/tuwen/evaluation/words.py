@@ -273,6 +273,7 @@ THINGS: dict[str, Text] = {  # modalities, slices and their values
     "fold": ("fold", "折"),
     "text": ("text", "文字"),
     "image": ("picture", "图片"),
+    "picture_text": ("words in pictures", "图中文字"),
     "audio": ("sound", "声音"),
     "sound": ("sound", "声音"),
     "shape": ("3D shape", "三维形状"),

@@ -21,7 +21,7 @@ from tuwen.bundle.files import write_card
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture, joined_text
-from tuwen.data.kinds import MEDIA
+from tuwen.data.kinds import MEDIA, input_kind
 from tuwen.data.spellings import spelling_warnings
 from tuwen.evaluation import samples
 from tuwen.evaluation.leaks import merged, scored
@@ -280,8 +280,10 @@ def _shown(
     frame = pl.concat([one.gathered.frame[one.rows] for one in judged]).filter(pl.col("row").is_in(list(wanted)))
     pictures: dict[str, list[bytes]] = {}
     texts: dict[str, str] = {}
+    pictured: set[tuple[str, ...]] = set()
     for use, columns in dict.fromkeys((spec.use, tuple(spec.columns)) for spec in run.modalities.values()):
-        if use == "image":
+        if input_kind(use) == "image" and columns not in pictured:
+            pictured.add(columns)
             for row, key in zip(frame["row"], first_picture(frame, columns), strict=True):
                 if key:
                     pictures.setdefault(row, []).append(dataset.media.read(key))

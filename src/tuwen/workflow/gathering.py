@@ -11,7 +11,7 @@ import polars as pl
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import KEYS, balanced, content_hash, examples, labelled
-from tuwen.data.kinds import MEDIA
+from tuwen.data.kinds import MEDIA, input_kind
 from tuwen.data.splits import Split
 from tuwen.errors import ConfigError, DataError
 from tuwen.preprocess.target import Target
@@ -171,7 +171,7 @@ def content_columns(run: Run) -> list[str]:
 
 def input_columns(run: Run) -> list[str]:
     """The text and media columns of the run, of the rows' own table where it has some, whatever ``content`` says."""
-    columns = [c for spec in run.modalities.values() if spec.use in ("text", *MEDIA) for c in spec.columns]
+    columns = [c for spec in run.modalities.values() if input_kind(spec.use) in ("text", *MEDIA) for c in spec.columns]
     own = [c for c in columns if c.startswith(f"{run.rows.table}.")]
     return list(dict.fromkeys(own or columns))
 

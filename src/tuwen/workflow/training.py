@@ -17,6 +17,7 @@ from tuwen.bundle.files import MANIFEST, read_manifest, refuse_others, verify, w
 from tuwen.bundle.network import save_weights
 from tuwen.config import Export, Run
 from tuwen.data.dataset import Dataset
+from tuwen.data.kinds import input_kind
 from tuwen.errors import BundleError
 from tuwen.files import room_on_disk
 from tuwen.models import FUSIONS, TASKS
@@ -198,7 +199,7 @@ def _architecture(run: Run, modalities: dict[str, Modality], fitted: Fitted) -> 
         kinds = getattr(modalities[name], "kinds", {})
         found[name] = {
             "use": spec.use,
-            "columns": {column: kinds.get(column, spec.use) for column in spec.columns},
+            "columns": {column: kinds.get(column, input_kind(spec.use)) for column in spec.columns},
             "spec": modalities[name].spec.plain(),
             "encoder": Part(spec.encoder.use, encoder_options(run, name)).plain(),
         }
