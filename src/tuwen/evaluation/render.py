@@ -167,6 +167,7 @@ def _stack(report: Plain) -> dict[str, Any] | None:
     members = sorted(stack["members"], key=lambda member: (-member["weight"], member["loss"]))
     return {
         "members": [(m["name"], f"{m['weight']:.2f}", verdict.number(m["loss"])) for m in members],
+        "loss": METRIC_NAMES[stack["loss_name"]],
         "sentences": verdict.stack_sentences(stack),
     }
 

@@ -101,7 +101,8 @@ def _amount(value: float, percent: bool, digits: int) -> Text:
 
 def stack_sentences(stack: Plain) -> list[Text]:
     """What each modality is worth to ``fusion: auto``, whether one member does alone, and what was corrected."""
-    sentences = [_worth(name, worth) for name, worth in stack["worth"].items()]
+    loss = METRIC_NAMES[stack["loss_name"]]
+    sentences = [_worth(name, worth, loss) for name, worth in stack["worth"].items()]
     if stack["single"]:
         name = max(stack["members"], key=lambda member: member["weight"])["name"]
         sentences.append(
@@ -122,20 +123,21 @@ def stack_sentences(stack: Plain) -> list[Text]:
     return sentences
 
 
-def _worth(name: str, worth: Plain) -> Text:
+def _worth(name: str, worth: Plain, metric: Text) -> Text:
     english, chinese = thing(name)
     digits = decimals((worth["loss"], worth["error"]))
     loss, error = number(worth["loss"], digits=digits), number(worth["error"], digits=digits)
     if worth["clear"]:
         return (
-            f"Without {english} the loss would be {loss} (± {error}) larger.",
-            f"若没有{chinese}，损失会增大 {loss}（± {error}）。",
+            f"Without {english} the {metric[0]} would be {loss} (± {error}) larger.",
+            f"若没有{chinese}，{metric[1]}会增大 {loss}（± {error}）。",
         )
-    size, speed = number(worth["mb"]), number(worth["ms"])
+    size, speed = f"{worth['mb']:.3g}", f"{worth['ms']:.3g}"
     return (
-        f"{english} is worth nothing that shows here: {loss} (± {error}). Leaving it out would save {size} MB and "
-        f"{speed} ms a row.",
-        f"{chinese}在这里没有可见的价值：{loss}（± {error}）。去掉它可省 {size} MB，每行省 {speed} 毫秒。",
+        f"{english[:1].upper()}{english[1:]} is worth nothing clear here: without it the {metric[0]} would be {loss} "
+        f"(± {error}) larger. Leaving it out would save {size} MB and {speed} ms a row.",
+        f"{chinese}在这里没有明确的价值：没有它时{metric[1]}只增大 {loss}（± {error}）。去掉它可省 {size} MB，"
+        f"每行省 {speed} 毫秒。",
     )
 
 
