@@ -141,7 +141,8 @@ WORDS: dict[str, Text] = {
     "rater": ("Rater", "评分器"),
     "stack": ("What each modality is worth", "各模态的价值"),
     "stack_note": (
-        "All figures are of rows of the train part that a member had not seen. The answer is the weighted mean of the members; where a modality is absent other weights count.",
+        "All figures are of rows of the train part that a member had not seen. The answer is the weighted mean of the "
+        "members; where a modality is absent other weights count.",
         "各数字均取自训练集中该成员未见过的行。答案是各成员的加权平均；缺少某一模态时采用另一组权重。",
     ),
     "member": ("Member", "成员"),

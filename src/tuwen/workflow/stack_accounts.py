@@ -27,8 +27,8 @@ def stack_account(bundles: Sequence[Bundle], frame: pl.DataFrame, dataset: Datas
         frame: rows that the bundles read, to time what a modality costs.
 
     Returns:
-        ``loss_name`` (``rmse`` of numbers, else ``log_loss``), ``members``: ``name``, ``weight``, ``loss``; ``worth`` of
-        each modality: ``loss`` (how much larger it is without it, out of fold), ``error`` (standard error), ``clear``,
+        ``loss_name`` (``rmse`` of numbers, else ``log_loss``); ``members``: ``name``, ``weight``, ``loss``; ``worth``
+        of each modality: ``loss`` (how much larger it is without it, out of fold), ``error``, ``clear``,
         and where it is not clear ``mb`` and ``ms`` a row that leaving it out would save; ``single``, ``drift``,
         ``loss``.
     """
