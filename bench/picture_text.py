@@ -51,7 +51,7 @@ LETTERS = "林沐川溪晨岚柏舟星禾青野墨言初夏知秋南乔北辰云
 MILLISECONDS, MEGABYTES, ERRORS, RECALL = 60.0, 500.0, 0.025, 0.95
 
 
-def drawn(lines: list[str], draw: random.Random) -> bytes:
+def draw_picture(lines: list[str], draw: random.Random) -> bytes:
     """A picture with these lines below one another."""
     width, height = draw.choice(SHAPES)
     dark = draw.random() < 0.3
@@ -75,18 +75,18 @@ def drawn(lines: list[str], draw: random.Random) -> bytes:
     return file.getvalue()
 
 
-def planted(number: int, lines: int | None, seed: int) -> list[tuple[bytes, list[str]]]:
+def plant(number: int, lines: int | None, seed: int) -> list[tuple[bytes, list[str]]]:
     """Pictures with so many lines, or none to three of them, and what stands in each."""
     draw = random.Random(seed)
     texts = [draw.sample(LINES, draw.randint(0, 3) if lines is None else lines) for _ in range(number)]
-    return [(drawn(text, draw), text) for text in texts]
+    return [(draw_picture(text, draw), text) for text in texts]
 
 
-def distance(read: str, written: str) -> int:
-    row = list(range(len(written) + 1))
-    for i, letter in enumerate(read, 1):
+def distance(text: str, truth: str) -> int:
+    row = list(range(len(truth) + 1))
+    for i, letter in enumerate(text, 1):
         above, row = row, [i]
-        for j, other in enumerate(written, 1):
+        for j, other in enumerate(truth, 1):
             row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (letter != other)))
     return row[-1]
 
@@ -94,57 +94,57 @@ def distance(read: str, written: str) -> int:
 def reading(number: int) -> dict[str, Any]:
     """Milliseconds of processor time and errors of pictures with none to four lines."""
     reader = Reader(side=SIDE)
-    told: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for lines in (0, 1, 2, 4):
-        pictures = planted(number, lines, lines)
+        pictures = plant(number, lines, lines)
         for data, _ in pictures[:5]:
             reader.read(data)
         seconds, wrong, characters, exact = [], 0, 0, 0
         for data, text in pictures:
             began = time.process_time()
-            found = text_of(reader.read(data))
+            answer = text_of(reader.read(data))
             seconds.append(time.process_time() - began)
-            written = "\n".join(text)
-            error = distance(found, written)
-            wrong, characters, exact = wrong + error, characters + len(written), exact + (error == 0)
-        told[f"{lines} lines"] = {
+            truth = "\n".join(text)
+            error = distance(answer, truth)
+            wrong, characters, exact = wrong + error, characters + len(truth), exact + (error == 0)
+        figures[f"{lines} lines"] = {
             "ms": round(1000 * statistics.mean(seconds), 1),
             "ms_p95": round(1000 * float(np.quantile(seconds, 0.95)), 1),
             "character_errors": round(wrong / max(characters, 1), 4),
             "exact": f"{exact} of {number}",
         }
-    one = told["1 lines"]
-    errors = max(told[name]["character_errors"] for name in told)
+    single = figures["1 lines"]
+    errors = max(each["character_errors"] for each in figures.values())
     return {
         "bench": f"words in a picture of {SIDE} px, one thread",
         "limit": f"{MILLISECONDS:.0f} ms of processor time for one line; {ERRORS} of the characters wrong",
-        "ratio": round(MILLISECONDS / one["ms"], 2),
-        "met": one["ms"] <= MILLISECONDS and errors <= ERRORS,
-        **told,
+        "ratio": round(MILLISECONDS / single["ms"], 2),
+        "met": single["ms"] <= MILLISECONDS and errors <= ERRORS,
+        **figures,
     }
 
 
 def memory(number: int) -> dict[str, Any]:
     """Megabytes of a process that reads ``number`` pictures, 300 different ones in turn."""
     reader = Reader(side=SIDE)
-    pictures = [data for data, _ in planted(300, None, 9)]
-    pictures += [drawn(random.Random(7).sample(LINES, 4), random.Random(i)) for i in range(10)]
-    held: list[float] = []
+    pictures = [data for data, _ in plant(300, None, 9)]
+    pictures += [draw_picture(random.Random(7).sample(LINES, 4), random.Random(i)) for i in range(10)]
+    sizes: list[float] = []
     began = time.process_time()
     for at, data in enumerate(itertools.islice(itertools.cycle(pictures), number), 1):
         reader.read(data)
         if at % max(number // 10, 1) == 0:
-            held.append(resident())
+            sizes.append(resident())
     seconds = time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    growth = held[-1] - held[0]
+    growth = sizes[-1] - sizes[0]
     return {
         "bench": f"memory of {number:,} pictures with none to four lines",
         "limit": f"{MEGABYTES:.0f} MB, and no more at the end than after a tenth (5 % and 10 MB)",
         "ratio": round(MEGABYTES / peak, 2),
-        "met": peak <= MEGABYTES and growth <= 0.05 * held[0] + 10,
+        "met": peak <= MEGABYTES and growth <= 0.05 * sizes[0] + 10,
         "peak_megabytes": round(peak),
-        "megabytes_by_tenth": [round(one) for one in held],
+        "megabytes_by_tenth": [round(size) for size in sizes],
         "ms": round(1000 * seconds / number, 1),
     }
 
@@ -163,19 +163,19 @@ def search(number: int) -> dict[str, Any]:
         folder = Path(name)
         rows = ["item,title,images"]
         for at, word in enumerate(words):
-            (folder / f"{at}.jpg").write_bytes(drawn([word, draw.choice(LINES)], draw))
+            (folder / f"{at}.jpg").write_bytes(draw_picture([word, draw.choice(LINES)], draw))
             rows.append(f"i{at},product {at % 10},{at}.jpg")
         (folder / "items.csv").write_text("\n".join(rows), encoding="utf-8")
         (folder / "SHOP.yaml").write_text("name: signs\nitems: {source: items.csv}\n", encoding="utf-8")
         workflow.collect(folder / "SHOP.yaml", folder / "dataset")
         workflow.index(folder / "dataset", folder / "index", Recipe(text="none", picture="none", picture_text=True))
         searcher = workflow.open_search(folder / "index")
-        found = [
+        hits = [
             f"i{at}" in [hit["item"] for hit in searcher.search(Question(word))["hits"]]
             for at, word in enumerate(words)
         ]
-    chinese = [one for one, word in zip(found, words, strict=True) if not word.isascii()]
-    recall = statistics.mean(found)
+    chinese = [hit for hit, word in zip(hits, words, strict=True) if not word.isascii()]
+    recall = statistics.mean(hits)
     return {
         "bench": f"{number:,} items, each with a word that stands only in its picture",
         "limit": f"recall@10 of {RECALL}",
@@ -183,7 +183,7 @@ def search(number: int) -> dict[str, Any]:
         "met": recall >= RECALL,
         "recall_at_10": round(recall, 4),
         "chinese": round(statistics.mean(chinese), 4),
-        "english": round((sum(found) - sum(chinese)) / (len(found) - len(chinese)), 4),
+        "english": round((sum(hits) - sum(chinese)) / (len(hits) - len(chinese)), 4),
     }
 
 
@@ -208,15 +208,15 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=100, help="of each number of lines")
     parser.add_argument("--many", type=int, default=10_000, help="pictures that memory is looked at over")
     parser.add_argument("--items", type=int, default=1000)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     if not (Path(LATIN).exists() and Path(HAN).exists()):
         sys.exit("needs the fonts DejaVu Sans and Noto Sans CJK: on Debian, fonts-dejavu-core and fonts-noto-cjk")
     for name, work, number in (
-        ("reading", reading, asked.pictures),
-        ("memory", memory, asked.many),
-        ("search", search, asked.items),
+        ("reading", reading, arguments.pictures),
+        ("memory", memory, arguments.many),
+        ("search", search, arguments.items),
     ):
-        if asked.only in (None, name):
+        if arguments.only in (None, name):
             print(json.dumps(alone(work, number), ensure_ascii=False), flush=True)
 
 

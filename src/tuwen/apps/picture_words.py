@@ -21,10 +21,10 @@ def columns_of(pictures: Sequence[Sequence[Line]]) -> tuple[str | None, str | No
     Args:
         pictures: the lines of each of its pictures.
     """
-    told = [(at, line.text, list(line.box)) for at, lines in enumerate(pictures) for line in lines]
-    if not told:
+    lines_of_item = [(at, line.text, list(line.box)) for at, lines in enumerate(pictures) for line in lines]
+    if not lines_of_item:
         return None, None
-    return "\n".join(text for _, text, _ in told), json.dumps(told, ensure_ascii=False)
+    return "\n".join(text for _, text, _ in lines_of_item), json.dumps(lines_of_item, ensure_ascii=False)
 
 
 def boxes_holding(boxes: str | None, slots: Sequence[Slot]) -> list[dict[str, Any]]:
@@ -34,10 +34,10 @@ def boxes_holding(boxes: str | None, slots: Sequence[Slot]) -> list[dict[str, An
     Args:
         boxes: a cell of ``_picture_boxes``.
     """
-    found: list[dict[str, Any]] = []
+    matches: list[dict[str, Any]] = []
     for picture, text, box in json.loads(boxes) if boxes else ():
-        if len(found) == MOST_BOXES:
+        if len(matches) == MOST_BOXES:
             break
         if held_by({"line": text}, slots):
-            found.append({"picture": picture, "text": text, "box": box})
-    return found
+            matches.append({"picture": picture, "text": text, "box": box})
+    return matches

@@ -78,8 +78,8 @@ def index(
     told = workflow.index(dataset, out, recipe, screen.progress(), replace, fuse=cast("Fuse | None", fuse))
     screen.answer({"index": str(out), **told})
     screen.say(f"{told['items']:,} items; {told['added']:,} taken in, {told['removed']:,} removed")
-    if told["items"] and (read := told.get("with_picture_text")) is not None:
-        screen.say(f"{read:,} of them have words in their pictures ({100 * read / told['items']:.0f} %)")
+    if told["items"] and (items := told.get("with_picture_text")) is not None:
+        screen.say(f"{items:,} of them have words in their pictures ({100 * items / told['items']:.0f} %)")
     screen.say(f"index: {out}", f'next: tuwen search {out} "WORDS"')
 
 

@@ -101,8 +101,8 @@ class PictureText(Text):
         """The words of one row's pictures, a line of text a line."""
         if value is None or isinstance(value, str):
             return value or None
-        several = [value] if isinstance(value, bytes) else list(value)
-        texts = [text_of(self.reader.read(one)) for one in several[: self.pictures]]
+        pictures = [value] if isinstance(value, bytes) else list(value)
+        texts = [text_of(self.reader.read(picture)) for picture in pictures[: self.pictures]]
         return "\n".join(text for text in texts if text) or None
 
     def _texts(self, values: Sequence[Value]) -> list[str | None]:

@@ -126,7 +126,7 @@ def _vectors(run: Run, name: str, dataset: Dataset, gathered: Gathered) -> dict[
     spec = run.modalities[name]
     raw = raw_values(spec.use, spec.columns, gathered.frame, dataset)
     firsts, _ = raw.distinct()
-    values = [value for value in (raw.values[i] for i in firsts.tolist()) if value is not None]
+    values = [value for value in (raw.values[i] for i in firsts.tolist()) if isinstance(value, str)]
     if spec.use in MEDIA and raw.several is not None and getattr(built_modality(run, name), "pictures", 1) > 1:
         values = list(dict.fromkeys(key for keys in raw.several() for key in keys))
     made = max(0, len(values) - _cached(dataset, values, spec.use))
@@ -163,7 +163,7 @@ def _spec(run: Run, name: str, dataset: Dataset, gathered: Gathered) -> ArraySpe
     if _is_frozen(run, name):
         return None
     modality, spec = built_modality(run, name), run.modalities[name]
-    if ENCODERS.load(spec.encoder.use).pretrained or spec.use in MEDIA:
+    if ENCODERS.load(spec.encoder.use).pretrained or spec.use not in ("text", "table"):  # to fit others may take long
         return getattr(modality, "sketch", None) or (modality.spec if spec.use in MEDIA else None)
     raw = raw_values(spec.use, spec.columns, gathered.frame, dataset)
     rows = gathered.fitting

@@ -280,10 +280,10 @@ def _shown(
     frame = pl.concat([one.gathered.frame[one.rows] for one in judged]).filter(pl.col("row").is_in(list(wanted)))
     pictures: dict[str, list[bytes]] = {}
     texts: dict[str, str] = {}
-    pictured: set[tuple[str, ...]] = set()
+    columns_of_pictures: set[tuple[str, ...]] = set()
     for use, columns in dict.fromkeys((spec.use, tuple(spec.columns)) for spec in run.modalities.values()):
-        if input_kind(use) == "image" and columns not in pictured:
-            pictured.add(columns)
+        if input_kind(use) == "image" and columns not in columns_of_pictures:
+            columns_of_pictures.add(columns)
             for row, key in zip(frame["row"], first_picture(frame, columns), strict=True):
                 if key:
                     pictures.setdefault(row, []).append(dataset.media.read(key))

@@ -175,16 +175,16 @@ def _choices(table: pl.DataFrame) -> pl.DataFrame:
 
 def _derived(table: pl.DataFrame, recipe: Recipe) -> list[str]:
     """The columns that the index makes itself."""
-    made = [] if any(map(is_colour_column, table.columns)) else [COLOUR]
+    columns = [] if any(map(is_colour_column, table.columns)) else [COLOUR]
     if not recipe.picture_text:
-        return made
+        return columns
     if PICTURE_TEXT in table.columns:
         raise ConfigError(
             f"the items have a column '{PICTURE_TEXT}' of their own",
             where="--picture-text",
             todo="map it to another name in SHOP.yaml, or index without --picture-text",
         )
-    return [*made, PICTURE_TEXT]
+    return [*columns, PICTURE_TEXT]
 
 
 def derived_columns(settings: Mapping[str, Any]) -> set[str]:
@@ -202,13 +202,13 @@ def _fields(table: pl.DataFrame, asked: Mapping[str, float], *, picture_text: bo
             raise ConfigError(f"the items have no column '{name}'", where="--field", allowed=known, todo=todo)
         if not 0 < weight <= 1000:
             raise ConfigError("this is no weight", where=f"--field {name}", seen=weight, allowed="above 0, up to 1000")
-    read = {PICTURE_TEXT: 1.0} if picture_text else {}
+    own_field = {PICTURE_TEXT: 1.0} if picture_text else {}
     if asked:
-        return read | dict(asked)
+        return own_field | dict(asked)
     words = [name for name in table.columns if name in known and table.schema[name] == pl.String and name != "item"]
-    if not words and not read:
+    if not words and not own_field:
         raise DataError("the items have no column of words", seen=", ".join(known), todo="map title in SHOP.yaml")
-    return {name: WEIGHTS.get(name, 1.0) for name in words} | read
+    return {name: WEIGHTS.get(name, 1.0) for name in words} | own_field
 
 
 # --- One that stands there ----------------------------------------------------------------------------------------
@@ -288,7 +288,7 @@ def encoders_of(index: Index) -> Path:
 
 def _told(found: Index, added: int, removed: int) -> dict[str, Any]:
     now = found.snapshot
-    read = {} if PICTURE_TEXT not in found.settings["derived"] else {"with_picture_text": _with_words(now)}
+    health = {} if PICTURE_TEXT not in found.settings["derived"] else {"with_picture_text": _with_words(now)}
     return {
         "items": len(found.snapshot),
         "added": added,
@@ -296,7 +296,7 @@ def _told(found: Index, added: int, removed: int) -> dict[str, Any]:
         "spaces": found.snapshot.spaces,
         "fields": found.settings["fields"],
         "facets": found.settings["facets"],
-    } | read
+    } | health
 
 
 def _with_words(now: Snapshot) -> int:

@@ -39,21 +39,21 @@ def lines_of(
 
 def reader_of(encoders: Path) -> Reader:
     """The reader that an index keeps in its folder of encoders; that of the wheel where it keeps none yet."""
-    place = encoders / PICTURE_TEXT
-    return Reader.load(place) if place.exists() else Reader()
+    folder = encoders / PICTURE_TEXT
+    return Reader.load(folder) if folder.exists() else Reader()
 
 
 def keep_reader(reader: Reader, encoders: Path) -> None:
     """Copy a reader into an index, whole or not at all, so that what is added later is read alike."""
-    place = encoders / PICTURE_TEXT
-    if place.exists():
+    folder = encoders / PICTURE_TEXT
+    if folder.exists():
         return
-    half = place.with_name(f".{place.name}.half")
+    half = folder.with_name(f".{folder.name}.half")
     shutil.rmtree(half, ignore_errors=True)
     with room_on_disk(encoders.parent):
         half.mkdir(parents=True)
         reader.save(half)
-        publish(half, place)
+        publish(half, folder)
 
 
 def with_picture_text(table: pl.DataFrame, dataset: Dataset, reader: Reader, progress: Progress) -> pl.DataFrame:
@@ -66,6 +66,6 @@ def with_picture_text(table: pl.DataFrame, dataset: Dataset, reader: Reader, pro
 
 def with_lines(table: pl.DataFrame, lines: Sequence[Sequence[Sequence[Line]]]) -> pl.DataFrame:
     """The two columns, given the lines of each picture of each item."""
-    told = [columns_of(pictures) for pictures in lines]
+    rows = [columns_of(pictures) for pictures in lines]
     names = (PICTURE_TEXT, BOXES)
-    return table.with_columns(pl.Series(n, [row[at] for row in told], dtype=pl.String) for at, n in enumerate(names))
+    return table.with_columns(pl.Series(n, [row[at] for row in rows], dtype=pl.String) for at, n in enumerate(names))

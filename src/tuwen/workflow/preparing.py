@@ -81,7 +81,7 @@ def fitted_modality(
     spec = run.modalities[name]
     modality = built_modality(run, name)
     most = 1 if isinstance(modality, PictureText) else getattr(modality, "pictures", 1)
-    raw = _as_read(name, modality, raw, dataset, progress)
+    raw = _texts_of_pictures(name, modality, raw, dataset, progress)
     firsts, index = raw.distinct()
     modality.fit(raw.at(firsts[np.unique(index[train_rows])] if spec.use not in MEDIA else firsts[:0]))
     encoder = ENCODERS.load(spec.encoder.use)
@@ -133,7 +133,7 @@ def make_input(name: str, modality: Modality, raw: Raw, dataset: Dataset, progre
     progress = progress or Silent()
     if isinstance(modality, PictureSet):
         return _sets(name, modality, raw, dataset, progress)
-    raw = _as_read(name, modality, raw, dataset, progress)
+    raw = _texts_of_pictures(name, modality, raw, dataset, progress)
     firsts, index = raw.distinct()
     if isinstance(modality, Frozen):
         return _vectors(name, modality, raw, firsts, index, dataset, progress)
@@ -144,7 +144,7 @@ def make_input(name: str, modality: Modality, raw: Raw, dataset: Dataset, progre
     return EncodedInput(arrays, present, index)
 
 
-def _as_read(name: str, modality: Modality, raw: Raw, dataset: Dataset, progress: Progress) -> Raw:
+def _texts_of_pictures(name: str, modality: Modality, raw: Raw, dataset: Dataset, progress: Progress) -> Raw:
     """The texts of what stands in each row's pictures, where the modality reads that; else ``raw``."""
     inner = modality.modality if isinstance(modality, Frozen) else modality
     if not isinstance(inner, PictureText) or raw.several is None:

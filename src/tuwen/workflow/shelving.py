@@ -35,7 +35,7 @@ class Shelver:
 
     def __init__(self, searcher: Searcher) -> None:
         self.searcher = searcher
-        self._opened: tuple[Path, Reader] | None = None
+        self._reader_in: tuple[Path, Reader] | None = None
 
     def __call__(self, item: str, columns: Mapping[str, Any], pictures: Sequence[bytes]) -> Batch:
         """Encode an item as it enters the index.
@@ -85,10 +85,10 @@ class Shelver:
     @property
     def _reader(self) -> Reader:
         """That of the index, which another process may have made anew meanwhile."""
-        place = encoders_of(self.searcher.index)
-        if self._opened is None or self._opened[0] != place:
-            self._opened = place, reader_of(place)
-        return self._opened[1]
+        folder = encoders_of(self.searcher.index)
+        if self._reader_in is None or self._reader_in[0] != folder:
+            self._reader_in = folder, reader_of(folder)
+        return self._reader_in[1]
 
     @cached_property
     def _items(self) -> FrozenText:

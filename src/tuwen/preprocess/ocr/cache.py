@@ -53,15 +53,15 @@ class LineCache:
         if progress and len(distinct) > len(missing):
             progress(len(distinct) - len(missing))
         fresh: dict[str, list[Line]] = {}
-        written = time.monotonic()
+        flush = time.monotonic()
         try:
             for key in missing:
                 fresh[key] = read(key)
                 if progress:
                     progress(1)
-                if len(fresh) >= self.flush_pictures or time.monotonic() - written > self.flush_seconds:
+                if len(fresh) >= self.flush_pictures or time.monotonic() - flush > self.flush_seconds:
                     self._write(fresh)
-                    fresh, written = {}, time.monotonic()
+                    fresh, flush = {}, time.monotonic()
         finally:  # also at Ctrl-C: what is done is done
             self._write(fresh)
         return {key: self._lines[key] for key in distinct}

@@ -40,16 +40,16 @@ def in_reading_order(lines: Sequence[Line], size: tuple[int, int]) -> list[Line]
     across = [line for line in lines if line.turn in (0, 180)]
     down = [line for line in lines if line.turn in (90, 270)]
     ordered = _by_rows(across) + sorted(down, key=lambda line: (-round(line.box[2] * size[0]), line.box[1]))
-    turned = sum(line.turn in (180, 270) for line in lines)
-    return ordered[::-1] if 2 * turned > len(lines) else ordered
+    reversals = sum(line.turn in (180, 270) for line in lines)
+    return ordered[::-1] if 2 * reversals > len(lines) else ordered
 
 
 def _by_rows(lines: Sequence[Line]) -> list[Line]:
     """A line whose middle lies above the lower end of a row's first line belongs to that row."""
     rows: list[list[Line]] = []
-    for line in sorted(lines, key=lambda one: (one.box[1] + one.box[3], one.box[0])):
+    for line in sorted(lines, key=lambda line: (line.box[1] + line.box[3], line.box[0])):
         if rows and (line.box[1] + line.box[3]) / 2 < rows[-1][0].box[3]:
             rows[-1].append(line)
         else:
             rows.append([line])
-    return [line for row in rows for line in sorted(row, key=lambda one: one.box[0])]
+    return [line for row in rows for line in sorted(row, key=lambda line: line.box[0])]

@@ -60,13 +60,13 @@ class Detector:
         scale = min(1.0, self.side / longest)
         width, height = (max(STEP, round(length * scale / STEP) * STEP) for length in picture.size)
         pixels = _pixels(picture.resize((width, height), BILINEAR))
-        found = regions(run(self._session, {"x": pixels[None]})[0, 0], THRESHOLD)
-        boxes = found.boxes.astype(np.float64)
+        bright = regions(run(self._session, {"x": pixels[None]})[0, 0], THRESHOLD)
+        boxes = bright.boxes.astype(np.float64)
         sides = boxes[:, 2:] - boxes[:, :2]
-        good = (found.scores >= LEAST_SCORE) & (sides.min(axis=1, initial=np.inf) >= LEAST_SIDE)
+        good = (bright.scores >= LEAST_SCORE) & (sides.min(axis=1, initial=np.inf) >= LEAST_SIDE)
         boxes, sides = boxes[good], sides[good]
-        grown = (sides.prod(axis=1) * UNCLIP / (2 * sides.sum(axis=1)))[:, None] * [-1.0, -1.0, 1.0, 1.0]
-        shares: np.ndarray = np.clip((boxes + grown) / [width, height, width, height], 0.0, 1.0)
+        margins = (sides.prod(axis=1) * UNCLIP / (2 * sides.sum(axis=1)))[:, None] * [-1.0, -1.0, 1.0, 1.0]
+        shares: np.ndarray = np.clip((boxes + margins) / [width, height, width, height], 0.0, 1.0)
         return shares
 
 
@@ -79,20 +79,20 @@ class Recogniser:
 
     def __init__(self, path: Path) -> None:
         self._session = session(path)
-        listed = self._session.get_modelmeta().custom_metadata_map.get("character")
-        if listed is None:
+        characters = self._session.get_modelmeta().custom_metadata_map.get("character")
+        if characters is None:
             raise BundleError("the network that reads lines does not list its characters", where=str(path))
-        self._characters = ["", *listed.split("\n"), " "]
+        self._characters = ["", *characters.split("\n"), " "]
 
     def __call__(self, line: PIL.Image.Image) -> tuple[str, float]:
         """(what it says, how sure the network is from 0 to 1); the text is empty where it says nothing."""
         width = width_of(line.size)
-        padded = np.zeros((3, HEIGHT, -(-width // STEP) * STEP), np.float32)
-        padded[:, :, :width] = _pixels(line.resize((width, HEIGHT), BILINEAR))
-        steps = run(self._session, {"x": padded[None]})[0]  # f32 [steps, characters], 0 is between two characters
-        best, sure = steps.argmax(axis=1), steps.max(axis=1)
-        new = (best != 0) & np.append(True, best[1:] != best[:-1])
-        text = "".join(self._characters[i] for i in best[new].tolist() if i < len(self._characters))
+        canvas = np.zeros((3, HEIGHT, -(-width // STEP) * STEP), np.float32)
+        canvas[:, :, :width] = _pixels(line.resize((width, HEIGHT), BILINEAR))
+        steps = run(self._session, {"x": canvas[None]})[0]  # f32 [steps, characters], 0 is between two characters
+        classes, sure = steps.argmax(axis=1), steps.max(axis=1)
+        new = (classes != 0) & np.append(True, classes[1:] != classes[:-1])
+        text = "".join(self._characters[i] for i in classes[new].tolist() if i < len(self._characters))
         return text, float(sure[new].mean()) if new.any() else 0.0
 
 

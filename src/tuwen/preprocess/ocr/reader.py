@@ -58,8 +58,8 @@ class Reader:
     def fingerprint(self) -> str:
         """Hex name of everything that the lines depend on beside the picture."""
         digests = [_sha256(path) for path in self.networks]
-        told = f"{VERSION} {self.side} {self.most_lines} {' '.join(digests)}"
-        return hashlib.sha256(told.encode()).hexdigest()[:24]
+        settings = f"{VERSION} {self.side} {self.most_lines} {' '.join(digests)}"
+        return hashlib.sha256(settings.encode()).hexdigest()[:24]
 
     def read(self, data: bytes) -> list[Line]:
         """The lines of a picture, in reading order; none where nothing can be read or the bytes are no picture.
@@ -77,10 +77,10 @@ class Reader:
         boxes = self._detector(picture)
         sides = (boxes[:, 2:] - boxes[:, :2]) * picture.size
         order = np.argsort(-sides.prod(axis=1), kind="stable")[: self.most_lines]
-        left, lines = MOST_WIDTH, list[Line]()
+        budget, lines = MOST_WIDTH, list[Line]()
         for box in boxes[order].tolist():
-            line, width = self._line(picture, box, left)
-            left -= width
+            line, width = self._line(picture, box, budget)
+            budget -= width
             lines += [] if line is None else [line]
         return in_reading_order(lines, picture.size)
 
@@ -88,23 +88,23 @@ class Reader:
         """(what stands in ``box``, how many pixels were read for it); at most about ``most`` pixels are."""
         width, height = picture.size
         left, top = int(box[0] * width), int(box[1] * height)
-        cut = picture.crop((left, top, max(left + 1, round(box[2] * width)), max(top + 1, round(box[3] * height))))
-        best, taken = ("", 0.0, 0), 0
-        for turn in _turns(*cut.size):
+        crop = picture.crop((left, top, max(left + 1, round(box[2] * width)), max(top + 1, round(box[3] * height))))
+        candidate, pixels = ("", 0.0, 0), 0
+        for turn in _turns(*crop.size):
             way = TURNS[turn]
-            turned = cut if way is None else cut.transpose(way)
-            if taken + width_of(turned.size) > most:
+            upright = crop if way is None else crop.transpose(way)
+            if pixels + width_of(upright.size) > most:
                 break
-            taken += width_of(turned.size)
-            text, sure = self._recogniser(turned)
-            if text.strip() and sure > best[1]:
-                best = (text.strip(), sure, turn)
-            if best[1] >= SURE:
+            pixels += width_of(upright.size)
+            text, sure = self._recogniser(upright)
+            if text.strip() and sure > candidate[1]:
+                candidate = (text.strip(), sure, turn)
+            if candidate[1] >= SURE:
                 break
-        text, sure, turn = best
+        text, sure, turn = candidate
         if sure < LEAST_SURE:
-            return None, taken
-        return Line(text, round(sure, 4), tuple(round(share, 4) for share in box), turn), taken
+            return None, pixels
+        return Line(text, round(sure, 4), tuple(round(share, 4) for share in box), turn), pixels
 
     @cached_property
     def _detector(self) -> Detector:
@@ -117,8 +117,8 @@ class Reader:
     def save(self, folder: Path) -> None:
         """``reader.json`` and the networks, each under its sha256."""
         digests = [_sha256(path) for path in self.networks]
-        told = {"side": self.side, "most_lines": self.most_lines, "networks": digests}
-        (folder / STATE).write_text(json.dumps(told), encoding="utf-8")
+        state = {"side": self.side, "most_lines": self.most_lines, "networks": digests}
+        (folder / STATE).write_text(json.dumps(state), encoding="utf-8")
         for path, digest in zip(self.networks, digests, strict=True):
             if not (folder / f"{digest}.onnx").exists():
                 shutil.copyfile(path, folder / f"{digest}.onnx")
@@ -131,9 +131,9 @@ class Reader:
             BundleError: a file is missing or damaged.
         """
         try:
-            told = json.loads((folder / STATE).read_text(encoding="utf-8"))
-            side, most_lines = int(told["side"]), int(told["most_lines"])
-            detector, recogniser = (folder / f"{digest}.onnx" for digest in told["networks"])
+            state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+            side, most_lines = int(state["side"]), int(state["most_lines"])
+            detector, recogniser = (folder / f"{digest}.onnx" for digest in state["networks"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BundleError("how pictures are read cannot be read", where=str(folder / STATE), seen=error) from None
         missing = [path for path in (detector, recogniser) if not path.is_file()]

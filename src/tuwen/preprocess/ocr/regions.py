@@ -27,10 +27,10 @@ def regions(probabilities: np.ndarray, threshold: float) -> Regions:
         probabilities: f32 [height, width].
     """
     mask = np.pad(probabilities > threshold, ((0, 0), (1, 1)))
-    grown = mask.copy()
-    grown[1:] |= mask[:-1]
-    grown[:, 1:-1] |= grown[:, :-2]
-    steps = np.diff(grown.astype(np.int8), axis=1)
+    dilation = mask.copy()
+    dilation[1:] |= mask[:-1]
+    dilation[:, 1:-1] |= dilation[:, :-2]
+    steps = np.diff(dilation.astype(np.int8), axis=1)
     rows, starts = np.nonzero(steps == 1)  # runs of pixels, row by row from left to right
     ends = np.nonzero(steps == -1)[1]
     if not len(rows):
@@ -53,9 +53,9 @@ def _region_of_run(rows: np.ndarray, starts: np.ndarray, ends: np.ndarray, strid
     below = (rows + 1) * stride
     first = np.searchsorted(rows * stride + ends, below + starts, "left")
     behind = np.searchsorted(rows * stride + starts, below + ends, "right")
-    touching = np.maximum(behind - first, 0)
-    upper = np.repeat(np.arange(len(rows)), touching)
-    lower = np.arange(len(upper)) - np.repeat(np.cumsum(touching) - touching, touching) + np.repeat(first, touching)
+    contacts = np.maximum(behind - first, 0)
+    upper = np.repeat(np.arange(len(rows)), contacts)
+    lower = np.arange(len(upper)) - np.repeat(np.cumsum(contacts) - contacts, contacts) + np.repeat(first, contacts)
     label = np.arange(len(rows))
     while True:  # the smallest number spreads; jumping halves the way each time
         smaller = label.copy()

@@ -14,20 +14,20 @@ function why(item) {
 /** The picture, and a mark over each place in it where words of the question stand. */
 function framed(item, eager) {
   const boxes = (item.reasons ?? []).flatMap((reason) => reason.boxes ?? []);
-  const place = boxes.length && boxes[0].picture < (item.pictures ?? 1) ? boxes[0].picture : 0;
-  const image = picture(item.item, { count: item.pictures, eager, place });
+  const shown = boxes.length && boxes[0].picture < (item.pictures ?? 1) ? boxes[0].picture : 0;
+  const image = picture(item.item, { count: item.pictures, eager, place: shown });
   const frame = made("div", { className: "frame" }, image);
   const mark = () => {
     const short = Math.min(image.naturalWidth, image.naturalHeight);
     const [wide, high] = [image.naturalWidth / short, image.naturalHeight / short];
     const share = (value, side) => value * side - (side - 1) / 2; // the frame is square and cuts the longer side
-    for (const { box: [left, top, right, bottom] } of boxes.filter((one) => one.picture === place)) {
-      const one = made("i", { className: "mark", "aria-hidden": "true" });
-      one.style.left = `${100 * share(left, wide)}%`;
-      one.style.top = `${100 * share(top, high)}%`;
-      one.style.width = `${100 * (right - left) * wide}%`;
-      one.style.height = `${100 * (bottom - top) * high}%`;
-      frame.append(one);
+    for (const { box: [left, top, right, bottom] } of boxes.filter((line) => line.picture === shown)) {
+      const outline = made("i", { className: "mark", "aria-hidden": "true" });
+      outline.style.left = `${100 * share(left, wide)}%`;
+      outline.style.top = `${100 * share(top, high)}%`;
+      outline.style.width = `${100 * (right - left) * wide}%`;
+      outline.style.height = `${100 * (bottom - top) * high}%`;
+      frame.append(outline);
     }
   };
   if (boxes.length) image.addEventListener("load", mark, { once: true });
