@@ -343,7 +343,7 @@ def test_options_alone_are_those_of_the_default_component(shop, tmp_path):
     bare.write_text("\n".join(kept), encoding="utf-8")
     found = workflow.check(bare, ["split.test=0.3", "fusion.width=16"])
     assert found["split"]["use"] == "hash" and found["split"]["test"] == 0.3 and "validation" in found["split"]
-    assert found["fusion"]["use"] == "concat" and found["fusion"]["width"] == 16
+    assert found["fusion"]["use"] == "auto" and found["fusion"]["width"] == 16
 
 
 @pytest.mark.parametrize(

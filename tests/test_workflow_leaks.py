@@ -43,7 +43,9 @@ def test_texts_of_both_sides_are_told_and_turn_every_tick(tmp_path):
         "kind": kinds * 3,
         "part": of_parts(240, 120),
     }
-    run, dataset = planted(tmp_path, rows, {**CLASSIFY, "training": {"epochs": 12, "learning_rate": 0.02}})
+    run, dataset = planted(
+        tmp_path, rows, {**CLASSIFY, "fusion": "concat", "training": {"epochs": 12, "learning_rate": 0.02}}
+    )
     found = leaks(run, dataset)
     assert set(found) == {"equal_text"}
     leak = found["equal_text"]
