@@ -32,7 +32,7 @@ from tuwen.files import held, room_on_disk
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.baselines import baselines
 from tuwen.workflow.contents import is_contrast
-from tuwen.workflow.judging import Judged, judge, pooled, refuse_other_classes, widened
+from tuwen.workflow.judging import Judged, judge, pooled, primary_metric, refuse_other_classes, widened
 from tuwen.workflow.memory import room_in_memory
 from tuwen.workflow.places import refuse_occupied
 from tuwen.workflow.retrieval import Sought, seek
@@ -95,6 +95,7 @@ def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progre
             name=run.name,
             split=run.split.use,
             groups=_groups(run, judged),
+            primary=primary_metric(run),
             samples=run.evaluation.samples,
             confidence=run.evaluation.confidence,
             seed=run.seed,
