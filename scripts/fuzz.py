@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 
 from load.__main__ import running, told_port
 from tuwen import workflow
-from tuwen.bundle.home import LIVE
+from tuwen.bundle.revisions import LIVE
 from tuwen.data.dataset import Dataset
 from tuwen.data.sample import write_sample_shop
 from tuwen.workflow.kinds import part_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from tuwen import errors, unicode
 from tuwen.apps import query
 from tuwen.config import yaml
-from tuwen.data import expressions
+from tuwen.data import expression_tokens
 from tuwen.service import shop_messages
 from tuwen.service.limits import table
 from tuwen.service.messages import Strict
@@ -52,9 +52,9 @@ TEXTS = (
     ("its keys and values, those that aliases repeat counted too", yaml.NODES, ""),
     ("its sections and lists within one another", yaml.DEPTH, "levels"),
     ("one of its values", yaml.SCALAR, "characters"),
-    ("a condition of a run (`rows.where`, `events.where`)", expressions.CHARACTERS, "characters"),
-    ("its words and signs", expressions.TOKENS, ""),
-    ("its brackets and operators within one another", expressions.DEPTH, "levels"),
+    ("a condition of a run (`rows.where`, `events.where`)", expression_tokens.CHARACTERS, "characters"),
+    ("its words and signs", expression_tokens.TOKENS, ""),
+    ("its brackets and operators within one another", expression_tokens.DEPTH, "levels"),
     ("`synonyms.txt`", query.FILE_BYTES, "bytes"),
     ("words that stand for one another in one of its lines", query.MOST_PHRASES, ""),
     ("a query: what is read of it", query.LONGEST, "characters"),

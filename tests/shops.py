@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +34,24 @@ def png(colour: str, size: tuple[int, int] = (30, 20)) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", size, colour).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def zipped(text: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", text)
+    return buffer.getvalue()
+
+
+NO_TEXT_FILES = {  # what people name .csv → how an error names it
+    "workbook": (zipped("<row/>" * 50), "an Excel workbook or a ZIP archive, not a text file"),
+    "gzip": (gzip.compress(b"item,title\n1,pot\n"), "a gzip archive, not a text file"),
+    "bzip2": (bz2.compress(b"item,title\n1,pot\n"), "a bzip2 archive, not a text file"),
+    "pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< >>\n", "a PDF, not a text file"),
+    "web page": (b"\n<!DOCTYPE html><title>Log in</title>", "a web page, not a table"),
+    "sheet as HTML": (b"<table><tr><td>item</td></tr></table>", "a web page, not a table"),
+    "database": (b"SQLite format 3\0\x10\0\x01\x01", "an SQLite database, not a text file"),
+}
 
 
 class Desk:

@@ -48,18 +48,24 @@ def test_what_can_be_read_in_two_ways_goes_by_its_column_or_is_refused() -> None
     told = read_rows(rows, inputs, {}, dialects={"items.price": dialect, "items.day": dialect})
     assert told.columns["m"]["items.price"][0] == 1299.0 and not told.unreadable
     assert told.columns["m"]["items.day"][0] == dt.datetime(2024, 3, 5)
-    (day,) = read_rows(rows, inputs, {}).unreadable
+    price, day = read_rows(rows, inputs, {}).unreadable
+    assert price.error.what == "the number can have a point or a comma for decimals"
     assert day.error.what == "the date can have the day or the month first"
     assert day.error.allowed == "2025-06-14, 14.06.2025"
     for value in ("1,299", "€ 1.299", "-2,345"):
         read, errors = read_column([value], "items.price", "number")
         assert read[0] is None and errors[0].what == "the number can have a point or a comma for decimals"
-    assert read_column(["1.299", "1,299.00", "0,125", "1299"], "x.y", "number")[0].to_list() == [
+    assert read_column(["1.299", "1.2990", "1,299.00", "0,125", "1299"], "x.y", "number")[0].to_list() == [
+        None,
         1.299,
         1299,
         0.125,
         1299,
     ]
+    read, errors = read_column(["7 M", "2 lakh"], "items.price", "number")
+    assert read[1] == 2e5 and errors[0].what == "what stands behind the number has several meanings"
+    read, errors = read_column(["2024-03-05 10:00 IST"], "reviews.time", "date")
+    assert errors[0].what == "the date has a time zone by name: IST is that of India, Israel or Ireland"
     for value, what in (("12%", "the value is a percentage"), ("31/12/24", None)):
         read, errors = read_column([value], "items.price", "number")
         assert read[0] is None and (what is None or errors[0].what == what)

@@ -18,7 +18,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from processes import TUWEN, Command
-from tuwen import __version__, files
+from tuwen import __version__, outputs
 from tuwen.cli import app
 from tuwen.cli.bars import Bars
 from tuwen.cli.results import results_page
@@ -132,7 +132,7 @@ def test_every_kind_of_error_has_its_exit_code_and_no_traceback(shop: Path, tmp_
     assert refused(tuwen("collect", tmp_path / "none.yaml", "--out", tmp_path / "d", "--json"), 2)["where"]
     assert "nowhere.csv" in str(refused(tuwen("collect", broken, "--out", tmp_path / "d", "--json"), 3))
     assert refused(tuwen("predict", tmp_path, tmp_path / "x.csv", "--json"), 4)["what"] == "not a bundle"
-    with files.held(tmp_path / "busy"):
+    with outputs.held(tmp_path / "busy"):
         error = refused(tuwen("collect", shop, "--out", tmp_path / "busy", "--json"), 6)
     assert str(os.getpid()) in error["seen"]
 

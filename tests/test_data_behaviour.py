@@ -101,6 +101,26 @@ def test_collect_tells_of_returns_and_the_index_counts_without_them(tmp_path: Pa
     assert items_of(desk.dataset())["_popularity"].to_list() == [0, 1]
 
 
+@pytest.mark.parametrize("quantity", [1.0, -1.0, None])
+@pytest.mark.parametrize("kind", ["return", "Refunded", " 退货 ", "Retoure", "возврат"])
+def test_a_return_by_its_kind_is_no_sale_whatever_its_quantity(
+    kind: str, quantity: float | None, tmp_path: Path
+) -> None:
+    assert returns([Event("p", "buy", 2.0), Event("p", kind, 2.0 if quantity is None else 2 * quantity)]) == [1, 1]
+    desk = Desk(tmp_path)
+    desk.write("items.csv", "item,title\nx,pot\ny,cup\n")
+    rows = [("a", "x", "buy", 1.0), ("b", "y", "buy", 1.0), ("a", "x", kind, quantity), ("c", "x", "buy", None)]
+    frame = pl.DataFrame(rows, schema=["user", "item", "kind", "quantity"], orient="row")
+    frame = frame.with_columns(time=pl.Series([START + timedelta(hours=n) for n in (0, 0, 0, 1)]))
+    for events in (frame, frame.drop("quantity")):
+        assert standing(events)["user"].to_list() == ["b", "c"]
+        assert [row["user"] for row in standing_events(events.filter(user="a").to_dicts())] == []
+        events.write_parquet(desk.shop / "events.parquet")
+        manifest = desk.collect(items={"source": "items.csv"}, events={"source": "events.parquet"})
+        assert len(manifest["warnings"]) == 1 and "returns" in manifest["warnings"][0]
+        assert items_of(desk.dataset())["_popularity"].to_list() == [1, 1]
+
+
 def _crawled(many: int = 400) -> list[tuple[str, str, float]]:
     people = [(f"u{n % 30}", "xy"[n % 3 == 0], 1.0) for n in range(90)]
     return [*people, *[("bot", "y", 1.0)] * many]

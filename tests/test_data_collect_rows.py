@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from shops import Desk, jpeg, refused
+from shops import NO_TEXT_FILES, Desk, jpeg, refused
 from tuwen.data.blanks import blank_rows
 from tuwen.data.sources import format_of, open_file
 from tuwen.errors import DataError
@@ -357,3 +357,12 @@ def test_blank_cells_of_every_type() -> None:
     for name, values in cells.items():
         assert blank_rows(values.alias(name).to_frame()).to_list() == [True, False], name
     assert blank_rows(pl.DataFrame(cells)).to_list() == [True, False]
+
+
+@pytest.mark.parametrize("name", ["items.csv", "items.tsv", "items.jsonl"])
+@pytest.mark.parametrize(("data", "what"), NO_TEXT_FILES.values(), ids=NO_TEXT_FILES)
+def test_what_is_no_text_is_named_whatever_its_ending(name: str, data: bytes, what: str, desk: Desk) -> None:
+    desk.write(name, data)
+    with refused(what) as caught:
+        desk.collect(items={"source": name})
+    assert caught[0].todo

@@ -89,6 +89,14 @@ def test_totals_at_the_end_are_no_rows(total: str, opened: Open) -> None:
     assert {reason for _, reason in unread(part)} == {"a total, not a row"}
 
 
+@pytest.mark.parametrize("end", ["Total,,20\n,,\n , ,\n\n,,", "小计,,9\n,,\n总计,,20\n,,", ",,\nSumme,,4\n,,"])
+def test_totals_with_blank_rows_around_them_are_no_rows(end: str, opened: Open) -> None:
+    part = opened(f"item,title,price\n1,cup,3\n2,pot,4\n{end}\n")
+    assert [row[0] for row in cells(part) if (row[1] or "").strip()] == ["1", "2"]
+    assert not any(row[2] for row in cells(part)[2:])
+    assert {reason for _, reason in unread(part)} == {"a total, not a row"}
+
+
 def test_a_brand_named_total_is_a_row(opened: Open) -> None:
     text = "item,title,price\n1,cup,3\nTotal,,4\n2,pot,4\nTotal,Total Quartz,5\n"
     assert [row[0] for row in cells(opened(text))] == ["1", "Total", "2", "Total"]

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shops import Desk, refused
-from tuwen.amounts import PERCENT, TWO_MEANINGS
+from tuwen.amounts import MULTIPLIER, PERCENT, TWO_MEANINGS, marks
 from tuwen.data.dates import NAMED_ZONE, SHORT_YEAR, TWO_ORDERS
 from tuwen.data.dialects import Dialect, Evidence
 from tuwen.data.values import numbers, times
@@ -74,6 +74,26 @@ def moment(text: str | float, **dialect: Any) -> tuple[datetime | None, str | No
         ("12345.678", 12345.678),
         ("12345,678", 12345.678),
         ("0,125", 0.125),
+        ("Rs 750/-", 750.0),
+        ("24,500/-", 24500.0),
+        ("KSh 2,000/=", 2000.0),
+        ("Rs. 3,25,000/-", 325000.0),
+        ("1.299,-", 1299.0),
+        ("2.5 lakh", 250000.0),
+        ("Rs 7 lacs", 700000.0),
+        ("₹1.1 Crore", 11000000.0),
+        ("1.1万", 11000.0),
+        ("3,4萬元", 34000.0),
+        ("￥２．２亿", 220000000.0),
+        ("5千円", 5000.0),
+        ("-8 만 원", -80000.0),
+        ("1.1k", 1100.0),
+        ("$2.5K", 2500.0),
+        ("3 тыс. руб.", 3000.0),
+        ("1,5 Mio. €", 1500000.0),
+        ("7€90", 7.9),
+        ("1.299€50", 1299.5),
+        ("1 299€05", 1299.05),
     ],
 )
 def test_amounts_that_mean_one_thing(text: str, value: float) -> None:
@@ -85,6 +105,7 @@ def test_amounts_that_mean_one_thing(text: str, value: float) -> None:
     ("text", "reason"),
     [
         ("12%", PERCENT),
+        *((t, MULTIPLIER) for t in ("7M", "$2.5m", "€ 4 bn", "9 Cr", "6L", "3 T", "5 mil")),
         ("12,5 %", PERCENT),
         *(
             (t, "not a number")
@@ -94,7 +115,10 @@ def test_amounts_that_mean_one_thing(text: str, value: float) -> None:
                 "1 2 3",
                 "ab. 12",
                 "12 ABC",
-                "1.2万",
+                "1万5",
+                "万",
+                "2 dozen",
+                "18 kk",
                 "12/3",
                 "1.23.4",
                 "1'2",
@@ -117,7 +141,8 @@ def test_amounts_of_two_meanings_go_by_their_column(sign: str) -> None:
     minus = -1 if sign == "-" else 1
     for text, point, comma in (("1.299", 1.299, 1299.0), ("12,345", 12345.0, 12.345)):
         text = sign + text
-        assert number(text) == number(text, decimal=".") == (minus * point, None)
+        assert number(text) == (None, TWO_MEANINGS)
+        assert number(text, decimal=".") == (minus * point, None)
         assert number(text, decimal=",") == (minus * comma, None)
         assert number(text, decimal="mixed") == (None, TWO_MEANINGS)
 
@@ -139,6 +164,19 @@ FIFTH, HALF_PAST_TWO = datetime(2024, 3, 5), datetime(2024, 3, 5, 14, 30)
         ("5 de marzo de 2024", FIFTH),
         ("05.03.24", FIFTH),
         ("1er mars 2024", datetime(2024, 3, 1)),
+        ("mardi 5 mars 2024", FIFTH),
+        ("mar. 5 mars 2024", FIFTH),
+        ("Mar 5 2024", FIFTH),
+        ("martes 5 de marzo de 2024", FIFTH),
+        ("terça-feira, 5 de março de 2024", FIFTH),
+        ("dinsdag 5 maart 2024", FIFTH),
+        ("tisdag 5 mars 2024 14:30", HALF_PAST_TWO),
+        ("wtorek, 5 marca 2024", FIFTH),
+        ("вторник, 5 марта 2024 г.", FIFTH),
+        ("вт 5 марта 2024 г. 14:30", HALF_PAST_TWO),
+        ("Di 5.3.2024", FIFTH),
+        ("2024-03-05 Tue 14:30", HALF_PAST_TWO),
+        ("5 mars 2024, mardi", FIFTH),
         ("31/12/2024", datetime(2024, 12, 31)),
         ("12/31/2024", datetime(2024, 12, 31)),
         ("05/05/2024", datetime(2024, 5, 5)),
@@ -176,7 +214,9 @@ def test_dates_that_mean_one_thing(text: str, value: datetime) -> None:
         ("24/12/31", SHORT_YEAR),
         ("2024-03-05 14:30 CET", NAMED_ZONE),
         ("2024-03-05 14:30 Europe/Berlin", NAMED_ZONE),
-        ("5 Mar 2024 3:00 EST", NAMED_ZONE),
+        ("5 Mar 2024 3:00 MESZ", NAMED_ZONE),
+        ("5 Mar 2024 3:00 EST", f"{NAMED_ZONE}: EST is that of America or Australia"),
+        ("2024-03-05 14:30 bst", f"{NAMED_ZONE}: BST is that of Britain or Bangladesh"),
         *(
             (t, "not a date")
             for t in (
@@ -201,6 +241,14 @@ def test_dates_that_mean_one_thing(text: str, value: datetime) -> None:
 )
 def test_what_is_no_date(text: str, reason: str) -> None:
     assert moment(text) == (None, reason)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0000-00-00", "0000-00-00T00:00:00", "0000-00-00 00:00:00.000", "00/00/0000", "0.0.0000", "00000000000000"],
+)
+def test_a_date_of_zeros_is_none(text: str) -> None:
+    assert moment(text) == (None, None)
 
 
 def test_no_number_is_a_moment_of_1970() -> None:
@@ -255,15 +303,27 @@ def test_the_order_where_years_have_two_digits(values: list[str], order: str | N
         (["1.299,00", "999,00", "1.299", "12,50"], ","),
         (["1,299.00", "1,299"], "."),
         (["1.299", "999"], None),
+        (["-1.299", "$ 2,499"], None),
         (["1,299", "2,499"], None),
         (["12.50", "12,50", "1.299"], "mixed"),
         (["12.50"] * 30 + ["12,50"], "."),
         (["1.234.567"], ","),
         (["0.125"], "."),
+        (["7€90", "1.299"], None),
+        (["1.299€50"], ","),
+        (["1.299,-"], ","),
+        (["12,500/-"], "."),
     ],
 )
 def test_the_mark_of_decimals(values: list[str], decimal: str | None) -> None:
     assert evidence("number", values).dialect().decimal == decimal
+
+
+@given(st.from_regex(r"\A-?[0-9]{1,6}[.,][0-9]{1,5}\Z"))
+def test_plain_numbers_prove_what_the_parser_says(value: str) -> None:
+    counts = evidence("number", [value]).marks
+    mark = marks(pl.Series([value]))["mark"][0]
+    assert {name: n for name, n in counts.items() if n} == ({} if mark is None else {mark: 1})
 
 
 @settings(max_examples=50)
@@ -439,11 +499,40 @@ def test_prices_of_two_meanings(form: str, desk: Desk) -> None:
 
     assert collected(["1.299,00", "999,00", "1.299", "12,50"]) == ([1299.0, 999.0, 1299.0, 12.5], "")
     read, warnings = collected(["1.299", "999"])
-    assert read == [1.299, 999.0] and "'1.299' is read as 1.299; say decimal: '.' or decimal: ','" in warnings
+    assert read == [None, 999.0]
+    assert "numbers as '1.299' are left out; say decimal: '.' or decimal: ',' in SHOP.yaml" in warnings
     assert collected(["1.299", "999"], decimal=",") == ([1299.0, 999.0], "")
     assert collected(["1.299", "999"], decimal=".") == ([1.299, 999.0], "")
     read, warnings = collected(["1.299", "12.50", "12,50"])
     assert read == [None, 12.5, 12.5] and "a point for decimals in some rows and a comma in others" in warnings
+
+
+def test_other_columns_and_tables_tell_thousands(desk: Desk) -> None:
+    def prices(rows: str, header: str = "item;price;size", **more: Any) -> tuple[list[float | None], str]:
+        desk.write("items.csv", f"{header}\n{rows}")
+        manifest = desk.collect(items={"source": "items.csv"}, **more)
+        return desk.dataset().table("items")["price"].to_list(), " ".join(manifest["warnings"])
+
+    read, warnings = prices("1;3.450;0,75\n2;699;1,25\n")
+    assert read == [3450.0, 699.0] and "'3.450' is read as 3,450, since 'size' has '0,75'" in warnings
+    assert prices("1;3.450;0.75\n2;699;1.25\n")[0] == [None, 699.0]  # programs write points in every country
+    assert prices('1;"3,450";0.75\n2;699;1.25\n')[0] == [3450.0, 699.0]
+    assert prices('1;"3,450";0.75\n2;6.990;1.25\n')[0] == [None, None]
+    assert prices("1;3.450;\n2;699;XL\n")[0] == [None, 699.0]
+    desk.write("events.csv", "user;item;time;kind;value\nu;1;2024-03-01;buy;17,90\n")
+    more = {"events": {"source": "events.csv"}}
+    read, warnings = prices("1;3.450;\n2;699;XL\n", **more)
+    assert read == [3450.0, 699.0] and "since 'events.value' has '17,90'" in warnings
+    desk.write("events.csv", "user;item;time;kind;value\nu;1;2024-03-01;buy;17.90\n")
+    assert prices("1;3.450;\n2;699;XL\n", **more)[0] == [None, 699.0]  # the items are read anew
+    assert prices("1;3.450;0,75\n2;699;1.5\n")[0] == [None, 699.0]  # both marks are in use
+
+
+def test_a_range_tells_what_a_rating_means(desk: Desk) -> None:
+    desk.write("reviews.csv", "item,rating\n1,4.125\n2,3.875\n")
+    source = {"reviews": {"source": "reviews.csv"}}
+    assert desk.collect(**source, rating_range=[1, 5])["warnings"] == []
+    assert desk.dataset().table("reviews")["rating"].to_list() == [4.125, 3.875]
 
 
 EITHER = ["1.299", "05/03/2024", "2,499", "06/07/2024"]

@@ -18,7 +18,7 @@ import pytest
 
 from processes import Command
 from shops import Desk, jpeg
-from tuwen import files
+from tuwen import files, outputs
 from tuwen.data.store import MediaStore
 from tuwen.errors import DataError, InUse
 from web import Web
@@ -153,10 +153,10 @@ def test_a_kill_while_files_are_put_in_place_is_made_good(desk: Desk, done: int)
     desk.write("items.csv", "item\n1\n2\n")
     desk.write("users.csv", "user\n1\n2\n")
     process = start(desk, shop, desk.out, dies=done)
-    assert process.wait() == 9 and (desk.out / files.PLACING).exists()
+    assert process.wait() == 9 and (desk.out / outputs.PLACING).exists()
     dataset = desk.dataset()
     assert dataset.table("items").height == dataset.table("users").height == 2
-    assert not (desk.out / files.PLACING).exists()
+    assert not (desk.out / outputs.PLACING).exists()
     assert desk.collect(**shop)["hash"] == dataset.hash
     assert not list(desk.out.rglob(".*.half"))
 
@@ -256,9 +256,9 @@ def test_two_runs_in_one_folder(desk: Desk) -> None:
 
 
 def test_a_lock_is_the_holder_s_only(tmp_path: Path) -> None:
-    with files.held(tmp_path), pytest.raises(InUse), files.held(tmp_path):
+    with outputs.held(tmp_path), pytest.raises(InUse), outputs.held(tmp_path):
         pass
-    with files.held(tmp_path):
+    with outputs.held(tmp_path):
         pass
 
 

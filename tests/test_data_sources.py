@@ -20,6 +20,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from shops import refused
+from tuwen.config import Shop
 from tuwen.data.batch import Part, joined_frames, series
 from tuwen.data.delimited import DelimitedFile
 from tuwen.data.jsonlines import JsonLinesFile
@@ -414,3 +416,16 @@ def test_a_query_cannot_change_the_shops_database(database: Path, query: str) ->
     with pytest.raises(DataError):
         Query("sqlite:///shop.db", query, database)
     assert (database / "shop.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("separator", ['"', "'", "\\", "\n", "\r", "a", "7", "\0", "；"])
+def test_what_cannot_separate_is_refused(separator: str, write: Any) -> None:
+    with refused("'items.separator': "):
+        Shop.from_written({"name": "s", "items": {"source": "i.csv", "separator": separator}}, {}, "SHOP.yaml")
+    with refused("this cannot separate cells"):
+        write("sku,name\n1,cup\n", separator=separator)
+
+
+@pytest.mark.parametrize("separator", ['"', "a", "7"])
+def test_a_line_that_announces_what_cannot_separate_says_nothing(separator: str, write: Any) -> None:
+    assert write(f"sep={separator}\nsku,name\n1,cup\n").columns == ["sku", "name"]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shops import Desk
+from tuwen.bundle.reading import read_column
+from tuwen.data.dialects import Dialect
 from tuwen.data.schema import KEY_LIMIT, TABLES, TEXT_LIMIT
 from tuwen.data.validate import FILE, ROW, check_keys, check_rows, emptied_note
 from tuwen.data.values import identifiers, inferred, numbers, texts, times
@@ -152,7 +157,7 @@ def test_numbers(written: str, reason: str | None) -> None:
     ],
 )
 def test_numbers_as_people_write_them(written: str, meant: float | None) -> None:
-    values, reasons = numbers(pl.Series(["1", written]), -1e9, 1e9)
+    values, reasons = numbers(pl.Series(["1", written]), -1e9, 1e9, dialect=Dialect(decimal="."))
     assert values.to_list() == [1.0, meant]
     assert reasons[1] == (None if meant is not None else "not a number")
 
@@ -334,3 +339,17 @@ def test_no_row_is_lost(rows: list[tuple[str | None, str | None]]) -> None:
     unique = check_keys(checked.good, "items", TABLES["items"])
     seen = [*unique.good[ROW], *(row for bad in (*checked.rejected, *unique.rejected) for row in bad["row"])]
     assert sorted(seen) == list(range(1, len(rows) + 1))
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_true_is_no_number(form: str, tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    frame = pl.DataFrame({"item": ["a", "b", "c"], "price": [True, False, None], "new": [True, None, False]})
+    frame.write_parquet(desk.shop / "items.parquet")
+    desk.write("items.jsonl", "".join(json.dumps(row) + "\n" for row in frame.to_dicts()))
+    manifest = desk.collect(items={"source": f"items.{form}"})
+    assert desk.dataset().table("items")["price"].to_list() == [None] * 3
+    assert desk.dataset().table("items")["new"].to_list() == [True, None, False]
+    assert "2 values of 'price' could not be used and are left empty (2 not a number)" in manifest["warnings"][0]
+    read, errors = read_column([True, 1.5, False], "items.price", "number")
+    assert read.to_list() == [None, 1.5, None] and sorted(errors) == [0, 2]

@@ -121,3 +121,43 @@ def test_a_row_without_a_time_is_rejected_as_ever(desk: Desk) -> None:
     assert manifest["tables"]["events"]["reasons"] == {"missing key": 1, "not a date": 1}
     with refused("no row of events is good"):
         _collect(desk, ["soon"], timezone="Asia/Tokyo")
+
+
+@pytest.mark.parametrize(
+    ("zone", "written", "hour"),
+    [
+        ("Asia/Kolkata", "2024-07-01 14:30 IST", 9),
+        ("Europe/Dublin", "2024-07-01 10:00 ist", 9),
+        ("Asia/Jerusalem", "Mon, 1 Jan 2024 11:00:00 IST", 9),
+        ("Europe/Berlin", "1. Juli 2024 11:00 CEST (Berlin)", 9),
+        ("Europe/Berlin", "2024-07-01 10:00 CET", 9),
+    ],
+)
+def test_the_word_of_the_shops_own_clock_is_read(desk: Desk, zone: str, written: str, hour: int) -> None:
+    desk.write("events.csv", f'user;item;time;kind\nu;1;"{written}";view\n')
+    manifest = desk.collect(events={"source": "events.csv", "timezone": zone})
+    assert manifest["warnings"] == [] and desk.dataset().table("events")["time"][0].hour == hour
+
+
+def test_a_word_for_several_clocks_is_refused_and_names_the_key(desk: Desk) -> None:
+    desk.write("events.csv", "user,item,time,kind\nu,1,2024-07-01 14:30 IST,view\nu,2,2024-07-01 14:30,view\n")
+    (note,) = desk.collect(events={"source": "events.csv"})["warnings"]
+    assert "as in 2024-07-01 14:30 IST" in note and "{timezone: Asia/Kolkata}" in note
+    assert desk.dataset().rejected()["reason"][0].endswith("IST is that of India, Israel or Ireland")
+    desk.write("events.csv", "user,item,time,kind\nu,1,2024-07-01 14:30 CST,view\n")
+    with refused("no row of events is good") as caught:
+        desk.collect(events={"source": "events.csv", "timezone": "Europe/Berlin"})
+    assert "timezone: Asia/Kolkata" in str(caught[0].todo) and "America, China or Cuba" in str(caught[0].seen)
+    desk.write("reviews.csv", "item,rating,time\n1,4,2024-07-01 14:30 PST\n")
+    warnings = desk.collect(reviews={"source": "reviews.csv"})["warnings"]
+    assert any("{timezone: Asia/Kolkata}" in warning for warning in warnings)
+
+
+def test_a_date_of_zeros_says_so_where_a_row_needs_a_date(desk: Desk) -> None:
+    rows = "u,1,0000-00-00 00:00:00,view\nu,2,2024-07-01,view\nu,3,,view\n"
+    desk.write("events.csv", "user,item,time,kind\n" + rows)
+    reasons = desk.collect(events={"source": "events.csv"})["tables"]["events"]["reasons"]
+    assert reasons == {"no date, zeros only": 1, "missing key": 1}
+    desk.write("reviews.csv", "item,rating,time\n1,4,0000-00-00\n")
+    manifest = desk.collect(reviews={"source": "reviews.csv"})
+    assert manifest["warnings"] == [] and desk.dataset().table("reviews")["time"].to_list() == [None]

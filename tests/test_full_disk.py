@@ -23,6 +23,12 @@ COMMANDS: dict[str, list[str]] = {
     "train": ["train", "{shop}/shop/STARS.yaml", "{shop}/dataset", "--out", "{disk}/stars"],
     "train rank": ["train", "{shop}/shop/NEXT.yaml", "{shop}/dataset", "--out", "{disk}/next"],
     "evaluate": ["evaluate", "{shop}/stars", "{shop}/dataset", "--out", "{disk}/report"],
+    "compare": ["compare", "{shop}/shop/STARS.yaml", "{shop}/dataset", "--out", "{disk}/compared", "--seeds", "2"],
+    "tune": [
+        *("tune", "{shop}/shop/STARS.yaml", "{shop}/dataset", "--out", "{disk}/tuned"),
+        *("--search", "fusion.width=8,16", "--trials", "1"),
+    ],
+    "judge": ["judge", "{shop}/index", "{shop}/judged.csv", "--out", "{disk}/judged"],
     "predict": ["predict", "{shop}/stars", "{shop}/shop/items.csv", "--out", "{disk}/answers.csv"],
     "index": ["index", "{shop}/dataset", "--out", "{disk}/index", "--text", "none", "--picture", "none"],
     "update": ["update", "{disk}/old-index", "--add", "{shop}/more.csv"],
@@ -40,6 +46,7 @@ COMMANDS: dict[str, list[str]] = {
 def whole(made_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = home_in(tmp_path_factory.mktemp("whole"), made_home).parent
     (folder / "more.csv").write_text("item,title\n" + "".join(f"more-{n},{'cup ' * 900}\n" for n in range(40)))
+    (folder / "judged.csv").write_text("query,item,rating\n" + "".join(f"杯,SKU-{n:04},1\n" for n in range(24)))
     with Store(folder / "home" / "store.db"):
         pass
     assert CliRunner().invoke(app, ["backup", str(folder / "home"), str(folder / "home.backup")]).exit_code == 0
@@ -87,7 +94,8 @@ def test_a_full_disk_in_every_command(name: str, whole: Path, disk: Path) -> Non
         assert "make room and run the same command again" in message["todo"]
         after = {name: size for name, size in state(disk).items() if name.partition("/")[0] != "tmp"}
         assert set(after) - set(before) <= leftovers(name, after), (room, set(after) - set(before))
-        same = [path for path in before if path in after and "/media/" not in f"/{path}"]
+        changed = leftovers(name, after)
+        same = [path for path in before if path in after and "/media/" not in f"/{path}" and path not in changed]
         assert all(after[path] == before[path] for path in same)
         refused += 1
         filler.unlink()
@@ -107,6 +115,10 @@ def leftovers(name: str, after: dict[str, int]) -> set[str]:
         return {path for path in after if path.startswith("dataset/media/")}
     if name == "evaluate":
         return {path for path in after if path.endswith(".parquet")}
+    if name == "compare":  # its finished trainings
+        return {path for path in after if path.startswith("compared/trainings/")}
+    if name == "tune":  # its finished trials
+        return {"tuned/study.db"}
     if name == "run":  # its finished steps
         return {path for path in after if path.startswith(("run/dataset/", "run/bundle/", "run/baselines/"))}
     return set()

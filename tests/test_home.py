@@ -11,9 +11,13 @@ from typer.testing import CliRunner, Result
 
 from test_evaluation_comparison_page import result_of
 from tuwen.bundle.files import writing
-from tuwen.bundle.home import KEPT, Home, kind_of, told_in
+from tuwen.bundle.home import Home
+from tuwen.bundle.parts import kind_of, read_report
+from tuwen.bundle.revisions import KEPT
 from tuwen.cli import app
 from tuwen.errors import BundleError, DataError, InUse
+from tuwen.evaluation.report import write_report
+from tuwen.outputs import PLACING, finish
 from tuwen.workflow.serving import promote
 
 
@@ -203,7 +207,7 @@ def test_a_home_holds_as_many_reports_as_have_names(tmp_path):
     home.promote(report(tmp_path / "c", "../x y"), quiet, name="third")
     home.promote(report(tmp_path / "d", "../x y"), quiet)
     assert list(home.reports()) == ["judged", "stars", "stars-compared", "third", "x-y"] and first.parts
-    assert told_in(home.reports()["stars-compared"])[1].read_text() == "page"
+    assert read_report(home.reports()["stars-compared"])[1].read_text() == "page"
     assert {file.name for file in home.reports()["stars"].iterdir()} == {"report.json", "report.html"}
     before = home.reports()["stars"]
     home.promote(report(tmp_path / "e"), quiet)  # of the same run, made anew
@@ -243,3 +247,13 @@ def test_the_command_line_names_a_comparison_and_lets_it_go(tmp_path):
     assert typed("--drop", "fusions", tmp_path / "hom").exit_code != 0 and not (tmp_path / "hom").exists()
     assert json.loads(typed("--drop", "fusions", home, "--json").stdout)["note"] == "dropped report/fusions"
     assert Home(home).reports() == {}
+
+
+def test_a_report_that_was_cut_off_is_not_promoted(tmp_path: Path) -> None:
+    write_report(tmp_path / "out", {"name": "n"}, "<p>1</p>")
+    (tmp_path / "out" / PLACING).write_text('{"report.html": ".report.html.1.half"}')
+    with pytest.raises(DataError, match="cut off") as caught:
+        Home(tmp_path / "home").promote(tmp_path / "out", lambda kind, part: None)
+    assert "again" in str(caught.value.todo)
+    finish(tmp_path / "out")
+    assert Home(tmp_path / "home").promote(tmp_path / "out", lambda kind, part: None).number == 1

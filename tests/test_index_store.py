@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tuwen.errors import DataError
-from tuwen.files import held
 from tuwen.index import store
 from tuwen.index.segments import Batch
 from tuwen.index.store import MOST_PARTS, Index
+from tuwen.outputs import held
 
 WEIGHTS = {"title": 3.0}
 WORDS = ["red", "blue", "鞋", "shirt", "wh1000xm4"]

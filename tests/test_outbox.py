@@ -25,9 +25,9 @@ from tuwen.apps.search import Question
 from tuwen.apps.storefront import Parts, Storefront, outbox
 from tuwen.bundle.home import Home
 from tuwen.deadline import Interrupted
-from tuwen.files import held
 from tuwen.index.segments import Batch
 from tuwen.index.store import Index
+from tuwen.outputs import held
 from tuwen.store import Store
 from tuwen.store.engine import StoreUnavailable
 from tuwen.workflow.asking import open_index

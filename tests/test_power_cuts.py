@@ -24,9 +24,11 @@ from test_index_store import batch, create
 from tuwen.bundle.files import verify
 from tuwen.bundle.home import Home
 from tuwen.data.dataset import Dataset
+from tuwen.data.sample import write_sample_shop
 from tuwen.errors import TuwenError
-from tuwen.files import sweep
+from tuwen.evaluation.report import write_report
 from tuwen.index.store import Index
+from tuwen.outputs import finish, sweep, write_files
 from tuwen.store import Store
 
 NIGHTLY = os.environ.get("TUWEN_NIGHTLY") == "1"
@@ -166,6 +168,49 @@ def checkpoint_look(root: Path) -> str:
     return "none" if checkpoint is None else f"{checkpoint.epoch} {checkpoint.tensors['model/w'].tolist()}"
 
 
+# --- evaluate, compare, tune, sample ----------------------------------------------------------------------------
+
+REPORT = """
+from tuwen.evaluation.report import write_report
+table = {'predictions.parquet': lambda path: path.write_bytes(b'2' * 900)}
+write_report(root / 'out', {'n': 2}, '<p>2</p>' * 90, table)
+"""
+TUNE = """
+from tuwen.outputs import write_files
+write_files(root / 'out', {name: b'2' * 900 for name in ('best.yaml', 'tune.json', 'tune.html')})
+"""
+
+
+def report_before(root: Path) -> None:
+    table = {"predictions.parquet": lambda path: path.write_bytes(b"1" * 900)}
+    write_report(root / "out", {"n": 1}, "<p>1</p>" * 90, table)
+    (root / "out" / "notes.txt").write_text("mine")
+
+
+def tune_before(root: Path) -> None:
+    (root / "out").mkdir()
+    write_files(root / "out", dict.fromkeys(("best.yaml", "tune.json", "tune.html"), b"1" * 900))
+
+
+def folder_look(root: Path) -> str:
+    """Every file of ``out`` that a command wrote there, as the next command finds them."""
+    if not (root / "out").exists():
+        return "none"
+    finish(root / "out")
+    names = [path for path in sorted((root / "out").rglob("*")) if path.is_file()]
+    return str([(path.name, content([path])) for path in names if path.suffix != ".half"] or "none")
+
+
+def shop_before(root: Path) -> None:
+    write_sample_shop(root / "out", items=8)
+
+
+SAMPLE = """
+from tuwen.data.sample import write_sample_shop
+write_sample_shop(root / 'out', items=8, seed=1)
+"""
+
+
 # --- store ----------------------------------------------------------------------------------------------------
 
 
@@ -214,9 +259,13 @@ KINDS = {
     ),
     "train: checkpoint": Work(checkpoint_before, CHECKPOINT, checkpoint_look),
     "store": Work(store_before, STORE, store_look),
+    "evaluate": Work(lambda root: None, REPORT, folder_look),
+    "evaluate again": Work(report_before, REPORT, folder_look),
+    "tune again": Work(tune_before, TUNE, folder_look),
+    "sample again": Work(shop_before, SAMPLE, folder_look),
 }
-if not NIGHTLY:  # to import torch under strace takes longer than all the others
-    del KINDS["train: checkpoint"]
+if not NIGHTLY:  # to import torch under strace, or to cut 40 files, takes longer than all the others
+    del KINDS["train: checkpoint"], KINDS["sample again"]
 
 
 @dataclass(frozen=True)

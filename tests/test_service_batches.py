@@ -93,3 +93,14 @@ def test_every_element_is_either_kept_or_named(elements: list[object]) -> None:
         indices = [refusal.index for refusal in refused]
         assert len(accepted_rows) + len(refused) == len(elements)
         assert indices == [i for i, element in enumerate(elements) if element != GOOD]
+
+
+@pytest.mark.parametrize("name", ["quantity", "value", "position", "propensity"])
+@pytest.mark.parametrize("bad", [True, False, "2.500", "1,250"])
+def test_what_is_no_number_or_two_is_refused(shop: Shop, name: str, bad: object) -> None:
+    sent = {"events": [{**GOOD, "event": f"n-{name}-{bad}", name: bad}]}
+    message = problem(shop.ask("POST", "/v1/events", sent), 422)
+    assert message["where"] == f"body.events.0.{name}" and "number" in message["what"]
+    if bad == "2.500":
+        zh = problem(shop.ask("POST", "/v1/events", sent, headers={"Accept-Language": "zh"}), 422)["what"]
+        assert zh == "请求不符合要求：数字的小数点可能是点，也可能是逗号"

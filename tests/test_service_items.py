@@ -47,7 +47,9 @@ def test_columns_of_an_item_are_read_as_collect_reads_them(shop):
     assert found["columns"] == {"title": "<script>alert(1)</script>", "price": 1299.0} and found["pictures"] == 1
     told = problem(shop.ask("POST", "/v1/items", {"item": "x", "columns": {"titel": "a"}}), 422)
     assert told["todo"] == "did you mean 'title'?"
-    assert "number" in problem(shop.ask("POST", "/v1/items", {"item": "x", "columns": {"price": "dear"}}), 422)["what"]
+    for price in ("dear", True, False, "2.450", "2,450", "5 M"):
+        refused = problem(shop.ask("POST", "/v1/items", {"item": "x", "columns": {"price": price}}), 422)
+        assert "number" in refused["what"] and refused["seen"] == repr(price)
     problem(shop.ask("POST", "/v1/items", {"item": "x", "pictures": ["bm90IGEgcGljdHVyZQ=="]}), 422)
     problem(shop.ask("GET", "/v1/items/x"), 404)
 

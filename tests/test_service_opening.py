@@ -22,7 +22,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from homes import Shop
 from tuwen import workflow
 from tuwen.apps.encoders import saved
-from tuwen.bundle.home import Home, Kind
+from tuwen.bundle.home import Home
+from tuwen.bundle.parts import Kind
 from tuwen.data.dataset import Dataset
 from tuwen.data.sample import write_sample_shop
 from tuwen.errors import DataError

@@ -13,13 +13,13 @@ import pytest
 from safetensors.numpy import load_file
 
 from processes import begun
-from shops import jpeg, small_sample
+from shops import NO_TEXT_FILES, jpeg, small_sample
 from tuwen import workflow
 from tuwen.bundle.bundle import Bundle
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError, DataError, InUse
-from tuwen.files import held
+from tuwen.outputs import held
 from tuwen.progress import Silent
 from tuwen.workflow.evaluation import bundle_rows
 from tuwen.workflow.gathering import gather
@@ -128,6 +128,15 @@ def test_a_file_without_a_known_column_says_what_is_read(tmp_path, trained):
     file.write_text("words\nhello\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"reviews\.text"):
         workflow.predict(trained[0], file)
+
+
+@pytest.mark.parametrize(("data", "what"), NO_TEXT_FILES.values(), ids=NO_TEXT_FILES)
+def test_predict_names_a_file_that_is_no_text(tmp_path, trained, data, what):
+    file = tmp_path / "new.csv"
+    file.write_bytes(data)
+    with pytest.raises(DataError, match=what) as caught:
+        workflow.predict(trained[0], file, tmp_path / "answers.csv")
+    assert caught.value.todo and not (tmp_path / "answers.csv").exists()
 
 
 @pytest.mark.parametrize("rows", [{"reviews.text": "x"}, "reviews", ["x"], None, 5, [None]])

@@ -44,9 +44,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if row % 10 == 0
             else f"a {word} thing {' '.join(rng.choice(['and', 'so', 'it', 'was', 'sent'], 3))} {row}"
         )
-        reviews.append(f"u{row},i{item},{text},{np.clip(stars, 1, 5):.2f}")
+        reviews.append(f"u{row},i{item},{text},{np.clip(stars, 1, 5):.2f},{rng.normal():.4f}")
     (folder / "items.csv").write_text("\n".join(["item,colour,price", *items]))
-    (folder / "reviews.csv").write_text("\n".join(["user,item,text,rating", *reviews]))
+    (folder / "reviews.csv").write_text("\n".join(["user,item,text,rating,noise", *reviews]))
     (folder / "SHOP.yaml").write_text(
         "name: auto\nitems: {source: items.csv}\nreviews: {source: reviews.csv}\nrating_range: [1, 5]\n"
     )
@@ -99,6 +99,23 @@ def test_a_report_compares_it_with_each_modality_alone(shop: Path, bundle: Bundl
     alone = {name: one["rmse"]["value"] for name, one in report["baselines"].items() if name.endswith("_only")}
     assert set(alone) == {"text_only", "table_only"}
     assert own < 0.7 * min(alone.values())
+    assert set(report["stack"]["worth"]) == {"words", "facts"}
+    assert all(worth["clear"] for worth in report["stack"]["worth"].values())
+    page = (shop / "report" / "report.html").read_text(encoding="utf-8")
+    assert "What each modality is worth" in page
+    assert "各模态的价值" in page
+
+
+def test_a_modality_that_tells_nothing_is_named_with_what_it_costs(shop: Path) -> None:
+    text = RUN.replace("TASK", "rate").replace("[items.colour, items.price]", "[reviews.noise]")
+    (shop / "noise.yaml").write_text(text)
+    folder = workflow.train(shop / "noise.yaml", shop / "dataset", shop / "bundle-noise")
+    report = workflow.evaluate(folder, shop / "dataset", shop / "report-noise")
+    worth = report["stack"]["worth"]
+    assert worth["words"]["clear"]
+    assert not worth["facts"]["clear"]
+    assert worth["facts"]["mb"] >= 0
+    assert "Leaving it out would save" in (shop / "report-noise" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("task", ["binary, at_least: 3.5", "classify"])
@@ -126,11 +143,12 @@ def test_it_learns_every_task(shop: Path, task: str) -> None:
 
 def test_where_an_encoder_has_to_be_trained_it_is_a_late_fusion(shop: Path) -> None:
     text = RUN.replace("TASK", "rate").replace("tokens: word-ngram, encoder: ngram", "encoder: {use: lstm, width: 8}")
-    (shop / "late.yaml").write_text(text + "training: {epochs: 2}\n")
+    (shop / "late.yaml").write_text(text + "training: {epochs: 3}\n")
     bundle = Bundle.open(workflow.train(shop / "late.yaml", shop / "dataset", shop / "bundle-late"))
     assert bundle.architecture["fusion"]["use"] == "auto"
     assert "stack" not in bundle.manifest
-    assert bundle.predict([{"items.colour": "red"}])[0]["prediction"] > 3
+    red, blue = bundle.predict([{"items.colour": "red"}, {"items.colour": "blue"}])
+    assert red["prediction"] > blue["prediction"]
 
 
 def test_the_same_training_again_gives_the_same_numbers(shop: Path, bundle: Bundle) -> None:

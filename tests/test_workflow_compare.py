@@ -24,7 +24,7 @@ from tuwen.errors import BundleError, ConfigError, DataError, InUse, TuwenError
 from tuwen.evaluation.comparison_words import noted
 from tuwen.evaluation.intervals import differences, intervals, resample
 from tuwen.evaluation.predictions import Predictions
-from tuwen.files import held
+from tuwen.outputs import held
 from tuwen.progress import Silent, Task
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.places import refuse_strange

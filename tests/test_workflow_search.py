@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from shops import NO_TEXT_FILES
 from tuwen import workflow
 from tuwen.apps.matching import RECIPROCAL, Blend
 from tuwen.apps.search import Question
@@ -345,6 +346,13 @@ def test_what_cannot_be_added_is_told(standing: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="never empty"):
         workflow.update_index(standing, remove=["SKU-0001", ""])
     assert said("update", tmp_path / "nothing", "--remove", "a")[0] == 3
+
+
+@pytest.mark.parametrize(("data", "what"), NO_TEXT_FILES.values(), ids=NO_TEXT_FILES)
+def test_update_names_a_file_that_is_no_text(standing: Path, tmp_path: Path, data: bytes, what: str) -> None:
+    (tmp_path / "new.csv").write_bytes(data)
+    code, _, error = said("update", standing, "--add", tmp_path / "new.csv", "--json")
+    assert code == 3 and json.loads(error)["error"]["what"] == what and json.loads(error)["error"]["todo"]
 
 
 def test_a_damaged_index_is_replaced_and_a_searcher_goes_on(dataset: Path, standing: Path) -> None:

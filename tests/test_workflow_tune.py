@@ -19,7 +19,7 @@ from tuwen.config import Run, written
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, DataError, InUse, MissingExtra, TuwenError
 from tuwen.evaluation.tuning_page import carried
-from tuwen.files import held
+from tuwen.outputs import held
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.searching import Range, as_written, dimension, dimensions, idle_of
 from tuwen.workflow.variants import Base

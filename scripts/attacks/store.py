@@ -23,7 +23,7 @@ import httpx
 
 from attacks.served import Served, copy_of
 from tuwen.bundle.home import Home
-from tuwen.files import held
+from tuwen.outputs import held
 from tuwen.store import Store
 
 Figures = dict[str, Any]

@@ -2,7 +2,8 @@
 
 A power cut keeps what was synced and may lose, cut or zero the rest, in any order. So whatever is put in place goes
 three steps: its data is synced, then it gets its name, then the folder that holds the name is synced.
-:func:`publish` does that for a folder, :func:`whole` for a file. ``tests/test_power_cuts.py`` replays them.
+:func:`publish` does that for a folder, :func:`whole` for a file, :class:`tuwen.outputs.Ready` for several files.
+``tests/test_power_cuts.py`` replays them.
 """
 
 from __future__ import annotations
@@ -10,19 +11,18 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
-from tuwen.errors import DataError, InUse
+from tuwen.errors import DataError
 
 DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -56,9 +56,14 @@ def sync_tree(folder: str | Path) -> None:
     for parent, _, names in os.walk(folder):
         folders.append(Path(parent))
         files += [Path(parent) / name for name in names if not (Path(parent) / name).is_symlink()]
+    sync_all(files)
+    sync_all(folders)
+
+
+def sync_all(paths: Iterable[Path]) -> None:
+    """Wait until these files and folders are on the disk, several at once."""
     with ThreadPoolExecutor(SYNCS) as pool:
-        list(pool.map(sync, files))
-        list(pool.map(sync, folders))
+        list(pool.map(sync, paths))
 
 
 def make_folder(folder: str | Path) -> None:
@@ -134,7 +139,8 @@ def whole(path: str | Path) -> Iterator[IO[bytes]]:
         sync(half)
         rename(half, path)
     finally:
-        half.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):
+            half.unlink(missing_ok=True)
 
 
 def json_bytes(value: Any) -> bytes:
@@ -148,48 +154,6 @@ def write_json(path: str | Path, value: Any) -> None:
         file.write(json_bytes(value))
 
 
-@contextmanager
-def held(folder: str | Path) -> Iterator[None]:
-    """Hold ``folder`` (made if absent) for this process.
-
-    The lock is the kernel's, so it ends with its process however that ends: a lock file that a killed run left behind
-    is simply taken over.
-
-    Raises:
-        InUse: another process holds it; names its number.
-        DataError: the folder cannot be made.
-    """
-    path = Path(folder) / ".lock"
-    try:
-        make_folder(path.parent)
-    except (FileExistsError, NotADirectoryError):
-        file = next((one for one in path.parents if one.exists() and not one.is_dir()), path.parent)
-        raise DataError(
-            "a file stands where a folder is to be written", where=str(file), todo="name another folder: --out"
-        ) from None
-    except FileNotFoundError as error:  # a place like /proc, where no folder can be made
-        raise DataError(
-            "the folder cannot be made", where=str(folder), seen=error.strerror, todo="name another folder"
-        ) from None
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            raise InUse(
-                "another run is writing to this folder",
-                where=str(folder),
-                seen=f"process {owner}",
-                todo="wait until it ends, or choose another folder",
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def is_full(error: BaseException) -> bool:
     """Whether a full disk is what went wrong. Libraries in Rust say so in words alone; SQLite has codes of its own."""
     if isinstance(error, OSError) and error.errno is not None:
@@ -199,10 +163,28 @@ def is_full(error: BaseException) -> bool:
     return any(f"(os error {number})" in str(error) for number in FULL)
 
 
-def full_disk(where: object, seen: object = None) -> DataError:
+class DiskFull(DataError):
+    """The disk is full: no fault of the one training or trial that met it."""
+
+
+def full_disk(where: object, seen: object = None) -> DiskFull:
     """A full disk, in the words that every command says it with."""
     todo = "make room and run the same command again: what was there before is untouched"
-    return DataError("the disk is full", where=str(where), seen=seen, todo=todo)
+    return DiskFull("the disk is full", where=str(where), seen=seen, todo=todo)
+
+
+def final_name(path: object) -> str:
+    """Return a path with the names that its files and folders get once they are whole: ``report.html`` for
+    ``.report.html.12.half``.
+    """
+    return "/".join(map(_final, str(path).split("/")))
+
+
+def _final(name: str) -> str:
+    stem = name.removesuffix(".half")
+    final, _, number = stem[1:].rpartition(".")
+    is_half = name.startswith(".") and stem != name and number.isascii() and number.isdecimal()
+    return final if is_half and final else name
 
 
 @contextmanager
@@ -212,70 +194,9 @@ def room_on_disk(folder: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         if is_full(error):
-            raise full_disk(error.filename or folder, error.strerror or error) from None
+            raise full_disk(final_name(error.filename or folder), error.strerror or error) from None
         if error.errno in DENIED:
-            where = str(error.filename or folder)
-            raise DataError("the file or folder cannot be used", where=where, seen=error.strerror) from None
+            where = final_name(error.filename or folder)
+            todo = "check that it may be read and written, and that its folder is a folder; or name another"
+            raise DataError("the file or folder cannot be used", where=where, seen=error.strerror, todo=todo) from None
         raise
-
-
-PLACING = ".placing"
-
-
-class Ready:
-    """Several files written beside their places first and then put there together.
-
-    A full disk or a kill before the end changes nothing; a kill while the files are put in place is made good by
-    :func:`finish`.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        self._folder = Path(folder)
-        self._waiting: dict[str, str] = {}  # place → where the file stands now, both relative to the folder
-
-    def add(self, name: str, data: bytes) -> str:
-        """Write ``data`` for the place ``name``; returns its SHA-256."""
-        place = Path(name)
-        half = place.with_name(f".{place.name}.{os.getpid()}.half")
-        self._waiting[name] = str(half)
-        with (self._folder / half).open("wb") as file:
-            file.write(data)
-        sync(self._folder / half)
-        return hashlib.sha256(data).hexdigest()
-
-    def place(self) -> None:
-        """Put every file in its place: all of them, whatever happens from here on."""
-        for folder in {(self._folder / half).parent for half in self._waiting.values()}:
-            sync(folder)  # the list must never name a file that a power cut took
-        write_json(self._folder / PLACING, self._waiting)
-        finish(self._folder)
-        self._waiting = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if not (self._folder / PLACING).exists():
-            for half in self._waiting.values():
-                (self._folder / half).unlink(missing_ok=True)
-
-
-def finish(folder: str | Path) -> None:
-    """End what a killed :meth:`Ready.place` began in ``folder``."""
-    folder = Path(folder)
-    try:
-        waiting = json.loads((folder / PLACING).read_bytes())
-    except FileNotFoundError:
-        return
-    for name, half in waiting.items():
-        with suppress(FileNotFoundError):  # in place already
-            (folder / half).replace(folder / name)
-    for parent in {(folder / name).parent for name in waiting}:
-        sync(parent)  # before the list goes
-    (folder / PLACING).unlink(missing_ok=True)
-
-
-def sweep(folder: str | Path) -> None:
-    """Delete what runs that were killed left half written in ``folder``; for the one who holds it."""
-    for half in Path(folder).glob(".*.half"):
-        half.unlink(missing_ok=True)

@@ -34,6 +34,7 @@ MOST_MANIFEST = 64 << 20  # bytes: some 200 a file
 MOST_NAME = 1000
 _BLOB = re.compile(r"blobs/[0-9a-f]{64}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+ZIP = b"PK\x03\x04"  # how each begins
 AGAIN = "take another backup; copy it again where it was copied"
 
 
@@ -177,7 +178,7 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(file) as archive:
             yield archive
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, KeyError) as error:
-        raise _damaged(file, error) from None
+        raise _unreadable(file, error) from None
     except FileNotFoundError:
         raise DataError("there is no such file", where=str(file), todo="tuwen backup HOME FILE writes one") from None
     except IsADirectoryError:
@@ -266,6 +267,17 @@ def _digest(opened: IO[bytes], advance: Any = None) -> tuple[str, int]:
         if advance is not None:
             advance(len(data) // CHUNK)
     return sha256.hexdigest(), size
+
+
+def _unreadable(file: Path, error: Exception) -> DataError:
+    """Why a file is no archive: it is empty, cut short, damaged, or something else."""
+    with file.open("rb") as opened:
+        begin = opened.read(len(ZIP))
+    if begin == ZIP:
+        is_cut = isinstance(error, zipfile.BadZipFile) and "not a zip" in str(error)
+        return _damaged(file, "it is cut short: its end is missing" if is_cut else error)
+    seen = "it is empty" if not begin else "something else"
+    return DataError("this file is no backup", where=str(file), seen=seen, todo="name a file that tuwen backup wrote")
 
 
 def _damaged(file: Path, seen: object) -> DataError:

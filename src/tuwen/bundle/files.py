@@ -18,7 +18,8 @@ from typing import Any
 
 from tuwen import __version__
 from tuwen.errors import BundleError
-from tuwen.files import former, make_folder, publish, recover, room_on_disk, whole, write_json
+from tuwen.files import former, publish, recover, room_on_disk, whole, write_json
+from tuwen.outputs import folders_above
 from tuwen.private import is_alive
 
 FORMAT = 2
@@ -41,18 +42,17 @@ def writing(path: str | Path, manifest: Mapping[str, Any]) -> Iterator[Path]:
     path = Path(path).absolute()
     recover(path)
     refuse_others(path)
-    make_folder(path.parent)
     half = path.with_name(f".{path.name}.{os.getpid()}.half")
-    _sweep_halves(path)
-    try:
-        with room_on_disk(path):
+    with room_on_disk(path), folders_above(path):
+        _sweep_halves(path)
+        try:
             half.mkdir()
             yield half
             sealed = {"format": FORMAT, "tuwen": __version__, **manifest, "files": _checksums(half)}
             write_json(half / MANIFEST, sealed)
             publish(half, path)
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:

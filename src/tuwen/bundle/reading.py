@@ -16,18 +16,19 @@ import numpy as np
 import polars as pl
 
 from tuwen import deadline
-from tuwen.amounts import PERCENT, TWO_MEANINGS
+from tuwen.amounts import MULTIPLIER, PERCENT, TWO_MEANINGS
 from tuwen.data.dates import NAMED_ZONE, SHORT_YEAR, TWO_ORDERS
 from tuwen.data.decoder import weigh
 from tuwen.data.dialects import Dialect
 from tuwen.data.kinds import MEDIA, Medium
+from tuwen.data.ratings import SCALES
 from tuwen.data.schema import TABLES, Column
 from tuwen.data.values import FIRST_YEAR, LAST_YEAR, numbers, times, typed
 from tuwen.errors import DataError, did_you_mean
 
 KINDS = (*MEDIA, "text", "number", "category", "date", "list")
 SEEN_LIMIT = 80  # characters of a value that an error shows
-_ALONE = Dialect(decimal="plain")  # of a value that no column and no file stands beside
+_ALONE = Dialect()  # of a value that no column and no file stands beside
 
 _DTYPES: dict[type, Any] = {
     str: pl.String,
@@ -51,6 +52,8 @@ _SAID = {
     TWO_ORDERS: "the date can have the day or the month first",
     SHORT_YEAR: "the year of the date has two digits",
     NAMED_ZONE: "the date has a time zone by name",
+    MULTIPLIER: "what stands behind the number has several meanings",
+    SCALES: "the rating has a scale of its own",
     TWO_MEANINGS: "the number can have a point or a comma for decimals",
 }
 _ALLOWED = {
@@ -58,6 +61,8 @@ _ALLOWED = {
     "not a finite number": "a finite number",
     "not a date": "2025-06-14, 2025-06-14T12:30:00, 2025年6月14日, seconds since 1970",
     PERCENT: "12, 1,299.00, ￥12",
+    MULTIPLIER: "12, 1,299.00, ￥12",
+    SCALES: "4, 4.5",
     TWO_MEANINGS: "12, 1,299.00, ￥12",
     TWO_ORDERS: "2025-06-14, 14.06.2025",
     SHORT_YEAR: "2025-06-14, 14.06.2025",
@@ -312,12 +317,14 @@ def _text(value: Any) -> str:
 
 
 def _error(reason: str, value: Any, known: Column | None) -> DataError:
-    allowed = _ALLOWED.get(reason)
+    kind, _, meanings = reason.partition(": ")  # of a word for a time zone
+    allowed = _ALLOWED.get(kind)
     if reason == "number out of range" and known is not None:
         allowed = f"{known.low:g} to {known.high:g}"
     shown = repr(value)
     seen = shown if len(shown) <= SEEN_LIMIT else f"{shown[:SEEN_LIMIT]}…"
-    return DataError(_SAID.get(reason, f"the value is {reason}"), seen=seen, allowed=allowed)
+    what = _SAID.get(kind, f"the value is {kind}")
+    return DataError(f"{what}: {meanings}" if meanings else what, seen=seen, allowed=allowed)
 
 
 def _placed(error: DataError, row: int, column: str) -> DataError:

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from tuwen.cli.screen import told
 from tuwen.errors import DataError, TuwenError
-from tuwen.files import full_disk, is_full
+from tuwen.files import final_name, full_disk, is_full
 from tuwen.masking import masked, masked_fields, write_log
 from tuwen.workflow.memory import out_of_memory
 
@@ -64,8 +64,8 @@ class Guarded(TyperGroup):
 def _of_the_machine(error: OSError) -> DataError:
     """A folder that cannot be made, a file that may not be read: not tuwen's fault, so no log."""
     if is_full(error):
-        return full_disk(error.filename or tempfile.gettempdir(), error.strerror or error)
-    where = None if error.filename is None else str(error.filename)
+        return full_disk(final_name(error.filename or tempfile.gettempdir()), error.strerror or error)
+    where = None if error.filename is None else final_name(error.filename)
     todo = "check that the path exists and may be read and written, or name another"
     return DataError("a file or folder cannot be used", where=where, seen=error.strerror or error, todo=todo)
 

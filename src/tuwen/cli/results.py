@@ -13,6 +13,7 @@ from tuwen.evaluation.comparison_words import alone
 from tuwen.evaluation.report import best_baselines, of_all
 from tuwen.evaluation.samples_page import warned
 from tuwen.files import whole
+from tuwen.outputs import folders_above
 
 HEAD = """\
 # Results · 结果
@@ -74,8 +75,7 @@ def repeat(folder: Path, out: Path, screen: Screen) -> tuple[dict[str, Any], dic
 
 def write_results(path: Path, folder: Path, reports: Mapping[str, Any], compared: Mapping[str, Any]) -> None:
     """Write the page whole, or leave the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as file:
+    with folders_above(path), whole(path) as file:
         file.write(results_page(folder, reports, compared).encode())
 
 

@@ -186,7 +186,8 @@ def _refuse_of_a_home(bundle: Path, given: dict[str, object]) -> None:
 
 def _need_home(home: Path) -> None:
     """A slip of the keys must not make a home."""
-    from tuwen.bundle.home import is_home, kind_of
+    from tuwen.bundle.parts import kind_of
+    from tuwen.bundle.revisions import is_home
 
     if is_home(home):
         return

@@ -165,7 +165,9 @@ class Run(Document):
     shop: str | None = Field(None, description="SHOP.yaml that `tuwen run` collects from")
     rows: Rows = Rows()
     content: list[str] | None = Field(
-        None, description="columns whose normalised content decides the side of a row; default: its texts and pictures"
+        None,
+        description="columns whose normalised content decides the side of a row; default: its texts and "
+        "pictures; of raters who rates what",
     )
     init: str | None = Field(
         None,
@@ -173,7 +175,7 @@ class Run(Document):
         "you are); what it has of the same name, kind, options and encoder is taken over, with its vocabulary",
     )
     modalities: dict[ModalityName, ModalitySpec] = Field(min_length=1)
-    fusion: Component = Component(use="concat")
+    fusion: Component = Component(use="auto")
     gan: Component | None = Field(None, description="off, or a generator of vectors: impute, augment")
     task: Component
     raters: dict[ModalityName, Component] | None = Field(

@@ -11,6 +11,11 @@ from pydantic import Field, field_validator
 from tuwen.config.strict import Document, Strict
 
 
+def can_separate(character: str) -> bool:
+    """Whether a character can stand between the cells of CSV: no quote, escape, line end, letter or digit."""
+    return character.isascii() and not character.isalnum() and character not in "\"'\\\r\n\0"
+
+
 class TableSource(Strict):
     """Where one table comes from.
 
@@ -35,7 +40,9 @@ class TableSource(Strict):
         None, description="the order of `05/03/2024`; default: told by the other dates of the column"
     )
     decimal: Literal[".", ","] | None = Field(
-        None, description="what stands before decimals in `1.299`; default: told by the other numbers of the column"
+        None,
+        description="what stands before decimals in `1.299`; default: told by the other numbers of the column, or "
+        "of the shop; where nothing tells it, such numbers are left out",
     )
     query: str | None = Field(None, description="SELECT that gives the rows; it cannot write")
     columns: dict[str, str | list[str]] = Field(
@@ -44,7 +51,9 @@ class TableSource(Strict):
     constants: dict[str, str | int | float] = Field({}, description="columns the shop has not: `{kind: purchase}`")
     duplicates: Literal["reject", "sum"] = Field("reject", description="events whose key came before")
     timezone: str | None = Field(
-        None, description="of times that name none: `Asia/Shanghai`; default: UTC, with a warning where others name one"
+        None,
+        description="of times that name none, or that name this clock (`IST`): `Asia/Shanghai`; "
+        "default: UTC, with a warning where others name one",
     )
     lists: dict[Literal["images", "sounds", "shapes"], str] = Field(
         {},
@@ -52,6 +61,13 @@ class TableSource(Strict):
         "default: found out",
     )
     keep: Literal["all", "none"] | list[str] = Field("all", description="which other columns come along")
+
+    @field_validator("separator")
+    @classmethod
+    def _can_separate(cls, value: str | None) -> str | None:
+        if value is not None and not can_separate(value):
+            raise ValueError("one character that no value has, such as ; or , or | or \\t")
+        return value
 
     @field_validator("timezone")
     @classmethod

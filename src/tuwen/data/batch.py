@@ -48,12 +48,14 @@ class Part(Protocol):
         columns: the source's own names.
         rows: how many there are, where that is known beforehand.
         notes: what a person should know about how it was read.
+        numbers: columns that hold nothing but numbers, where that is known beforehand.
     """
 
     name: str
     columns: list[str]
     rows: int | None
     notes: list[str]
+    numbers: frozenset[str]
 
     def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
         """All rows, with these columns only."""
@@ -67,7 +69,7 @@ def need_table(data: bytes, where: str) -> None:
     """
     if not data.strip():
         raise DataError("the file is empty", where=where, todo="check the export")
-    if data[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+    if data[:512].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<table", b"<?xml")):
         seen = data.lstrip()[:40].decode("utf-8", "ignore")
         raise DataError("a web page, not a table", where=where, seen=seen, todo="export the table anew")
     if not data.strip(b"\0\r\n "):
@@ -79,6 +81,13 @@ _BINARY = (  # first bytes, what the file is, and what to do
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "open it, and save the sheet as CSV"),
     (b"PAR1", "a Parquet file", "say format: parquet beside its source in SHOP.yaml, or name it .parquet"),
     (b"\x1f\x8b", "a gzip archive", "unpack it"),
+    (b"%PDF-", "a PDF", "export the table as CSV"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it"),
+    (b"Rar!", "a RAR archive", "unpack it"),
+    (b"BZh", "a bzip2 archive", "unpack it"),
+    (b"\xfd7zXZ\0", "an xz archive", "unpack it"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive", "unpack it"),
+    (b"SQLite format 3\0", "an SQLite database", "name it by a URL and a query: sqlite:///FILE"),
 )
 _CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f]")  # a column of a text file may be called PAR1
 
@@ -93,7 +102,7 @@ def need_text(data: bytes, where: str) -> None:
         DataError: a workbook, an archive or a Parquet file; says which, and what to do.
     """
     for beginning, words, todo in _BINARY:
-        if data.startswith(beginning) and _CONTROL.search(data[:512]):
+        if data.startswith(beginning) and (_CONTROL.search(data[:4096]) or beginning == b"%PDF-"):
             raise DataError(f"{words}, not a text file", where=where, todo=todo)
 
 

@@ -8,6 +8,13 @@ from typing import Any, NamedTuple
 import polars as pl
 
 SEEN_ONLY = frozenset(("view", "click", "cart", "impression", "search"))  # event kinds without a sale
+_RETURNED = (
+    "return returns returned refund refunds refunded chargeback cancel cancelled canceled cancellation rma "
+    "retoure rückgabe rücksendung erstattung storno storniert retour remboursement annulation devolución devolucion "
+    "reembolso reso rimborso devolução devolucao retorno zwrot возврат возвращено 退货 退貨 退款 退单 退單 返品 "
+    "返金 반품 환불"
+)
+RETURN_KINDS = frozenset(_RETURNED.split())  # event kinds that take a sale back, whatever the sign of their quantity
 LEAST_EVENTS = 200  # of one shopper
 LEAST_SHARE = 0.1  # of all events
 TIMES_MEDIAN = 20.0  # as many events as the median shopper
@@ -19,7 +26,7 @@ class Event(NamedTuple):
 
     Attributes:
         pair: of shopper and item.
-        quantity: below 0 for a return.
+        quantity: below 0 for a return; of a kind in RETURN_KINDS whatever its sign.
     """
 
     pair: Hashable
@@ -36,6 +43,7 @@ def returns(events: Sequence[Event]) -> list[int | None]:
     Args:
         events: oldest first.
     """
+    events = [event._replace(quantity=signed_quantity(event.kind, event.quantity)) for event in events]
     back: list[int | None] = [None] * len(events)
     returning = {event.pair for event in events if event.quantity < 0}
     sold: dict[Hashable, list[int]] = {}
@@ -60,11 +68,43 @@ def returns(events: Sequence[Event]) -> list[int | None]:
     return back
 
 
+def signed_quantity(kind: str | None, quantity: float) -> float:
+    """The quantity of an event, below 0 where its kind says that it is a return.
+
+    >>> signed_quantity("Refund", 2.0), signed_quantity("purchase", 2.0)
+    (-2.0, 2.0)
+    """
+    return -abs(quantity or 1.0) if is_return_kind(kind) else quantity
+
+
+def is_return_kind(kind: str | None) -> bool:
+    """Whether events of a kind take a sale back."""
+    return kind is not None and kind.strip().lower() in RETURN_KINDS
+
+
+def is_return(events: pl.DataFrame) -> pl.Series:
+    """Whether each event is a return: by a ``quantity`` below 0, or by its ``kind``."""
+    which = pl.repeat(False, events.height, dtype=pl.Boolean, eager=True)
+    if "quantity" in events.columns:
+        which = which | (events["quantity"] < 0).fill_null(False)
+    if "kind" in events.columns:
+        kinds = [kind for kind in events["kind"].unique().cast(pl.String) if is_return_kind(kind)]
+        if kinds:
+            which = which | events["kind"].cast(pl.String).is_in(kinds).fill_null(False)
+    return which.alias("return")
+
+
+def in_order(events: pl.DataFrame) -> pl.DataFrame:
+    """The events by time, sales of a moment before its returns."""
+    order = pl.select(pl.lit(events["time"]).alias("time"), pl.lit(is_return(events)).alias("back"))
+    return events[order.with_row_index("row").sort("time", "back", maintain_order=True)["row"]]
+
+
 def standing_events(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return one shopper's events, oldest first, without returns and returned purchases."""
-    if not any((event.get("quantity") or 0) < 0 for event in events):
+    rows = [Event(e["item"], e["kind"], 1.0 if (n := e.get("quantity")) is None else n) for e in events]
+    if not any(signed_quantity(row.kind, row.quantity) < 0 for row in rows):
         return list(events)
-    rows = [Event(e["item"], e["kind"], 1.0 if e["quantity"] is None else e["quantity"]) for e in events]
     return [event for event, back in zip(events, returns(rows), strict=True) if back is None]
 
 
@@ -72,22 +112,24 @@ def returned_at(events: pl.DataFrame) -> pl.Series:
     """Return the time when each event was returned, null if it was not. A return has its own time.
 
     Args:
-        events: with ``user``, ``item``, ``time``, ``kind`` and perhaps ``quantity``, in the order of time.
+        events: with ``user``, ``item``, ``time`` and perhaps ``kind`` and ``quantity``, in the order of time.
     """
     nothing = pl.Series("returned", [None], events.schema["time"]).new_from_index(0, events.height)
-    if "quantity" not in events.columns or not (events["quantity"] < 0).any():
+    if not is_return(events).any():
         return nothing
-    kinds = events["kind"] if "kind" in events.columns else pl.Series([""]).new_from_index(0, events.height)
-    rows = zip(events["user"], events["item"], kinds, events["quantity"].fill_null(1.0), strict=True)
+    blank = pl.Series([None], dtype=pl.String).new_from_index(0, events.height)
+    kinds = events["kind"] if "kind" in events.columns else blank
+    quantity = events["quantity"] if "quantity" in events.columns else blank.cast(pl.Float64)
+    rows = zip(events["user"], events["item"], kinds, quantity.fill_null(1.0), strict=True)
     back = returns([Event((user, item), kind or "", quantity) for user, item, kind, quantity in rows])
     return events["time"].gather(pl.Series(back, dtype=pl.Int64)).alias("returned")
 
 
 def standing(events: pl.DataFrame) -> pl.DataFrame:
     """Return the events without returns and returned purchases, in order of time."""
-    if "quantity" not in events.columns or not (events["quantity"] < 0).any():
+    if not is_return(events).any():
         return events
-    ordered = events.sort("time", pl.col("quantity") < 0, maintain_order=True)
+    ordered = in_order(events)
     return ordered.filter(returned_at(ordered).is_null())
 
 
@@ -108,11 +150,22 @@ def crawlers(users: pl.Series) -> dict[str, float]:
 def behaviour_warnings(events: pl.DataFrame) -> list[tuple[str, str]]:
     """Return warnings about the events, in English and Chinese."""
     warnings = []
-    if "quantity" in events.columns and (count := int((events["quantity"] < 0).sum())):
+    below = (events["quantity"] < 0).fill_null(False) if "quantity" in events.columns else pl.Series([False])
+    if count := int(below.sum()):
         warnings.append(
             (
                 f"events: {count:,} have a quantity below 0: they count as returns, and what they give back is no sale",
                 f"events：{count:,} 条的 quantity 小于 0：算作退货，被退的不算售出",
+            )
+        )
+    named = is_return(events) & ~below if len(below) == events.height else is_return(events)
+    if count := int(named.sum()):
+        kinds = ", ".join(sorted(set(events["kind"].filter(named)))[:5])
+        warnings.append(
+            (
+                f"events: {count:,} are of a kind that takes a sale back ({kinds}): they count as returns, whatever "
+                "their quantity",
+                f"events：{count:,} 条属于退货类的 kind（{kinds}）：无论 quantity 正负，都算作退货",
             )
         )
     for user, share in crawlers(events["user"]).items():

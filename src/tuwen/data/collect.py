@@ -32,7 +32,8 @@ from tuwen.data.schema import TABLES, Table, with_rating_range
 from tuwen.data.store import MediaWriter
 from tuwen.data.validate import FILE, ROW
 from tuwen.errors import ConfigError, DataError, did_you_mean
-from tuwen.files import PLACING, Ready, finish, held, json_bytes, room_on_disk, sweep
+from tuwen.files import json_bytes, room_on_disk
+from tuwen.outputs import PLACING, Ready, finish, held, sweep
 from tuwen.private import private
 from tuwen.progress import Progress, Silent
 
@@ -133,12 +134,15 @@ class _Collected:
         sheet = None if old is None or self.state is None else _kept(name, self.state, old, media)
         self.reused = sheet is not None
         if sheet is None:
-            sheets = [gather(name, source, table, folder, media, progress) for source, folder in sources]
+            others = {other: source for other, source in shop.tables().items() if other != name}
+            sheets = [gather(name, source, table, folder, media, progress, others) for source, folder in sources]
             sheet = sheets[0] if len(sheets) == 1 else joined(sheets[0], sheets[1], table.key, last=name == "items")
             if name == "items" and more.gone:
                 sheet.frame = sheet.frame.filter(~pl.col("item").is_in(list(more.gone)))
             if refusals is not None:
                 leave_out(sheet, name, refusals)
+            if sheet.shared:
+                self.state = None  # read anew next time: another table may say something else
         self.sheet = sheet
 
 

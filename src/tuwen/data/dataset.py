@@ -13,7 +13,7 @@ import polars as pl
 from tuwen.data.schema import TABLES
 from tuwen.data.store import MediaStore
 from tuwen.errors import DataError
-from tuwen.files import finish
+from tuwen.outputs import finish
 
 FORMAT = 1
 _AGAIN = "run tuwen collect again"

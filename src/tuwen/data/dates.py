@@ -11,13 +11,28 @@ from typing import Literal
 
 import polars as pl
 
-from tuwen.data.months import MONTHS
+from tuwen.data.months import MONTHS, WEEKDAYS
 
 Order = Literal["day-first", "month-first"]
 
 TWO_ORDERS, SHORT_YEAR = "day or month first, not clear", "a year of two digits, not clear"
 NAMED_ZONE = "a time zone by name"
+_SEVERAL_ZONES = {  # words that stand for clocks of several places → which
+    "ist": "India, Israel or Ireland",
+    "cst": "America, China or Cuba",
+    "bst": "Britain or Bangladesh",
+    "est": "America or Australia",
+    "ast": "America or Arabia",
+    "pst": "America or the Philippines",
+    "gst": "the Gulf or South Georgia",
+    "sst": "Samoa or Singapore",
+    "mst": "America, Malaysia or Myanmar",
+}
+EMPTY_DATE = (
+    r"^0{1,4}[-/.]0{1,2}[-/.]0{1,4}(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|\+00(?::?00)?)?)?$|^0{8}(?:0{6})?$"  # MySQL's
+)
 SERIAL = (25_569, 73_051)  # days since 1900, as spreadsheets count them: 1970 … 2100
+_MEANINGS = {word: f": {word.upper()} is that of {places}" for word, places in _SEVERAL_ZONES.items()}
 _EARLIEST = 1e8  # seconds: 1973, before which no shop wrote its clicks
 _PIVOT = 69  # of a year with two digits: 69 is 1969, 68 is 2068
 _PLAIN = (
@@ -26,8 +41,13 @@ _PLAIN = (
     | dict.fromkeys("−–—‒‐‑", "-")
     | {"\u200e": "", "\u200f": ""}
 )
-_WEEKDAY = r"^(?:(?:星期|礼拜|週|周).\s*|(?:[a-zà-ÿ]{2,10})\.?,\s*|(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\s+)"
-_NAMED = "|".join(sorted((re.escape(name) for name in MONTHS), key=len, reverse=True))
+_NAMED, _DAYS, _CLEAR_DAYS, _LONG_DAYS = (
+    "|".join(sorted(map(re.escape, names), key=len, reverse=True))
+    for names in (MONTHS, WEEKDAYS, WEEKDAYS - MONTHS.keys(), {day for day in WEEKDAYS if len(day) > 2})
+)
+_WEEKDAY = rf"^(?:(?:星期|礼拜|週|周).\s*|\p{{L}}{{2,14}}\.?,\s*|(?:{_CLEAR_DAYS})(?:[.,]+\s*|\s+))"
+_WEEKDAY_OR_MONTH = rf"^(?:{_DAYS})\.?\s+([0-9]{{1,2}}\.?\s+(?:de\s+)?(?:{_NAMED})\b)"  # mar 5 mars 2024
+_BETWEEN = rf"^(?:[\s,]|(?:года|г|{_LONG_DAYS})\b\.?)*"  # a weekday, or the Russian word for year
 _CLOCK = (  # what stands behind a date: half of the day, hour, minute, second, fraction, half of the day, zone
     r"(?:(?:t|,|\s|um|at|à|klo|(?:星期|礼拜|週|周).)*\s*(上午|下午|凌晨|早上|晚上|中午)?\s*([0-9]{1,2})"
     r"(?:\s*[:.h时時点點]\s*([0-9]{1,2})(?:\s*[:.分]\s*([0-9]{1,2})(?:[.,]([0-9]{1,9}))?)?)?\s*[时時点點分秒h]?"
@@ -124,7 +144,7 @@ def from_numbers(number: pl.Series) -> pl.Series:
 def _plain(text: pl.Series) -> pl.Series:
     plain = text.str.replace_many(_PLAIN).str.strip_chars().str.to_lowercase().str.replace_all(r" {2,}", " ")
     plain = plain.str.replace(r"^([0-9]{8})t([0-9]{2})([0-9]{2})([0-9]{2})", "${1} ${2}:${3}:${4}")
-    return plain.str.replace(_WEEKDAY, "").alias("text")
+    return plain.str.replace(_WEEKDAY_OR_MONTH, "$1").str.replace(_WEEKDAY, "").alias("text")
 
 
 def _numeric(plain: pl.Series) -> pl.DataFrame:
@@ -176,8 +196,7 @@ def _parsed(text: pl.Series, order: Order | None, short: Order | None) -> tuple[
         .then(pl.lit(SHORT_YEAR))
         .when(doubt)
         .then(pl.lit(TWO_ORDERS))
-        .when(zone)
-        .then(pl.lit(NAMED_ZONE))
+        .otherwise(zone)
     ).to_series()
     return moment, why
 
@@ -231,8 +250,8 @@ def _with_numeric(
 
 
 def _moments(clock: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
-    """``y``, ``m``, ``d`` and the ``rest`` of each string as a moment, and which rows name a time zone."""
-    parts = clock["rest"].str.extract_groups("^" + _CLOCK).struct.unnest()
+    """``y``, ``m``, ``d`` and the ``rest`` of each string as a moment, and the reason where it names a time zone."""
+    parts = clock["rest"].str.extract_groups(_BETWEEN + _CLOCK).struct.unnest()
     parts.columns = ["half", "hour", "minute", "second", "fraction", "english", "zone"]
     parts = pl.concat([clock.select("y", "m", "d"), parts], how="horizontal")
     zone, hour = pl.col("zone"), pl.col("hour").cast(pl.Int64)
@@ -257,7 +276,7 @@ def _moments(clock: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
     hours = offset.str.slice(1, 2).cast(pl.Int64, strict=False).fill_null(0)
     minutes = offset.str.extract(r"^...:?([0-9]{2})$").cast(pl.Int64).fill_null(0)  # PostgreSQL: +08
     odd = hour.is_null() & offset.str.contains(r"^[+-][0-9]{2}$")  # 2024-01-02-05 is no date
-    fits = parts["zone"].is_not_null() | clock["rest"].str.contains("^" + _CLOCK)
+    fits = parts["zone"].is_not_null() | clock["rest"].str.contains(_BETWEEN + _CLOCK)
     read = parts.select(
         (
             pl.when(pl.lit(fits) & ~odd.fill_null(False) & ~named & ~invalid.fill_null(False))
@@ -266,6 +285,8 @@ def _moments(clock: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
             + pl.duration(microseconds=micros)
             - pl.duration(minutes=(hours * 60 + minutes) * sign)
         ).alias("moment"),
-        (named & pl.lit(fits) & pl.col("y").is_not_null()).alias("named"),
+        pl.when(named & pl.lit(fits) & pl.col("y").is_not_null())
+        .then(pl.concat_str(pl.lit(NAMED_ZONE), zone.replace_strict(_MEANINGS, default="")))
+        .alias("named"),
     )
     return read["moment"], read["named"]

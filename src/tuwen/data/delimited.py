@@ -16,8 +16,9 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from tuwen.config.shop import can_separate
 from tuwen.data.batch import BATCH_ROWS, Batch, Unread, need_table, need_text
-from tuwen.data.encoding import MARK, WRONG, decode, other_encoding, readable
+from tuwen.data.encoding import MARK, WRONG, decode, other_encoding, readable, without_marks
 from tuwen.data.escapes import has_escapes, hide_escapes, show_escapes, written_escapes
 from tuwen.data.header import find_header, renamed_note, unique_names
 from tuwen.data.ragged import HEADER, MANY, TOTAL, no_rows, often_spaced, repair, without_open_quotes
@@ -29,7 +30,6 @@ _MOST = 2**30  # bytes Arrow parses at once; a row must fit in
 _HEAD = 2**20  # bytes looked at for the header
 _SAMPLE = 50  # rows looked at for what rows have in common
 _SEP = re.compile(rb'"?sep=(.)"?(?:\r\n|\r|\n)')  # how spreadsheets announce their separator
-_MARKS = re.compile(rb"(?<=[\r\n])\xef\xbb\xbf")  # of files that were laid end to end
 
 
 @dataclass
@@ -68,14 +68,16 @@ class DelimitedFile:
         data = path.read_bytes()
         need_text(data, name)
         decoded = decode(data, encoding, name)
-        self.name = name
+        self.name, self.numbers = name, frozenset[str]()
         self.notes = list(decoded.notes)
-        data = _MARKS.sub(b"", decoded.data)
+        data = without_marks(decoded.data)
         announced = _SEP.match(data)
         if announced is not None and separator is None:
-            separator, data = announced.group(1).decode(), data[announced.end() :]
-        if separator is not None and not separator.isascii():
-            raise DataError("a separator is one ASCII character", where=name, seen=separator)
+            separator, data = announced.group(1).decode("latin-1"), data[announced.end() :]
+            separator = separator if can_separate(separator) else None
+        if separator is not None and not can_separate(separator):
+            allowed = "one ASCII character that is no quote, backslash, letter or digit"
+            raise DataError("this cannot separate cells", where=name, seen=repr(separator), allowed=allowed)
         need_table(data, name)
         head = data[:_HEAD].decode("utf-8", "ignore")
         header = find_header(head, names, separator=separator, skip=skip, where=name)

@@ -10,36 +10,25 @@ SHOP.yaml says it (``dates``, ``decimal``), or a note asks for it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import polars as pl
 
-from tuwen.amounts import Decimal, amounts, marks
+from tuwen.amounts import Decimal, marks
 from tuwen.data.batch import Part
-from tuwen.data.dates import SERIAL, Order, dates, from_numbers, orders
-from tuwen.data.mapping import Plan
-from tuwen.data.schema import Column, Table
+from tuwen.data.dates import SERIAL, Order, orders
+from tuwen.data.ratings import ScaleCounts
+from tuwen.data.schema import Column
 
-Kind = Literal["number", "time"]
+Kind = Literal["number", "time", "rating"]
 
 _FIRST_SHORT_YEAR = 10  # 2010
+_PLAIN = {  # most numbers of most files: told by their form alone, which is twenty times as fast
+    mark: rf"^-?[0-9]+[{mark}](?:[0-9]{{1,2}}|[0-9]{{4,}})$" for mark in (".", ",")
+}
 _CLEAR = 20  # times as many values on one side: the other side is slips
-_SYNONYMS = {"€": "EUR", "EURO": "EUR", "EUROS": "EUR", "£": "GBP", "US$": "USD", "U$S": "USD", "USD$": "USD"} | {
-    **{"RMB": "CNY", "元": "CNY", "人民币": "CNY", "人民幣": "CNY", "CN¥": "CNY", "RMB¥": "CNY", "块": "CNY"},
-    **{"₹": "INR", "ZŁ": "PLN", "ZL": "PLN", "KČ": "CZK", "KC": "CZK", "FT": "HUF", "FR": "CHF", "SFR": "CHF"},
-    **{"R$": "BRL", "₽": "RUB", "РУБ": "RUB", "円": "JPY", "JP¥": "JPY", "₩": "KRW", "원": "KRW"},
-    **{"A$": "AUD", "AU$": "AUD", "C$": "CAD", "CA$": "CAD", "CAD$": "CAD", "NT$": "TWD", "NTD$": "TWD", "HK$": "HKD"},
-}
-_SHARED = {  # signs of several currencies, and which
-    "$": "USD CAD AUD NZD SGD HKD TWD MXN ARS CLP COP UYU",
-    "¥": "CNY JPY",
-    "KR": "SEK NOK DKK ISK",
-    "RS": "INR PKR LKR NPR MUR",
-    "₨": "INR PKR LKR NPR MUR",
-    "Р": "RUB BYN",
-}
 
 
 @dataclass(frozen=True)
@@ -47,18 +36,25 @@ class Dialect:
     """How one column is written.
 
     Attributes:
-        decimal: the mark of decimals, ``mixed`` or ``plain`` (:func:`tuwen.amounts.amounts`); None: not known.
+        decimal: the mark of decimals, or ``mixed`` (:func:`tuwen.amounts.amounts`); None: not known.
         dates: the order of ``05/03/2024``; None: not known.
         short: the same of ``05/03/24``.
+        scale: of ratings (:meth:`tuwen.data.ratings.ScaleCounts.scale`); None: not known.
     """
 
     decimal: Decimal | None = None
     dates: Order | None = None
     short: Order | None = None
+    scale: str | None = None
 
     def or_else(self, other: Dialect) -> Dialect:
         """Return this dialect with unknown fields taken from ``other``."""
-        return Dialect(self.decimal or other.decimal, self.dates or other.dates, self.short or other.short)
+        return Dialect(
+            self.decimal or other.decimal,
+            self.dates or other.dates,
+            self.short or other.short,
+            self.scale or other.scale,
+        )
 
 
 @dataclass
@@ -66,10 +62,11 @@ class Evidence:
     """Counts over all values of one column.
 
     Attributes:
-        marks: of ``.``, ``,`` and ``?``, as :func:`tuwen.amounts.marks` tells them.
+        marks: of ``.``, ``,``, ``?.`` and ``?,``, as :func:`tuwen.amounts.marks` tells them.
         orders: of ``day-first``, ``month-first`` and ``?``, of years with four digits.
         short: each position of dates with two-digit years → the numbers seen there.
         currencies: how they are written.
+        scales: of ratings.
         examples: ``number``, ``date``, ``short`` and ``serial`` → a value of two meanings, and days since 1900.
     """
 
@@ -79,6 +76,7 @@ class Evidence:
     orders: Counter[str] = field(default_factory=Counter)
     short: dict[str, set[int]] = field(default_factory=lambda: {"first": set(), "second": set(), "third": set()})
     currencies: set[str] = field(default_factory=set)
+    scales: ScaleCounts = field(default_factory=ScaleCounts)
     examples: dict[str, str] = field(default_factory=dict)
 
     def add(self, values: pl.Series) -> None:
@@ -90,8 +88,13 @@ class Evidence:
             if len(days):
                 self._example("serial", f"{days[0]:g}")
         elif values.dtype == pl.String:
-            if self.kind == "number":
-                self._add_numbers(_counts(values, r"[^0-9\s]"))
+            if self.kind == "rating":
+                values = self.scales.add(values)
+            if self.kind in ("number", "rating"):
+                plain = {mark: values.str.contains(form).fill_null(False) for mark, form in _PLAIN.items()}
+                for mark, which in plain.items():
+                    self.marks += Counter({mark: int(which.sum())})
+                self._add_numbers(_counts(values.filter(~(plain["."] | plain[","])), r"[^0-9\s]"))
             else:
                 self._first("serial", _counts(values, r"^\s*[0-9]{5}(?:[.,][0-9]+)?\s*$"))
                 self._add_dates(_counts(values, r"^\s*[^0-9０-９]{0,12}[0-9０-９]{1,2}\s?[-/.／．]"))
@@ -103,7 +106,7 @@ class Evidence:
         for mark, n in read.group_by("mark").agg(pl.col("n").sum()).drop_nulls().iter_rows():
             self.marks[mark] += n
         self.currencies |= set(read["currency"].drop_nulls())
-        self._first("number", read.filter(pl.col("mark") == "?"))
+        self._first("number", read.filter(pl.col("mark").str.starts_with("?")))
 
     def _add_dates(self, counts: pl.DataFrame) -> None:
         if counts.is_empty():
@@ -131,6 +134,7 @@ class Evidence:
         for position, numbers in other.short.items():
             self.short[position] |= numbers
         self.currencies |= other.currencies
+        self.scales.merge(other.scales)
         for name, value in other.examples.items():
             self._example(name, value)
 
@@ -140,7 +144,7 @@ class Evidence:
         if self.marks["."] or self.marks[","]:
             decimal = _majority(self.marks, ".", ",") or "mixed"  # type: ignore[assignment]
         order: Order | None = _majority(self.orders, "day-first", "month-first")  # type: ignore[assignment]
-        return Dialect(decimal, order, order or self._short_order())
+        return Dialect(decimal, order, order or self._short_order(), self.scales.scale())
 
     def _short_order(self) -> Order | None:
         """Of years with two digits: the one order in which all are dates, and not dates with the year first too.
@@ -165,6 +169,7 @@ class Evidence:
             ("number" in self.examples and dialect.decimal in (None, "mixed"))
             or ("date" in self.examples and dialect.dates is None)
             or ("short" in self.examples and dialect.short is None)
+            or dialect.scale is not None  # one file of ratings may have another scale than the next
         )
 
 
@@ -186,9 +191,10 @@ def evidence_of(part: Part, columns: Mapping[str, tuple[str, Kind]]) -> dict[str
         columns: name → the file's own name for it, and what it holds.
     """
     counts = {name: Evidence(name, kind) for name, (_, kind) in columns.items()}
-    if columns:
-        for batch in part.batches(list(dict.fromkeys(column for column, _ in columns.values()))):
-            for name, (column, _) in columns.items():
+    open_columns = {n: column for n, (column, kind) in columns.items() if kind == "time" or column not in part.numbers}
+    if open_columns:
+        for batch in part.batches(list(dict.fromkeys(open_columns.values()))):
+            for name, column in open_columns.items():
                 counts[name].add(batch.frame[column])
     return counts
 
@@ -197,103 +203,6 @@ def kind_of(column: Column | None) -> Kind | None:
     """What a known column holds, as far as it matters how that is written."""
     if column is None:
         return None
+    if column.scaled:
+        return "rating"
     return "time" if column.kind == "time" else "number" if column.kind in ("number", "whole") else None
-
-
-def _columns(plan: Plan, table: Table) -> dict[str, tuple[str, Kind]]:
-    kinds = {name: kind_of(table.columns.get(name)) for name in plan.names}
-    return {name: (plan.names[name][0], kind) for name, kind in kinds.items() if kind is not None}
-
-
-class SourceDialects:
-    """The dialects of the columns of one table, file by file.
-
-    Args:
-        name: of the table.
-        decimal, dates: as SHOP.yaml has them.
-        parts: opens every file of the source; called where one file alone leaves a doubt.
-
-    Attributes:
-        notes: what a person should know, one sentence each.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        table: Table,
-        *,
-        decimal: Literal[".", ","] | None,
-        dates: Order | None,
-        parts: Callable[[], Iterable[tuple[Part, Plan]]],
-    ) -> None:
-        self.notes: list[str] = []
-        self._name, self._table, self._parts = name, table, parts
-        self._decimal, self._dates = decimal, dates
-        self._whole: dict[str, Evidence] | None = None
-        self._currencies: dict[str, set[str]] = {}
-
-    def of(self, part: Part, plan: Plan) -> dict[str, Dialect]:
-        """How each known column of numbers and dates of one file is written."""
-        return {name: self._dialect(own) for name, own in evidence_of(part, _columns(plan, self._table)).items()}
-
-    def _dialect(self, own: Evidence) -> Dialect:
-        proof = own.dialect()
-        if own.doubtful:
-            whole = self._evidence().get(own.column, own).dialect()
-            proof = Dialect(
-                whole.decimal if proof.decimal is None else proof.decimal,
-                proof.dates or whole.dates,
-                proof.short or whole.short,
-            )
-        decimal = self._decimal or proof.decimal
-        dialect = Dialect(decimal, self._dates or proof.dates, self._dates or proof.short)
-        self.notes += [note for note in self._doubts(own, dialect) if note not in self.notes]
-        return dialect
-
-    def _evidence(self) -> dict[str, Evidence]:
-        """Return the evidence of all files together."""
-        if self._whole is None:
-            self._whole = {}
-            for part, plan in self._parts():
-                for name, counts in evidence_of(part, _columns(plan, self._table)).items():
-                    self._whole.setdefault(name, Evidence(name, counts.kind)).merge(counts)
-        return self._whole
-
-    def _doubts(self, own: Evidence, dialect: Dialect) -> list[str]:
-        """Return notes about ambiguous values and values that need a check."""
-        notes, column, examples = [], f"{self._name}: '{own.column}'", own.examples
-        if "number" in examples and dialect.decimal is None:
-            number = amounts(pl.Series([examples["number"]]))[0][0]
-            notes.append(
-                f"{column} can be read with a point or a comma for decimals, and nothing in it tells which; "
-                f"{examples['number']!r} is read as {number:g}; say decimal: '.' or decimal: ',' in SHOP.yaml"
-            )
-        if "number" in examples and dialect.decimal == "mixed":
-            notes.append(
-                f"{column} has a point for decimals in some rows and a comma in others; what can be either, as "
-                f"{examples['number']!r}, is left out; say decimal: '.' or decimal: ',' in SHOP.yaml"
-            )
-        for kind, order in (("date", dialect.dates), ("short", dialect.short)):
-            if kind in examples and order is None and not (kind == "short" and _with_dots(examples[kind])):
-                notes.append(
-                    f"{column} can be read with the day or the month first, and nothing in it tells which; dates as "
-                    f"{examples[kind]!r} are left out; say dates: day-first or dates: month-first in SHOP.yaml"
-                )
-        if "serial" in examples:
-            days = float(examples["serial"].strip().replace(",", "."))
-            moment = from_numbers(pl.Series([days]))[0]
-            notes += (
-                [f"{column} has days since 1900, as spreadsheets count them; {days:g} is {moment}"] if moment else []
-            )
-        currencies = self._currencies.setdefault(own.column, set())
-        currencies |= {_SYNONYMS.get(currency, currency) for currency in own.currencies}
-        proven = [c for c in sorted(currencies) if not currencies & set(_SHARED.get(c, "").split())]
-        if len(proven) > 1:
-            self.notes[:] = [note for note in self.notes if not note.startswith(f"{column} is in several currencies")]
-            notes.append(f"{column} is in several currencies ({', '.join(proven)}), which are read as one")
-        return notes
-
-
-def _with_dots(text: str) -> bool:
-    """Whether a date can be read without knowing its order: dots part days, months and years in this order."""
-    return dates(pl.Series([text]))[0][0] is not None

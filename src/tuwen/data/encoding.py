@@ -46,6 +46,14 @@ _CHINESE = re.compile(  # 1 common hanzi, 2 rarer ones, 3 kana, 4 signs, 5 the r
 _CJK_IN_UTF8 = re.compile(rb"[\xe3-\xe9\xef][\x80-\xbf]{2}")
 
 
+_MARKS = re.compile(rb"(?<=[\r\n])\xef\xbb\xbf")
+
+
+def without_marks(data: bytes) -> bytes:
+    """UTF-8 without the byte order marks at beginnings of lines: of files that were laid end to end."""
+    return _MARKS.sub(b"", data) if codecs.BOM_UTF8 in data else data
+
+
 @dataclass(frozen=True)
 class Decoded:
     """A text file as UTF-8.

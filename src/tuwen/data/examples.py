@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from tuwen.data.expressions import columns as condition_columns
+from tuwen.data.expression_tree import columns as condition_columns
 from tuwen.data.expressions import parse
 from tuwen.data.kinds import COLUMNS, MEDIA, Medium
 from tuwen.data.predicates import rows_that_meet

@@ -1,91 +1,33 @@
 """Parse a condition of a run file into a tree of literals, columns and calls. Only expressions of SQL are allowed.
 
 No table, subquery, statement or comment can be written, so a run file of somebody else reads no file and asks no
-address. Length, words and depth are limited before anything is parsed. :mod:`tuwen.data.predicates` evaluates the tree.
+address. Length, words and depth are limited before anything is parsed (:mod:`tuwen.data.expression_tokens`).
+:mod:`tuwen.data.predicates` evaluates the tree (:mod:`tuwen.data.expression_tree`).
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
-from tuwen.errors import ConfigError, did_you_mean
-
-CHARACTERS, TOKENS, DEPTH = 20_000, 4_000, 32  # of one condition
-EXAMPLE = (
-    """a condition, as in: rating >= 4, kind IN ('purchase', 'cart') AND NOT value IS NULL, or "items.brand" = 'x'"""
+from tuwen.data.expression_tokens import (
+    DEPTH,
+    EXAMPLE,
+    WORDS,
+    Token,
+    number_of,
+    position_text,
+    refuse,
+    tokens_of,
+    too_deep,
 )
-COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
+from tuwen.data.expression_tree import ALIASES, COMPARISONS, FUNCTIONS, PARTS, TYPES, Call, Column, Literal, Node
+from tuwen.errors import did_you_mean
+
 _SAME = {"==": "=", "<>": "!="}
-TYPES = {
-    "integer": ("int", "integer", "bigint", "smallint"),
-    "number": ("float", "double", "real", "decimal", "numeric"),
-    "text": ("text", "varchar", "char", "string"),
-    "boolean": ("boolean", "bool"),
-    "date": ("date",),
-    "timestamp": ("timestamp", "datetime"),
-}
-PARTS = ("year", "quarter", "month", "week", "day", "hour", "minute", "second")
-FUNCTIONS: dict[str, tuple[int, int]] = {  # name → fewest and most arguments
-    **dict.fromkeys(("lower", "upper", "trim", "ltrim", "rtrim", "abs", "floor", "ceil", "sign"), (1, 1)),
-    **dict.fromkeys(("length", "array_length"), (1, 1)),
-    **dict.fromkeys(PARTS, (1, 1)),
-    **dict.fromkeys(("left", "right", "starts_with", "ends_with", "array_contains", "mod", "nullif"), (2, 2)),
-    "round": (1, 2),
-    "substr": (2, 3),
-    "replace": (3, 3),
-    **dict.fromkeys(("coalesce", "concat", "greatest", "least"), (1, 20)),
-}
-_ALIASES = {"len": "length", "char_length": "length", "ceiling": "ceil", "substring": "substr", "ifnull": "coalesce"}
-_WORDS = """and or not in is between like ilike null true false case when then else end select from where with union
+_KEYWORDS = """and or not in is between like ilike null true false case when then else end select from where with union
 insert update delete drop create table order group having limit join as distinct exists any all"""
-_RESERVED = frozenset(_WORDS.split())
-_TOKEN = re.compile(
-    r"\s*+(?:(?P<number>(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?)|(?P<text>'(?:[^']++|'')*+')"
-    r"|(?P<quoted>\"(?:[^\"]++|\"\")++\"|`[^`]++`)|(?P<word>[^\W\d]\w*+)"
-    r"|(?P<sign><=|>=|<>|!=|==|\|\||::|--|/\*|[-+*/%(),.<>=])|(?P<end>\Z))"
-)
-
-
-class Token(NamedTuple):
-    kind: str
-    text: str
-    position: int
-
-    @property
-    def lower(self) -> str:
-        """Return the token in lower case. Empty for a quoted text."""
-        return self.text.lower() if self.kind in ("word", "sign") else ""
-
-
-@dataclass(frozen=True)
-class Literal:
-    """A value as it is written. ``kind`` is ``date`` or ``timestamp`` where that word stands before a text."""
-
-    value: bool | int | float | str | None
-    kind: str = ""
-    height: int = 1
-
-
-@dataclass(frozen=True)
-class Column:
-    name: str
-    height: int = 1
-
-
-@dataclass(frozen=True)
-class Call:
-    """A function or an operator, by its name in lower case, and what it is applied to."""
-
-    name: str
-    arguments: tuple[Node, ...]
-    height: int
-
-
-Node = Literal | Column | Call
+_RESERVED = frozenset(_KEYWORDS.split())
 
 
 def parse(text: str) -> Node:
@@ -97,58 +39,11 @@ def parse(text: str) -> Node:
     return _Parser(text).whole()
 
 
-def columns(node: Node) -> list[str]:
-    """Return the columns of a condition, each once, in order."""
-    names: dict[str, None] = {}
-    waiting: list[Node] = [node]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, Column):
-            names[part.name] = None
-        elif isinstance(part, Call):
-            waiting += reversed(part.arguments)
-    return list(names)
-
-
-def _tokens(text: str) -> list[Token]:
-    if len(text) > CHARACTERS:
-        _refuse("this condition is too long", f"{len(text):,} characters", f"up to {CHARACTERS:,} characters")
-    tokens: list[Token] = []
-    position = depth = 0
-    while not tokens or tokens[-1].kind != "end":
-        match = _TOKEN.match(text, position)
-        if match is None:
-            rest = text[position:].lstrip()
-            _refuse("this is not a condition", _position_text(rest[:1], len(text) - len(rest), text))
-        kind = str(match.lastgroup)
-        tokens.append(Token(kind, match[kind], match.start(kind)))
-        position = match.end()
-        depth += {"(": 1, ")": -1}.get(tokens[-1].lower, 0)
-        if depth > DEPTH:
-            _too_deep(tokens[-1].position)
-        if len(tokens) > TOKENS:
-            _refuse("this condition is too long", f"more than {TOKENS:,} words and signs")
-    return tokens
-
-
-def _refuse(what: str, seen: str, allowed: str = EXAMPLE, todo: str | None = None) -> NoReturn:
-    raise ConfigError(what, seen=seen, allowed=allowed, todo=todo)
-
-
-def _too_deep(position: int) -> NoReturn:
-    _refuse("this condition is nested too deeply", f"character {position + 1}", f"up to {DEPTH} levels")
-
-
-def _position_text(token: str, position: int, text: str) -> str:
-    excerpt = text if len(text) <= 80 else f"{text[:80]}…"
-    return f"{token[:40]!r} at character {position + 1} of: {excerpt}" if token else f"the end of: {excerpt}"
-
-
 class _Parser:
     """Recursive descent, one method a level of precedence: OR, AND, NOT, comparisons, sums, products, signs, casts."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.tokens, self.at, self.depth = text, _tokens(text), 0, 0
+        self.text, self.tokens, self.index, self.depth = text, tokens_of(text), 0, 0
 
     def whole(self) -> Node:
         node = self.disjunction()
@@ -158,18 +53,18 @@ class _Parser:
 
     @property
     def next(self) -> Token:
-        return self.tokens[self.at]
+        return self.tokens[self.index]
 
     def take(self) -> Token:
-        self.at += 1
-        return self.tokens[self.at - 1]
+        self.index += 1
+        return self.tokens[self.index - 1]
 
     def accept(self, *words: str) -> str:
         """Read the next words if they match. Otherwise read nothing and return an empty text."""
-        following = [token.lower for token in self.tokens[self.at : self.at + len(words)]]
+        following = [token.lower for token in self.tokens[self.index : self.index + len(words)]]
         if following != list(words):
             return ""
-        self.at += len(words)
+        self.index += len(words)
         return words[-1]
 
     def expect(self, word: str) -> None:
@@ -178,12 +73,25 @@ class _Parser:
 
     def unexpected(self, allowed: str = EXAMPLE) -> NoReturn:
         token = self.next
-        _refuse("this is not a condition", _position_text(token.text, token.position, self.text), allowed)
+        seen = position_text(token.text, token.position, self.text)
+        refuse("this is not a condition", seen, allowed, self.advice())
+
+    def advice(self) -> str | None:
+        """What was probably meant by the token that does not fit."""
+        token = self.next
+        if token.text in WORDS:
+            return f"write {WORDS[token.text]} instead of {token.text}"
+        around = [*self.tokens[max(0, self.index - 1) : self.index + 2]]
+        if [each.kind for each in around] == ["number", "sign", "number"] and token.text == ",":
+            return f"write {around[0].text}{around[2].text}, without a comma"
+        if [each.kind for each in around[:2]] == ["number", "number"] and token.text.isdecimal():
+            return f"write {around[0].text}{token.text}, without a space"
+        return None
 
     def call(self, name: str, *arguments: Node) -> Call:
         height = 1 + max(argument.height for argument in arguments)
         if height > DEPTH:
-            _too_deep(self.next.position)
+            too_deep(self.next.position)
         return Call(name, arguments, height)
 
     # --- Levels of precedence -------------------------------------------------------------------------------------
@@ -191,7 +99,7 @@ class _Parser:
     def disjunction(self) -> Node:
         self.depth += 1
         if self.depth > DEPTH:
-            _too_deep(self.next.position)
+            too_deep(self.next.position)
         node = self.chain("or", self.conjunction)
         self.depth -= 1
         return node
@@ -220,7 +128,11 @@ class _Parser:
             sign = _SAME.get(self.next.lower, self.next.lower)
             if sign in COMPARISONS:
                 self.take()
-                node = self.call(sign, node, self.sum())
+                right = self.sum()
+                if self.next.kind == "sign" and _SAME.get(self.next.text, self.next.text) in COMPARISONS:
+                    seen = position_text(self.next.text, self.next.position, self.text)
+                    refuse("a value is compared twice", seen, todo="write a < b AND b < c, or put one into brackets")
+                node = self.call(sign, node, right)
             elif self.accept("is"):
                 node = self.identity(node)
             elif self.next.lower in ("not", "in", "between", "like", "ilike"):
@@ -253,9 +165,9 @@ class _Parser:
         if word := self.accept("like") or self.accept("ilike"):
             pattern = self.sum()
             if not isinstance(pattern, Literal) or not isinstance(pattern.value, str):
-                _refuse(
+                refuse(
                     "LIKE takes a text in quotes",
-                    _position_text(word, self.next.position, self.text),
+                    position_text(word, self.next.position, self.text),
                     "'Nike%', '%red%'",
                 )
             return self.call(word, node, pattern)
@@ -280,7 +192,7 @@ class _Parser:
             negative ^= self.take().text == "-"
             signs += 1
             if signs > DEPTH:
-                _too_deep(self.next.position)
+                too_deep(self.next.position)
         node = self.primary()
         while self.accept("::"):
             node = self.cast(node)
@@ -311,11 +223,7 @@ class _Parser:
         self.unexpected()
 
     def number(self) -> Node:
-        token = self.take()
-        value: int | float = int(token.text) if token.text.isdecimal() and len(token.text) <= 18 else float(token.text)
-        if not math.isfinite(value):
-            _refuse("this number is too large", _position_text(token.text, token.position, self.text))
-        return Literal(value)
+        return Literal(number_of(self.take(), self.text))
 
     def named(self) -> Node:
         """Read a function, a date, a cast or a column."""
@@ -325,11 +233,11 @@ class _Parser:
             return Literal(self.take().text[1:-1], word)
         if following.lower == "(" and token.kind == "word":
             return self.function(token)
-        name = _unquoted(token)
+        name = token.name
         if self.accept("."):
             if self.next.kind not in ("word", "quoted"):
                 self.unexpected("the name of a column")
-            name += f".{_unquoted(self.take())}"
+            name += f".{self.take().name}"
         return Column(name)
 
     def function(self, token: Token) -> Node:
@@ -351,14 +259,14 @@ class _Parser:
         fewest, most = FUNCTIONS[name]
         if not fewest <= len(arguments) <= most:
             count = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-            _refuse(f"the function {name} takes other arguments", f"{len(arguments)}", f"{count} of them")
+            refuse(f"the function {name} takes other arguments", f"{len(arguments)}", f"{count} of them")
         return self.call(name, *arguments)
 
     def function_name(self, token: Token, names: tuple[str, ...] | dict[str, tuple[int, int]]) -> str:
-        name = _ALIASES.get(token.lower, token.lower)
+        name = ALIASES.get(token.lower, token.lower)
         if name not in names:
-            seen = _position_text(token.text, token.position, self.text)
-            _refuse("a condition has no such function", seen, ", ".join(sorted(names)), did_you_mean(name, names))
+            seen = position_text(token.text, token.position, self.text)
+            refuse("a condition has no such function", seen, ", ".join(sorted(names)), did_you_mean(name, names))
         return name
 
     def arguments(self) -> Iterator[Node]:
@@ -384,13 +292,9 @@ class _Parser:
             self.expect("then")
             node_parts += [condition if subject is None else self.call("=", subject, condition), self.disjunction()]
             if len(node_parts) > 2 * DEPTH:
-                _too_deep(self.next.position)
+                too_deep(self.next.position)
         if not node_parts:
             self.unexpected("WHEN")
         node_parts.append(self.disjunction() if self.accept("else") else Literal(None))
         self.expect("end")
         return self.call("case", *node_parts)
-
-
-def _unquoted(token: Token) -> str:
-    return token.text if token.kind == "word" else token.text[1:-1].replace('""', '"')

@@ -16,17 +16,18 @@ from tuwen.config import TableSource
 from tuwen.data import mapping, sources, validate, variants
 from tuwen.data.batch import Batch, Part, joined_frames
 from tuwen.data.blanks import BlankRows
-from tuwen.data.dates import SHORT_YEAR, TWO_ORDERS
-from tuwen.data.dialects import SourceDialects
+from tuwen.data.dates import NAMED_ZONE, SHORT_YEAR, TWO_ORDERS
 from tuwen.data.encoding import WRONG, other_encoding
 from tuwen.data.intake import Intake
 from tuwen.data.kinds import COLUMNS
+from tuwen.data.ratings import SCALES
 from tuwen.data.references import references
 from tuwen.data.rounded import rounded_notes
-from tuwen.data.schema import TEXT_LIMIT, Table
+from tuwen.data.schema import TABLES, TEXT_LIMIT, Table
+from tuwen.data.source_dialects import SourceDialects
 from tuwen.data.validate import FILE, ROW
 from tuwen.data.values import inferred, times
-from tuwen.data.zones import ShopClock
+from tuwen.data.zones import ShopClock, named_zone_notes
 from tuwen.errors import DataError
 from tuwen.progress import Progress
 
@@ -43,6 +44,7 @@ class Sheet:
         merged: rows that became part of another one.
         notes: what a person should know, one sentence each.
         local: times that name no time zone where none is said, so that they are taken as UTC.
+        shared: whether the shop's other tables were looked at, so that it may change when they do.
     """
 
     frame: pl.DataFrame
@@ -51,15 +53,23 @@ class Sheet:
     merged: int = 0
     notes: list[str] = field(default_factory=list)
     local: int = 0
+    shared: bool = False
 
 
 def gather(
-    name: str, source: TableSource, table: Table, folder: Path, media: Mapping[str, Intake], progress: Progress
+    name: str,
+    source: TableSource,
+    table: Table,
+    folder: Path,
+    media: Mapping[str, Intake],
+    progress: Progress,
+    others: Mapping[str, TableSource] | None = None,
 ) -> Sheet:
     """Read the table ``name`` from ``source``; media that come as bytes go to the store on the way.
 
     Args:
         media: by column.
+        others: the shop's other tables; what they prove about decimals counts where this one proves nothing.
 
     Raises:
         DataError: a column is missing, a source is empty or unreadable, or no row is good.
@@ -78,6 +88,7 @@ def gather(
         decimal=source.decimal,
         dates=source.dates,
         parts=lambda: ((part, _plan(part, source, table)) for part in _parts(source, table, folder, kind, [])),
+        others=lambda: _others(others or {}, folder),
     )
     for part in _parts(source, table, folder, kind, notes):
         plan = _plan(part, source, table)
@@ -92,6 +103,7 @@ def gather(
                 if name == "items":
                     frame, fewer, variant_notes = variants.filled(frame)
                     merged, notes = merged + fewer, notes + variant_notes
+                frame = clock.with_offsets(frame)
                 checked = validate.check_rows(frame, name, table, dialects)
                 checked.good = clock.utc(checked.good, frame)
                 bad += [*checked.rejected, validate.unread(batch.unread, name, part.name)]
@@ -117,13 +129,23 @@ def gather(
     notes += rounded_notes(frame.drop(FILE, ROW), name, table)
     unique = validate.check_keys(frame, name, table)
     rejected = pl.concat([*bad, *unique.rejected]).sort("file", "row", maintain_order=True)
+    notes += [*named_zone_notes(name, rejected, emptied), *blanks.notes(name), *speech.notes, *clock.notes()]
+    notes += [validate.emptied_note(name, cells) for cells in emptied.values()]
+    notes += _cut_note(name, cut)
     if unique.good.is_empty():
         raise _nothing_left(name, source.source, rejected, source.encoding)
-    notes += [*blanks.notes(name), *speech.notes, *clock.notes()]
-    notes += [validate.emptied_note(name, cells) for cells in emptied.values()]
-    if cut:
-        notes.append(f"{name}: {cut} texts were longer than {TEXT_LIMIT:,} characters and were cut")
-    return Sheet(unique.good, rejected, read, merged, list(dict.fromkeys(notes)), clock.local)
+    return Sheet(unique.good, rejected, read, merged, list(dict.fromkeys(notes)), clock.local, speech.shared)
+
+
+def _others(tables: Mapping[str, TableSource], folder: Path) -> Iterator[tuple[str, Part]]:
+    """Each file of other tables, with the table's name."""
+    for name, source in tables.items():
+        for part in _parts(source, TABLES[name], folder, sources.format_of(source.source, source.format), []):
+            yield name, part
+
+
+def _cut_note(name: str, cut: int) -> list[str]:
+    return [f"{name}: {cut} texts were longer than {TEXT_LIMIT:,} characters and were cut"] if cut else []
 
 
 def _batches(name: str, part: Part, columns: Sequence[str]) -> Iterator[Batch]:
@@ -176,7 +198,7 @@ def joined(own: Sheet, more: Sheet, key: Sequence[str], *, last: bool) -> Sheet:
             f"{own.local:,} times of the shop's own files name no time zone, and those of its service are UTC: all are "
             "taken as UTC; say timezone: Asia/Shanghai, or timezone: UTC, beside their source in SHOP.yaml"
         )
-    return Sheet(kept, rejected, own.read + more.read, merged, notes)
+    return Sheet(kept, rejected, own.read + more.read, merged, notes, shared=own.shared or more.shared)
 
 
 def with_keys(sheet: Sheet, frame: pl.DataFrame, name: str, table: Table, *, summed: bool) -> None:
@@ -288,6 +310,7 @@ def _summed(frame: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, int]:
 
 
 _ORDERS = "say dates: day-first or dates: month-first in SHOP.yaml; "
+_CLOCK = "say whose clock it is in SHOP.yaml, timezone: Asia/Kolkata, or write the offset, +05:30; "
 
 
 def _nothing_left(name: str, where: str, rejected: pl.DataFrame, encoding: str | None) -> DataError:
@@ -296,6 +319,8 @@ def _nothing_left(name: str, where: str, rejected: pl.DataFrame, encoding: str |
     reasons = Counter(rejected["reason"].to_list()).most_common()
     advice = f"{other_encoding(encoding)}; " if encoding and reasons[0][0] == WRONG else ""
     advice += _ORDERS if reasons[0][0] in (TWO_ORDERS, SHORT_YEAR) else ""
+    advice += "write all ratings on one scale; " if reasons[0][0] == SCALES else ""
+    advice += _CLOCK if reasons[0][0].startswith(NAMED_ZONE) else ""
     return DataError(
         f"no row of {name} is good",
         where=where,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import polars as pl
 from pydantic_core import from_json
 
-from tuwen.data.batch import BATCH_ROWS, Batch, Unread, kind_of, need_table, need_text, series
-from tuwen.data.encoding import MARK, WRONG, decode, readable
+from tuwen.data.batch import BATCH_ROWS, WIDE, Batch, Unread, kind_of, need_table, need_text, series
+from tuwen.data.encoding import MARK, WRONG, decode, readable, without_marks
+from tuwen.data.json_names import RepeatedName, need_single_names
 from tuwen.errors import DataError
-
-_MARKS = re.compile(rb"(?<=[\r\n])\xef\xbb\xbf")  # of files that were laid end to end
 
 
 class JsonLinesFile:
@@ -32,16 +30,23 @@ class JsonLinesFile:
         self.notes = decoded.notes
         need_table(decoded.data, name)
         end = b"\r" if b"\n" not in decoded.data else b"\n"  # as old Macs end lines
-        self._lines = _MARKS.sub(b"", decoded.data).split(end)
+        self._lines = without_marks(decoded.data).split(end)
         self.rows: int | None = len(self._lines)
+        self._repeated: dict[int, str] = {}  # line number → which name stands twice
         kinds: dict[str, set[type | str]] = {}
-        for _, record, _ in self._records(0, len(self._lines)):
+        for number, record, _ in self._records(0, len(self._lines)):
+            try:
+                need_single_names(self._lines[number - 1], record)
+            except RepeatedName as error:
+                self._repeated[number] = str(error)
+                continue
             for key, value in record.items():
                 key_kinds = kinds.setdefault(key, set())
                 if (kind := str if type(value) is str else kind_of(value)) is not None:
                     key_kinds.add(kind)
         self.columns = list(kinds)
         self._kinds = {column: frozenset(of) for column, of in kinds.items()}
+        self.numbers = frozenset(column for column, of in self._kinds.items() if of <= {int, float, bool, WIDE})
         if not self.columns:
             seen = readable(self._lines[0].decode())[:200]
             raise DataError("no line of the file is a JSON object", where=name, seen=seen, allowed='{"item": "1", ...}')
@@ -68,6 +73,9 @@ class JsonLinesFile:
                 continue
             if mark in line:
                 yield number, {}, WRONG
+                continue
+            if number in self._repeated:
+                yield number, {}, self._repeated[number]
                 continue
             try:
                 record = from_json(line)

@@ -22,18 +22,18 @@ def languages(texts: pl.Series) -> pl.Series:
     and no more common words of its neighbours than of its own.
     """
     text = pl.col(texts.name).str.head(ENOUGH)
-    han, kana, latin, accents, letters, english, foreign = (
-        text.str.count_matches(pattern).fill_null(0)
-        for pattern in (
+    length = text.str.len_chars()
+    han, kana, latin, accents, letters = (
+        (length - text.str.replace_all(f"{letter}+", "").str.len_chars()).fill_null(0)  # by runs: five times as fast
+        for letter in (
             r"\p{Han}",
             r"[\p{Hiragana}\p{Katakana}\p{Hangul}]",
             r"\p{Latin}",
             r"[\p{Latin}--\p{ASCII}]",
             r"\p{L}",
-            _ENGLISH,
-            _FOREIGN,
         )
     )
+    english, foreign = (text.str.count_matches(pattern).fill_null(0) for pattern in (_ENGLISH, _FOREIGN))
     language = (
         pl.when(letters == 0)
         .then(pl.lit("none"))

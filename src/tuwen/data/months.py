@@ -1,4 +1,4 @@
-"""Names of months, in full and cut, in the languages of many shops → their number."""
+"""Names of months and weekdays, in full and cut, in the languages of many shops."""
 
 from __future__ import annotations
 
@@ -17,3 +17,18 @@ _NAMES = {  # English, German, French, Spanish, Italian, Portuguese, Dutch, Swed
     12: "dec december dez dezember déc décembre dic diciembre dicembre dezembro grudnia gru декабря дек",
 }
 MONTHS = {name: f"{month:02}" for month, names in _NAMES.items() for name in names.split()}
+
+_WEEKDAYS = (  # Monday to Sunday in the same languages
+    "monday tuesday wednesday thursday friday saturday sunday mon tue tues wed weds thu thur thurs fri sat sun "
+    "montag dienstag mittwoch donnerstag freitag samstag sonnabend sonntag mo di mi do fr sa so "
+    "lundi mardi mercredi jeudi vendredi samedi dimanche lun mar mer jeu ven sam dim "
+    "lunes martes miércoles miercoles jueves viernes sábado sabado domingo mié mie jue vie sáb sab dom "
+    "lunedì lunedi martedì martedi mercoledì mercoledi giovedì giovedi venerdì venerdi sabato domenica gio "
+    "segunda-feira terça-feira quarta-feira quinta-feira sexta-feira segunda terça quarta quinta sexta seg ter qua qui "
+    "sex maandag dinsdag woensdag donderdag vrijdag zaterdag zondag ma wo vr za zo "
+    "måndag tisdag onsdag torsdag fredag lördag söndag mån tis ons tors tor fre lör sön "
+    "mandag tirsdag lørdag søndag man tir lør søn "
+    "poniedziałek wtorek środa czwartek piątek sobota niedziela pon wt śr czw pt sob nd niedz "
+    "понедельник вторник среда четверг пятница суббота воскресенье пн вт ср чт пт сб вс"
+)
+WEEKDAYS = frozenset(_WEEKDAYS.split())

@@ -31,6 +31,10 @@ class ParquetFile:
             with parquet.ParquetFile(path) as file:
                 self.columns, renamed = unique_names(file.schema_arrow.names)
                 self.notes += renamed_note(name, renamed)
+                types = zip(self.columns, file.schema_arrow.types, strict=True)
+                self.numbers = frozenset(
+                    c for c, kind in types if pa.types.is_integer(kind) or pa.types.is_floating(kind)
+                )
                 self._all = bool(renamed)  # a name that stands twice cannot be asked for
                 meta = file.metadata
                 self.rows: int | None = meta.num_rows

@@ -11,7 +11,8 @@ from typing import Any
 
 import polars as pl
 
-from tuwen.data.expressions import PARTS, Call, Column, Literal, Node, columns
+from tuwen.data.expression_text import call_text, kind_of_type, text_of
+from tuwen.data.expression_tree import PARTS, Call, Column, Literal, Node, columns
 from tuwen.errors import ConfigError, did_you_mean
 
 _LITERAL_TYPES: dict[type, pl.DataType] = {
@@ -32,8 +33,19 @@ _TYPES: dict[str, Any] = {
 
 
 _EVALUATION_ERRORS = (pl.exceptions.PolarsError, TypeError, OverflowError)
-_PREFIXED = {"not": "NOT ({})", "negative": "-{}", "is null": "{} IS NULL"}
+_NO_NUMBERS = ("nan", "inf", "infinity")  # other languages have these
 _EXAMPLE_DATE = "'2025-06-01'"
+
+
+def _quotient(a: pl.Expr, b: pl.Expr) -> pl.Expr:
+    """Missing where ``b`` is 0, as SQLite and MySQL have it; polars has infinity there, which no shop sold."""
+    return a / pl.when(b != 0).then(b)
+
+
+def _number(a: pl.Expr) -> pl.Expr:
+    """As a number. A text like 'inf' or 'nan' is none: missing."""
+    number = a.cast(pl.Float64)
+    return pl.when(number.is_finite()).then(number)
 
 
 def _remainder(a: pl.Expr, b: pl.Expr) -> pl.Expr:
@@ -53,7 +65,7 @@ _OPERATORS: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
+    "/": _quotient,
     "%": _remainder,
     "||": lambda a, b: a.cast(pl.String) + b.cast(pl.String),
 }
@@ -135,8 +147,8 @@ class _Builder:
     def described(self, node: Node) -> str:
         """Return a part of the condition as text, with the kinds of its columns."""
         names = columns(node)[:5]
-        kinds = [f"{name} is {_kind(self.schema[self.names[name]])}" for name in names if name in self.names]
-        return f"{_text(node)[:100]}" + (f", where {', '.join(kinds)}" if kinds else "")
+        kinds = [f"{name} is {kind_of_type(self.schema[self.names[name]])}" for name in names if name in self.names]
+        return f"{text_of(node)[:100]}" + (f", where {', '.join(kinds)}" if kinds else "")
 
     def failing_part(self, node: Node) -> Node | None:
         """Return the innermost part that the types of the columns do not allow. None if the types allow all."""
@@ -154,7 +166,8 @@ class _Builder:
             return pl.lit(_dated(node.value, node.kind == "date") if node.kind else node.value)
         if isinstance(node, Column):
             if node.name not in self.names:
-                hint = "a text stands in single quotes: '{}'".format(node.name[:100].replace("'", "''"))
+                hint = "a missing value is NULL: value IS NULL" if node.name.lower() in _NO_NUMBERS else None
+                hint = hint or "a text stands in single quotes: '{}'".format(node.name[:100].replace("'", "''"))
                 todo = "; ".join(filter(None, (did_you_mean(node.name, self.names), hint)))
                 raise self.refusal("this is not a condition over these columns", node.name[:100], todo)
             return pl.col(self.names[node.name])
@@ -186,6 +199,8 @@ class _Builder:
             return parts[0].str.slice(begin - 1, length)
         if node.name in PARTS:
             return getattr(parts[0].dt, node.name)()
+        if node.name == "cast number":
+            return _number(parts[0])
         if node.name.startswith("cast "):
             return parts[0].cast(_TYPES[node.name.removeprefix("cast ")])
         return _FUNCTIONS[node.name](*parts)
@@ -206,7 +221,7 @@ class _Builder:
                     value = _dated(argument.value, day)
                     parts[i], types[i] = pl.lit(value), self.type_of(pl.lit(value))
             self.check_zones(node, types)
-        kinds = list(dict.fromkeys(_kind(kind) for kind in types if kind != pl.Null))
+        kinds = list(dict.fromkeys(kind_of_type(kind) for kind in types if kind != pl.Null))
         if len(kinds) > 1 and set(kinds) != {"a number", "a boolean"}:
             raise self.different_kinds(node, types, kinds)
         return parts
@@ -221,7 +236,7 @@ class _Builder:
         ):
             what = "a time with a zone cannot be compared with a column of times without one"
             allowed = "a time without a zone, as in: '2025-06-01', '2025-06-01 12:30:00'"
-            raise ConfigError(what, where=self.where, seen=_text(node)[:200], allowed=allowed)
+            raise ConfigError(what, where=self.where, seen=text_of(node)[:200], allowed=allowed)
 
     def different_kinds(self, node: Call, types: Sequence[pl.DataType], kinds: Sequence[str]) -> ConfigError:
         for argument in node.arguments:
@@ -230,15 +245,17 @@ class _Builder:
         what = f"{kinds[0]} cannot be compared with {kinds[1]}"
         if "a date" in kinds and "a number" in kinds and node.name != "case":
             written = [
-                _text(argument) if _kind(kind) == "a date" and not isinstance(argument, Literal) else _EXAMPLE_DATE
+                text_of(argument)
+                if kind_of_type(kind) == "a date" and not isinstance(argument, Literal)
+                else _EXAMPLE_DATE
                 for argument, kind in zip(node.arguments, types, strict=True)
             ]
             return ConfigError(
                 "a date cannot be compared with a number",
                 where=self.where,
-                seen=_text(node)[:200],
+                seen=text_of(node)[:200],
                 allowed="a date in single quotes",
-                todo=f"write {_call_text(node.name, list(dict.fromkeys(written)))[:200]}",
+                todo=f"write {call_text(node.name, list(dict.fromkeys(written)))[:200]}",
             )
         allowed = "values of one kind: numbers, texts in single quotes, or dates in single quotes"
         return ConfigError(what, where=self.where, seen=self.described(node), allowed=allowed)
@@ -258,42 +275,6 @@ class _Builder:
         if any(missing):
             equal.append(pl.lit(None, pl.Boolean))
         return _balanced(equal, or_)
-
-
-def _kind(dtype: pl.DataType) -> str:
-    """Return the kind of a type, in the words of a message."""
-    if dtype.is_numeric():
-        return "a number"
-    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
-        return "a text"
-    if isinstance(dtype, pl.Date | pl.Datetime):
-        return "a date"
-    kinds = ((pl.Boolean, "a boolean"), (pl.List, "a list"), (pl.Duration, "a length of time"), (pl.Null, "missing"))
-    return next((kind for each, kind in kinds if isinstance(dtype, each)), "a value of another kind")
-
-
-def _text(node: Node) -> str:
-    """Return a part of a condition as it could be written."""
-    if isinstance(node, Column):
-        return node.name
-    if isinstance(node, Literal):
-        if isinstance(node.value, str):
-            return f"{node.kind.upper()} ".lstrip() + "'" + node.value.replace("'", "''") + "'"
-        return "NULL" if node.value is None else str(node.value).upper()
-    return _call_text(node.name, [_text(argument) for argument in node.arguments])
-
-
-def _call_text(name: str, arguments: Sequence[str]) -> str:
-    if name.startswith("cast "):
-        return f"CAST({arguments[0]} AS {name.removeprefix('cast ')})"
-    if name in _PREFIXED:
-        return _PREFIXED[name].format(arguments[0])
-    if name == "in":
-        return f"{arguments[0]} IN ({', '.join(arguments[1:])})"
-    if name in (*_OPERATORS, "and", "or", "like", "ilike"):
-        sign = "IS NOT DISTINCT FROM" if name == "is" else name.upper()
-        return f" {sign} ".join(arguments)
-    return f"{name}({', '.join(arguments)})"
 
 
 def _balanced(parts: Sequence[pl.Expr], join: Callable[[Any, Any], Any]) -> pl.Expr:

@@ -140,11 +140,14 @@ def no_rows(frame: pl.DataFrame, header: Sequence[str]) -> tuple[pl.Series, pl.S
         named = zip(frame.columns, header, strict=True)
         same = pl.all_horizontal(pl.col(c).str.strip_chars() == h for c, h in named if h)
         again = frame.select(same.fill_null(False)).to_series()
-    totals = pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)
-    last = frame.height
-    while last > 1 and _is_total(frame.row(last - 1)):
-        last -= 1
-    totals = totals.to_frame().select(pl.int_range(pl.len()) >= last).to_series() if last < frame.height else totals
+    rows: list[int] = []
+    for row in range(frame.height - 1, 0, -1):
+        cells = frame.row(row)
+        if _is_total(cells):
+            rows.append(row)
+        elif any(cell and cell.strip() for cell in cells):  # blank rows may stand below, above and between
+            break
+    totals = pl.int_range(frame.height, eager=True).is_in(rows)
     return again, totals
 
 

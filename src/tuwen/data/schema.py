@@ -19,11 +19,13 @@ class Column:
         kind: id (str, stripped, at most KEY_LIMIT), text (str, cut at TEXT_LIMIT), number (f64), whole (i64), time
             (naive UTC datetime[us]) or media (list of media keys; which kind of media, :mod:`tuwen.data.kinds` says).
         low, high: the range of a number.
+        scaled: whether values may name their scale, ``4/5`` (:mod:`tuwen.data.ratings`).
     """
 
     kind: Kind
     low: float = float("-inf")
     high: float = float("inf")
+    scaled: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ TABLES = {
             "user": ID,
             "item": ID,
             "time": TIME,
-            "rating": Column("number", -1e6, 1e6),
+            "rating": Column("number", -1e6, 1e6, scaled=True),
             "title": TEXT,
             "text": TEXT,
             "images": MEDIA,
@@ -99,4 +101,4 @@ SPOKEN = {"items": ("title", "description"), "reviews": ("title", "text")}  # th
 
 def with_rating_range(table: Table, low: float, high: float) -> Table:
     """The same table with another range for ``rating``."""
-    return replace(table, columns={**table.columns, "rating": Column("number", low, high)})
+    return replace(table, columns={**table.columns, "rating": replace(table.columns["rating"], low=low, high=high)})

@@ -29,6 +29,7 @@ class Query:
     def __init__(self, url: str, query: str, folder: Path) -> None:
         self.rows: int | None = None
         self.notes: list[str] = []
+        self.numbers = frozenset[str]()
         self._query = query
         try:
             place = sa.make_url(os.path.expandvars(url))

@@ -161,6 +161,7 @@ class MediaWriter(MediaStore):
     def __init__(self, folder: str | Path) -> None:
         super().__init__(folder)
         make_folder(self.folder)
+        self._is_new = not any(self.folder.iterdir())
         with _full_disk(self.folder):
             self._index = _open(self.folder / "index.sqlite", "rwc")
         numbers = [int(path.stem) for path in self.folder.glob("*.shard") if path.stem.isdecimal()]
@@ -177,14 +178,23 @@ class MediaWriter(MediaStore):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        empty = False
         try:
             self.commit()
+            empty = kind is not None and self._is_new and self._is_empty()
         except OSError:
             if kind is None:
                 raise
         finally:
             self._index.close()
             self._close_shard()
+            if empty:
+                for path in (self.folder / "index.sqlite", _shard(self.folder, self._number)):
+                    path.unlink(missing_ok=True)
+
+    def _is_empty(self) -> bool:
+        query = "SELECT EXISTS (SELECT * FROM pictures) OR EXISTS (SELECT * FROM sources)"
+        return self._index.execute(query).fetchone() == (0,)
 
     def _connection(self) -> sqlite3.Connection:
         """The index with all rows in it, for the methods that read."""

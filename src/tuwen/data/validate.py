@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from tuwen.data.batch import Unread
+from tuwen.data.dates import EMPTY_DATE
 from tuwen.data.dialects import Dialect
 from tuwen.data.rounded import ROUNDED, rounded
 from tuwen.data.schema import Table
@@ -33,6 +34,7 @@ REJECTED = {
 SEEN_LIMIT = 200
 EXAMPLE_LIMIT = 60
 SILENT = "a review that says nothing"
+NO_DATE = "no date, zeros only"
 _WORDS = ("text", "title", "rating")  # what a review says, beside its media
 
 
@@ -81,8 +83,7 @@ def check_rows(frame: pl.DataFrame, name: str, table: Table, dialects: Mapping[s
         dialect = (dialects or {}).get(column, Dialect())
         values, reasons = typed(frame[column], table.columns[column], dialect)
         if column in table.key:
-            missing = pl.select(pl.when(values.is_null() & reasons.is_null()).then(pl.lit("missing key"))).to_series()
-            reasons = reasons.zip_with(reasons.is_not_null(), missing)
+            reasons = _with_missing(frame[column], values, reasons)
         new = reasons.is_not_null() & ~bad
         if column not in (*table.key, *table.needed):
             doubtful[column] = reasons
@@ -106,6 +107,16 @@ def check_rows(frame: pl.DataFrame, name: str, table: Table, dialects: Mapping[s
         if (~bad & reasons.is_not_null()).any()
     ]
     return checked
+
+
+def _with_missing(written: pl.Series, values: pl.Series, reasons: pl.Series) -> pl.Series:
+    """The reasons of a key, also where it is missing; a date of zeros is none, but there."""
+    empty = pl.repeat(False, len(written), dtype=pl.Boolean, eager=True)
+    if written.dtype == pl.String and values.dtype.is_temporal():
+        empty = written.str.strip_chars().str.contains(EMPTY_DATE).fill_null(False)
+    word = pl.when(empty).then(pl.lit(NO_DATE)).otherwise(pl.lit("missing key"))
+    missing = pl.select(pl.when(values.is_null() & reasons.is_null()).then(word)).to_series()
+    return reasons.zip_with(reasons.is_not_null(), missing)
 
 
 def _silent(reviews: pl.DataFrame, table: Table) -> pl.Series:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import polars as pl
 
 from tuwen.amounts import amounts
-from tuwen.data.dates import dates, from_numbers
+from tuwen.data.dates import EMPTY_DATE, dates, from_numbers
 from tuwen.data.dialects import Dialect
 from tuwen.data.keys import plain_keys
+from tuwen.data.ratings import plain_ratings
 from tuwen.data.schema import KEY_LIMIT, TEXT_LIMIT, Column
 
 Typed = tuple[pl.Series, pl.Series]
 
-# How exports write "no value" where no text is expected; the last two are what MySQL makes of a missing date.
-MISSING = ("", "null", "none", "n/a", "na", "-", "\\n", "0000-00-00", "0000-00-00 00:00:00")
+MISSING = ("", "null", "none", "n/a", "na", "-", "\\n")  # how exports write "no value" where no text is expected
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 _UNKNOWN = Dialect()
 _DIGITS = 15  # that a float keeps, whatever they are
@@ -33,6 +33,15 @@ def typed(values: pl.Series, column: Column, dialect: Dialect = _UNKNOWN) -> Typ
         case "time":
             return times(values, dialect)
         case "number" | "whole":
+            if values.dtype == pl.Boolean:
+                none = pl.Series(values.name, [None], pl.Float64).new_from_index(0, len(values))
+                return none.cast(pl.Int64) if column.kind == "whole" else none, _where(
+                    values.is_not_null(), "not a number"
+                )
+            if column.scaled and values.dtype == pl.String:
+                plain, scale_reasons = plain_ratings(values, dialect.scale)
+                read, reasons = numbers(plain, column.low, column.high, dialect=dialect)
+                return read, _first(scale_reasons, reasons)
             return numbers(values, column.low, column.high, whole=column.kind == "whole", dialect=dialect)
         case "media":
             return values.cast(pl.List(pl.String)), _no_reasons(values)
@@ -86,10 +95,10 @@ def numbers(values: pl.Series, low: float, high: float, *, whole: bool = False, 
         given = text.is_not_null() & ~text.str.to_lowercase().is_in(MISSING)
         number = text.cast(pl.Float64, strict=False).set(~given, None)
         rest = given & number.is_null()
-        if dialect.decimal in (",", "mixed"):
+        if dialect.decimal != ".":
             rest |= given & text.str.contains(r"^[^0-9]*[0-9]{1,3}[.][0-9]{3}$").fill_null(False)
         if rest.any():
-            read, reason = amounts(text.filter(rest), dialect.decimal)
+            read, reason = amounts(text.filter(rest), dialect.decimal, low, high)
             number = number.scatter(rest.arg_true(), read)
             why = _no_reasons(values).scatter(rest.arg_true(), reason)
     else:
@@ -124,6 +133,7 @@ def times(values: pl.Series, dialect: Dialect = _UNKNOWN) -> Typed:
     elif kind in (pl.String, pl.Categorical, pl.Enum):
         text = values.cast(pl.String).str.strip_chars()
         given = text.is_not_null() & ~text.str.to_lowercase().is_in(MISSING)
+        given &= ~text.str.contains(EMPTY_DATE).fill_null(False)
         moment, why = dates(text.set(~given, None), dialect.dates, dialect.short)
     else:
         moment, given = pl.Series(values.name, [None] * len(values), pl.Datetime("us")), values.is_not_null()

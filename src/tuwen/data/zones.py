@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
 import polars as pl
 
+from tuwen.data.dates import NAMED_ZONE
 from tuwen.data.schema import Table
-from tuwen.data.validate import ROW
+from tuwen.data.validate import ROW, Emptied
 
 _OFFSET = r"(?i)(?:\d{1,2}:\d{2}|t\d{4,6}).*[+-]\d{2}(?::?\d{2})?\s*(?:[\[(].*)?$"
 _UTC = r"(?i)[\d\s](?:z|utc|gmt)\s*(?:[\[(].*)?$"
@@ -53,6 +58,26 @@ def from_zone(times: pl.Series, zone: str) -> pl.Series:
     return moments
 
 
+def zone_words(zone: str) -> dict[str, str]:
+    """What a place has called its clock since 2000 → the offset of it: ``CET`` → ``+01:00``.
+
+    A word that meant two offsets is left out.
+
+    Args:
+        zone: its name, ``Europe/Berlin``.
+    """
+    try:
+        clock = ZoneInfo(zone)
+    except ZoneInfoNotFoundError:
+        return {}
+    words: dict[str, set[str]] = {}
+    for year in range(2000, datetime.now(UTC).year + 1):
+        for month in (1, 4, 7, 10):
+            moment = datetime(year, month, 1, tzinfo=clock)
+            words.setdefault(moment.strftime("%Z"), set()).add(moment.isoformat()[19:])
+    return {word: min(offsets) for word, offsets in words.items() if word.isalpha() and len(offsets) == 1}
+
+
 class ShopClock:
     """The clock of one table: converts local times, and counts times without a known zone.
 
@@ -69,6 +94,19 @@ class ShopClock:
         self._zoned, self._example = 0, ""
         self._name, self._zone = name, zone
         self._columns = [column for column, kind in table.columns.items() if kind.kind == "time"]
+        self._words = {} if zone is None else zone_words(zone)
+
+    def with_offsets(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Write the offset for each word that the shop's own clock goes by: ``10:00 IST`` → ``10:00 +05:30``.
+
+        Args:
+            rows: as the shop wrote them.
+        """
+        columns = [column for column in self._columns if rows.schema.get(column) == pl.String]
+        for word, offset in self._words.items():
+            pattern = rf"(?i)([0-9:]\s*){word}\s*(?:\(.*\))?$"
+            rows = rows.with_columns(pl.col(columns).str.replace(pattern, f"${{1}}{offset}"))
+        return rows
 
     def utc(self, good_rows: pl.DataFrame, source_rows: pl.DataFrame) -> pl.DataFrame:
         """Convert the local times of checked rows to UTC.
@@ -105,6 +143,30 @@ class ShopClock:
             "those without are taken as UTC; if they are of the shop's own clock, say so in SHOP.yaml: "
             f"{self._name}: {{timezone: Asia/Shanghai}}"
         ]
+
+
+def named_zone_notes(name: str, rejected: pl.DataFrame, emptied: Mapping[str, Collection[Emptied]]) -> list[str]:
+    """Return one note if words name the zones of times that could not be used.
+
+    Args:
+        name: of the table.
+        rejected: its rejected rows, as in ``rejected.parquet``.
+        emptied: its cells that could not be read, by column.
+    """
+    rows = rejected.filter(pl.col("reason").str.starts_with(NAMED_ZONE))
+    cells = [
+        part
+        for parts in emptied.values()
+        for part in parts
+        if any(reason.startswith(NAMED_ZONE) for reason in part.reasons)
+    ]
+    if rows.is_empty() and not cells:
+        return []
+    seen = rows["seen"][0] if len(rows) else cells[0].first
+    return [
+        f"{name}: a word names the time zone, as in {seen}: such times cannot be used; say whose clock it is in "
+        f"SHOP.yaml, {name}: {{timezone: Asia/Kolkata}}, or write the offset, +05:30"
+    ]
 
 
 def _localised(times: pl.Series, zone: str) -> pl.Series:

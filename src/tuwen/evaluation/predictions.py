@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tuwen.errors import DataError
-from tuwen.files import whole
+from tuwen.files import full_disk, is_full, whole
 
 Array = np.ndarray[Any, Any]
 TaskName = Literal["rate", "binary", "classify"]
@@ -117,6 +117,8 @@ class Predictions:
             with whole(path) as file:
                 pq.write_table(table, file, compression="zstd")
         except OSError as error:
+            if is_full(error):
+                raise full_disk(path, error.strerror) from None
             raise DataError("cannot write the predictions", where=str(path), seen=error.strerror or error) from None
 
     @classmethod

@@ -67,6 +67,7 @@ def render(
         "generator": samples_page.section(report),
         "examples": examples(report, pictures or {}, texts or {}),
         "raters": _raters(report),
+        "stack": _stack(report),
         "lists": _lists(report),
         "cost": [(label(key, COSTS), verdict.quantity(key, value)) for key, value in report["cost"].items()],
         "provenance": [(label(key, PROVENANCE), spelt(value)) for key, value in report["provenance"].items()],
@@ -135,6 +136,18 @@ def _raters(report: Plain) -> list[tuple[str, str, str]]:
         (name, f"{found['weight']:.2f}", "–" if found["rmse"] is None else f"{found['rmse']:.4f}")
         for name, found in told.items()
     ]
+
+
+def _stack(report: Plain) -> dict[str, Any] | None:
+    """Members of ``fusion: auto`` with their weights, and a sentence on what each modality is worth."""
+    stack = report.get("stack")
+    if not stack:
+        return None
+    members = sorted(stack["members"], key=lambda member: (-member["weight"], member["loss"]))
+    return {
+        "members": [(m["name"], f"{m['weight']:.2f}", verdict.number(m["loss"])) for m in members],
+        "sentences": verdict.stack_sentences(stack),
+    }
 
 
 def _lists(report: Plain) -> dict[str, Any] | None:

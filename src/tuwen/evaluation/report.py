@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,8 @@ from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.regression import regression
 from tuwen.evaluation.slices import slices, worst
 from tuwen.evaluation.unlearned import counted, unlearned, unlearned_warning
-from tuwen.files import make_folder, room_on_disk, whole
+from tuwen.files import make_folder, room_on_disk
+from tuwen.outputs import Ready, finish
 
 FORMAT = 1
 
@@ -45,6 +46,7 @@ def build_report(
     provenance: Mapping[str, Any] | None = None,
     generator: Mapping[str, Any] | None = None,
     raters: Mapping[str, Mapping[str, float | None]] | None = None,
+    stack: Mapping[str, Any] | None = None,
     unknown: Mapping[str, int] | None = None,
     name: str = "",
     split: str = "hash",
@@ -70,6 +72,8 @@ def build_report(
             says what of it makes ``warnings``.
         generator: the account of one that filled or made vectors; see :func:`tuwen.evaluation.samples.pooled`.
         raters: rater → its ``weight`` in the blend and its ``rmse`` on ratings of the train part that it had not seen.
+        stack: members of ``fusion: auto`` and what each modality is worth, as
+            :func:`tuwen.workflow.stack_accounts.stack_account` tells it.
         unknown: class → test rows, of classes that the model cannot know; default: those that are not in ``classes``
             of its predictions (which hold more where folds are pooled, or baselines know others).
         name: of the run.
@@ -118,6 +122,8 @@ def build_report(
         report["warnings"] += generator["warnings"]
     if raters is not None:
         report["raters"] = {name: dict(found) for name, found in raters.items()}
+    if stack is not None:
+        report["stack"] = dict(stack)
     reference = best_baseline(report)
     report["slices"] = slices(
         model,
@@ -209,8 +215,17 @@ def summary(report: Mapping[str, Any]) -> list[SummaryRow]:
     return sorted(rows, key=lambda row: row.metric != report["primary"])
 
 
-def write_report(folder: str | Path, report: Mapping[str, Any], html: str) -> tuple[Path, Path]:
-    """Write ``report.json`` and ``report.html``; each appears whole or not at all, and an old one stays until then.
+def write_report(
+    folder: str | Path,
+    report: Mapping[str, Any],
+    html: str,
+    tables: Mapping[str, Callable[[Path], object]] | None = None,
+) -> tuple[Path, Path]:
+    """Write ``report.json``, ``report.html`` and the tables that belong to them in one step.
+
+    Args:
+        folder: the caller holds it where others may write into it.
+        tables: name of a file → function that writes it to a path.
 
     Raises:
         DataError: the folder cannot be written to; the report is not strict JSON.
@@ -223,9 +238,13 @@ def write_report(folder: str | Path, report: Mapping[str, Any], html: str) -> tu
     as_json, as_html = folder / "report.json", folder / "report.html"
     with room_on_disk(folder):
         make_folder(folder)
-        with whole(as_html) as page, whole(as_json) as data:
-            page.write(html.encode())
-            data.write(text.encode() + b"\n")
+        finish(folder)
+        with Ready(folder) as ready:
+            for name, write in (tables or {}).items():
+                write(ready.path(name))
+            ready.add(as_json.name, text.encode() + b"\n")
+            ready.add(as_html.name, html.encode())
+            ready.place()
     return as_json, as_html
 
 

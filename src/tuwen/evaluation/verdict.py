@@ -99,6 +99,46 @@ def _amount(value: float, percent: bool, digits: int) -> Text:
     return (f"{text} point{'' if text == '1.0' else 's'}", f" {text} 个百分点") if percent else (text, f" {text}")
 
 
+def stack_sentences(stack: Plain) -> list[Text]:
+    """What each modality is worth to ``fusion: auto``, whether one member does alone, and what was corrected."""
+    sentences = [_worth(name, worth) for name, worth in stack["worth"].items()]
+    if stack["single"]:
+        name = max(stack["members"], key=lambda member: member["weight"])["name"]
+        sentences.append(
+            (
+                f"One member answers alone, {name}: the others together are worth no more than chance.",
+                f"只由一个成员作答：{name}；其余成员合起来的贡献不超过偶然。",
+            )
+        )
+    drift = stack.get("drift")
+    if drift and drift["shift"]:
+        level = f"{drift['level']:+.3g}".replace("-", "−")
+        sentences.append(
+            (
+                f"The newest {drift['rows']:,} rows lie {level} off what the others tell: answers are corrected.",
+                f"最新的 {drift['rows']:,} 行与其余各行的水平相差 {level}，答案已据此校正。",
+            )
+        )
+    return sentences
+
+
+def _worth(name: str, worth: Plain) -> Text:
+    english, chinese = thing(name)
+    digits = decimals((worth["loss"], worth["error"]))
+    loss, error = number(worth["loss"], digits=digits), number(worth["error"], digits=digits)
+    if worth["clear"]:
+        return (
+            f"Without {english} the loss would be {loss} (± {error}) larger.",
+            f"若没有{chinese}，损失会增大 {loss}（± {error}）。",
+        )
+    size, speed = number(worth["mb"]), number(worth["ms"])
+    return (
+        f"{english} is worth nothing that shows here: {loss} (± {error}). Leaving it out would save {size} MB and "
+        f"{speed} ms a row.",
+        f"{chinese}在这里没有可见的价值：{loss}（± {error}）。去掉它可省 {size} MB，每行省 {speed} 毫秒。",
+    )
+
+
 # --- Sentences ----------------------------------------------------------------------------------------------------
 
 

@@ -139,6 +139,13 @@ WORDS: dict[str, Text] = {
         "答案 = 平均值 + 各评分器与平均值之差 × 权重。权重与 RMSE 取自训练集中该评分器未见过的评分。",
     ),
     "rater": ("Rater", "评分器"),
+    "stack": ("What each modality is worth", "各模态的价值"),
+    "stack_note": (
+        "Losses are squared errors, or log losses of classes, on rows of the train part that a member had not seen. "
+        "The answer is the weighted mean of the members; where a modality is absent other weights count.",
+        "损失为训练集中该成员未见过的行上的平方误差（分类为对数损失）。答案是各成员的加权平均；缺少某一模态时采用另一组权重。",
+    ),
+    "member": ("Member", "成员"),
     "weight": ("Weight", "权重"),
     "history": ("Learning curves", "学习曲线"),
     "history_note": (

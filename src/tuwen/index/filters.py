@@ -18,7 +18,11 @@ from tuwen.unicode import nfkc
 
 Array = npt.NDArray[Any]
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
-_CONDITION = re.compile(r"([^=!<>]++)(!=|<=|>=|=|<|>)(.*+)", re.DOTALL)
+_CONDITION = re.compile(
+    r"([^=!<>＝！＜＞≠≤≥]++)(==|!=|<>|<=|>=|＝＝|！＝|＜＞|＜＝|＞＝|[=<>＝＜＞≠≤≥])(.*+)", re.DOTALL
+)
+_SAME = {"==": "=", "<>": "!="}
+_WIDE = str.maketrans({"＝": "=", "！": "!", "＜": "<", "＞": ">", "≠": "!=", "≤": "<=", "≥": ">="})
 ALLOWED = "COLUMN=VALUE, COLUMN=VALUE|VALUE, COLUMN!=VALUE, COLUMN=LOW..HIGH, or COLUMN<NUMBER with <, <=, >, >="
 
 
@@ -69,7 +73,11 @@ class Condition:
         parts = _CONDITION.fullmatch(text)
         if parts is None or not parts[1].strip():
             raise ConfigError("this is not a condition", where="--where", seen=text[:200], allowed=ALLOWED)
-        return cls(parts[1].strip(), cast(Operator, parts[2]), parts[3].strip())
+        value = parts[3].strip()
+        if value.translate(_WIDE)[:1] in ("=", "<", ">", "!"):  # brand=>HP
+            raise ConfigError("this is not a condition", where="--where", seen=text[:200], allowed=ALLOWED)
+        sign = parts[2].translate(_WIDE)
+        return cls(parts[1].strip(), cast(Operator, _SAME.get(sign, sign)), value)
 
     @classmethod
     def read_all(cls, texts: Sequence[str], limits: FilterLimits = DEFAULT_LIMITS) -> list[Condition]:
@@ -158,7 +166,7 @@ def _numbers(texts: Sequence[str], condition: Condition) -> list[float]:
     numbers = [_program_number(text) for text in plain]
     rest = [i for i, number in enumerate(numbers) if number is None]
     if rest:
-        read, reasons = amounts(pl.Series("number", [plain[i] for i in rest], pl.String), "plain")
+        read, reasons = amounts(pl.Series("number", [plain[i] for i in rest], pl.String))
         for i, number, reason in zip(rest, read, reasons, strict=True):
             if reason == TWO_MEANINGS:
                 raise ConfigError(
@@ -182,7 +190,7 @@ def _program_number(text: str) -> float | None:
     if text in ("true", "false"):
         return float(text == "true")
     try:
-        return float(text)
+        return None if "_" in text else float(text)  # 1_000 is Python's alone
     except ValueError:
         return None
 

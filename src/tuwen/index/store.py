@@ -23,11 +23,12 @@ import numpy.typing as npt
 import polars as pl
 
 from tuwen.errors import DataError, InUse, TuwenError
-from tuwen.files import held, room_on_disk, write_json
+from tuwen.files import room_on_disk, write_json
 from tuwen.index.manifest import FORMAT, MANIFEST, alive_of, files_of, read_manifest, sweep, write_removed
 from tuwen.index.segments import AGAIN, Batch, Segment, made, merged, read, with_popularity, write
 from tuwen.index.vectors import NOTHING, Kind
 from tuwen.index.words import Bm25
+from tuwen.outputs import held
 
 Array = npt.NDArray[Any]
 log = logging.getLogger("tuwen.index")

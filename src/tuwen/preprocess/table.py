@@ -219,6 +219,9 @@ def _numbered(names: list[str]) -> dict[str, int]:
     return {**{f"{name}.0": i for name, i in whole.items()}, **whole, **numbers}
 
 
+_POINT = Dialect(decimal=".")  # where the train part tells nothing
+
+
 def _dialect(column: pl.Series, kind: Kind) -> Dialect:
     """How the train part writes a column of texts that are numbers or dates."""
     evidence = Evidence(column.name, kind)
@@ -228,7 +231,7 @@ def _dialect(column: pl.Series, kind: Kind) -> Dialect:
 
 def _finite(column: pl.Series, dialect: Dialect) -> np.ndarray:
     """Numbers as collect reads them, so that a row asked about with ``￥12`` is the row that was learned."""
-    read, _ = read_numbers(column, -np.inf, np.inf, dialect=dialect)
+    read, _ = read_numbers(column, -np.inf, np.inf, dialect=dialect.or_else(_POINT))
     x = read.cast(pl.Float64).to_numpy().astype(np.float64)
     return np.where(np.isfinite(x), x, np.nan)
 

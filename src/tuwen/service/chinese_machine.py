@@ -45,6 +45,11 @@ MACHINE: dict[str, Told] = {
     ),
     "it cannot be promoted under that name": "不能以该名称上线",
     "the report cannot be read": "报告无法读取",
+    "the report was cut off while it was written": "报告没有写完就中断了",
+    "run the command again that writes it: tuwen evaluate, compare, judge or run": (
+        "make the report again, then promote it",
+        "请重新生成这份报告，然后再上线",
+    ),
     "the report is not one of this tuwen": "这份报告不属于此版本的 tuwen",
     "something that is not a home is in the way": "那里已有别的内容，不是服务目录",
     "the home was written by a newer tuwen": "服务目录由较新的 tuwen 写入",

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
-from fastapi import Request, Response
+from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
 
+from tuwen.data.json_names import RepeatedName, need_single_names
 from tuwen.service.problems import RequestError
 
 T = TypeVar("T")
@@ -32,14 +33,20 @@ def loads(body: bytes) -> Any:
 
     Raises:
         ValueError: it is no JSON.
+        HTTPException: 422, an object has a name twice.
     """
     try:
-        return from_json(body)
+        value = from_json(body)
     except ValueError:
         try:
-            return json.loads(body)
+            value = json.loads(body)
         except UnicodeDecodeError as error:
             raise json.JSONDecodeError("no UTF-8", "", error.start) from None
+    try:
+        need_single_names(body, value)
+    except RepeatedName as error:  # FastAPI lets no other exception out
+        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+    return value
 
 
 def media_type(request: Request) -> str:

@@ -10,6 +10,7 @@ from fastapi import Request
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
+from tuwen.data.json_names import RepeatedName, need_single_names
 from tuwen.errors import DataError
 from tuwen.service.invalid_values import invalid_value
 from tuwen.service.limits import Limits
@@ -51,6 +52,10 @@ def _from_json(body: bytes, limits: Limits) -> list[dict[str, Any]]:
         invalid = invalid_value(first, PredictRequest.model_fields, ("body",))
         invalid.allowed = EXAMPLE
         raise invalid from None
+    try:
+        need_single_names(body, rows, names=1)
+    except RepeatedName as error:
+        raise DataError(str(error), where="body", todo="leave one of them out") from None
     if len(rows) > limits.rows:
         raise DataError("too many rows in one request", seen=len(rows), allowed=f"up to {limits.rows}")
     return [dict(row) for row in rows]

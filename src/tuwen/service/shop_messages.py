@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
+import polars as pl
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -17,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from tuwen.amounts import TWO_MEANINGS, amounts
 from tuwen.data.keys import is_nothing
 from tuwen.service.batches import RefusedElement, or_refusal
 from tuwen.service.limits import MOST_CONDITIONS
@@ -71,6 +73,17 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _number(value: Any) -> Any:
+    """Of JSON: true is no number, and a text is one only where it means one thing."""
+    if isinstance(value, bool):
+        raise PydanticKnownError("float_type")
+    if isinstance(value, str) and amounts(pl.Series([value]))[1][0] == TWO_MEANINGS:
+        raise PydanticCustomError("number", "the number can have a point or a comma for decimals")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Whole = Annotated[int, BeforeValidator(_number)]
 Plain = Annotated[int | float | Value | bool | None, BeforeValidator(_plain)]
 
 
@@ -157,15 +170,15 @@ class Event(Strict):
         description="default: now; without an offset UTC; from 1990 to a day ahead",
         examples=["2026-01-31T20:05Z"],
     )
-    quantity: float | None = Field(
+    quantity: Number | None = Field(
         None, ge=-1e9, le=1e9, allow_inf_nan=False, description="below 0: given back, and no sale"
     )
-    value: float | None = Field(None, ge=-1e12, le=1e12, allow_inf_nan=False, description="what was paid")
+    value: Number | None = Field(None, ge=-1e12, le=1e12, allow_inf_nan=False, description="what was paid")
     session: Key | None = None
-    position: int | None = Field(None, ge=0, le=1_000_000_000)
+    position: Whole | None = Field(None, ge=0, le=1_000_000_000)
     query: Words | None = Field(None, max_length=10_000)
     channel: Words | None = Field(None, max_length=512)
-    propensity: float | None = Field(None, ge=0, le=1)
+    propensity: Number | None = Field(None, ge=0, le=1)
 
 
 class EventsRequest(Strict):
@@ -195,7 +208,7 @@ class Feedback(Strict):
     feedback: Key = Field(description="your own key: sent again, it is kept once")
     user: Named | None = None
     item: Named
-    rating: float | None = Field(None, allow_inf_nan=False, ge=-1e6, le=1e6)
+    rating: Number | None = Field(None, allow_inf_nan=False, ge=-1e6, le=1e6)
     text: Words | None = Field(None, max_length=100_000)
 
 

@@ -15,13 +15,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from tuwen.bundle.archive import Source, extract, is_backup, read, write
+from tuwen.bundle.archive import Source, extract, read, write
+from tuwen.bundle.archive_targets import need_backup_target, need_restore_target
 from tuwen.bundle.copying import IGNORED
-from tuwen.bundle.home import LIVE, STORE, Home
-from tuwen.errors import ConfigError, DataError
+from tuwen.bundle.home import Home
+from tuwen.bundle.revisions import LIVE, STORE
+from tuwen.errors import DataError
 from tuwen.files import is_full, publish, room_on_disk
 from tuwen.index.manifest import MANIFEST as INDEX
 from tuwen.index.manifest import files_of
+from tuwen.outputs import folders_above
 from tuwen.private import private, scratch
 from tuwen.progress import Progress, Silent
 
@@ -52,10 +55,7 @@ def backup(
     """
     opened, file, progress = Home(home), Path(file).absolute(), progress or Silent()
     began = time.monotonic()
-    if opened.folder in (file, *file.parents):
-        raise ConfigError("a backup inside of what it keeps is none", where=str(file), todo="name another place")
-    if file.exists() and not is_backup(file):
-        raise DataError("something else than a backup has this name", where=str(file), todo="name another file")
+    need_backup_target(opened.folder, file)
     url = str(store or opened.store)
     with room_on_disk(file), scratch("backup") as work, ExitStack() as stack:
         stack.enter_context(private(work))
@@ -96,13 +96,12 @@ def restore(file: str | Path, home: str | Path, *, progress: Progress | None = N
     """
     file, home, progress = Path(file), Path(home).absolute(), progress or Silent()
     began = time.monotonic()
-    if home.exists() and (not home.is_dir() or any(home.iterdir())):
-        raise DataError("something is in the way", where=str(home), todo="name an empty or a new folder")
+    need_restore_target(home)
     archive = read(file, progress)
     half = home.with_name(f".{home.name}.{os.getpid()}.half")
     shutil.rmtree(half, ignore_errors=True)
     try:
-        with room_on_disk(home), private(half):
+        with room_on_disk(home), private(half), folders_above(home):
             extract(archive, half, progress)
             (half / "parts").mkdir(exist_ok=True)
             live = Home(half).live()

@@ -21,8 +21,9 @@ from tuwen.evaluation.comparison_page import render_comparison
 from tuwen.evaluation.comparison_words import noted
 from tuwen.evaluation.report import plain
 from tuwen.evaluation.unlearned import counted, unlearned
-from tuwen.files import held, room_on_disk, whole, write_json
+from tuwen.files import DiskFull, json_bytes, room_on_disk
 from tuwen.masking import write_log
+from tuwen.outputs import finish, held, sweep, write_files
 from tuwen.progress import Progress, Silent, Within
 from tuwen.workflow.contents import refuse_contrast
 from tuwen.workflow.evaluation import commit
@@ -117,6 +118,8 @@ def _compare(
     refuse_occupied(out)
     refuse_strange(out, "a comparison", OWN, (RESULT, TRAININGS))
     with room_on_disk(out), held(out):
+        finish(out)
+        sweep(out)
         if not replace:
             refuse_another(plan, out / RESULT)
         for number, one in enumerate(plan.failures):
@@ -133,9 +136,8 @@ def _compare(
         done = _train(plan, opened, out / TRAININGS, progress)
         with progress.task("bootstrap", None):
             result = _result(plan, opened, done) | {"notes": notes}
-        write_json(out / RESULT, result)
-        with whole(out / "compare.html") as file:
-            file.write(render_comparison(result).encode())
+        page = render_comparison(result).encode()
+        write_files(out, {RESULT: json_bytes(result), "compare.html": page})
         shutil.rmtree(out / "work", ignore_errors=True)  # of trainings under other settings
     return result
 
@@ -208,7 +210,7 @@ def _one(
             weigh=seed == plan.seeds[0] and fold == 0,
             progress=shown,
         )
-    except OSError:  # the disk or the machine, not the cell
+    except (OSError, DiskFull):  # the disk or the machine, not the cell
         raise
     except Exception as error:
         told = failure(out_of_memory(error) or error, name, seed, fold)

@@ -28,7 +28,8 @@ from tuwen.evaluation.render import render
 from tuwen.evaluation.report import build_report, write_report
 from tuwen.evaluation.retrieval import retrieval_report
 from tuwen.evaluation.unlearned import unlearned
-from tuwen.files import held, room_on_disk
+from tuwen.files import room_on_disk
+from tuwen.outputs import finish, held, sweep
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.baselines import baselines
 from tuwen.workflow.contents import is_contrast
@@ -36,9 +37,11 @@ from tuwen.workflow.judging import Judged, judge, pooled, primary_metric, refuse
 from tuwen.workflow.memory import room_in_memory
 from tuwen.workflow.places import refuse_occupied
 from tuwen.workflow.retrieval import Sought, seek
+from tuwen.workflow.stack_accounts import stack_account
 from tuwen.workflow.starting import origins
 
 LATENCY_ROWS = 30
+PREDICTIONS = "predictions.parquet"
 
 
 def evaluate(
@@ -63,6 +66,8 @@ def evaluate_folds(
     out = Path(out)
     refuse_occupied(out)
     with room_on_disk(out), room_in_memory(), held(out):
+        finish(out)
+        sweep(out)
         return _evaluate(list(bundles), dataset, out, progress or Silent())
 
 
@@ -91,6 +96,7 @@ def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progre
             run=run.plain(),
             provenance=_provenance(run, opened, judged, dataset) | _spellings(judged, classes),
             raters=_blend(opened),
+            stack=stack_account(opened, judged[0].gathered.frame[judged[0].rows], dataset),
             generator=samples.pooled(made) if (made := _accounts(opened)) else None,
             name=run.name,
             split=run.split.use,
@@ -100,9 +106,9 @@ def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progre
             confidence=run.evaluation.confidence,
             seed=run.seed,
         )
-    model.write(out / "predictions.parquet")
     wrong = {entry["row"] for entry in report["worst"]}
-    write_report(out, report, render(report, *_shown(run, wrong, judged, dataset)))
+    page = render(report, *_shown(run, wrong, judged, dataset))
+    write_report(out, report, page, {PREDICTIONS: model.write})
     for bundle in opened:
         write_card(bundle.folder, card(bundle.manifest, report))
     return report
@@ -222,7 +228,11 @@ def _provenance(run: Run, bundles: list[Bundle], judged: Sequence[Judged | Sough
             },
             "rows_without_truth": judged[0].gathered.without_truth,
         }
-        | ({} if run.raters else {"best_epochs": [bundle.manifest["best_epoch"] for bundle in bundles]})
+        | (
+            {}
+            if run.raters or "stack" in first
+            else {"best_epochs": [bundle.manifest["best_epoch"] for bundle in bundles]}
+        )
         | ({"starts_from": origins(run, bundles)} if run.init else {})
     )
 

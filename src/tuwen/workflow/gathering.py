@@ -16,6 +16,7 @@ from tuwen.data.splits import Split
 from tuwen.errors import ConfigError, DataError
 from tuwen.preprocess.target import Target, refuse_negative
 from tuwen.workflow.contents import is_contrast, with_contents
+from tuwen.workflow.rating import KEYS as KEYS_OF_RATERS
 from tuwen.workflow.rules import (
     check_columns,
     check_kinds,
@@ -165,11 +166,13 @@ def _empty(run: Run, part: str, gathered: Gathered, content: pl.Series) -> DataE
 
 
 def content_columns(run: Run) -> list[str]:
-    """The text and media columns of the run; of the rows' own table where it has some (an item's picture is in
-    many reviews).
+    """What decides the side of a row: the text and media columns of the run; of the rows' own table where it has some
+    (an item's picture is in many reviews). Of raters it is who rates what: others rated the same item before.
     """
     if run.content is not None:
         return list(run.content)
+    if run.raters is not None:
+        return list(KEYS_OF_RATERS.values())
     columns = [c for spec in run.modalities.values() if spec.use in ("text", *MEDIA) for c in spec.columns]
     own = [c for c in columns if c.startswith(f"{run.rows.table}.")]
     return list(dict.fromkeys(own or columns))

@@ -12,7 +12,7 @@ from tuwen.apps.recommend.history import MOST_LEVELS, Catalogue, History, Shoppe
 from tuwen.apps.recommend.told import TABLE
 from tuwen.apps.recommend.vectors import Reader, Reduction
 from tuwen.config import RankRun
-from tuwen.data.behaviour import returned_at
+from tuwen.data.behaviour import in_order, is_return, returned_at
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import examples, where_rows
 from tuwen.data.kinds import MEDIA
@@ -80,8 +80,7 @@ def _events(run: RankRun, dataset: Dataset) -> pl.DataFrame:
     except ConfigError as error:
         place = run.where("events", "where")
         raise ConfigError(error.what, where=place, seen=error.seen, allowed=error.allowed, todo=error.todo) from None
-    if "quantity" in rows.columns:
-        rows = rows.filter(pl.col("quantity").fill_null(1) >= 0)  # a return sells nothing
+    rows = rows.filter(~is_return(rows))  # a return sells nothing
     rows = rows.drop_nulls([column for column in ("user", "item", "time") if column in rows.columns])
     lost = [column for column in ("user", "item", "time") if column not in rows.columns]
     if lost:
@@ -95,9 +94,9 @@ def _events(run: RankRun, dataset: Dataset) -> pl.DataFrame:
 
 def _with_returns(table: pl.DataFrame) -> pl.DataFrame:
     """The rows with the moment at which each purchase was given back, by whatever kind of event."""
-    if "quantity" not in table.columns or not (table["quantity"] < 0).any():
+    if not {"user", "item", "time"} <= set(table.columns) or not is_return(table).any():
         return table
-    ordered = table.sort("time", pl.col("quantity") < 0, maintain_order=True)
+    ordered = in_order(table)
     return ordered.with_columns(returned_at(ordered).alias(RETURNED))
 
 

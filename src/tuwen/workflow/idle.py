@@ -17,6 +17,7 @@ from tuwen.workflow.kinds import own_task
 from tuwen.workflow.preparing import built_modality, encoder_options
 from tuwen.workflow.rehearsal import expected
 from tuwen.workflow.rules import validates
+from tuwen.workflow.stacking import is_stack
 from tuwen.workflow.starting import FREE_OF_MODALITY, start_of
 
 OF_PRETRAINED = ("encoder_learning_rate", "layer_decay", "unfreeze_epoch", "unfreeze")
@@ -26,6 +27,10 @@ Text = tuple[str, str]  # in English and Chinese
 Found = tuple[tuple[str, ...], Text]  # (key, why it changes nothing, or less than it seems)
 
 _RATERS: Text = ("raters take the place of the network", "评分器取代了网络")
+_STACK: Text = (
+    "fusion: auto trains no network where no encoder has to be trained",
+    "没有需要训练的编码器时，fusion: auto 不训练网络",
+)
 _NOT_VALIDATED: Text = ("the split leaves no validation part", "划分没有留出验证集")
 
 
@@ -52,9 +57,9 @@ def idle_in(run: Run) -> list[Text]:
 
 def _of_training(run: Run) -> Iterator[Found]:
     asked = _asked(run.training)
-    if run.raters is not None:
+    if run.raters is not None or is_stack(run):
         for name in asked:
-            yield ("training", name), _RATERS
+            yield ("training", name), _STACK if run.raters is None else _RATERS
         return
     pretrained = [name for name in OF_PRETRAINED if name in asked]
     if pretrained and (why := _no_pretrained(run)):

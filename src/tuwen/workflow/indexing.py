@@ -7,7 +7,8 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tuwen.index.manifest import MANIFEST
 from tuwen.index.segments import Batch
 from tuwen.index.store import ABANDONED, Index
 from tuwen.index.vectors import Kind
+from tuwen.outputs import nothing_left_of
 from tuwen.preprocess.colours import colour_of_picture, colour_of_texts, is_colour_column
 from tuwen.preprocess.terms import terms
 from tuwen.progress import Progress, Silent
@@ -116,16 +118,26 @@ def index(
             "the folder holds something else than an index", where=str(out), seen=strange[0], todo="name another --out"
         )
     encoders = out / settings["encoders"]
-    made = batch_of(table, opened, settings, encoders, progress, bundle=recipe.bundle)
-    settings["facets"] = facet_columns(made.table)
-    if encoders.is_dir():
-        sync_tree(encoders)  # before the manifest names it
-    with progress.task("index", None):
-        found = Index.create(out, made, settings, weights=fields, kind=recipe.kind)
+    with nothing_left_of(out), _removed_on_failure(encoders):
+        made = batch_of(table, opened, settings, encoders, progress, bundle=recipe.bundle)
+        settings["facets"] = facet_columns(made.table)
+        if encoders.is_dir():
+            sync_tree(encoders)  # before the manifest names it
+        with progress.task("index", None):
+            found = Index.create(out, made, settings, weights=fields, kind=recipe.kind)
     for other in out.glob(f"{ENCODERS}*"):
         if other != encoders and (other.name in there or time.time() - other.stat().st_mtime > ABANDONED):
             shutil.rmtree(other, ignore_errors=True)
     return _told(found, len(table), 0)
+
+
+@contextmanager
+def _removed_on_failure(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def items_of(dataset: Dataset) -> pl.DataFrame:
@@ -148,7 +160,7 @@ def items_of(dataset: Dataset) -> pl.DataFrame:
 
 def _choices(table: pl.DataFrame) -> pl.DataFrame:
     """Events that count for popularity: not what was given back, and each item once for one who is no person."""
-    table = standing(table) if {"quantity", "time", "user"} <= set(table.columns) else table
+    table = standing(table) if {"item", "time", "user"} <= set(table.columns) else table
     many = list(crawlers(table["user"])) if "user" in table.columns else []
     if not many:
         return table

@@ -13,7 +13,7 @@ import polars as pl
 from tuwen.apps.recommend import shelf_files
 from tuwen.apps.recommend.rules import Rules
 from tuwen.apps.recommend.shelf import Shelf
-from tuwen.bundle.home import store_beside
+from tuwen.bundle.parts import store_beside
 from tuwen.errors import did_you_mean
 from tuwen.files import room_on_disk
 from tuwen.progress import Progress, Silent

@@ -30,7 +30,8 @@ from tuwen.evaluation import origin
 from tuwen.evaluation.recommendation import MODEL, Cut, recommendation_report
 from tuwen.evaluation.render import render
 from tuwen.evaluation.report import write_report
-from tuwen.files import held, room_on_disk
+from tuwen.files import room_on_disk
+from tuwen.outputs import finish, held, sweep
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.cuts import LISTS, Held, held_out, write_lists, written_day
 from tuwen.workflow.evaluation import commit
@@ -200,6 +201,8 @@ def _about(dataset: Dataset) -> dict[str, Array]:
 def judge(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> dict[str, Any]:
     """Judge a recommender on a dataset; see :func:`run`. ``lists.parquet`` keeps what every system listed."""
     with room_on_disk(out), room_in_memory(), held(out):
+        finish(out)
+        sweep(out)
         began = time.perf_counter()
         history, users = history_of(run, dataset, progress)
         prepared = time.perf_counter() - began
@@ -218,10 +221,10 @@ def judge(run: RankRun, dataset: Dataset, out: Path, progress: Progress) -> dict
             "train_seconds": round(time.perf_counter() - began, 2),
             **latency,
         }
-        write_lists(out / LISTS, found, history.catalogue.items)
         with progress.task("bootstrap", None):
             report = report_of(run, dataset, found, cost, importance, [name for name in views if name != MODEL])
-        write_report(out, report, render(report))
+        tables = {LISTS: lambda file: write_lists(file, found, history.catalogue.items)}
+        write_report(out, report, render(report), tables)
     return report
 
 

@@ -23,6 +23,7 @@ from tuwen.workflow.generating import check_generator
 from tuwen.workflow.preparing import modality_options, raw_values
 from tuwen.workflow.rating import check_raters
 from tuwen.workflow.rehearsal import expected, rehearse
+from tuwen.workflow.stacking import is_stack
 
 Place = tuple[str | int, ...]
 
@@ -189,7 +190,7 @@ def refuse_unvalidated(run: Run) -> None:
     Raises:
         ConfigError: late fusion without folds, or ``calibrate``.
     """
-    if run.raters is not None:
+    if run.raters is not None or is_stack(run):
         return
     late = FUSIONS.load(run.fusion.use, run.where("fusion")).combines_answers
     late = late and not TASKS.load(run.task.use).replaces_fusion

@@ -15,7 +15,9 @@ from tuwen import __version__
 from tuwen.evaluation.render import render
 from tuwen.evaluation.report import write_report
 from tuwen.evaluation.search import search_report
+from tuwen.files import room_on_disk
 from tuwen.index.store import Index
+from tuwen.outputs import held
 from tuwen.workflow.evaluation import commit
 
 
@@ -66,5 +68,6 @@ def written(
             **provenance,
         },
     )
-    write_report(out, report, render(report))
+    with room_on_disk(out), held(out):
+        write_report(out, report, render(report))
     return report

@@ -20,10 +20,13 @@ from tuwen.apps.storefront.experiment import lift
 from tuwen.apps.storefront.outbox import Outbox
 from tuwen.apps.storefront.parts import Recommending, Report
 from tuwen.bundle.bundle import Bundle
-from tuwen.bundle.home import Home, Kind, Revision, told_in
+from tuwen.bundle.home import Home
+from tuwen.bundle.parts import Kind, read_report
+from tuwen.bundle.revisions import Revision
 from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError, DataError, InUse, TuwenError, did_you_mean
 from tuwen.evaluation.outline import outline
+from tuwen.outputs import nothing_left_of
 from tuwen.store import Store, moments
 from tuwen.store.engine import StoreUnavailable
 from tuwen.store.journal import Journal
@@ -47,7 +50,8 @@ def promote(source: str | Path, home: str | Path, kind: Kind | None = None, *, n
     Raises:
         BundleError: it could not; what is live stays.
     """
-    return Home(home).promote(source, self_test, kind, name)
+    with nothing_left_of(home):
+        return Home(home).promote(source, self_test, kind, name)
 
 
 def drop_report(home: str | Path, name: str) -> Revision:
@@ -119,7 +123,7 @@ def self_test(kind: Kind, folder: Path) -> None:
     elif kind == "dataset":
         _dataset(folder)
     else:
-        told, _ = told_in(folder)
+        told, _ = read_report(folder)
         try:
             outline(told)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -143,7 +147,7 @@ def open_parts(home: Home, revision: Revision) -> Parts:
         searcher=searcher,
         shelve=None if searcher is None else Shelver(searcher),
         dataset=opened("dataset", _dataset),
-        reports={name: Report(*told_in(folder)) for name, folder in home.reports(revision).items()},
+        reports={name: Report(*read_report(folder)) for name, folder in home.reports(revision).items()},
         other=None if other is None else _recommending(home.folder / other),
         experiment=revision.experiment,
     )

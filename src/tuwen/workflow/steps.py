@@ -24,6 +24,7 @@ from tuwen.data.sources import ENDINGS, format_of, open_file
 from tuwen.data.spreadsheet import write_spreadsheet
 from tuwen.errors import DataError, close_names
 from tuwen.files import whole
+from tuwen.outputs import folders_above
 from tuwen.private import scratch
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.media_cells import MediaCells
@@ -220,7 +221,7 @@ def answers_file(path: Path) -> Iterator[tuple[IO[bytes], Callable[[pl.DataFrame
     path = path.resolve()  # behind a link the file itself is written
     with ExitStack() as held:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(folders_above(path))
             file = held.enter_context(whole(path))
         except OSError as error:
             raise DataError(

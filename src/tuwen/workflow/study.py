@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuwen.errors import ConfigError, DataError
+from tuwen.files import full_disk, is_full
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -43,6 +44,8 @@ def opened_study(folder: Path, fingerprint: str, *, seed: int, patience: int, fi
             load_if_exists=True,
         )
     except (RuntimeError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
+        if any(map(is_full, _causes(error))):
+            raise full_disk(folder / FILE) from None
         raise _unreadable(folder / FILE, error) from None
     found = study.user_attrs.get("fingerprint")
     if found not in (None, fingerprint):
@@ -62,6 +65,28 @@ def opened_study(folder: Path, fingerprint: str, *, seed: int, patience: int, fi
     if not study.trials and first is not None:
         study.enqueue_trial(dict(first), user_attrs={"as_written": True})
     return study
+
+
+@contextmanager
+def room_for_trials(folder: Path) -> Iterator[None]:
+    """Turn a full disk, on which a trial cannot be noted, into a :class:`DataError` that says so."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except Exception as error:
+        causes = list(_causes(error))
+        if any(isinstance(cause, SQLAlchemyError) for cause in causes) and any(map(is_full, causes)):
+            raise full_disk(folder / FILE) from None
+        raise
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it came from, SQLite's own at last."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def finished(study: Study) -> list[Any]:

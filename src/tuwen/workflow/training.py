@@ -16,11 +16,12 @@ from tuwen.bundle.network import save_weights
 from tuwen.config import Export, Run
 from tuwen.data.dataset import Dataset
 from tuwen.errors import BundleError
-from tuwen.files import held, room_on_disk
+from tuwen.files import room_on_disk
 from tuwen.models import FUSIONS, TASKS
 from tuwen.models.assemble import Part
 from tuwen.models.raters.ensemble import Raters
 from tuwen.models.stack.stack import Stack
+from tuwen.outputs import held
 from tuwen.preprocess.modality import Modality
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.exporting import export

@@ -21,7 +21,8 @@ from tuwen.errors import ConfigError, MissingExtra, TuwenError
 from tuwen.evaluation.metrics import METRICS, measure
 from tuwen.evaluation.report import plain
 from tuwen.evaluation.tuning_page import carried, render_tuning
-from tuwen.files import held, room_on_disk, whole, write_json
+from tuwen.files import DiskFull, json_bytes, room_on_disk
+from tuwen.outputs import finish, held, sweep, write_files
 from tuwen.preprocess.target import ContrastTarget
 from tuwen.progress import Progress, Silent, Within
 from tuwen.training.batches import outputs_of
@@ -37,7 +38,7 @@ from tuwen.workflow.retrieval import score_of
 from tuwen.workflow.rules import split_of
 from tuwen.workflow.searching import Dimension, Range, as_written, dimensions, idle_of, refuse_impossible, suggested
 from tuwen.workflow.sharing import Shared
-from tuwen.workflow.study import FILE, finished, opened_study
+from tuwen.workflow.study import FILE, finished, opened_study, room_for_trials
 from tuwen.workflow.trainings import Training, failure
 from tuwen.workflow.variants import Base, Value, name_of, run_of, variant
 
@@ -131,6 +132,8 @@ def tune(
     refuse_occupied(out)
     refuse_strange(out, "a search", OWN, (FILE, "tune.json"))
     with room_on_disk(out), held(out):
+        finish(out)
+        sweep(out)
         for note, _ in carried(notes):
             with progress.task(f"note: {note}"):
                 pass
@@ -147,13 +150,12 @@ def tune(
             patience=max(2, run.training.epochs // 5),  # a small learning rate begins slowly
             first=None if outside else inside,
         )
-        _search(study, what, trials, out / "work", progress)
+        with room_for_trials(out):
+            _search(study, what, trials, out / "work", progress)
         result = _result(study, what, rows) | {"notes": notes}
-        with whole(out / "best.yaml") as file:
-            file.write(_best_yaml(what, result, study, out).encode())
-        write_json(out / "tune.json", result)
-        with whole(out / "tune.html") as file:
-            file.write(render_tuning(result).encode())
+        best = _best_yaml(what, result, study, out).encode()
+        page = render_tuning(result).encode()
+        write_files(out, {"best.yaml": best, "tune.json": json_bytes(result), "tune.html": page})
         shutil.rmtree(out / "work", ignore_errors=True)
     return result
 
@@ -204,7 +206,7 @@ def _search(study: Study, what: Search, trials: int, work: Path, progress: Progr
                 value = _tried(trial, values, what, work, shown) if twin is None else what.worth(twin.value)
             except _Hopeless:
                 study.tell(trial, state=TrialState.PRUNED)
-            except OSError:  # the disk or the machine, not the trial: it is done again
+            except (OSError, DiskFull):  # the disk or the machine, not the trial: it is done again
                 raise
             except Exception as error:
                 reason = failure(out_of_memory(error) or error, name_of(values))["what"]

@@ -19,6 +19,7 @@ from tuwen.data.sample.taste import Item, Review, User, best_rmse, go_shopping, 
 from tuwen.data.sample.words import BRANDS, CITIES, COLOURS, KINDS
 from tuwen.errors import DataError
 from tuwen.files import publish, room_on_disk
+from tuwen.outputs import Ready, finish, folders_above
 
 SHOP_YAML = """\
 # A sample shop as it would leave a shop's own system: three encodings, its own column names, a few broken rows.
@@ -114,18 +115,30 @@ def write_sample_shop(folder: str | Path, *, items: int = 400, seed: int = 0) ->
         raise DataError(
             "the folder holds something else than a sample shop", where=str(folder), todo="name another folder"
         )
-    with room_on_disk(folder):
-        if shop_yaml.is_file():  # and perhaps what was made of it
-            _write_shop(folder, items, seed)
-            return shop_yaml
-        half = folder.with_name(f".{folder.name}.{os.getpid()}.half")
+    half = folder.absolute().with_name(f".{folder.absolute().name}.{os.getpid()}.half")
+    with room_on_disk(folder), folders_above(half):
         shutil.rmtree(half, ignore_errors=True)
         try:
             _write_shop(half, items, seed)
-            publish(half, folder)
+            if shop_yaml.is_file():  # a dataset may stand beside it
+                _replace_files(half, folder)
+            else:
+                publish(half, folder)
         finally:
             shutil.rmtree(half, ignore_errors=True)
     return shop_yaml
+
+
+def _replace_files(half: Path, folder: Path) -> None:
+    """Move the files of one folder over those of another in one step; its other files stay."""
+    finish(folder)
+    files = [path for path in sorted(half.rglob("*")) if path.is_file()]
+    with Ready(folder) as ready:
+        for path in files:
+            waiting = ready.path(path.relative_to(half).as_posix())
+            waiting.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(waiting)
+        ready.place()
 
 
 def _write_shop(folder: Path, items: int, seed: int) -> None:

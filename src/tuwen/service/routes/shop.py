@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Header, Path, Request, Response
 
 from tuwen.apps.storefront.held import promoted
+from tuwen.data.behaviour import is_return_kind
 from tuwen.errors import DataError
 from tuwen.service.batches import BeaconRoute, kept_and_refused
 from tuwen.service.language import asked_for
@@ -83,7 +84,9 @@ def _add_events(service: FastAPI, served: Served) -> None:
                 known=0 if new is None else len(rows) - new,
                 journal=len(rows) if new is None else 0,
                 unknown_items=front.cards.unknown(event.item for event in accepted)[:NAMED],
-                unknown_kinds=sorted({event.kind for event in accepted} - set(KINDS)),
+                unknown_kinds=sorted(
+                    kind for kind in {event.kind for event in accepted} - set(KINDS) if not is_return_kind(kind)
+                ),
                 refused=refused,
             )
 
