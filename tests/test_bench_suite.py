@@ -107,6 +107,10 @@ def test_a_peer_answers_in_a_process_of_its_own_and_a_failure_is_told_once(suite
     assert peers.seconds_of(good, 1, tmp_path / "out") > 0
     reason = peers.answers_of(bad, sys.executable, folds, tmp_path / "out", 9)
     assert "ModuleNotFoundError" in reason and peers.answers_of(bad, None, folds, tmp_path / "out", 9) == reason
+    plain = json.loads((folds[0].folder / "given.json").read_text(encoding="utf-8"))
+    (folds[0].folder / "given.json").write_text(json.dumps(plain | {"text": [None] * len(plain["text"])}))
+    linear = peers.Peer("linear", "", own=False)
+    assert peers.answers_of(linear, sys.executable, folds, tmp_path / "out", 9) == "there is no text"
     peers.forget_errors(tmp_path / "out")
     assert peers.answers_of(bad, None, folds, tmp_path / "out", 9) is None
     assert peers.answers_of(good, None, folds, tmp_path / "out", 9)[0].shape == answers[0].shape

@@ -16,6 +16,10 @@ from typing import Any
 import numpy as np
 
 
+class Unsuited(Exception):
+    """The rows have nothing that the peer could read."""
+
+
 class Given:
     """The rows of one fold; those of the train part first.
 
@@ -48,6 +52,11 @@ class Given:
         known = self.target[self.train]
         return known if self.task == "rate" else known.astype(np.int64)
 
+    def need_text(self) -> None:
+        """Refuse rows without text."""
+        if not self.has_text:
+            raise Unsuited("there is no text")
+
     def holdout(self, share: float = 0.15) -> tuple[np.ndarray, np.ndarray]:
         """Positions of train rows to learn from and to stop by; the same every time."""
         order = np.random.default_rng(0).permutation(int(self.train.sum()))
@@ -77,6 +86,8 @@ def work(peer: str, given: Path, out: Path, seconds: float) -> dict[str, Any]:
         half = out.with_suffix(".half.npz")
         np.savez(half, outputs=outputs)
         half.replace(out.with_suffix(".npz"))
+    except Unsuited as error:
+        return {"error": str(error), "seconds": 0.0}
     except Exception as error:  # whatever a foreign package raises is told, and is no reason to stop
         last = traceback.extract_tb(error.__traceback__)[-1]
         traceback.print_exc()

@@ -29,7 +29,7 @@ def features(given: Any) -> tuple[np.ndarray, list[int]]:
         columns.append(np.array([levels.get(cell, np.nan) for cell in cells], float)[:, None])
     x = np.concatenate(columns, axis=1)
     if not x.shape[1]:
-        raise ValueError("there is neither text nor table")
+        given.need_text()
     return x, list(range(start, x.shape[1]))
 
 

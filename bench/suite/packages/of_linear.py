@@ -21,8 +21,7 @@ def vectoriser(texts: list[str]) -> TfidfVectorizer:
 
 def answer(given: Any) -> np.ndarray:
     """Penalties are chosen in three folds of the train part."""
-    if not given.has_text:
-        raise ValueError("there is no text")
+    given.need_text()
     texts = np.array(given.text, dtype=object)
     train, test = texts[given.train].tolist(), texts[~given.train].tolist()
     tfidf = vectoriser(train)
