@@ -18,7 +18,7 @@ DEMO := demo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test nightly test-serve test-hub test-ocr check run runs bench bench-peers load fuzz attack soak audit licences release docs lock clean
+.PHONY: help install demo test nightly test-serve test-hub test-ocr check run runs suite bench bench-peers load fuzz attack soak audit licences release docs lock clean
 
 help:
 	@echo "make demo [SERVE=no] [PORT=8000]  sample shop: collect, train, evaluate, serve at 127.0.0.1 until Ctrl-C"
@@ -30,6 +30,7 @@ help:
 	@echo "make check                        format, lint, types, import floors"
 	@echo "make run RUN=flipkart OUT=DIR     repeat runs/flipkart.yaml: DIR/report.json, DIR/report.html"
 	@echo "make runs                         repeat all runs and rewrite docs/results.md"
+	@echo "make suite [ARGS='--only houses'] fusion: auto beside peers on all supervised runs: docs/suite.md"
 	@echo "make bench                        speed, as ratios against a named limit"
 	@echo "make bench-peers RUN=hm OUT=DIR   other packages in the harness of a rank run, each in its own environment"
 	@echo "make load [ARGS=--mix=600]        a served home under load, beside an empty route"
@@ -129,6 +130,10 @@ run: $(STAMP)
 runs: $(STAMP)
 	@$(BIN)/tuwen sample $(DEMO)/shop
 	@$(BIN)/tuwen runs runs --out out/runs --results docs/results.md
+
+# ARGS="--only houses olist --peers linear lightgbm --seconds 60"; stopped or failed, it goes on where it was
+suite: $(STAMP)
+	@$(BIN)/python scripts/suite.py $(ARGS)
 
 bench: $(STAMP) requirements-ocr.lock
 	@$(LOCKED) --upgrade --target out/ocr -r requirements-ocr.lock

@@ -127,6 +127,10 @@ def test_rate_agrees_with_scikit_learn_and_scipy(table: tuple[Predictions, np.nd
         same(
             weighted(predictions, weights, "rmse"), oracle.root_mean_squared_error(truth, answer, sample_weight=weights)
         )
+        same(
+            weighted(predictions, weights, "rmsle"),
+            oracle.root_mean_squared_log_error(truth, answer, sample_weight=weights),
+        )
         same(weighted(predictions, weights, "mae"), oracle.mean_absolute_error(truth, answer, sample_weight=weights))
         left, right = np.repeat(truth, weights), np.repeat(answer, weights)
         r2, spearman = weighted(predictions, weights, "r2"), weighted(predictions, weights, "spearman")
@@ -182,3 +186,11 @@ def test_the_registry_names_what_report_json_promises() -> None:
     assert names["binary"] == shared | {"precision", "recall", "f1"}
     with pytest.raises(DataError, match="did you mean 'rmse'"):
         metrics_of("rate", ["rmsee"])
+    assert [metric.name for metric in metrics_of("rate", ["rmsle"])] == ["rmsle"]
+
+
+def test_an_error_of_half_the_value_counts_alike_for_a_small_and_a_large_one() -> None:
+    prices = np.array([9.0, 99.0, 9_999.0])
+    assert measure(rate(prices, (prices + 1) / 2 - 1), ["rmsle"])["rmsle"] == pytest.approx(math.log(2))
+    assert measure(rate(prices, -prices), ["rmsle"]) == measure(rate(prices, 0 * prices), ["rmsle"])
+    assert math.isnan(measure(rate(np.array([2.0, -1.0]), np.zeros(2)), ["rmsle"])["rmsle"])

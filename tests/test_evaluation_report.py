@@ -20,6 +20,7 @@ from tuwen.evaluation.confusion import confusion
 from tuwen.evaluation.metrics import measure
 from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.regression import regression
+from tuwen.evaluation.render import render
 from tuwen.evaluation.report import best_baseline, best_baselines, build_report, plain, summary, write_report
 from tuwen.evaluation.slices import slices, worst
 from tuwen.evaluation.verdict import against_best
@@ -190,6 +191,23 @@ def test_a_class_that_was_never_learned_is_counted() -> None:
     assert report["warnings"][0]["en"].startswith("1 of 2 test rows")
     assert report["confusion"]["labels"] == ["a", "b", "new"]
     assert report["metrics"]["accuracy"]["value"] == 0.5
+
+
+def test_a_report_decided_by_a_metric_of_its_own_has_it_everywhere_and_first() -> None:
+    rng = np.random.default_rng(3)
+    prices = np.expm1(rng.normal(4, 1, 200))
+    near, far = (rate(prices, np.expm1(np.log1p(prices) + s * rng.normal(size=200))) for s in (0.1, 0.5))
+    frame = near.frame.with_columns(slice_kind=pl.Series(["a", "b"] * 100))
+    near = Predictions("rate", frame)
+    report = report_of(near, far, primary="rmsle", knock_out={"text": {"absent": far}})
+    assert report["primary"] == "rmsle" and summary(report)[0].metric == "rmsle"
+    assert report["metrics"]["rmsle"]["value"] == pytest.approx(measure(near, ["rmsle"])["rmsle"])
+    assert report["comparisons"]["text_only"]["rmsle"]["high"] < 0
+    assert report["knock_out"]["text"]["absent"]["metrics"]["rmsle"] == report["baselines"]["text_only"]["rmsle"]
+    assert all("rmsle" in part["metrics"] and "rmsle" in part["comparison"] for part in report["slices"]["kind"])
+    assert "rmsle" not in report_of(near, far)["metrics"]
+    page = render(report)
+    assert "RMSLE" in page and "log(1 + y) 的典型差值" in page
 
 
 def test_slices_are_the_metrics_of_their_rows() -> None:

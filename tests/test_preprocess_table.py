@@ -1,6 +1,7 @@
 """Numbers, categories, lists and dates."""
 
 import datetime
+import json
 
 import numpy as np
 import polars as pl
@@ -99,6 +100,43 @@ def test_dates_are_read_in_every_dress_and_clocks_close():
     assert present.tolist() == [True] * 7 + [False]
     typed = pl.DataFrame({"d": [datetime.datetime(2021, 6, 5)] * 5 + [None] * 3})
     assert fitted(typed).encode(typed)[0]["numbers"][0].tolist() == numbers[0].tolist()
+
+
+def orders(*rows: tuple[str | None, ...]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=["paid", "promised", "delivered"], orient="row")
+
+
+def test_the_days_between_every_two_dates_are_numbers_of_their_own(tmp_path):
+    late = [("2024-03-01", f"2024-03-{10 + late:02}", "2024-03-12") for late in range(5)]
+    frame = orders(*late, (None, "2024-03-12", "2024-03-12"), (None, None, None))
+    table = fitted(frame, dates=["paid", "promised", "delivered"])
+    numbers = table.encode(frame)[0]["numbers"]
+    assert table.spec.shape == (3 * 7 + 3 * 2, 0) and numbers.shape == (7, 27)
+    paid_promised, delay = numbers[:, 21:23], numbers[:, 25:27]
+    assert np.diff(delay[:5, 0]) == pytest.approx(np.diff(delay[:5, 0])[0]) and delay[0, 0] > 0 > delay[4, 0]
+    assert delay[5].tolist() == delay[2].tolist()  # the day of payment is no part of it
+    assert paid_promised[5].tolist() == [0, 1] and not numbers[6].any()
+    table.save(tmp_path)
+    np.testing.assert_array_equal(Table.load(tmp_path).encode(frame)[0]["numbers"], numbers)
+    hours = fitted(orders(*late), dates=["promised", "delivered"]).encode(
+        orders(("", "2024-03-12 06:00", "2024-03-12T18:00+00:00"), ("", "2024-03-12 18:00", "2024-03-12 18:00"))
+    )[0]["numbers"]
+    assert hours[0, 14] - hours[1, 14] == pytest.approx(0.5 / np.std([0, 1, 2, 3, 4]), rel=0.05)
+
+
+def test_one_date_seven_dates_and_an_older_state_have_no_days_between(tmp_path):
+    frame = orders(("2024-03-01", "2024-03-10", "2024-03-12"))
+    assert fitted(frame, dates=["paid"], categories=["promised", "delivered"]).spec.shape == (7, 2)
+    seven = pl.DataFrame({f"d{i}": ["2024-03-01", "2024-04-01"] for i in range(7)})
+    assert fitted(seven, dates=list(seven.columns)).spec.shape == (49, 0)
+    six = seven.drop("d6")
+    assert fitted(six, dates=list(six.columns)).spec.shape == (42 + 30, 0)
+    fitted(frame, dates=["paid", "promised", "delivered"]).save(tmp_path)
+    state = json.loads((tmp_path / "state.json").read_text())
+    del state["fitted"]["days"]
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    old = Table.load(tmp_path)
+    assert old.spec.shape == (21, 0) and old.encode(frame)[0]["numbers"].shape == (1, 21)
 
 
 def test_kinds_are_guessed_once_and_replayed():

@@ -38,6 +38,30 @@ def test_one_answer_only_is_an_error():
         ClassifyTarget.fit(pl.Series("kind", ["a", "a"]))
 
 
+def test_a_price_is_learned_as_its_logarithm_and_answered_as_a_price():
+    prices = pl.Series("price", [0, 9, 99_999])
+    target = RateTarget.fit(prices, "log")
+    np.testing.assert_allclose(target.encode(prices), [0, np.log(10), np.log(100_000)], rtol=1e-6)
+    assert target.mean == pytest.approx(np.log(10) * 2)
+    outputs = np.array([[np.log(41)], [-3.0], [900.0]], np.float32)
+    np.testing.assert_allclose(target.decode(outputs)["prediction"], [40, 0, 99_999], rtol=1e-6)
+    np.testing.assert_allclose(target.decode(target.encode(prices)[:, None])["prediction"], prices, rtol=1e-5)
+
+
+def test_a_price_below_zero_has_no_logarithm_and_its_row_is_named():
+    prices = pl.Series("price", [3.0, 4.0, -2.5, -1.0])
+    for learn in (lambda: RateTarget.fit(prices, "log"), lambda: RateTarget(0, 9, 1, "log").encode(prices)):
+        with pytest.raises(DataError, match="below 0") as raised:
+            learn()
+        assert raised.value.seen == "-2.5 in row '2' and 1 other rows"
+    assert RateTarget.fit(prices).low == -2.5
+
+
+def test_a_target_of_a_bundle_before_scales_is_linear():
+    old = from_plain({"task": "rate", "low": 1.0, "high": 5.0, "mean": 4.0})
+    assert old.decode(np.array([[3.0]]))["prediction"].tolist() == [3.0]
+
+
 def test_words_are_no_numbers():
     with pytest.raises(DataError, match="not a number"):
         RateTarget.fit(pl.Series("kind", ["a", "b"]))
@@ -56,6 +80,7 @@ def test_classes_are_sorted_counted_and_unknown_ones_told():
     "target",
     [
         RateTarget(1.0, 5.0, 4.2),
+        RateTarget(0.0, 500.0, 2.1, "log"),
         BinaryTarget(4.0, None, 0.3),
         BinaryTarget(None, "红", 0.3),
         ClassifyTarget(("a", "b"), (1, 2)),

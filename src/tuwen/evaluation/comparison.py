@@ -19,9 +19,10 @@ import polars as pl
 
 from tuwen.errors import DataError
 from tuwen.evaluation.intervals import Resampled, differences, intervals, resample
+from tuwen.evaluation.metrics import with_primary
 from tuwen.evaluation.predictions import Array, Predictions, check_same_rows
 from tuwen.evaluation.report import plain
-from tuwen.evaluation.slices import SLICE_METRICS
+from tuwen.evaluation.slices import slice_metrics
 
 HOW = ("half", "all")  # how many rows lose an input
 
@@ -41,12 +42,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How chance is measured: :func:`tuwen.evaluation.intervals.resample`."""
+    """How chance is measured: :func:`tuwen.evaluation.intervals.resample`.
+
+    Attributes:
+        primary: the metric that decides, where it is not one of every report.
+    """
 
     samples: int = 1000
     confidence: float = 0.95
     seed: int = 0
     groups: Sequence[object] | None = None
+    primary: str | None = None
 
 
 def compare(cells: Mapping[str, Cell], reference: str, bootstrap: Bootstrap) -> dict[str, dict[str, Any]]:
@@ -138,8 +144,9 @@ WHOLE = ("", "")
 
 def _drawn(cell: Cell, bootstrap: Bootstrap) -> dict[tuple[str, str], _Drawn]:
     """(kind, how) → the cell with that input missing; WHOLE is the cell as it is."""
-    found = {WHOLE: _over(cell.seeds, bootstrap)}
-    names = SLICE_METRICS[cell.seeds[0].task]
+    task, primary = cell.seeds[0].task, bootstrap.primary
+    found = {WHOLE: _over(cell.seeds, bootstrap, with_primary(task, primary) if primary else None)}
+    names = slice_metrics(task, primary)
     for kind, without in cell.without.items():
         halves = [half_without(whole, gone, kind) for whole, gone in zip(cell.seeds, without, strict=True)]
         found[kind, "half"] = _over(halves, bootstrap, names)

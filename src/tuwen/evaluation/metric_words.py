@@ -131,6 +131,7 @@ METRIC_NAMES: dict[str, Text] = RetrievalNames(
         "log_loss": ("Log loss", "对数损失"),
         "brier": ("Brier score", "Brier 分数"),
         "rmse": ("RMSE", "RMSE"),
+        "rmsle": ("RMSLE", "RMSLE"),
         "mae": ("MAE", "MAE"),
         "r2": ("R²", "R²"),
         "spearman": ("Rank correlation", "等级相关"),
@@ -172,6 +173,11 @@ METRIC_MEANINGS: dict[str, Text] = RetrievalMeanings(
         "rmse": (
             "Typical error in the target's own unit; large errors weigh more.",
             "以目标单位计的典型误差，大误差权重更高。",
+        ),
+        "rmsle": (
+            "Typical difference of log(1 + y): an error counts by its share of the value, so 5 for 10 is as wrong as "
+            "500 for 1,000.",
+            "log(1 + y) 的典型差值：误差按占数值的比例计，10 答成 5 与 1000 答成 500 同样错。",
         ),
         "mae": ("Average distance from the truth, in the target's own unit.", "与真实值的平均距离，单位同目标。"),
         "r2": (

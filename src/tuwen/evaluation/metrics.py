@@ -95,6 +95,14 @@ class Scored:
         return self.prediction - self.target
 
     @cached_property
+    def log_error(self) -> Array:
+        """f64 [rows]: log(1 + prediction) − log(1 + target); NaN where a target is below 0."""
+        if (self.target < 0).any():
+            return np.full(len(self.target), np.nan)
+        difference: Array = np.log1p(np.maximum(self.prediction, 0.0)) - np.log1p(self.target)
+        return difference
+
+    @cached_property
     def by_score(self) -> Groups:
         """Rows of equal probability of yes, in rising order."""
         return _ranked(self.predictions.probabilities[:, 1])
@@ -251,6 +259,14 @@ def rmse(w: Weighted) -> Array:
     return np.sqrt(w.mean(w.scored.error**2))
 
 
+def rmsle(w: Weighted) -> Array:
+    """Root of the mean squared difference of log(1 + y); NaN where a target is below 0.
+
+    A prediction below 0 counts as 0. For small errors it is about the typical error as a share of 1 + y.
+    """
+    return np.sqrt(w.mean(w.scored.log_error**2))
+
+
 def mae(w: Weighted) -> Array:
     """Mean absolute error, in the target's unit."""
     return w.mean(np.abs(w.scored.error))
@@ -281,13 +297,18 @@ def spearman(w: Weighted) -> Array:
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: its name in report.json, where it applies, which way is better, and how it is measured."""
+    """One metric: its name in report.json, where it applies, which way is better, and how it is measured.
+
+    Attributes:
+        default: whether every report of its tasks has it.
+    """
 
     name: str
     tasks: tuple[TaskName, ...]
     greater_is_better: bool
     percent: bool
     measure: Callable[[Weighted], Array]
+    default: bool = True
 
 
 def _metrics() -> Iterable[Metric]:
@@ -304,6 +325,7 @@ def _metrics() -> Iterable[Metric]:
     yield Metric("log_loss", both, False, False, log_loss)
     yield Metric("brier", both, False, False, brier)
     yield Metric("rmse", ("rate",), False, False, rmse)
+    yield Metric("rmsle", ("rate",), False, False, rmsle, default=False)
     yield Metric("mae", ("rate",), False, False, mae)
     yield Metric("r2", ("rate",), True, False, r2)
     yield Metric("spearman", ("rate",), True, False, spearman)
@@ -341,15 +363,25 @@ METRICS: dict[str, Metric] = Metrics({metric.name: metric for metric in _metrics
 PRIMARY: dict[TaskName, str] = {"rate": "rmse", "binary": "accuracy", "classify": "accuracy"}
 
 
+def primary_of(task: TaskName, scale: str = "linear") -> str:
+    """The metric that decides; ``scale`` is that of the task rate (:class:`tuwen.preprocess.target.RateTarget`)."""
+    return "rmsle" if task == "rate" and scale == "log" else PRIMARY[task]
+
+
+def with_primary(task: TaskName, primary: str) -> list[str]:
+    """The metrics of a report that ``primary`` decides: those of every report of the task, and itself."""
+    return list(dict.fromkeys([*(metric.name for metric in metrics_of(task)), primary]))
+
+
 def metrics_of(task: TaskName, names: Iterable[str] | None = None) -> list[Metric]:
-    """The metrics of a task, in reading order; ``names`` picks some of them.
+    """The metrics of a task, in reading order; ``names`` picks some of them, default: those of every report.
 
     Raises:
         DataError: a name that is not a metric of this task.
     """
     known = {metric.name: metric for metric in METRICS.values() if task in metric.tasks}
     if names is None:
-        return list(known.values())
+        return [metric for metric in known.values() if metric.default]
     names = list(names)
     for name in names:
         if name not in known:

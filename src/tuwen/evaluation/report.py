@@ -14,7 +14,7 @@ from tuwen.errors import DataError
 from tuwen.evaluation.calibration import calibration
 from tuwen.evaluation.confusion import confusion
 from tuwen.evaluation.intervals import Resampled, differences, intervals, resample
-from tuwen.evaluation.metrics import METRICS, PRIMARY, metrics_of
+from tuwen.evaluation.metrics import METRICS, PRIMARY, metrics_of, with_primary
 from tuwen.evaluation.origin import origin_warnings
 from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.regression import regression
@@ -83,7 +83,7 @@ def build_report(
         split: how the test part was chosen: hash, time, column, folds, random.
         groups: one value for each row; intervals by whole groups (users) instead of rows.
         clusters: of groups that nobody named, the ``column`` that makes them and the design ``effect`` that chose it.
-        primary: the metric that decides; default: rmse for rate, else accuracy.
+        primary: the metric that decides, which the report then has; default: rmse for rate, else accuracy.
         samples, confidence, seed: of the bootstrap.
         worst_rows: how many of the most wrong rows to list.
 
@@ -107,7 +107,7 @@ def build_report(
         "split": split,
         "primary": primary,
         "bootstrap": {**bootstrap, "groups": None if groups is None else len(set(groups))},
-        **_judged(model, baselines, knocked, samples=samples, confidence=confidence, seed=seed, groups=groups),
+        **_judged(model, baselines, knocked, with_primary(model.task, primary), bootstrap, groups),
         "unseen": counted(unlearned(model) if unknown is None else unknown),
         "calibration": calibration(model),
         "confusion": confusion(model),
@@ -138,6 +138,7 @@ def build_report(
         confidence=confidence,
         seed=seed,
         groups=None if groups is None else np.array(groups, dtype=object),
+        primary=primary,
     )
     return dict(plain(report))
 
@@ -146,10 +147,8 @@ def _judged(
     model: Predictions,
     baselines: Mapping[str, Predictions],
     knock_out: Mapping[str, Mapping[str, Predictions]],
-    *,
-    samples: int,
-    confidence: float,
-    seed: int,
+    metrics: Sequence[str],
+    bootstrap: Mapping[str, Any],
     groups: Sequence[object] | None,
 ) -> dict[str, Any]:
     """``metrics``, ``baselines``, ``comparisons`` and ``knock_out``: every system on the same resamples."""
@@ -157,7 +156,8 @@ def _judged(
     systems |= {("baseline", name): system for name, system in baselines.items()}
     systems |= {(way, name): system for name, ways in knock_out.items() for way, system in ways.items()}
     names = {" ".join(key): key for key in systems}  # for messages: "baseline text_only"
-    drawn = resample({n: systems[key] for n, key in names.items()}, samples=samples, seed=seed, groups=groups)
+    confidence, how = bootstrap["confidence"], {"samples": bootstrap["samples"], "seed": bootstrap["seed"]}
+    drawn = resample({n: systems[key] for n, key in names.items()}, groups=groups, names=metrics, **how)
     found = {key: drawn[n] for n, key in names.items()}
     of_model = found["model",]
 

@@ -25,25 +25,33 @@ def slices(
     confidence: float = 0.95,
     seed: int = 0,
     groups: Array | None = None,
+    primary: str | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """For each ``slice_NAME`` column: its values, most rows first, with counts, metrics and intervals.
 
     Args:
         model, baseline: on the same rows; the slices are the model's.
         groups: as in :func:`~tuwen.evaluation.intervals.resample`.
+        primary: the metric that decides, where it is not one of every slice.
 
     Returns:
         NAME → list of ``value``, ``rows``, ``share``, ``metrics``, and where there is a baseline ``baseline`` (its
         metrics) and ``comparison``. Values beyond the twentieth are left out: the shares then add up to less than 1.
     """
     found: dict[str, list[dict[str, Any]]] = {}
+    drawing = {"samples": samples, "seed": seed, "names": slice_metrics(model.task, primary)}
     for column in model.slices:
         counts = model.frame[column].value_counts(name="rows").sort(["rows", column], descending=[True, False])
         found[column.removeprefix("slice_")] = [
-            _one(model, baseline, column, value, samples=samples, confidence=confidence, seed=seed, groups=groups)
+            _one(model, baseline, column, value, confidence, groups, drawing)
             for value in counts[column].head(MOST_VALUES).to_list()
         ]
     return found
+
+
+def slice_metrics(task: TaskName, primary: str | None = None) -> tuple[str, ...]:
+    """The metrics of a part of the rows: the primary one, and those of every part."""
+    return tuple(dict.fromkeys([*([primary] if primary else []), *SLICE_METRICS[task]]))
 
 
 def _one(
@@ -51,23 +59,15 @@ def _one(
     baseline: Predictions | None,
     column: str,
     value: str,
-    *,
-    samples: int,
     confidence: float,
-    seed: int,
     groups: Array | None,
+    drawing: dict[str, Any],
 ) -> dict[str, Any]:
     inside = (model.frame[column] == value).to_numpy()
     systems = {"model": model.take(inside)}
     if baseline is not None:
         systems["baseline"] = baseline.take(inside)
-    drawn = resample(
-        systems,
-        samples=samples,
-        seed=seed,
-        groups=None if groups is None else groups[inside].tolist(),
-        names=SLICE_METRICS[model.task],
-    )
+    drawn = resample(systems, groups=None if groups is None else groups[inside].tolist(), **drawing)
     rows = int(inside.sum())
     plain = {name: {m: i.plain() for m, i in intervals(r, confidence).items()} for name, r in drawn.items()}
     answer = {"value": value, "rows": rows, "share": rows / len(model), "metrics": plain["model"]}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tuwen.preprocess.target import BinaryTarget, ClassifyTarget, RateTarget, Target
+from tuwen.preprocess.target import BinaryTarget, ClassifyTarget, RateTarget, Scale, Target
 from tuwen.registry import Share
 
 Weights = Literal["none", "balanced"]
@@ -95,12 +95,21 @@ def minimise(loss: Callable[[], Tensor], parameters: list[Tensor]) -> None:
 
 
 class Rate(Task):
-    """A number by linear regression; squared error (or Huber's, which forgives outliers)."""
+    """A number by linear regression; squared error (or Huber's, which forgives outliers).
+
+    ``scale: log`` learns log(1 + y): for prices, counts and other numbers from 0 on that span orders of magnitude.
+    """
 
     probabilistic: ClassVar[bool] = False
 
     def __init__(
-        self, width: int, fitted: RateTarget, *, target: str, loss: Literal["squared", "huber"] = "squared"
+        self,
+        width: int,
+        fitted: RateTarget,
+        *,
+        target: str,
+        loss: Literal["squared", "huber"] = "squared",
+        scale: Scale = "linear",
     ) -> None:
         super().__init__(width, fitted)
         self.error = nn.HuberLoss() if loss == "huber" else nn.MSELoss()
@@ -108,7 +117,7 @@ class Rate(Task):
 
     @staticmethod
     def fit(values: pl.Series, options: dict[str, Any]) -> RateTarget:
-        return RateTarget.fit(values)
+        return RateTarget.fit(values, options.get("scale", "linear"))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:  # f32 [batch, 1], f32 [batch]
         return self.error(outputs.squeeze(1), targets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Progress
 from tuwen.registry import Count
 
+MOST_DATES = 6  # of which the days between every two are numbers: 15 pairs
 CLIP = 5.0  # standard deviations; one absurd price must not drown the rest of the row
 
 
@@ -32,7 +34,8 @@ class Table:
             deviation are those of the values between the 1st and the 99th percentile.
         categories: columns to number (0 is missing or unknown).
         dates: columns to turn into year, and sine and cosine of the place in the year, the week and the day. Strings
-            and numbers are read as collect reads them (:func:`tuwen.data.values.times`).
+            and numbers are read as collect reads them (:func:`tuwen.data.values.times`). Of two to six dates the days
+            between every two are numbers too: whether a parcel came late is in neither of its dates alone.
         lists: columns of several categories in one cell, joined by ``separator``; one 0/1 number each.
         separator: between the categories of one cell.
         min_count: categories seen less often in the train part are unknown.
@@ -74,6 +77,11 @@ class Table:
         return {name: Dialect(**fields) for name, fields in self.fitted.get("dialects", {}).items()}
 
     @property
+    def _pairs(self) -> list[tuple[str, str, float, float]]:
+        """Two date columns and the mean and deviation of the days between them; none in a state of before."""
+        return [(first, second, mean, deviation) for first, second, mean, deviation in self.fitted.get("days", ())]
+
+    @property
     def kinds(self) -> dict[str, str]:
         """Column → number, date, category or list: what a person who asks should be asked for."""
         words = {"numbers": "number", "dates": "date", "categories": "category", "lists": "list"}
@@ -87,7 +95,11 @@ class Table:
     @property
     def spec(self) -> ArraySpec:
         f = self.fitted
-        n = 2 * len(f["numbers"]) + 7 * len(f["dates"]) + sum(len(names) for names in f["lists"].values())
+        n = (
+            2 * (len(f["numbers"]) + len(self._pairs))
+            + 7 * len(f["dates"])
+            + sum(len(names) for names in f["lists"].values())
+        )
         sizes = tuple(len(names) + 1 for names in f["categories"].values())
         return ArraySpec("table", (n, len(sizes)), sizes)
 
@@ -97,11 +109,14 @@ class Table:
             **{name: _dialect(values[name], "number") for name in kinds["numbers"]},
             **{name: _dialect(values[name], "time") for name in kinds["dates"]},
         }
-        scale = {name: _scale(values[name], spoken[name]) for name in kinds["numbers"]}
+        scale = {name: _scale(_finite(values[name], spoken[name])) for name in kinds["numbers"]}
+        times = {name: _time(values[name], spoken[name]) for name in kinds["dates"]}
+        pairs = combinations(kinds["dates"], 2) if len(times) <= MOST_DATES else ()
         self._fitted = {
             "dialects": {name: asdict(dialect) for name, dialect in spoken.items() if dialect != Dialect()},
             "numbers": scale,
             "dates": kinds["dates"],
+            "days": [[first, second, *_scale(_days(times[first], times[second]))] for first, second in pairs],
             "categories": {name: _names(_text(values[name]), self.min_count) for name in kinds["categories"]},
             "lists": {name: self._list_names(values[name]) for name in kinds["lists"]},
         }
@@ -114,16 +129,14 @@ class Table:
         columns: list[np.ndarray] = []
         seen = np.zeros(rows, bool)
         for name, (mean, deviation) in f["numbers"].items():
-            x = _finite(values[name], dialects.get(name, Dialect()))
-            known = np.isfinite(x)
-            with np.errstate(over="ignore", invalid="ignore"):
-                standard = np.clip((x - mean) / deviation, -CLIP, CLIP)
-            columns += [np.where(known, standard, 0), ~known]
-            seen |= known
-        for name in f["dates"]:
-            parts, known = _date_parts(values[name], dialects.get(name, Dialect()))
-            columns += parts
-            seen |= known
+            columns += _standard(_finite(values[name], dialects.get(name, Dialect())), mean, deviation)
+            seen |= ~columns[-1]
+        times = {name: _time(values[name], dialects.get(name, Dialect())) for name in f["dates"]}
+        for time in times.values():
+            columns += _date_parts(time)
+            seen |= time.is_not_null().to_numpy()
+        for first, second, mean, deviation in self._pairs:
+            columns += _standard(_days(times[first], times[second]), mean, deviation)
         for name, names in f["lists"].items():
             cells = self._cells(values[name])
             columns += [cells.list.contains(one).fill_null(False).to_numpy() for one in names]
@@ -223,9 +236,23 @@ def _finite(column: pl.Series, dialect: Dialect) -> np.ndarray:
     return np.where(np.isfinite(x), x, np.nan)
 
 
-def _scale(column: pl.Series, dialect: Dialect) -> tuple[float, float]:
+def _standard(x: np.ndarray, mean: float, deviation: float) -> list[np.ndarray]:
+    """z-scores, 0 where missing; and where that is."""
+    known = np.isfinite(x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        standard = np.clip((x - mean) / deviation, -CLIP, CLIP)
+    return [np.where(known, standard, 0), ~known]
+
+
+def _days(first: pl.Series, second: pl.Series) -> np.ndarray:
+    """From the first time to the second, f64 [rows]; NaN where one is missing."""
+    start, end = (time.cast(pl.Int64).cast(pl.Float64).fill_null(np.nan).to_numpy() for time in (first, second))
+    days: np.ndarray = (end - start) / 86_400e6
+    return days
+
+
+def _scale(x: np.ndarray) -> tuple[float, float]:
     """Mean and deviation without the outermost hundredths: one price of 10¹² must not flatten all others."""
-    x = _finite(column, dialect)
     x = x[np.isfinite(x)]
     if x.size == 0:
         return 0.0, 1.0
@@ -244,9 +271,8 @@ def _time(column: pl.Series, dialect: Dialect) -> pl.Series:
     return column.cast(pl.Datetime("us"), strict=False)
 
 
-def _date_parts(column: pl.Series, dialect: Dialect) -> tuple[list[np.ndarray], np.ndarray]:
-    """Year (0 at 2000, in tens) and three clocks; zeros where missing. Also which rows are known."""
-    time = _time(column, dialect)
+def _date_parts(time: pl.Series) -> list[np.ndarray]:
+    """Year (0 at 2000, in tens) and three clocks; zeros where missing."""
     known = time.is_not_null().to_numpy()
     day, hour = time.dt.ordinal_day(), time.dt.hour() + time.dt.minute() / 60
     turns = [(day - 1) / 365.25, (time.dt.weekday() - 1) / 7, hour / 24]
@@ -254,4 +280,4 @@ def _date_parts(column: pl.Series, dialect: Dialect) -> tuple[list[np.ndarray], 
     for turn in turns:
         angle = 2 * np.pi * turn.fill_null(0).to_numpy()
         parts += [np.where(known, np.sin(angle), 0), np.where(known, np.cos(angle), 0)]
-    return parts, known
+    return parts

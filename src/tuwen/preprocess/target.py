@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -19,32 +19,56 @@ import polars as pl
 from tuwen.errors import ConfigError, DataError
 
 Array = np.ndarray[Any, Any]
+Scale = Literal["linear", "log"]
 
 
 @dataclass(frozen=True)
 class RateTarget:
-    """A number. Answers are clipped to the range seen in training: no shopper gives 5.3 stars."""
+    """A number. Answers are clipped to the range seen in training: no shopper gives 5.3 stars.
+
+    Attributes:
+        low, high: that range, in the target's own unit.
+        mean: of the encoded values.
+        scale: ``log`` for numbers that span orders of magnitude: y is encoded as log(1 + y).
+    """
 
     low: float
     high: float
     mean: float
+    scale: Scale = "linear"
     task: str = "rate"
     outputs: int = 1
     classes: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, values: pl.Series) -> Self:
+    def fit(cls, values: pl.Series, scale: Scale = "linear") -> Self:
         numbers = _numbers(values)
-        return cls(float(numbers.min()), float(numbers.max()), float(numbers.mean()))
+        if scale == "log":
+            refuse_negative(values)
+        encoded = np.log1p(numbers) if scale == "log" else numbers
+        return cls(float(numbers.min()), float(numbers.max()), float(encoded.mean()), scale)
 
     def encode(self, values: pl.Series) -> Array:
-        return _numbers(values).astype(np.float32)
+        """f32 [rows].
+
+        Raises:
+            DataError: not a number, or below 0 where the scale is ``log``.
+        """
+        numbers = _numbers(values)
+        if self.scale == "log":
+            refuse_negative(values)
+            numbers = np.log1p(numbers)
+        return numbers.astype(np.float32)
 
     def decode(self, outputs: Array) -> dict[str, Any]:
-        return {"prediction": np.clip(outputs[:, 0].astype(np.float64), self.low, self.high)}
+        answers = outputs[:, 0].astype(np.float64)
+        if self.scale == "log":
+            low, high = np.log1p([self.low, self.high])
+            answers = np.expm1(np.clip(answers, low, high))  # clipped first: expm1 overflows above 709
+        return {"prediction": np.clip(answers, self.low, self.high)}
 
     def plain(self) -> dict[str, Any]:
-        return {"task": "rate", "low": self.low, "high": self.high, "mean": self.mean}
+        return {"task": "rate", "low": self.low, "high": self.high, "mean": self.mean, "scale": self.scale}
 
 
 @dataclass(frozen=True)
@@ -202,6 +226,28 @@ def from_plain(plain: dict[str, Any]) -> Target:
         sides = {side: tuple(names) for side, names in fields["sides"].items()}
         return ContrastTarget(sides, tuple((a, b) for a, b in fields["pairs"]), fields["width"])
     return ClassifyTarget(tuple(fields["classes"]), tuple(fields["counts"]))
+
+
+def refuse_negative(values: pl.Series, rows: pl.Series | None = None) -> None:
+    """Check that every value has a logarithm of 1 + y on the scale ``log``.
+
+    Args:
+        rows: key of each value, for the message; default: its position from 0.
+
+    Raises:
+        DataError: a value below 0, named by its row.
+    """
+    below = np.flatnonzero(_numbers(values) < 0)
+    if not len(below):
+        return
+    first = int(below[0])
+    others = f" and {len(below) - 1:,} other rows" if len(below) > 1 else ""
+    raise DataError(
+        f"'{values.name}' is below 0, and scale: log learns log(1 + y) of numbers from 0 on",
+        seen=f"{values[first]} in row '{first if rows is None else rows[first]}'{others}",
+        allowed="numbers from 0 on",
+        todo=f"leave out scale: log, or such rows: rows.where: '{values.name} >= 0'",
+    )
 
 
 def _numbers(values: pl.Series) -> Array:

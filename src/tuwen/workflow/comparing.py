@@ -19,7 +19,6 @@ from tuwen.evaluation.comparison import Bootstrap, Cell
 from tuwen.evaluation.comparison import compare as judge
 from tuwen.evaluation.comparison_page import render_comparison
 from tuwen.evaluation.comparison_words import noted
-from tuwen.evaluation.metrics import PRIMARY
 from tuwen.evaluation.report import plain
 from tuwen.evaluation.unlearned import counted, unlearned
 from tuwen.files import DiskFull, json_bytes, room_on_disk
@@ -28,7 +27,7 @@ from tuwen.outputs import finish, held, sweep, write_files
 from tuwen.progress import Progress, Silent, Within
 from tuwen.workflow.contents import refuse_contrast
 from tuwen.workflow.evaluation import commit
-from tuwen.workflow.judging import pooled
+from tuwen.workflow.judging import pooled, primary_metric
 from tuwen.workflow.memory import out_of_memory
 from tuwen.workflow.places import refuse_occupied, refuse_strange
 from tuwen.workflow.planning import Plan, plan_of, refuse_another
@@ -256,9 +255,9 @@ def _result(plan: Plan, dataset: Dataset, done: Mapping[str, list[list[Path]]]) 
         unseen[name] = counted(sum((unlearned(answers) for _, answers, _ in read_[0]), Counter[str]()))
     groups = groups_of(plan.run, dataset, plan.folds)
     settings: Evaluation = plan.run.evaluation
-    bootstrap = Bootstrap(
-        settings.samples, settings.confidence, plan.run.seed, None if groups is None else groups.to_list()
-    )
+    primary = primary_metric(plan.run)
+    drawn = None if groups is None else groups.to_list()
+    bootstrap = Bootstrap(settings.samples, settings.confidence, plan.run.seed, drawn, primary)
     judged = judge(cells, plan.reference, bootstrap)
     any_cell = next(iter(cells.values())).seeds[0]
     return dict(
@@ -268,7 +267,7 @@ def _result(plan: Plan, dataset: Dataset, done: Mapping[str, list[list[Path]]]) 
                 "name": plan.run.name,
                 "task": any_cell.task,
                 "rows": len(any_cell),
-                "primary": PRIMARY[any_cell.task],
+                "primary": primary,
                 "reference": plan.reference,
                 "varied": {one.key: [value.text for value in one.values] for one in plan.varied},
                 "seeds": plan.seeds,

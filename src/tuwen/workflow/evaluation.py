@@ -37,7 +37,7 @@ from tuwen.progress import Progress, Silent
 from tuwen.workflow.baselines import baselines
 from tuwen.workflow.contents import is_contrast
 from tuwen.workflow.groups import clusters_of
-from tuwen.workflow.judging import Judged, judge, pooled, refuse_other_classes, widened
+from tuwen.workflow.judging import Judged, judge, pooled, primary_metric, refuse_other_classes, widened
 from tuwen.workflow.leaks import leaks_of
 from tuwen.workflow.memory import room_in_memory
 from tuwen.workflow.places import refuse_occupied
@@ -110,6 +110,7 @@ def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progre
             groups=groups,
             clusters=clusters,
             leaks=leaks,
+            primary=primary_metric(run),
             samples=run.evaluation.samples,
             confidence=run.evaluation.confidence,
             seed=run.seed,

@@ -16,6 +16,7 @@ import torch
 
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
+from tuwen.evaluation.metrics import primary_of
 from tuwen.models import TASKS
 from tuwen.models.assemble import Part, assemble
 from tuwen.models.contrast import ContrastModel
@@ -28,7 +29,7 @@ from tuwen.models.tasks import Task
 from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.modality import Modality
 from tuwen.preprocess.sets import of_each
-from tuwen.preprocess.target import ContrastTarget, Target
+from tuwen.preprocess.target import ContrastTarget, RateTarget, Target
 from tuwen.progress import Progress, Within
 from tuwen.training.batches import Augment, Examples, outputs_of
 from tuwen.training.inputs import EncodedInput, Input, SetInput
@@ -271,9 +272,10 @@ def score_function(target: Target) -> Callable[[np.ndarray, np.ndarray], dict[st
         return score_of(target)
 
     def score(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        if target.task == "rate":
-            rmse = float(np.sqrt(np.mean((target.decode(outputs)["prediction"] - targets) ** 2)))
-            return {"score": -rmse, "rmse": rmse}
+        if isinstance(target, RateTarget):
+            answers = target.encode(pl.Series(target.decode(outputs)["prediction"]))
+            error = float(np.sqrt(np.mean((answers - targets) ** 2, dtype=np.float64)))
+            return {"score": -error, primary_of("rate", target.scale): error}
         answers = (outputs[:, 0] > 0) if target.task == "binary" else outputs.argmax(axis=1)
         accuracy = float(np.mean(answers == targets))
         return {"score": accuracy, "accuracy": accuracy}

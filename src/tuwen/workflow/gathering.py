@@ -14,7 +14,7 @@ from tuwen.data.examples import KEYS, balanced, content_hash, examples, labelled
 from tuwen.data.kinds import MEDIA, input_kind
 from tuwen.data.splits import Split
 from tuwen.errors import ConfigError, DataError
-from tuwen.preprocess.target import Target
+from tuwen.preprocess.target import Target, refuse_negative
 from tuwen.workflow.contents import is_contrast, with_contents
 from tuwen.workflow.rating import KEYS as KEYS_OF_RATERS
 from tuwen.workflow.rules import (
@@ -112,6 +112,7 @@ def gather(run: Run, dataset: Dataset, fold: int = 0, *, learn: bool = True) -> 
         )
     if learn:
         check_split_values(run, split, frame, options["target"])
+    _check_scale(run, known, options)
     without_truth = len(frame) - len(known)
     content = content_hash(known, content_columns(run))
     if run.rows.balance:
@@ -128,6 +129,15 @@ def gather(run: Run, dataset: Dataset, fold: int = 0, *, learn: bool = True) -> 
         if not _can_validate(gathered, target):
             refuse_unvalidated(run)
     return gathered
+
+
+def _check_scale(run: Run, known: pl.DataFrame, options: dict[str, Any]) -> None:
+    """Refuse a target below 0 on the scale ``log``, with its row and the line of the run."""
+    if options.get("scale") == "log":
+        try:
+            refuse_negative(known[options["target"]], known["row"])
+        except DataError as error:
+            raise placed(error, run.where("task", "scale")) from None
 
 
 def _can_validate(gathered: Gathered, target: Target) -> bool:

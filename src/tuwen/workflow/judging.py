@@ -20,6 +20,7 @@ from tuwen.data.language import languages
 from tuwen.data.splits import Column
 from tuwen.errors import DataError
 from tuwen.evaluation.comparison import half_without
+from tuwen.evaluation.metrics import primary_of
 from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.unlearned import unlearned
 from tuwen.preprocess.target import Target
@@ -159,6 +160,11 @@ def predictions_of(target: Target, base: pl.DataFrame, outputs: np.ndarray) -> P
         "probabilities", decoded["probabilities"], dtype=pl.Array(pl.Float64, len(target.classes))
     )
     return Predictions(task, frame.with_columns(pl.col("target").cast(pl.String), probabilities), target.classes)
+
+
+def primary_metric(run: Run) -> str:
+    """The metric that decides between runs: that of the task and its scale."""
+    return primary_of(run.task.use, run.task.options.get("scale", "linear"))  # type: ignore[arg-type]
 
 
 def pooled(parts: list[Predictions]) -> Predictions:

@@ -18,7 +18,7 @@ from tuwen import __version__
 from tuwen.config import Run, written
 from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, MissingExtra, TuwenError
-from tuwen.evaluation.metrics import METRICS, PRIMARY, measure
+from tuwen.evaluation.metrics import METRICS, measure
 from tuwen.evaluation.report import plain
 from tuwen.evaluation.tuning_page import carried, render_tuning
 from tuwen.files import DiskFull, json_bytes, room_on_disk
@@ -31,7 +31,7 @@ from tuwen.workflow.comparing import dataset_of
 from tuwen.workflow.contents import contrast_target, is_contrast
 from tuwen.workflow.evaluation import commit
 from tuwen.workflow.fitting import Fitted, Prepared, fit_network
-from tuwen.workflow.judging import base_of, predictions_of
+from tuwen.workflow.judging import base_of, predictions_of, primary_metric
 from tuwen.workflow.memory import out_of_memory
 from tuwen.workflow.places import refuse_occupied, refuse_strange
 from tuwen.workflow.retrieval import score_of
@@ -183,7 +183,7 @@ def _metric(run: Run) -> str:
         return "mean_recall@10"
     if run.training.monitor == "loss" and run.task.use in ("binary", "classify"):
         return "log_loss"
-    return PRIMARY[run.task.use]  # type: ignore[index]
+    return primary_metric(run)
 
 
 # --- Trials -------------------------------------------------------------------------------------------------------
@@ -224,7 +224,11 @@ def _tried(trial: Trial, values: Mapping[str, Value], what: Search, work: Path, 
     fingerprint = Training.of("", run, run.seed, 0, what.dataset).fingerprint
     folder = work / fingerprint[:12]
 
+    one_scale = all(one.key != "task.scale" for one in what.searched)  # else scores halfway are of two metrics
+
     def watch(entry: dict[str, float]) -> None:
+        if not one_scale:
+            return
         trial.report(_halfway(run, what, entry), int(entry["epoch"]))
         if trial.should_prune():
             raise _Hopeless

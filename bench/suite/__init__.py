@@ -1,0 +1,1 @@
+"""Peers of tuwen on the supervised runs: what they are given, and how they answer."""
