@@ -1,4 +1,4 @@
-"""A dataset into a home: index, recommender and predictor made, judged, tested and promoted, as far as its data carry."""
+"""Build a home of a dataset: index, recommender and predictor, made, judged, tested and promoted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tuwen.data.dataset import Dataset
 from tuwen.errors import ConfigError, DataError, InUse, MissingExtra, TuwenError, did_you_mean
 from tuwen.evaluation.report import summary
 from tuwen.files import DiskFull, make_folder, room_on_disk, whole, write_json
-from tuwen.outputs import held
+from tuwen.outputs import held, nothing_left_of
 from tuwen.progress import Progress, Silent, Within
 from tuwen.workflow.composing import Encoders, installed_encoders, rating_run, within_minutes
 from tuwen.workflow.composing_recommender import recommender_run
@@ -29,7 +29,6 @@ from tuwen.workflow.indexing import Recipe, index
 from tuwen.workflow.kinds import part_of
 from tuwen.workflow.known_items import example_words, write_known_items
 from tuwen.workflow.search_evaluation import judge_search
-from tuwen.workflow.serving import promote
 from tuwen.workflow.spaces import NONE
 from tuwen.workflow.training import fingerprint, train
 
@@ -89,19 +88,14 @@ def build(
         InUse: another process builds the same home.
     """
     wanted = _read_parts(only)
-    opened, folder = Dataset.open(dataset), Home(home).folder
-    work = folder / WORK
-    make_folder(work)
-    with room_on_disk(work), held(work):
-        builder = Builder(opened, Home(home), work, minutes, progress or Silent(), announce or (lambda text: None))
-        outcomes = {name: builder.part(name) for name in wanted}
-    if not any(one.state in ("built", "unchanged") for one in outcomes.values()):
-        raise DataError(
-            "nothing could be built",
-            where=str(dataset),
-            seen="; ".join(f"{name}: {one.reason}" for name, one in outcomes.items()),
-            todo="tuwen collect a dataset with items that have words, with events, or with rated reviews",
-        )
+    opened, work = Dataset.open(dataset), Path(home).absolute() / WORK
+    with nothing_left_of(home):
+        standing = Home(home)
+        make_folder(work)
+        with room_on_disk(work), held(work):
+            builder = Builder(opened, standing, work, minutes, progress or Silent(), announce or (lambda step: None))
+            outcomes = {name: builder.part(name) for name in wanted}
+            _need_anything(outcomes, str(dataset))
     return {
         "home": str(home),
         "dataset": opened.hash,
@@ -109,8 +103,18 @@ def build(
         "notes": builder.notes,
         "runs": {path.stem: str(path) for path in sorted(work.glob("*.yaml"))},
         "try": example_words(opened),
-        "revision": Home(home).live().number,
+        "revision": standing.live().number,
     }
+
+
+def _need_anything(outcomes: Mapping[str, Outcome], dataset: str) -> None:
+    if all(one.state in ("left out", "failed") for one in outcomes.values()):
+        raise DataError(
+            "nothing could be built",
+            where=dataset,
+            seen="; ".join(f"{name}: {one.reason}" for name, one in outcomes.items()),
+            todo="map items with words, events, or reviews with ratings in SHOP.yaml, and collect again",
+        )
 
 
 def _read_parts(only: Collection[str]) -> list[str]:
@@ -182,8 +186,8 @@ class Builder:
     def _live(self, name: str, key: str, source: Path) -> None:
         """Promote a folder, and the dataset before the first."""
         shop = self.dataset.folder
-        self._once("dataset: promoted", self.dataset.hash, lambda progress: promote(shop, self.home.folder))
-        self._once(f"{name}: promoted", key, lambda progress: promote(source, self.home.folder))
+        self._once("dataset: promoted", self.dataset.hash, lambda progress: _promote(shop, self.home))
+        self._once(f"{name}: promoted", key, lambda progress: _promote(source, self.home))
 
     # --- The index --------------------------------------------------------------------------------------------
 
@@ -246,9 +250,7 @@ class Builder:
 
     # --- Runs as files ----------------------------------------------------------------------------------------
 
-    def _written(
-        self, name: str, compose: Callable[[Dataset, Encoders], tuple[dict[str, Any], list[str]]]
-    ) -> Path:
+    def _written(self, name: str, compose: Callable[[Dataset, Encoders], tuple[dict[str, Any], list[str]]]) -> Path:
         """The file of a run: composed anew, or as a person left it."""
         path = self.work / f"{name}.yaml"
         before = _sha(path.read_bytes()) if path.is_file() else None
@@ -272,6 +274,14 @@ class Builder:
     def _as_edited(self, path: Path) -> Path:
         self.notes.append(f"{path} was edited: it is taken as it stands")
         return path
+
+
+def _promote(source: Path, home: Home) -> None:
+    try:
+        from tuwen.workflow.serving import promote
+    except ImportError:
+        raise MissingExtra("recommend", "a home") from None
+    promote(source, home.folder)
 
 
 def run_text(run: Mapping[str, Any], shop: str) -> str:

@@ -94,7 +94,7 @@ def rating_run(dataset: Dataset, encoders: Encoders) -> tuple[dict[str, Any], li
         modalities["table"] = {"use": "table", "columns": columns, "encoder": "table"}
     if not modalities:
         raise DataError("there is nothing to predict ratings from", todo="map text, title or images in SHOP.yaml")
-    timed = "time" in reviews.columns and reviews["time"].is_not_null().mean() >= TIMED_SHARE
+    timed = "time" in reviews.columns and filled_share(reviews["time"]) >= TIMED_SHARE
     in_time = timed and reviews["time"].n_unique() > LEAST_ROWS // 5
     run = {
         "name": "ratings",
@@ -103,7 +103,13 @@ def rating_run(dataset: Dataset, encoders: Encoders) -> tuple[dict[str, Any], li
         "fusion": {"use": "concat", "dropout": 0.3},
         "task": {"use": "rate", "target": TARGET},
         "split": {"use": "time", "column": "reviews.time"} if in_time else {"use": "hash"},
-        "training": {"epochs": 30, "patience": 5, "weight_decay": 0.01},
+        "training": {
+            "epochs": 20,
+            "patience": 4,
+            "schedule": "cosine",
+            "weight_decay": 0.01,
+            "modality_dropout": 0.15,  # the page of an item asks without a review
+        },
     }
     return run, notes
 
@@ -143,14 +149,22 @@ def text_columns(frame: pl.DataFrame, table: str) -> list[str]:
     others = [
         name
         for name, kind in frame.schema.items()
-        if kind == pl.String and name not in OWN_COLUMNS and name not in TABLES[table].columns and is_filled(frame, name)
+        if kind == pl.String
+        and name not in OWN_COLUMNS
+        and name not in TABLES[table].columns
+        and is_filled(frame, name)
     ]
     return own + [name for name in others if not is_category(frame[name]) and _is_long(frame[name])]
 
 
 def is_filled(frame: pl.DataFrame, name: str) -> bool:
     """Whether a column is there, and has a value in enough rows."""
-    return name in frame.columns and len(frame) > 0 and frame[name].is_not_null().mean() >= LEAST_SHARE
+    return name in frame.columns and filled_share(frame[name]) >= LEAST_SHARE
+
+
+def filled_share(series: pl.Series) -> float:
+    """The share of the rows that have a value; 0 of no rows."""
+    return 1 - series.null_count() / len(series) if len(series) else 0.0
 
 
 def _is_long(series: pl.Series) -> bool:
@@ -176,7 +190,7 @@ def has_pictures(frame: pl.DataFrame) -> bool:
 
 def _text(name: str, columns: list[str], encoder: str | None) -> dict[str, Any]:
     dropout = {"dropout": 0.3}
-    words = {"use": "text", "columns": columns, "tokens": "ngram", "encoder": {"use": "ngram", **dropout}}
+    words = {"use": "text", "columns": [*columns], "tokens": "ngram", "encoder": {"use": "ngram", **dropout}}
     found = {f"{name}-words": words}
     if encoder is not None:
         found[f"{name}-meaning"] = {"use": "text", "columns": columns, "encoder": {"use": encoder, **dropout}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -18,6 +17,7 @@ CUTS = 3  # moments at which the lists are judged
 HORIZON = 28.0  # days that are judged after each
 HISTORY = 4.0  # horizons of history that a moment needs
 MOST_EASE = 5000  # items; EASE inverts a matrix of their square
+DAY = 86_400_000_000  # microseconds
 SHOWN_ONLY = {"impression", "search"}  # kinds of events that say nothing of an item
 LIKED = 0.75  # of the range of ratings: 4 of 1 to 5
 LEAST_AGAIN = 0.01  # of events that must be of an item the shopper had before, for lists to hold such items
@@ -56,7 +56,7 @@ def recommender_run(dataset: Dataset, encoders: Encoders) -> tuple[dict[str, Any
         **({"facts": facts} if facts else {}),
         **({"shoppers": [f"users.{name}" for name in shoppers]} if shoppers else {}),
         "retrievers": retrievers,
-        "windows": {"least": min(120.0, HISTORY * horizon)},
+        "windows": {"least": min(120.0, HISTORY * horizon), "negatives": 100},
         "rules": {"again": _again(rows)},
         "split": {"use": "rolling", "cuts": CUTS},
     }
@@ -138,8 +138,8 @@ def _enough(dataset: Dataset, table: pl.DataFrame, name: str) -> pl.DataFrame:
 
 def _span(rows: pl.DataFrame) -> float:
     """Days from the first to the last."""
-    first, last = rows["time"].min(), rows["time"].max()
-    return (last - first) / timedelta(days=1)  # type: ignore[operator, no-any-return]
+    day = rows["time"].cast(pl.Int64).to_numpy() / DAY
+    return float(day.max() - day.min()) if len(day) else 0.0
 
 
 def _again(rows: pl.DataFrame) -> bool:
