@@ -216,7 +216,7 @@ def _table(dataset: Dataset, reviews: pl.DataFrame) -> tuple[list[str], list[str
             columns.append(f"reviews.{name}")
     for table in ("items", "users"):
         if _joins(dataset, table):
-            columns += [f"{table}.{name}" for name in plain_columns(dataset.table(table), dates=True)]
+            columns += [f"{table}.{name}" for name in plain_columns(dataset.table(table), dates=table == "items")]
     return columns, notes
 
 
