@@ -1,5 +1,5 @@
 # tuwen: everything here runs in .venv, which the first target that needs it makes once.
-#   make demo            a sample shop from its files to a served model; SERVE=no ends after the report
+#   make demo            a sample shop from its files to a served shop; SERVE=no ends before it is served
 #   make test            all tests
 #   make help            the rest
 
@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help install demo test nightly test-serve test-hub test-ocr check run runs suite bench bench-peers load fuzz attack soak audit licences release docs lock clean
 
 help:
-	@echo "make demo [SERVE=no] [PORT=8000]  sample shop: collect, train, evaluate, serve at 127.0.0.1 until Ctrl-C"
+	@echo "make demo [SERVE=no] [PORT=8000]  a whole sample shop, served at 127.0.0.1 until Ctrl-C"
 	@echo "make test                         all tests"
 	@echo "make nightly                      200 kills of servers and writers, 200 faults of a PostgreSQL, every power cut"
 	@echo "make test-serve                   a clean environment with tuwen[serve] alone answers a bundle, without torch"
@@ -63,10 +63,9 @@ $(STAMP): requirements.lock requirements-cpu.lock pyproject.toml
 demo: $(STAMP)
 	@$(BIN)/tuwen sample $(DEMO)/shop
 	@$(BIN)/tuwen collect $(DEMO)/shop/SHOP.yaml --out $(DEMO)/dataset
-	@$(BIN)/tuwen train runs/sample.yaml $(DEMO)/dataset --out $(DEMO)/bundle --replace
-	@$(BIN)/tuwen evaluate $(DEMO)/bundle $(DEMO)/dataset --out $(DEMO)/out
+	@$(BIN)/tuwen build $(DEMO)/dataset $(DEMO)/home
 ifneq ($(SERVE),no)
-	@$(BIN)/tuwen serve $(DEMO)/bundle --port $(PORT)
+	@$(BIN)/tuwen serve $(DEMO)/home --port $(PORT)
 endif
 
 # whole files to a worker, so that what a file makes for its tests is made once; tests/conftest.py puts the longest first

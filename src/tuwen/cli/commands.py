@@ -20,7 +20,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="图文 tuwen: a shop's pictures, words and clicks, turned into predicted ratings: one multimodal model, "
     "measured and served.",
-    epilog="Try it: tuwen sample shop · tuwen run shop/RUN.yaml --out out",
+    epilog="Try it: tuwen sample shop · tuwen collect shop/SHOP.yaml --out dataset · tuwen build dataset home · "
+    "tuwen serve home",
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
@@ -86,7 +87,7 @@ def _show_dataset(screen: Screen, manifest: dict[str, Any], out: Path) -> None:
 
     screen.table(("table", "rows", "rejected", "without text", "without picture"), dataset_rows(manifest))
     screen.say(*dataset_notes(manifest, out))
-    screen.say(f"dataset: {out}")
+    screen.say(f"dataset: {out}", f"next: tuwen build {out} HOME")
 
 
 @app.command(rich_help_panel="The five steps")

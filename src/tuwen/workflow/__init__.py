@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 _PLACES = {
+    "build": "tuwen.workflow.building",
     "collect": "tuwen.workflow.steps",
     "predict": "tuwen.workflow.steps",
     "load": "tuwen.workflow.steps",
