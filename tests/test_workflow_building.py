@@ -355,14 +355,14 @@ def test_the_share_that_a_column_explains() -> None:
 
 def test_words_to_try_name_things(shop: Desk) -> None:
     titles = [
-        "Acme red pot",
+        "Acme aqua pot",
         "Acme blue pot",
-        "Acme red cup",
-        "红色 茶壶",
+        "Acme aqua cup",
+        "亮色 茶壶",
         "蓝色 茶壶",
-        "红色 杯子",
-        "Acme red cap",
-        "帽子 红色",
+        "亮色 杯子",
+        "Acme cap",
+        "帽子",
     ]
     kinds = ["pots", "pots", "cups", "pots", "pots", "cups", "caps", "caps"]
     rows = rows_of(8, item=lambda i: f"I{i}", title=lambda i: titles[i], category=lambda i: kinds[i])
