@@ -353,9 +353,22 @@ def test_the_share_that_a_column_explains() -> None:
     assert explained_share(pl.Series(range(400)), target) == 0.0  # a key explains everything and says nothing
 
 
-def test_words_to_try_are_in_both_languages(desk: Path) -> None:
-    english, chinese = example_words(Dataset.open(desk / "dataset"))
-    assert english.isascii() and not chinese.isascii()
+def test_words_to_try_name_things(shop: Desk) -> None:
+    titles = [
+        "Acme aqua pot",
+        "Acme blue pot",
+        "Acme aqua cup",
+        "亮色 茶壶",
+        "蓝色 茶壶",
+        "亮色 杯子",
+        "Acme cap",
+        "帽子",
+    ]
+    kinds = ["pots", "pots", "cups", "pots", "pots", "cups", "caps", "caps"]
+    rows = rows_of(8, item=lambda i: f"I{i}", title=lambda i: titles[i], category=lambda i: kinds[i])
+    shop.write("items.csv", rows)
+    shop.collect(items={"source": "items.csv"})
+    assert example_words(shop.dataset()) == ["pot", "茶壶"]  # "aqua" comes as often, of two kinds; "Acme" of all
 
 
 # --- Ratings on the page of an item -------------------------------------------------------------------------------

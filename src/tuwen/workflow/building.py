@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -10,9 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tuwen import __version__
 from tuwen.bundle.home import Home
 from tuwen.bundle.parts import REPORT
 from tuwen.config import RankRun, Run
@@ -22,6 +18,7 @@ from tuwen.evaluation.report import summary
 from tuwen.files import DiskFull, make_folder, room_on_disk, whole, write_json
 from tuwen.outputs import held, nothing_left_of
 from tuwen.progress import Progress, Silent, Within
+from tuwen.workflow.build_files import read_state, run_text, sha256_of, step_key
 from tuwen.workflow.composing_predictor import Encoders, installed_encoders, rating_run, within_minutes
 from tuwen.workflow.composing_recommender import recommender_run
 from tuwen.workflow.evaluation import evaluate
@@ -35,9 +32,6 @@ from tuwen.workflow.training import fingerprint, train
 PARTS = ("index", "recommender", "predictor")
 WORK = "build"  # folder of a home: the runs, and what was made of them
 STATE = "build.json"
-HEADER = """\
-# Written by tuwen build for the dataset {shop}. Edit it, and give the same command again: it is taken as you leave it.
-"""
 
 
 @dataclass(frozen=True)
@@ -141,7 +135,7 @@ class Builder:
         announce: Callable[[str], None],
     ) -> None:
         self.dataset, self.home, self.work, self.progress, self._announce = dataset, home, work, progress, announce
-        self.state = _read_state(work / STATE)
+        self.state = read_state(work / STATE)
         self.encoders, notes = installed_encoders()
         self.encoders, too_slow = within_minutes(dataset, self.encoders, minutes)
         self.notes = notes + too_slow
@@ -200,7 +194,7 @@ class Builder:
     def _index(self, recipe: Recipe) -> Path:
         folder, report = self.work / "index", self.work / "search"
         judgments = report / "judgments.parquet"
-        key = _key("index", self.dataset.hash, asdict(recipe))
+        key = step_key("index", self.dataset.hash, asdict(recipe))
         self._once("index", key, lambda progress: index(self.dataset.folder, folder, recipe, progress, renew=True))
         self._live("index", key, folder)
 
@@ -225,7 +219,7 @@ class Builder:
     def _recommender(self, run: RankRun) -> Path:
         folder = self.work / "recommender"
         complete = part_of("rank", "completed")(run)
-        key = _key("recommender", self.dataset.hash, complete)
+        key = step_key("recommender", self.dataset.hash, complete)
         learn, judge = part_of("rank", "learn"), part_of("rank", "judge")
         self._once("recommender", key, lambda progress: learn(run, self.dataset, folder / "bundle", progress))
         self._live("recommender", key, folder / "bundle")
@@ -253,7 +247,7 @@ class Builder:
     def _written(self, name: str, compose: Callable[[Dataset, Encoders], tuple[dict[str, Any], list[str]]]) -> Path:
         """The file of a run: composed anew, or as a person left it."""
         path = self.work / f"{name}.yaml"
-        before = _sha(path.read_bytes()) if path.is_file() else None
+        before = sha256_of(path.read_bytes()) if path.is_file() else None
         is_changed = before not in (None, self.state["composed"].get(name))
         try:
             run, notes = compose(self.dataset, self.encoders)
@@ -262,12 +256,12 @@ class Builder:
             if is_changed:
                 return self._as_edited(path)
             raise
-        if is_changed and before != _sha(text):  # equal: a build was killed after it wrote the file
+        if is_changed and before != sha256_of(text):  # equal: a build was killed after it wrote the file
             return self._as_edited(path)
         self.notes += notes
         with whole(path) as file:
             file.write(text)
-        self.state["composed"][name] = _sha(text)
+        self.state["composed"][name] = sha256_of(text)
         write_json(self.work / STATE, self.state)
         return path
 
@@ -282,31 +276,6 @@ def _promote(source: Path, home: Home) -> None:
     except ImportError:
         raise MissingExtra("recommend", "a home") from None
     promote(source, home.folder)
-
-
-def run_text(run: Mapping[str, Any], shop: str) -> str:
-    """A run as the text of a RUN.yaml."""
-    body = yaml.safe_dump(dict(run), allow_unicode=True, sort_keys=False, default_flow_style=None, width=120)
-    return HEADER.format(shop=json.dumps(shop, ensure_ascii=False)) + body
-
-
-def _read_state(path: Path) -> dict[str, dict[str, str]]:
-    """What an earlier build did; nothing where the file is absent or damaged, so that all is done again."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        state = {name: dict(found[name]) for name in ("done", "composed")}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {"done": {}, "composed": {}}
-    return state
-
-
-def _key(part: str, dataset: str, settings: Mapping[str, Any]) -> str:
-    """Everything that a part depends on."""
-    return _sha(json.dumps([__version__, part, dataset, settings], sort_keys=True).encode())
-
-
-def _sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _reason(error: TuwenError) -> str:

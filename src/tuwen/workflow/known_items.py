@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 import polars as pl
@@ -43,16 +44,18 @@ def write_known_items(dataset: Dataset, path: Path) -> int:
 
 
 def example_words(dataset: Dataset) -> list[str]:
-    """Words to try a search with: the most frequent English and Chinese word that not every title has."""
+    """Words to try a search with: an English and a Chinese one of titles, the most frequent that all its items share a
+    category with, which is what names of things do and adjectives and brands do not.
+    """
     items = dataset.table("items")
-    titles = items["title"].drop_nulls().to_list() if "title" in items.columns else []
-    counts: dict[str, int] = {}
-    for title in titles:
+    kinds = items["category"].to_list() if "category" in items.columns else [None] * len(items)
+    titles = items["title"].to_list() if "title" in items.columns else []
+    counts: dict[str, Counter[object]] = {}
+    for title, kind in zip(titles, kinds, strict=False):
         for word in {word for word, _ in asked(title)} - STOP_WORDS:
-            counts[word] = counts.get(word, 0) + 1
-    usual = {word: count for word, count in counts.items() if count <= max(1, len(titles) // 3) and len(word) > 1}
-    found = []
-    for is_kind in (lambda word: word.isascii() and word.isalpha() and len(word) > 2, lambda word: not word.isascii()):
-        words = sorted((-count, word) for word, count in usual.items() if is_kind(word))
-        found += [words[0][1]] if words else []
-    return found
+            counts.setdefault(word, Counter())[kind] += 1
+    most = max(1, len(titles) // 3)
+    usual = [(len(of) > 1, -of.total(), word) for word, of in counts.items() if of.total() <= most and len(word) > 1]
+    english = sorted(one for one in usual if one[2].isascii() and one[2].isalpha() and len(one[2]) > 2)
+    chinese = sorted(one for one in usual if not one[2].isascii())
+    return [words[0][2] for words in (english, chinese) if words]
