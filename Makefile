@@ -1,5 +1,5 @@
 # tuwen: everything here runs in .venv, which the first target that needs it makes once.
-#   make demo            a sample shop from its files to a served model; SERVE=no ends after the report
+#   make demo            a sample shop from its files to a served shop; SERVE=no ends before it is served
 #   make test            all tests
 #   make help            the rest
 
@@ -18,14 +18,15 @@ DEMO := demo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test nightly test-serve test-hub check run runs suite bench bench-peers load fuzz attack soak audit licences release docs lock clean
+.PHONY: help install demo test nightly test-serve test-hub test-ocr check run runs suite bench bench-peers load fuzz attack soak audit licences release docs lock clean
 
 help:
-	@echo "make demo [SERVE=no] [PORT=8000]  sample shop: collect, train, evaluate, serve at 127.0.0.1 until Ctrl-C"
+	@echo "make demo [SERVE=no] [PORT=8000]  a whole sample shop, served at 127.0.0.1 until Ctrl-C"
 	@echo "make test                         all tests"
 	@echo "make nightly                      200 kills of servers and writers, 200 faults of a PostgreSQL, every power cut"
 	@echo "make test-serve                   a clean environment with tuwen[serve] alone answers a bundle, without torch"
 	@echo "make test-hub                     encoders by name and minilm, with the libraries they come from (some 280 MB)"
+	@echo "make test-ocr                     words in pictures, with the networks that read them (a wheel of 27 MB)"
 	@echo "make check                        format, lint, types, import floors"
 	@echo "make run RUN=flipkart OUT=DIR     repeat runs/flipkart.yaml: DIR/report.json, DIR/report.html"
 	@echo "make runs                         repeat all runs and rewrite docs/results.md"
@@ -62,10 +63,9 @@ $(STAMP): requirements.lock requirements-cpu.lock pyproject.toml
 demo: $(STAMP)
 	@$(BIN)/tuwen sample $(DEMO)/shop
 	@$(BIN)/tuwen collect $(DEMO)/shop/SHOP.yaml --out $(DEMO)/dataset
-	@$(BIN)/tuwen train runs/sample.yaml $(DEMO)/dataset --out $(DEMO)/bundle --replace
-	@$(BIN)/tuwen evaluate $(DEMO)/bundle $(DEMO)/dataset --out $(DEMO)/out
+	@$(BIN)/tuwen build $(DEMO)/dataset $(DEMO)/home
 ifneq ($(SERVE),no)
-	@$(BIN)/tuwen serve $(DEMO)/bundle --port $(PORT)
+	@$(BIN)/tuwen serve $(DEMO)/home --port $(PORT)
 endif
 
 # whole files to a worker, so that what a file makes for its tests is made once; tests/conftest.py puts the longest first
@@ -86,6 +86,12 @@ test-hub: $(STAMP) requirements-hub.lock
 	@OMP_NUM_THREADS=1 PYTHONPATH=out/hub $(BIN)/python -m pytest tests/test_models_hub.py $(ARGS)
 	@OMP_NUM_THREADS=1 PYTHONPATH=out/hub $(BIN)/python -m pytest -k "minilm or photos_and_words" \
 	  tests/test_models_pretrained.py tests/test_models_transfer.py tests/test_preprocess_contract.py tests/test_workflow_search.py $(ARGS)
+
+# beside the environment too: the wheel names opencv and others, which nothing here needs, so pip check would complain
+test-ocr: $(STAMP) requirements-ocr.lock
+	@$(LOCKED) --upgrade --target out/ocr -r requirements-ocr.lock
+	@OMP_NUM_THREADS=1 PYTHONPATH=out/ocr $(BIN)/python -m pytest -k "picture_text or picture-text" \
+	  tests/test_preprocess_picture_text.py tests/test_preprocess_contract.py tests/test_workflow_picture_text.py $(ARGS)
 
 check: $(STAMP)
 	@$(BIN)/python scripts/options.py --check || { echo "docs/options.md is stale: make docs"; exit 1; }
@@ -128,8 +134,9 @@ runs: $(STAMP)
 suite: $(STAMP)
 	@$(BIN)/python scripts/suite.py $(ARGS)
 
-bench: $(STAMP)
-	@set -e; for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+bench: $(STAMP) requirements-ocr.lock
+	@$(LOCKED) --upgrade --target out/ocr -r requirements-ocr.lock
+	@set -e; export PYTHONPATH=out/ocr; for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file; done
 
 # ARGS="--end 2020-02-11 --trials 6 --only implicit"; stopped or failed, it goes on where it was
 bench-peers: $(STAMP)

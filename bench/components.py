@@ -61,6 +61,8 @@ WIDTHS = {"efficientnet-lite0": 1280, "colour": 2240}
 BATCH, FUSION_BATCH, CLASSES = 16, 128, 30
 EPOCHS, ITEMS, MOST_SECONDS = 10, 20_000, 60.0
 
+CLOCKS: list[Callable[[], float]] = [time.perf_counter]  # that everything but the limit is measured by
+
 Arrays = dict[str, dict[str, Tensor]]
 
 
@@ -108,9 +110,9 @@ def seconds(work: Callable[[], object], least: float) -> float:
     work()
     taken: list[float] = []
     while sum(taken) < least or len(taken) < 2:
-        began = time.perf_counter()
+        began = CLOCKS[0]()
         work()
-        taken.append(time.perf_counter() - began)
+        taken.append(CLOCKS[0]() - began)
     return float(np.median(taken))
 
 
@@ -221,7 +223,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=0.4, help="of each measurement")
     parser.add_argument("--only", default="", help="rows whose name begins so")
+    parser.add_argument("--processor", action="store_true", help="by processor time, as on a machine that is busy")
     asked = parser.parse_args()
+    if asked.processor:
+        CLOCKS[:] = [time.process_time]
     for label, part, spec in encoders():
         if label.startswith(asked.only):
             row = {"bench": "encoder", "name": label, "reads": f"{spec.kind} {list(spec.shape)}"}

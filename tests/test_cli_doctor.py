@@ -111,9 +111,10 @@ def test_the_requirements_are_those_of_the_project() -> None:
 
 def test_the_lock_pins_everything_the_project_asks_for() -> None:
     project, hub, release, cuda = map(pins, LOCKS)
+    ocr = pins("requirements-ocr.lock")
     assert not project.keys() & (hub.keys() | cuda.keys())
     assert pins("requirements-cpu.lock")["torch"].public == str(project["torch"])
-    pinned = project | hub
+    pinned = project | hub | ocr
     assert pinned["torch"] == Version("2.13.0")
     for line in GROUPS["release"]:
         wanted = Requirement(line)

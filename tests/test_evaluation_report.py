@@ -28,7 +28,7 @@ from tuwen.evaluation.verdict import against_best
 KEYS = (
     *("format", "name", "task", "rows", "split", "primary", "bootstrap", "metrics", "baselines", "comparisons"),
     *("knock_out", "unseen", "calibration", "confusion", "regression", "history", "worst", "cost", "run"),
-    *("provenance", "warnings", "slices"),
+    *("provenance", "warnings", "leaks", "slices"),
 )
 
 

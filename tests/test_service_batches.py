@@ -103,4 +103,4 @@ def test_what_is_no_number_or_two_is_refused(shop: Shop, name: str, bad: object)
     assert message["where"] == f"body.events.0.{name}" and "number" in message["what"]
     if bad == "2.500":
         zh = problem(shop.ask("POST", "/v1/events", sent, headers={"Accept-Language": "zh"}), 422)["what"]
-        assert zh == "请求不符合要求：数字的小数点可能是点，也可能是逗号"
+        assert zh == "数字的小数点可能是点，也可能是逗号"

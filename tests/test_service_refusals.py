@@ -38,7 +38,7 @@ def shop(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]
         ("POST", "/v1/recommend", []),
         ("GET", "/v1/similar?item=SKU-0001&by=smell", None),
         ("GET", "/v1/similar?item=SKU-0001&by=picture", None),  # of which this recommender has none
-        ("GET", "/v1/search?where=price%3C%3E5", None),
+        ("GET", "/v1/search?where=price%3C%3C5", None),
         ("GET", "/v1/search?page=0", None),
         ("POST", "/v1/search", {"picture": "bm8="}),
         ("POST", "/v1/events", {"events": []}),

@@ -51,12 +51,12 @@ def test_shoppers_are_split_by_a_hash_and_events_count_from_their_first_answer()
     arms = [arm_of("test", f"u{n}", 0.3) for n in range(4000)]
     assert 0.27 < arms.count("b") / 4000 < 0.33 and arms == [arm_of("test", f"u{n}", 0.3) for n in range(4000)]
     exposures = [{"user": f"u{n}", "arm": "ab"[n % 2], "time": 10} for n in range(400)]
-    bought = {f"u{n}": [{"kind": "purchase", "time": 20}] * (1 + n % 2) for n in range(0, 400)}
+    bought = {f"u{n}": [{"item": "x", "kind": "purchase", "time": 20}] * (1 + n % 2) for n in range(0, 400)}
     told = lift(exposures, bought, "purchase")
     assert told["difference"] == 1.0 and told["lift"] == 1.0 and told["low"] == told["high"] == 1.0
-    before = {user: [{"kind": "purchase", "time": 5}] for user in bought}
+    before = {user: [{"item": "x", "kind": "purchase", "time": 5}] for user in bought}
     assert lift(exposures, before, "purchase")["arms"]["a"]["events"] == 0
-    late = {user: [{"kind": "purchase", "time": t} for t in (15, 20, 30)] for user in bought}
+    late = {user: [{"item": "x", "kind": "purchase", "time": t} for t in (15, 20, 30)] for user in bought}
     told = lift(exposures, late, "purchase", periods=[(8, 20), (25, 30), (30, None)])
     assert (told["arms"]["a"]["rate"], told["outside"]) == (2.0, 400)  # the end is no part of it
 

@@ -123,7 +123,7 @@ def test_a_slip_in_a_shop(text: str, what: str, seen: str | None, allowed: str |
             "name: s\nevaluation: {baselines: [trivail]}",
             "'evaluation.baselines.0' is none of the values it may have",
             "'trivail'",
-            "'trivial', 'unimodal' or 'members'",
+            "'trivial', 'plain', 'unimodal' or 'members'",
             "did you mean 'trivial'?",
         ),
         ("use: text", "usr: text", "'modalities.t.use' is missing", None, None, "is 'usr' meant to be 'use'?"),

@@ -44,7 +44,7 @@ def trained(shop):
 def test_the_report_holds_the_baselines_the_metrics_and_their_intervals(shop, trained):
     _, report = trained
     assert json.loads((shop / "report" / "report.json").read_text(encoding="utf-8")) == report
-    assert set(report["baselines"]) == {"mean", "median", "text_only", "picture_only"}
+    assert set(report["baselines"]) == {"mean", "median", "tfidf_linear", "picture_linear", "text_only", "picture_only"}
     assert report["warnings"] == []
     rmse = report["metrics"]["rmse"]
     assert rmse["low"] <= rmse["value"] <= rmse["high"]
@@ -276,7 +276,7 @@ def test_a_folder_in_the_way_is_told_before_anything_is_trained(shop, tmp_path):
 def test_an_evaluation_keeps_the_answers_of_its_baselines_not_their_bundles(shop, trained, tmp_path):
     """The second time nothing is trained: a baseline that would be is seen by its progress."""
     kept = sorted((shop / "report" / "baselines").rglob("*"))
-    assert [p.suffix for p in kept if p.is_file()] == [".parquet", ".parquet"]
+    assert [p.suffix for p in kept if p.is_file()] == [".parquet"] * 4
     assert not list((shop / "report").rglob("bundle.json"))
 
     told = []
@@ -288,10 +288,11 @@ def test_an_evaluation_keeps_the_answers_of_its_baselines_not_their_bundles(shop
 
     again = workflow.evaluate(trained[0], shop / "dataset", shop / "report", Told())
     assert again["baselines"] == trained[1]["baselines"]
-    assert told and not any("only" in name for name in told)
+    assert told and not any("only" in name or "linear" in name for name in told)
     folder = tmp_path / "report" / "baselines" / "text_only"
     folder.mkdir(parents=True)
-    (folder / kept[-1].name).write_bytes(b"damaged")
+    name = next((shop / "report" / "baselines" / "text_only").glob("*.parquet")).name
+    (folder / name).write_bytes(b"damaged")
     (folder / "fold-0-0123456789abcdef.parquet").write_bytes(b"of an older run")
     anew = workflow.evaluate(trained[0], shop / "dataset", tmp_path / "report")
     assert anew["baselines"] == again["baselines"]

@@ -155,3 +155,12 @@ def test_the_same_training_again_gives_the_same_numbers(shop: Path, bundle: Bund
     again = workflow.train(shop / "rate.yaml", shop / "dataset", shop / "again")
     assert (again / "model.safetensors").read_bytes() == (bundle.folder / "model.safetensors").read_bytes()
     assert json.loads((again / "bundle.json").read_text())["export"]["file"] == GRAPH
+
+
+def test_tune_and_compare_judge_a_stack_as_any_network(shop: Path, bundle: Bundle) -> None:
+    settings = {"search": ["fusion.members=linear,all"], "trials": 2}
+    tuned = workflow.tune(shop / "rate.yaml", shop / "tuned", shop / "dataset", **settings)
+    assert [trial["state"] for trial in tuned["trials"]] == ["complete", "complete"]
+    vary = ["fusion=auto,{use: auto, members: linear}"]
+    compared = workflow.compare(shop / "rate.yaml", shop / "compared", shop / "dataset", vary=vary, seeds=1)
+    assert all(cell["metrics"]["rmse"]["value"] < 0.6 for cell in compared["cells"])

@@ -126,7 +126,19 @@ def test_check_alone_and_train_tell_the_same_with_file_and_line(shop, tmp_path, 
         ("task={use: binary, target: reviews.rating, at_least: 9}", "target:", "same answer"),
         ("rows.where=ratng > 3", "where:", "did you mean 'rating'"),
         ("rows.where=rating > 9", "where:", "no row of reviews is left"),
-        ("split={use: column, column: users.city, test: [nowhere]}", "split:", "the test part has no rows"),
+        ("split={use: column, column: users.city, test: [nowhere]}", "nowhere", "no row has 'nowhere'"),
+        ("split={use: column, column: users.city, test: [Leeds, Lisbom]}", "Lisbom", "did you mean 'Lisbon'"),
+        (
+            "split={use: column, column: users.city, test: [Leeds], validation: [Lisbon, 成都市]}",
+            "- ",
+            "did you mean '成都'",
+        ),
+        (
+            "rows.where='\"users.city\" in (''Lisbon'', ''Austin'')'; "
+            "split={use: column, column: users.city, test: [Lisbon, Leeds], each: true}",
+            "Leeds",
+            "no row has 'Leeds'",
+        ),
         ("split={use: time, cut: 2999-01-01}", "split:", "the test part has no rows"),
     ],
 )
@@ -331,7 +343,7 @@ def test_options_alone_are_those_of_the_default_component(shop, tmp_path):
     bare.write_text("\n".join(kept), encoding="utf-8")
     found = workflow.check(bare, ["split.test=0.3", "fusion.width=16"])
     assert found["split"]["use"] == "hash" and found["split"]["test"] == 0.3 and "validation" in found["split"]
-    assert found["fusion"]["use"] == "concat" and found["fusion"]["width"] == 16
+    assert found["fusion"]["use"] == "auto" and found["fusion"]["width"] == 16
 
 
 @pytest.mark.parametrize(

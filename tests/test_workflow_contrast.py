@@ -352,5 +352,6 @@ def test_a_start_that_is_gone_costs_only_the_baselines_that_need_it(shop, pairs,
     bundle = workflow.train(shop / "prices.yaml", shop / "dataset", tmp_path / "bundle", [f"init={tmp_path / 'start'}"])
     shutil.rmtree(tmp_path / "start")
     report = workflow.evaluate(bundle, shop / "dataset", tmp_path / "out")
-    assert set(report["baselines"]) == {"mean", "median"} and "no longer there" in report["warnings"][0]["en"]
+    plain = {"tfidf_linear", "picture_linear", "table_linear"}
+    assert set(report["baselines"]) == {"mean", "median", *plain} and "no longer there" in report["warnings"][0]["en"]
     assert Path(tmp_path / "out" / "report.html").is_file()

@@ -54,7 +54,7 @@ def test_frozen_vectors_are_made_once_and_served_the_same(shop, tmp_path):
     run, dataset = written(tmp_path), Dataset.open(shop / "dataset")
     bundle = Bundle.open(workflow.train(run, dataset, tmp_path / "bundle"))
     report = workflow.evaluate(bundle.folder, dataset, tmp_path / "report")
-    assert set(report["baselines"]) == {"majority", "text_only", "picture_only"}
+    assert set(report["baselines"]) == {"majority", "tfidf_linear", "picture_linear", "text_only", "picture_only"}
 
     shards = sorted((shop / "dataset" / "vectors").rglob("*.npy"))
     assert shards

@@ -69,7 +69,7 @@ def test_other_data_with_some_known_classes_is_judged_and_the_rest_told(home, tm
     report = workflow.evaluate(home / "bundle", tmp_path / "shop" / "dataset", tmp_path / "report")
     assert sorted(report["unseen"]["names"]) == ["c-new", "d-new"]
     assert [w["en"].partition(" ")[0] for w in report["warnings"]] == ["Tested", str(report["unseen"]["rows"])]
-    assert set(report["baselines"]) == {"majority", "text_only", "table_only"}
+    assert set(report["baselines"]) == {"majority", "tfidf_linear", "table_linear", "text_only", "table_only"}
     rows = {one["label"]: (one["rows"], one["answers"]) for one in report["confusion"]["classes"]}
     assert set(rows) == {"a", "b", "c", "d", "c-new", "d-new"}
     assert rows["c-new"][0] > 0 and rows["c-new"][1] == 0 and rows["c"][0] == 0

@@ -24,6 +24,7 @@ PURPOSE = {
     "train": "training and evaluating (serving needs it only for a bundle without network.onnx)",
     "pretrained": "the encoders efficientnet-lite0 and e5-small",
     "minilm": "the encoder minilm (English only)",
+    "ocr": "words in pictures: use: picture-text, and tuwen index --picture-text",
     "hub": "encoders by name: transformers, sentence-transformers, timm and open_clip",
     "serve": "tuwen serve",
     "audio": "sounds: WAV, FLAC and Ogg files",

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from tuwen.apps.matching import RECIPROCAL, WORDS, Blend, Encoder, Found, Fuse, Matcher, Mode, Text, popular, row_of
+from tuwen.apps.picture_words import BOXES, PICTURE_TEXT, boxes_holding
 from tuwen.apps.query import LONGEST, Synonyms, Understood, corrected, held_by
 from tuwen.deadline import check
 from tuwen.errors import ConfigError, close_names
@@ -26,7 +27,14 @@ from tuwen.preprocess.colours import CHINESE, colour_of_word
 Array = npt.NDArray[Any]
 LARGEST_PAGE = 1000
 PHOTOS = {"picture", "joint"}  # spaces
-FIELDS = {"title": "标题", "description": "描述", "category": "类别", "brand": "品牌"}
+FIELDS = {
+    "title": "标题",
+    "description": "描述",
+    "category": "类别",
+    "brand": "品牌",
+    PICTURE_TEXT: "图片",
+}
+ENGLISH = {PICTURE_TEXT: "the picture"}  # of fields whose name does not say it
 COLOUR = "colour"  # the column that an index made itself, where settings["derived"] names it
 
 
@@ -261,6 +269,9 @@ class Searcher:
             held = held_by({name: record[name] for name in fields}, understood.slots)
             near = {name: float(leg[at]) for name, leg in found.legs.items() if name != WORDS}
             reasons = _reasons(held, {name: value for name, value in near.items() if np.isfinite(value)})
+            for reason in reasons:
+                if reason.get("field") == PICTURE_TEXT and BOXES in now.table.columns:
+                    reason["boxes"] = boxes_holding(now.table[BOXES][row], understood.slots)
             hits.append({"score": round(float(found.scores[at]), 6), "reasons": reasons, **record})
         return hits
 
@@ -359,7 +370,7 @@ def _reasons(held: Mapping[str, Sequence[str]], near: Mapping[str, float]) -> li
             "by": WORDS,
             "field": name,
             "words": list(words),
-            "en": f"{name} has {', '.join(words)}",
+            "en": f"{ENGLISH.get(name, name)} has {', '.join(words)}",
             "zh": f"{FIELDS.get(name, name)}包含{'、'.join(words)}",
         }
         for name, words in held.items()

@@ -15,13 +15,14 @@ import polars as pl
 from tuwen.bundle.files import verify
 from tuwen.bundle.graph import GRAPH, load_graph
 from tuwen.bundle.reading import KINDS, Question, read_rows
+from tuwen.bundle.train_part import TrainPart
 from tuwen.data.dialects import Dialect
 from tuwen.data.examples import joined_text
 from tuwen.data.kinds import MEDIA
 from tuwen.deadline import check
 from tuwen.errors import BundleError, MissingExtra
 from tuwen.preprocess.modality import Modality, load
-from tuwen.preprocess.sets import PictureSet
+from tuwen.preprocess.sets import several_of
 from tuwen.preprocess.table import Table
 from tuwen.preprocess.target import ContrastTarget, Target, from_plain
 from tuwen.training.batches import Network, outputs_of
@@ -98,6 +99,11 @@ class Bundle:
         found: dict[str, Any] = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
         return found
 
+    @cached_property
+    def train_part(self) -> TrainPart:
+        """What it learned from."""
+        return TrainPart.read(self.folder)
+
     @property
     def inputs(self) -> list[dict[str, str]]:
         """Every column it reads: ``{column, kind, modality}`` with a kind of :data:`reading.KINDS`."""
@@ -118,7 +124,9 @@ class Bundle:
 
         Returns:
             one dict a row: ``prediction``, and ``probability`` (binary) or ``probabilities`` by class (classify); of a
-            contrast bundle ``embeddings`` by side, None where the side is absent.
+            contrast bundle ``embeddings`` by side, None where the side is absent. Rows that are unlike those that it
+            learned from have a ``note``: an input that no row had, a language that it hardly saw (where most rows are
+            in such languages).
 
         Raises:
             DataError: an unknown column, or a file or value that cannot be read; names row and column.
@@ -138,7 +146,7 @@ class Bundle:
             DataError: no list of rows, or an unknown column.
         """
         separators = {name: found.separator for name, found in self.modalities.items() if isinstance(found, Table)}
-        several = {name: found.most for name, found in self.modalities.items() if isinstance(found, PictureSet)}
+        several = {name: most for name, found in self.modalities.items() if (most := several_of(found)) is not None}
         learned = {
             c: d
             for modality in self.modalities.values()
@@ -182,7 +190,23 @@ class Bundle:
 
     def answer(self, question: Question) -> list[dict[str, Any]]:
         """:meth:`predict` for rows that were read; a cell that could not be read counts as absent."""
-        return self.answers(self.outputs(question)) if question.rows else []
+        if not question.rows:
+            return []
+        answers = self.answers(self.outputs(question))
+        for answer, notes in zip(answers, self.notes(question), strict=True):
+            if notes:
+                answer["note"] = "; ".join(notes)
+        return answers
+
+    def notes(self, question: Question) -> list[list[str]]:
+        """Row by row, how it is unlike the rows that the bundle learned from."""
+        texts, present = {}, {}
+        for name, found in self.architecture["modalities"].items():
+            columns = question.columns[name]
+            if found["use"] == "text":
+                texts[name] = _raw("text", columns)
+            present[name] = [any(cell not in (None, []) for cell in row) for row in zip(*columns.values(), strict=True)]
+        return self.train_part.notes(texts, present)
 
     def outputs(self, question: Question) -> np.ndarray:
         """What the network gives for rows that were read, f32 [rows, outputs]; at least one row."""
@@ -190,8 +214,10 @@ class Bundle:
         for name, found in self.architecture["modalities"].items():
             check()
             modality, columns = self.modalities[name], question.columns[name]
-            raw = _sets(columns) if isinstance(modality, PictureSet) else _raw(found["use"], columns)
+            raw = _raw(found["use"], columns) if several_of(modality) is None else _sets(columns)
             arrays, present = modality.encode(raw)
+            if self.train_part.never(name):
+                present = np.zeros_like(present)
             inputs[name] = EncodedInput(arrays, present, np.arange(question.rows))
         return outputs_of(self.network, inputs)
 

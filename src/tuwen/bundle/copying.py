@@ -16,7 +16,7 @@ from pathlib import Path
 from tuwen.errors import DataError
 
 LINKED = {".shard"}  # files of a media store: large, and only ever appended to
-IGNORED = {"cache", "vectors", "replayed.json"}
+IGNORED = {"cache", "vectors", "picture_text", "replayed.json"}
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # opening a pipe must not block
 TODO = "put the file or folder itself there"

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any
 
-from tuwen.cli import backups, experiments, finding, recommending, serving
+from tuwen.cli import backups, building, experiments, finding, recommending, serving
 from tuwen.cli.commands import app
 
 
@@ -34,4 +34,4 @@ def main() -> None:
     app(prog_name="tuwen")
 
 
-__all__ = ["app", "backups", "experiments", "finding", "main", "recommending", "serving"]
+__all__ = ["app", "backups", "building", "experiments", "finding", "main", "recommending", "serving"]

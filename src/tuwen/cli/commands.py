@@ -10,6 +10,7 @@ import typer
 from tuwen import __version__
 from tuwen.cli.guard import Guarded
 from tuwen.cli.screen import Screen, shown
+from tuwen.errors import ConfigError
 
 app = typer.Typer(
     cls=Guarded,
@@ -19,7 +20,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="图文 tuwen: a shop's pictures, words and clicks, turned into predicted ratings: one multimodal model, "
     "measured and served.",
-    epilog="Try it: tuwen sample shop · tuwen run shop/RUN.yaml --out out",
+    epilog="Try it: tuwen sample shop · tuwen collect shop/SHOP.yaml --out dataset · tuwen build dataset home · "
+    "tuwen serve home",
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
@@ -85,25 +87,43 @@ def _show_dataset(screen: Screen, manifest: dict[str, Any], out: Path) -> None:
 
     screen.table(("table", "rows", "rejected", "without text", "without picture"), dataset_rows(manifest))
     screen.say(*dataset_notes(manifest, out))
-    screen.say(f"dataset: {out}")
+    screen.say(f"dataset: {out}", f"next: tuwen build {out} HOME")
 
 
 @app.command(rich_help_panel="The five steps")
 def train(
-    run_yaml: RunYaml,
-    dataset: DatasetFolder,
-    out: Out,
+    run_yaml: Annotated[Path, typer.Argument(metavar="RUN.yaml | DATASET", show_default=False)],
+    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", show_default=False)] = None,
+    out: Out = ...,  # type: ignore[assignment]
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Without RUN.yaml: what to predict; the run is composed from the columns."),
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="With --target: that reading texts and pictures may take.")
+    ] = 10.0,
     override: Override = None,
     replace: Replace = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a run on a dataset and write a bundle. A training that was stopped goes on."""
+    """Train a run on a dataset and write a bundle. A training that was stopped goes on.
+
+    Without RUN.yaml, `tuwen train DATASET --target COLUMN` composes the run from the dataset's columns.
+    """
     from tuwen import workflow
     from tuwen.bundle.files import read_manifest
     from tuwen.bundle.graph import torch_only
 
     screen = Screen(as_json=json, quiet=quiet)
+    if target is not None:
+        run_yaml, dataset = _composed(screen, run_yaml, dataset, out, target, minutes, replace)
+    if dataset is None:
+        raise ConfigError(
+            "'train' needs a run and a dataset, or a dataset and what to predict",
+            seen=str(run_yaml),
+            todo=f"tuwen train RUN.yaml {run_yaml} --out {out}; or tuwen train {run_yaml} --target COLUMN --out {out}",
+        )
     screen.say(*(f"note: {text}" for text in workflow.without_effect(run_yaml, override or ())))
     done = not replace and workflow.is_trained(run_yaml, dataset, out, override or ())
     bundle = workflow.train(run_yaml, dataset, out, override or (), screen.progress(), replace=replace)
@@ -116,6 +136,24 @@ def train(
     ranks = manifest["task"] == "rank"
     then = f"tuwen recommend {bundle} --shopper USER" if ranks else f"tuwen evaluate {bundle} {dataset} --out DIR"
     screen.say(f"bundle: {bundle}", f"next: {then}")
+
+
+def _composed(
+    screen: Screen, dataset: Path, other: Path | None, out: Path, target: str, minutes: float, replace: bool
+) -> tuple[Path, Path]:
+    """The RUN.yaml that was composed beside the bundle, and the dataset."""
+    from tuwen import workflow
+
+    if other is not None:
+        raise ConfigError(
+            "--target composes the run, and a RUN.yaml is one already",
+            seen=str(dataset),
+            todo=f"tuwen train {other} --target {target} --out {out}; or leave --target out",
+        )
+    composition = workflow.compose(dataset, target, minutes=minutes)
+    path = workflow.write_composed(composition, out, replace=replace)
+    screen.say(*(f"note: {note}" for note in composition.notes), f"run: {path}")
+    return path, dataset
 
 
 @app.command(rich_help_panel="The five steps")
@@ -257,7 +295,16 @@ def check(
     if not (json or quiet):
         import yaml
 
+        from tuwen.workflow.estimating import said
+
+        data = found.get("data", {})
+        warnings = data.pop("warnings", [])
+        data.pop("leaks", None)
+        costs = data.pop("estimate", None)
         screen.say(yaml.safe_dump(found, allow_unicode=True, sort_keys=False))
+        screen.say(*(f"warning: {text}" for text in warnings))
+        if costs:
+            screen.say(said(costs))
         notes = f"; {len(idle)} note{'s' if len(idle) > 1 else ''} above" if idle else ""
         also = "" if dataset is None else f" and can be trained on {dataset}"
         screen.say(*(f"note: {text}" for text in idle), f"{run_yaml} is in order{also}{notes}")

@@ -48,6 +48,10 @@ def index(
             metavar="BUNDLE", help="A contrast bundle: words find pictures. It is copied.", show_default=False
         ),
     ] = None,
+    picture_text: Annotated[
+        bool,
+        typer.Option("--picture-text", help="Also find items by the words in their first four pictures (extra ocr)."),
+    ] = False,
     where: Where = None,
     kind: Annotated[str, typer.Option(help="Of vectors: exact, approximate, auto.")] = "auto",
     fuse: Annotated[
@@ -70,10 +74,12 @@ def index(
     screen = Screen(as_json=json, quiet=quiet)
     place = None if bundle is None else str(bundle.resolve())
     weights = dict(map(_weight, field or []))
-    recipe = Recipe(weights, text, picture, place, tuple(where or ()), cast("Kind", kind))
+    recipe = Recipe(weights, text, picture, place, tuple(where or ()), cast("Kind", kind), picture_text)
     told = workflow.index(dataset, out, recipe, screen.progress(), replace, fuse=cast("Fuse | None", fuse))
     screen.answer({"index": str(out), **told})
     screen.say(f"{told['items']:,} items; {told['added']:,} taken in, {told['removed']:,} removed")
+    if told["items"] and (items := told.get("with_picture_text")) is not None:
+        screen.say(f"{items:,} of them have words in their pictures ({100 * items / told['items']:.0f} %)")
     screen.say(f"index: {out}", f'next: tuwen search {out} "WORDS"')
 
 

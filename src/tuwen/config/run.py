@@ -139,10 +139,11 @@ class Evaluation(Strict):
     groups: str | None = Field(
         None, description="column whose values are resampled whole (reviews.user), not row by row"
     )
-    baselines: list[Literal["trivial", "unimodal", "members"]] = Field(
-        ["trivial", "unimodal", "members"],
-        description="trivial: mean and median, or majority; unimodal: the same run with one modality; members: each of "
-        "the raters alone",
+    baselines: list[Literal["trivial", "plain", "unimodal", "members"]] = Field(
+        ["trivial", "plain", "unimodal", "members"],
+        description="trivial: mean and median, or majority; plain: what a good engineer writes first, TF-IDF and a "
+        "linear model, or a linear model of picture vectors or of a table; unimodal: the same run with one kind of "
+        "modality; members: each of the raters alone",
     )
 
 

@@ -35,6 +35,9 @@ class SearchIndex(Strict):
     fields: dict[str, float] = Field({}, description="column of words: weight; default: all, the title three times")
     text: str = Field("e5-small", description="encoder of words; none for none")
     picture: str = Field("efficientnet-lite0", description="encoder of pictures; none for none")
+    picture_text: bool = Field(
+        False, description="read the words in an item's first four pictures, and find items by them (extra `ocr`)"
+    )
     bundle: str | None = Field(
         None, description="contrast bundle, where words and pictures meet; relative to this file"
     )

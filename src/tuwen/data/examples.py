@@ -78,7 +78,7 @@ def joined_text(frame: pl.DataFrame, columns: Sequence[str]) -> list[str | None]
             raise DataError(
                 f"'{name}' is not a column of texts",
                 seen=frame[name].dtype,
-                todo="use: image for pictures, audio for sounds, shape for shapes",
+                todo="use: image for pictures, picture-text for the words in them, audio for sounds, shape for shapes",
             )
     texts = frame.select(pl.col(c).cast(pl.String).str.strip_chars() for c in columns)
     present = [pl.when(pl.col(c).str.len_bytes() > 0).then(pl.col(c)) for c in columns]

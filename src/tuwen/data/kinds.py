@@ -62,8 +62,21 @@ MEDIA = {
 }
 """By the name of the modality that reads it."""
 
+INPUTS = {"picture-text": "image"}
+"""Modality → the kind of its files, where that is not its own name."""
+
 COLUMNS = {medium.column: medium for medium in MEDIA.values()}
 """By the column that lists it."""
+
+
+def input_kind(use: str) -> str:
+    """What a modality is given: ``image`` for whatever reads pictures; ``text`` and ``table`` as they are."""
+    return INPUTS.get(use, use)
+
+
+def medium_of(use: str) -> Medium | None:
+    """The kind of files that a modality reads; None where it reads texts or columns."""
+    return MEDIA.get(input_kind(use))
 
 
 def need_file(data: bytes, word: str, allowed: str, max_bytes: int) -> None:

@@ -7,6 +7,7 @@ row's normalised content (:func:`tuwen.data.examples.content_hash`): rows with e
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from datetime import date
 from typing import Protocol
 
@@ -101,6 +102,14 @@ class Column:
         self.validates = bool(self.validation) or validation_share > 0
         self.each, self.folds = each, len(self.test) if each else 1
         self.label = f"{column} in {', '.join(self.test)} is test" + (", one value a fold" if each else "")
+
+    def unknown(self, frame: pl.DataFrame) -> Iterator[tuple[str, int, str]]:
+        """Values of ``test`` and ``validation`` that no row has: the option, the position in it, and the value."""
+        known = set(_column(frame, self.column).cast(pl.String).unique().to_list())
+        for option, values in (("test", self.test), ("validation", self.validation)):
+            for position, value in enumerate(values):
+                if value not in known:
+                    yield option, position, value
 
     def parts(self, frame: pl.DataFrame, content: pl.Series, fold: int = 0) -> pl.Series:
         values = _column(frame, self.column).cast(pl.String)

@@ -65,6 +65,7 @@ def render(
         ],
         "worst": _worst(report, pictures or {}, texts or {}) if report["task"] in CHARTED else None,
         "generator": samples_page.section(report),
+        "leaks": _leaks(report),
         "examples": examples(report, pictures or {}, texts or {}),
         "raters": _raters(report),
         "stack": _stack(report),
@@ -129,6 +130,26 @@ def _hero(report: Plain) -> dict[str, Any]:
     }
 
 
+def _leaks(report: Plain) -> list[dict[str, Any]] | None:
+    """The rows of the section on leaks; None of a report that does not know of them."""
+    if "leaks" not in report:
+        return None
+    return [
+        {
+            "text": (leak["en"], leak["zh"]),
+            "severe": leak["severe"],
+            "share": f"{100 * leak['share']:.1f}",
+            "rows": f"{leak['rows']:,}",
+            "example": [
+                (leak["example"][key], leak["example"].get(content, ""))
+                for key, content in (("row", "content"), ("other", "other_content"))
+                if key in leak["example"]
+            ],
+        }
+        for leak in report["leaks"]
+    ]
+
+
 def _raters(report: Plain) -> list[tuple[str, str, str]]:
     """Name, weight and RMSE of each rater of a blend."""
     told = report.get("raters") or {}
@@ -146,6 +167,7 @@ def _stack(report: Plain) -> dict[str, Any] | None:
     members = sorted(stack["members"], key=lambda member: (-member["weight"], member["loss"]))
     return {
         "members": [(m["name"], f"{m['weight']:.2f}", verdict.number(m["loss"])) for m in members],
+        "loss": METRIC_NAMES[stack["loss_name"]],
         "sentences": verdict.stack_sentences(stack),
     }
 
@@ -358,6 +380,14 @@ def _worst(report: Plain, pictures: Mapping[str, Sequence[bytes]], texts: Mappin
 def _bootstrap(report: Plain) -> Markup:
     used = report["bootstrap"]
     groups = used["groups"]
-    english, chinese = WORDS["by_rows"] if groups is None else WORDS["by_groups"]
-    unit = (english.format(groups=groups), chinese.format(groups=groups))
+    clusters = used.get("clusters")
+    english, chinese = WORDS["by_rows" if groups is None else "by_clusters" if clusters else "by_groups"]
+    values: dict[str, Any] = {"groups": groups}
+    if clusters:
+        column = WORDS["content"] if clusters["column"] == "content" else (clusters["column"], clusters["column"])
+        values |= {"effect": f"{clusters['effect']:.1f}"}
+    unit = (
+        english.format(**values, column=column[0] if clusters else ""),
+        chinese.format(**values, column=column[1] if clusters else ""),
+    )
     return words_of("bootstrap", samples=f"{used['samples']:,}", unit=unit, seed=used["seed"])

@@ -48,9 +48,11 @@ def build_report(
     raters: Mapping[str, Mapping[str, float | None]] | None = None,
     stack: Mapping[str, Any] | None = None,
     unknown: Mapping[str, int] | None = None,
+    leaks: Sequence[Mapping[str, Any]] = (),
     name: str = "",
     split: str = "hash",
     groups: Sequence[object] | None = None,
+    clusters: Mapping[str, Any] | None = None,
     primary: str | None = None,
     samples: int = 1000,
     confidence: float = 0.95,
@@ -76,9 +78,11 @@ def build_report(
             :func:`tuwen.workflow.stack_accounts.stack_account` tells it.
         unknown: class → test rows, of classes that the model cannot know; default: those that are not in ``classes``
             of its predictions (which hold more where folds are pooled, or baselines know others).
+        leaks: of the data, as plain data: :mod:`tuwen.evaluation.leaks`.
         name: of the run.
         split: how the test part was chosen: hash, time, column, folds, random.
         groups: one value for each row; intervals by whole groups (users) instead of rows.
+        clusters: of groups that nobody named, the ``column`` that makes them and the design ``effect`` that chose it.
         primary: the metric that decides, which the report then has; default: rmse for rate, else accuracy.
         samples, confidence, seed: of the bootstrap.
         worst_rows: how many of the most wrong rows to list.
@@ -94,7 +98,7 @@ def build_report(
     """
     primary = metrics_of(model.task, [primary or PRIMARY[model.task]])[0].name
     knocked = knock_out or {}
-    bootstrap = {"samples": samples, "confidence": confidence, "seed": seed}
+    bootstrap = {"samples": samples, "confidence": confidence, "seed": seed, "clusters": clusters}
     report: dict[str, Any] = {
         "format": FORMAT,
         "name": name,
@@ -117,6 +121,8 @@ def build_report(
     }
     lost = unlearned_warning(report["unseen"], len(model), report["metrics"].get("accuracy", {}).get("value"))
     report["warnings"] += [] if lost is None else [{"en": lost[0], "zh": lost[1]}]
+    report["leaks"] = [dict(leak) for leak in leaks]
+    report["warnings"] += [{"en": leak["en"], "zh": leak["zh"]} for leak in leaks if leak["severe"]]
     if generator is not None:
         report["generator"] = dict(generator)
         report["warnings"] += generator["warnings"]

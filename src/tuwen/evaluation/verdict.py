@@ -101,7 +101,8 @@ def _amount(value: float, percent: bool, digits: int) -> Text:
 
 def stack_sentences(stack: Plain) -> list[Text]:
     """What each modality is worth to ``fusion: auto``, whether one member does alone, and what was corrected."""
-    sentences = [_worth(name, worth) for name, worth in stack["worth"].items()]
+    loss = METRIC_NAMES[stack["loss_name"]]
+    sentences = [_worth(name, worth, loss) for name, worth in stack["worth"].items()]
     if stack["single"]:
         name = max(stack["members"], key=lambda member: member["weight"])["name"]
         sentences.append(
@@ -122,20 +123,21 @@ def stack_sentences(stack: Plain) -> list[Text]:
     return sentences
 
 
-def _worth(name: str, worth: Plain) -> Text:
+def _worth(name: str, worth: Plain, metric: Text) -> Text:
     english, chinese = thing(name)
     digits = decimals((worth["loss"], worth["error"]))
     loss, error = number(worth["loss"], digits=digits), number(worth["error"], digits=digits)
     if worth["clear"]:
         return (
-            f"Without {english} the loss would be {loss} (± {error}) larger.",
-            f"若没有{chinese}，损失会增大 {loss}（± {error}）。",
+            f"Without {english} the {metric[0]} would be {loss} (± {error}) larger.",
+            f"若没有{chinese}，{metric[1]}会增大 {loss}（± {error}）。",
         )
-    size, speed = number(worth["mb"]), number(worth["ms"])
+    size, speed = f"{worth['mb']:.3g}", f"{worth['ms']:.3g}"
     return (
-        f"{english} is worth nothing that shows here: {loss} (± {error}). Leaving it out would save {size} MB and "
-        f"{speed} ms a row.",
-        f"{chinese}在这里没有可见的价值：{loss}（± {error}）。去掉它可省 {size} MB，每行省 {speed} 毫秒。",
+        f"{english[:1].upper()}{english[1:]} is worth nothing clear here: without it the {metric[0]} would be {loss} "
+        f"(± {error}) larger. Leaving it out would save {size} MB and {speed} ms a row.",
+        f"{chinese}在这里没有明确的价值：没有它时{metric[1]}只增大 {loss}（± {error}）。去掉它可省 {size} MB，"
+        f"每行省 {speed} 毫秒。",
     )
 
 
@@ -254,20 +256,41 @@ def standing(report: Plain) -> tuple[str, Text]:
             return kind, (f"{english} {sides[0]}.", f"{chinese}：{sides[1]}。")
     if not outcomes:
         return "unclear", ("There is no baseline to compare with.", "没有可比较的基线。")
-    if len(outcomes) == 1:
+    many = len(outcomes)
+    if is_leaky(report):
+        return "unclear", (
+            "Better than its baselines, on rows from which a leak gives the answers away.",
+            "优于基线，但测试数据存在泄漏，答案可能因此已知。",
+        )
+    if many == 1:
         return "better", ("Clearly better than its baseline.", "明显优于基线。")
-    return "better", (f"Clearly better than all {len(outcomes)} baselines.", f"明显优于全部 {len(outcomes)} 个基线。")
+    return "better", (f"Clearly better than all {many} baselines.", f"明显优于全部 {many} 个基线。")
 
 
 def checks(report: Plain) -> list[Check]:
     """What speaks for these numbers and what does not."""
-    found = [Check(False, text) for text in origin_warnings(report["provenance"])]
+    leaks = report.get("leaks", ())  # an earlier report has none
+    told = [leak for leak in leaks if not leak.get("scores", {}).get("harmless")]  # the section tells the others
+    found = [Check(False, (leak["en"], leak["zh"])) for leak in told]
+    found += [Check(False, text) for text in origin_warnings(report["provenance"])]
     notes = report.get("search", {}).get("notes", {})
     found += [Check(name != "defaults", (note["en"], note["zh"])) for name, note in notes.items()]
     found += [Check(False, (said["en"], said["zh"])) for said in report.get("generator", {}).get("warnings", ())]
     found += [_rows(report), _split(report), *([_calibrated(report)] if report["calibration"] else [])]
     found += [check for check in (_unseen(report), _rare(report), _weakest(report)) if check]
-    return found
+    return [_leaky(check) if check.fine else check for check in found] if is_leaky(report) else found
+
+
+def is_leaky(report: Plain) -> bool:
+    """Whether a leak can explain the score: then nothing that is said of it is in order."""
+    return any(leak["severe"] for leak in report.get("leaks", ()))
+
+
+def _leaky(check: Check) -> Check:
+    english, chinese = check.text
+    return Check(
+        False, (f"{english} With the leak above that says little.", f"{chinese}但存在上述泄漏，这说明不了什么。")
+    )
 
 
 def _rows(report: Plain) -> Check:

@@ -141,9 +141,9 @@ WORDS: dict[str, Text] = {
     "rater": ("Rater", "评分器"),
     "stack": ("What each modality is worth", "各模态的价值"),
     "stack_note": (
-        "Losses are squared errors, or log losses of classes, on rows of the train part that a member had not seen. "
-        "The answer is the weighted mean of the members; where a modality is absent other weights count.",
-        "损失为训练集中该成员未见过的行上的平方误差（分类为对数损失）。答案是各成员的加权平均；缺少某一模态时采用另一组权重。",
+        "All figures are of rows of the train part that a member had not seen. The answer is the weighted mean of the "
+        "members; where a modality is absent other weights count.",
+        "各数字均取自训练集中该成员未见过的行。答案是各成员的加权平均；缺少某一模态时采用另一组权重。",
     ),
     "member": ("Member", "成员"),
     "weight": ("Weight", "权重"),
@@ -171,6 +171,23 @@ WORDS: dict[str, Text] = {
     ),
     "by_rows": ("the rows", "行"),
     "by_groups": ("{groups} groups of rows", " {groups} 组行"),
+    "by_clusters": (
+        "{groups} groups of rows with the same {column}, because their errors are alike (design effect {effect})",
+        " {groups} 组{column}相同的行（同组误差相似，设计效应 {effect}）",
+    ),
+    "leaks": ("Leaks: what the score may owe to the data", "泄漏：分数可能得益于数据之处"),
+    "content": ("content", "内容"),
+    "way_leaks": ("Leaks", "泄漏"),
+    "leaks_note": (
+        "Looked for in the rows, whatever the split: equal and nearly equal contents and groups of rows on both sides, "
+        "columns that give the target away, rows without a date, targets that cannot be learned.",
+        "不论如何划分，都在数据中查找：两侧相同或近似的内容、同组的行、泄露目标的列、没有日期的行、无法学习的目标。",
+    ),
+    "leak": ("What was found", "发现"),
+    "no_leaks": ("None was found.", "没有发现泄漏。"),
+    "example": ("Example", "示例"),
+    "touched_rows": ("Share of rows", "占行数比例"),
+    "severe": ("can explain the score", "可能解释分数"),
     "made_by": (
         "Made by tuwen. This file is complete: it needs no network.",
         "由 tuwen（图文）生成。本文件自成一体，无需联网。",
@@ -223,6 +240,12 @@ WORDS: dict[str, Text] = {
 BASELINES: dict[str, tuple[Text, Text]] = {  # heading, and as part of a sentence
     "mean": (("Mean", "平均值"), ("always answering the mean", "总答平均值")),
     "median": (("Median", "中位数"), ("always answering the median", "总答中位数")),
+    "tfidf_linear": (("TF-IDF, linear", "TF-IDF＋线性"), ("TF-IDF and a linear model", "TF-IDF 加线性模型")),
+    "picture_linear": (
+        ("Picture vectors, linear", "图片向量＋线性"),
+        ("a linear model of picture vectors", "图片向量的线性模型"),
+    ),
+    "table_linear": (("Table, linear", "表格＋线性"), ("a linear model of the table", "表格的线性模型")),
     "ridge": (
         ("Frozen, ridge", "冻结编码器＋岭回归"),
         ("frozen encoders and a ridge regression", "冻结编码器加岭回归"),
@@ -250,6 +273,7 @@ THINGS: dict[str, Text] = {  # modalities, slices and their values
     "fold": ("fold", "折"),
     "text": ("text", "文字"),
     "image": ("picture", "图片"),
+    "picture_text": ("words in pictures", "图中文字"),
     "audio": ("sound", "声音"),
     "sound": ("sound", "声音"),
     "shape": ("3D shape", "三维形状"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from tuwen.models.tasks import Task
 from tuwen.registry import Count, Share
 
 Folds = Annotated[int, Field(ge=2, le=20)]
+Members = Literal["all", "linear"]
 
 
 class Auto(Late):
@@ -23,6 +24,7 @@ class Auto(Late):
     together, trained as one network (:class:`tuwen.models.late.Late`).
 
     Args:
+        members: ``linear`` leaves out what bends, networks and trees.
         folds: pieces of the train part; each is answered by members that learned from the others.
         width: units of the small networks.
         dropout: in them, while they learn.
@@ -33,6 +35,7 @@ class Auto(Late):
         widths: dict[str, int],
         head: Callable[[int], Task],
         *,
+        members: Members = "all",
         folds: Folds = 5,
         width: Count = 64,
         dropout: Share = 0.3,

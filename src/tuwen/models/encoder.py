@@ -15,8 +15,8 @@ from tuwen.preprocess.spec import ArraySpec
 
 COMES_FROM = {
     "pixels": "a modality with use: image",
-    "tokens": "a modality with use: text and tokens: word, character or subword",
-    "bag": "a modality with use: text and tokens: ngram, word-ngram or character-ngram",
+    "tokens": "a modality with use: text or picture-text and tokens: word, character or subword",
+    "bag": "a modality with use: text or picture-text and tokens: ngram, word-ngram or character-ngram",
     "table": "a modality with use: table",
     "spectrogram": "a modality with use: audio",
     "points": "a modality with use: shape",

@@ -138,6 +138,10 @@ def _network(folder: Path, digest: str) -> Path:
     return folder.parent / f"{digest}.onnx"
 
 
+def _digest(key: str) -> bytes:
+    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
 class VectorCache:
     """Vectors by content key in a folder that is only ever added to.
 
@@ -162,6 +166,10 @@ class VectorCache:
     def __len__(self) -> int:
         return len(self._places)
 
+    def holds(self, keys: Sequence[str]) -> int:
+        """How many of these keys have their vector."""
+        return sum(_digest(key) in self._places for key in keys)
+
     def fetch(
         self,
         keys: Sequence[str | None],
@@ -177,10 +185,7 @@ class VectorCache:
             compute: positions → f32 [positions, width].
             progress: called with the number of keys that got their vector since the last call.
         """
-        digests = [
-            None if key is None else hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-            for key in keys
-        ]
+        digests = [None if key is None else _digest(key) for key in keys]
         first: dict[bytes, int] = {}
         for i, digest in enumerate(digests):
             if digest is not None and digest not in self._places:

@@ -12,7 +12,9 @@ from typing import Self
 
 import numpy as np
 
+from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.modality import Arrays, Modality, load, read_state, write_state
+from tuwen.preprocess.picture_text import PictureText
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Progress
 
@@ -88,6 +90,14 @@ def as_set(modality: Modality, most: int) -> Modality:
 def of_each(modality: Modality) -> Modality:
     """The modality of one picture."""
     return modality.modality if isinstance(modality, PictureSet) else modality
+
+
+def several_of(modality: Modality) -> int | None:
+    """How many files of a row it takes, as a list; None where it takes one, or no file."""
+    inner = modality.modality if isinstance(modality, Frozen) else modality
+    if isinstance(inner, PictureSet):
+        return inner.most
+    return inner.pictures if isinstance(inner, PictureText) else None
 
 
 def pictures_of(modality: Modality) -> int:

@@ -67,6 +67,24 @@ WEIGHTS = {
         "the vocabulary of all-MiniLM-L6-v2",
         extra="minilm",
     ),
+    "ppocr-detection": Weights(
+        "rapidocr",
+        "rapidocr/models/PP-OCRv6_det_small.onnx",
+        "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f",
+        0,
+        "Apache-2.0",
+        "PP-OCRv6 small, detection of lines of text (PaddleOCR)",
+        extra="ocr",
+    ),
+    "ppocr-recognition": Weights(
+        "rapidocr",
+        "rapidocr/models/PP-OCRv6_rec_small.onnx",
+        "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
+        0,
+        "Apache-2.0",
+        "PP-OCRv6 small, recognition of lines of text (PaddleOCR)",
+        extra="ocr",
+    ),
 }
 
 

@@ -15,11 +15,11 @@ from tuwen.data.decoder import shared_decoder
 from tuwen.errors import BundleError, TuwenError
 from tuwen.service.guard import LOCAL_HOSTS, Guard, Rules
 from tuwen.service.lane import Lane
+from tuwen.service.language import asked_for
 from tuwen.service.limits import Limits
 from tuwen.service.messages import (
     BundleResponse,
     HealthResponse,
-    Prediction,
     PredictResponse,
     describe,
     request_body,
@@ -107,7 +107,7 @@ def _add_routes(service: FastAPI, predictor: Predictor, limits: Limits) -> None:
 
         with decoder.active():
             results = await lane.run(answers)
-        return PredictResponse(bundle=bundle.name, predictions=[Prediction.model_validate(a) for a in results])
+        return PredictResponse.of(bundle.name, results, asked_for(request.headers))
 
 
 def _add_pages(service: FastAPI) -> None:

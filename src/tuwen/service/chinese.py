@@ -48,6 +48,13 @@ WORDS: dict[str, Told] = {
     "row {0}, '{1}'": "第 {0} 行“{1}”",
     "pictures, {0}": "pictures，第 {0} 张",
     "nothing": "没有",
+    "in English": "英文",
+    "in Chinese": "中文",
+    "in a language that is neither English nor Chinese": "中英文以外的语言",
+    "the text is {0}, as {1} % of the texts that it learned from: the answer is not to be relied on": (
+        "文字为{0}，而学习时所用的文字中只有 {1}% 如此：这一回答不可依赖"
+    ),
+    "no row that it learned from had the input '{0}', so it is left out": "学习时所用的行都没有输入“{0}”，因此忽略它",
     "item {0}": "商品 {0}",
     "{0}, picture {1}": "{0}，第 {1} 张图片",
     "{0} bytes": "{0} 字节",
@@ -246,6 +253,8 @@ QUESTIONS: dict[str, Told] = {
     "what stands behind the number has several meanings": "数字后面的字有多种含义",
     "the rating has a scale of its own": "评分带有自己的分制",
     "the number can have a point or a comma for decimals": "数字的小数点可能是点，也可能是逗号",
+    "a number with a point for decimals: 2.5": "以点为小数点的数字：2.5",
+    "each name once in an object": "一个对象中每个名称只出现一次",
     "not a text": "不是文本",
     "not a category": "不是类别",
     "not a list": "不是列表",

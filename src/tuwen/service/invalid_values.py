@@ -29,6 +29,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "unknown_field": ("there is no such field", "{fields}"),
     "json_invalid": ("the body is not JSON", "JSON, in UTF-8"),
     "nothing": ("this is a program's word for nothing, and no key", "a key"),
+    "number": ("the number can have a point or a comma for decimals", "a number with a point for decimals: 2.5"),
     "plain": ("the value is not a text or a number", "text or a number"),
     "time_range": ("the time is before 1990 or more than a day ahead", "from 1990 to a day ahead"),
     "model_type": _OBJECT,
@@ -161,11 +162,22 @@ def _field_at(steps: Sequence[object], fields: Fields) -> FieldInfo | None:
 
 
 def _bounds(field: FieldInfo) -> Iterator[tuple[str, float]]:
-    for entry in field.metadata:
+    """The ends of the numbers that a field takes, wherever its annotation has them."""
+    for entry in (*field.metadata, *_metadata(field.annotation)):
+        if isinstance(entry, FieldInfo):
+            yield from _bounds(entry)
+            continue
         for name in ("ge", "le"):
             value = getattr(entry, name, None)
             if value is not None:
                 yield name, value
+
+
+def _metadata(annotation: Any) -> Iterator[Any]:
+    """What stands beside the types of an annotation."""
+    yield from getattr(annotation, "__metadata__", ())
+    for inner in get_args(annotation):
+        yield from _metadata(inner)
 
 
 def _types(annotation: Any) -> set[type]:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
+from tuwen.service.language import Language, said
 from tuwen.service.predictor import Input, Kind
 
 # a small grey picture, so that the example can be sent as it stands
@@ -75,6 +76,7 @@ class Prediction(BaseModel):
     prediction: float | int | str = Field(description="the rating, 0 or 1, or the name of the class")
     probability: float | None = Field(None, description="of 1, where the task is yes or no")
     probabilities: dict[str, float] | None = Field(None, description="by class, where the task is to classify")
+    note: str | None = Field(None, description="how the row is unlike those that the bundle learned from")
 
 
 class PredictResponse(BaseModel):
@@ -82,6 +84,17 @@ class PredictResponse(BaseModel):
 
     bundle: str
     predictions: list[Prediction]
+
+    @classmethod
+    def of(cls, bundle: str, answers: Sequence[dict[str, Any]], language: Language) -> PredictResponse:
+        """The answers of a bundle, their notes in the language of the request."""
+        told = [
+            answer | {"note": "; ".join(said(note, language) for note in answer["note"].split("; "))}
+            if "note" in answer
+            else answer
+            for answer in answers
+        ]
+        return cls(bundle=bundle, predictions=[Prediction.model_validate(answer) for answer in told])
 
 
 class InputColumn(BaseModel):

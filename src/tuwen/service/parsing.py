@@ -17,6 +17,7 @@ from tuwen.data.json_names import RepeatedName, need_single_names
 from tuwen.service.problems import RequestError
 
 T = TypeVar("T")
+ONCE = "each name once in an object"
 LARGE = 16_384  # bytes; less is parsed in about a millisecond
 AS_JSON = 'send it with -H "content-type: application/json"'
 AS_FORM = "send it with -F photo=@FILE"
@@ -44,8 +45,10 @@ def loads(body: bytes) -> Any:
             raise json.JSONDecodeError("no UTF-8", "", error.start) from None
     try:
         need_single_names(body, value)
-    except RepeatedName as error:  # FastAPI lets no other exception out
-        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+    except RepeatedName as error:
+        status, todo = HTTPStatus.UNPROCESSABLE_ENTITY, "leave one of them out"
+        cause = RequestError(status, str(error), where="body", seen=error.name[:100], allowed=ONCE, todo=todo)
+        raise HTTPException(status) from cause  # FastAPI lets no other exception out
     return value
 
 

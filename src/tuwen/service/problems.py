@@ -159,8 +159,10 @@ async def on_tuwen_error(request: Request, error: Exception) -> Response:
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
-    """No such path, wrong method, a form that cannot be read."""
+    """No such path, wrong method, a form that cannot be read; or what a parser raised it from."""
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, RequestError):
+        return response(error.__cause__, request.scope.get("tuwen.request"))
     status = HTTPStatus(error.status_code)
     what = error.detail if error.detail != status.phrase else f"{status.phrase.lower()}: {request.url.path}"
     answer = response(RequestError(status, what), request.scope.get("tuwen.request"))

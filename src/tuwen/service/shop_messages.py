@@ -82,8 +82,11 @@ def _number(value: Any) -> Any:
     return value
 
 
-Number = Annotated[float, BeforeValidator(_number)]
-Whole = Annotated[int, BeforeValidator(_number)]
+Amount = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False), BeforeValidator(_number)]
+Money = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False), BeforeValidator(_number)]
+Position = Annotated[int, Field(ge=0, le=1_000_000_000), BeforeValidator(_number)]
+Probability = Annotated[float, Field(ge=0, le=1), BeforeValidator(_number)]
+Rating = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False), BeforeValidator(_number)]
 Plain = Annotated[int | float | Value | bool | None, BeforeValidator(_plain)]
 
 
@@ -170,15 +173,13 @@ class Event(Strict):
         description="default: now; without an offset UTC; from 1990 to a day ahead",
         examples=["2026-01-31T20:05Z"],
     )
-    quantity: Number | None = Field(
-        None, ge=-1e9, le=1e9, allow_inf_nan=False, description="below 0: given back, and no sale"
-    )
-    value: Number | None = Field(None, ge=-1e12, le=1e12, allow_inf_nan=False, description="what was paid")
+    quantity: Amount | None = Field(None, description="below 0: given back, and no sale")
+    value: Money | None = Field(None, description="what was paid")
     session: Key | None = None
-    position: Whole | None = Field(None, ge=0, le=1_000_000_000)
+    position: Position | None = None
     query: Words | None = Field(None, max_length=10_000)
     channel: Words | None = Field(None, max_length=512)
-    propensity: Number | None = Field(None, ge=0, le=1)
+    propensity: Probability | None = None
 
 
 class EventsRequest(Strict):
@@ -208,7 +209,7 @@ class Feedback(Strict):
     feedback: Key = Field(description="your own key: sent again, it is kept once")
     user: Named | None = None
     item: Named
-    rating: Number | None = Field(None, allow_inf_nan=False, ge=-1e6, le=1e6)
+    rating: Rating | None = None
     text: Words | None = Field(None, max_length=100_000)
 
 

@@ -369,8 +369,13 @@ def fabric(device: str = "auto", precision: str = "float32") -> Fabric:
     )
 
 
-def network_of(model: Any, device: torch.device) -> Network:
-    """``model`` as a function of numpy arrays, ready to answer: no dropout, no gradients."""
+def network_of(model: Any, device: torch.device | None = None) -> Network:
+    """``model`` as a function of numpy arrays, ready to answer: no dropout, no gradients.
+
+    Args:
+        device: where the model is; default: that of its first tensor.
+    """
+    device = device or next(iter(model.state_dict().values())).device
 
     @torch.inference_mode()
     def network(arrays: dict[str, Arrays], present: dict[str, np.ndarray]) -> np.ndarray:

@@ -7,12 +7,16 @@ from importlib import import_module
 from typing import Any
 
 _PLACES = {
+    "build": "tuwen.workflow.building",
     "collect": "tuwen.workflow.steps",
     "predict": "tuwen.workflow.steps",
     "load": "tuwen.workflow.steps",
     "check": "tuwen.workflow.checking",
     "without_effect": "tuwen.workflow.idle",
     "train": "tuwen.workflow.training",
+    "fit": "tuwen.workflow.frames",
+    "compose": "tuwen.workflow.composing",
+    "write_composed": "tuwen.workflow.composing",
     "is_trained": "tuwen.workflow.training",
     "evaluate": "tuwen.workflow.evaluation",
     "run": "tuwen.workflow.whole",

@@ -18,6 +18,7 @@ from tuwen.workflow.contents import modalities_by_kind
 from tuwen.workflow.gathering import content_columns
 from tuwen.workflow.generating import can_fill
 from tuwen.workflow.judging import Judged, judge, pooled, widened
+from tuwen.workflow.plain_baselines import plain_runs
 from tuwen.workflow.rating import can_rate
 from tuwen.workflow.starting import can_start
 from tuwen.workflow.training import fingerprint, train_once
@@ -50,6 +51,9 @@ def baselines(
         found |= {name: pooled(predictions) for name, predictions in parts.items()}
     if "members" in run.evaluation.baselines:
         found |= {name: pooled([one.members[name] for one in judged]) for name in judged[0].members}
+    if "plain" in run.evaluation.baselines:
+        for name, alone in plain_runs(run).items():
+            found[name] = _same_rows(_pooled_answers(alone, name, bundles, dataset, out, progress), model)
     kinds = modalities_by_kind(run)
     if "unimodal" in run.evaluation.baselines and len(kinds) > 1 and can_start(run):
         taken = set((bundles[0].manifest.get("init") or {}).get("taken", ()))
@@ -57,13 +61,21 @@ def baselines(
             alone = _only(run, names, taken)
             if not can_rate(alone):  # raters without users or items are none
                 continue
-            answers = []
-            for bundle in bundles:
-                fold = bundle.manifest["data"]["fold"]
-                shown = Within(progress, f"{kind} only" + (f", fold {fold + 1}" if len(bundles) > 1 else ""))
-                answers.append(_answers_of(alone, dataset, out / "baselines" / f"{kind}_only", fold, shown))
-            found[f"{kind}_only"] = _same_rows(pooled(answers), model)
+            name = f"{kind}_only"
+            found[name] = _same_rows(_pooled_answers(alone, name, bundles, dataset, out, progress), model)
     return found
+
+
+def _pooled_answers(
+    run: Run, name: str, bundles: list[Bundle], dataset: Dataset, out: Path, progress: Progress
+) -> Predictions:
+    """What a baseline answers in all folds."""
+    answers = []
+    for bundle in bundles:
+        fold = bundle.manifest["data"]["fold"]
+        shown = Within(progress, name.replace("_", " ") + (f", fold {fold + 1}" if len(bundles) > 1 else ""))
+        answers.append(_answers_of(run, dataset, out / "baselines" / name, fold, shown))
+    return pooled(answers)
 
 
 def _answers_of(run: Run, dataset: Dataset, folder: Path, fold: int, progress: Progress) -> Predictions:

@@ -13,12 +13,15 @@ from tuwen.data import SPLITS
 from tuwen.data.dataset import Dataset
 from tuwen.data.spellings import spelling_warnings
 from tuwen.errors import ConfigError
+from tuwen.evaluation.leaks import merged
 from tuwen.models import FUSIONS
 from tuwen.preprocess import MODALITIES
 from tuwen.workflow.contents import is_contrast, own_options
+from tuwen.workflow.estimating import estimate
 from tuwen.workflow.gathering import gather
 from tuwen.workflow.generating import generator_part
 from tuwen.workflow.kinds import is_comparison, own_task, part_of
+from tuwen.workflow.leaks import few_groups, leaks_of
 from tuwen.workflow.preparing import encoder_options, modality_options
 from tuwen.workflow.rating import raters_options
 from tuwen.workflow.rules import check_settings, need_condition, split_of, task_options
@@ -31,7 +34,9 @@ def check(
     """Every name and option of the run, checked against its component and completed with the defaults.
 
     With a dataset also what only the data can tell: columns, their kinds, the target, ``rows.where``, the parts of
-    every fold. ``data`` of the answer then holds ``rows`` (one count a fold) and ``rows_without_truth``.
+    every fold. ``data`` of the answer then holds ``rows`` (one count a fold), ``rows_without_truth``, ``leaks`` (see
+    :mod:`tuwen.evaluation.leaks`), ``warnings``, the leaks in words among them, and ``estimate``
+    (:func:`tuwen.workflow.estimating.estimate`).
 
     Raises:
         ConfigError: with file and line, what is allowed, and what was probably meant.
@@ -88,10 +93,15 @@ def _on(run: Run, dataset: str | Path | Dataset, folds: int) -> dict[str, Any]:
     truth = None if is_contrast(run) else gathered[0].truth
     names = truth.drop_nulls().unique().to_list() if truth is not None and truth.dtype == pl.String else []
     warnings = [] if truth is None else spelling_warnings(truth.name, names)
+    tested = sum(len(table.rows("test")) for table in gathered)
+    leaks = merged((leaks_of(run, dataset, table) for table in gathered), tested)
+    leaks += few_groups(run, dataset, gathered[0])
     return {
         "rows": [table.counts() for table in gathered],
         "rows_without_truth": gathered[0].without_truth,
-        "warnings": [english for english, _ in warnings],
+        "warnings": [english for english, _ in warnings] + [leak.text[0] for leak in leaks],
+        "leaks": [leak.plain() for leak in leaks],
+        "estimate": estimate(run, dataset, gathered[0]),
     }
 
 

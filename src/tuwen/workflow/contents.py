@@ -9,13 +9,16 @@ import polars as pl
 
 from tuwen.config import Run
 from tuwen.data.examples import first_medium, joined_text, normalised
-from tuwen.data.kinds import MEDIA
+from tuwen.data.kinds import medium_of
 from tuwen.errors import ConfigError, DataError
 from tuwen.models import TASKS
 from tuwen.preprocess.target import ContrastTarget
 
 CONTENTS = "contents"  # the column that stands where other tasks have their truth
-KINDS = {"image": "picture"}  # what a report calls a kind of modality, where it is not its own name
+KINDS = {
+    "image": "picture",
+    "picture-text": "picture_text",
+}  # what a report calls a kind of modality, where it is not its own name
 
 
 def modalities_by_kind(run: Run) -> dict[str, list[str]]:
@@ -126,6 +129,6 @@ def _values(run: Run, name: str, frame: pl.DataFrame) -> list[Any]:
     spec = run.modalities[name]
     if spec.use == "text":
         return [None if text is None else normalised(text) or text for text in joined_text(frame, spec.columns)]
-    if spec.use in MEDIA:
-        return list(first_medium(frame, spec.columns, MEDIA[spec.use]))
+    if (medium := medium_of(spec.use)) is not None:
+        return list(first_medium(frame, spec.columns, medium))
     return [row if any(v is not None for v in row) else None for row in frame.select(spec.columns).rows()]

@@ -21,9 +21,12 @@ from tuwen.bundle.files import write_card
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture, joined_text
-from tuwen.data.kinds import MEDIA
+from tuwen.data.kinds import MEDIA, input_kind
 from tuwen.data.spellings import spelling_warnings
 from tuwen.evaluation import samples
+from tuwen.evaluation.leaks import merged, scored
+from tuwen.evaluation.metrics import PRIMARY
+from tuwen.evaluation.predictions import Predictions
 from tuwen.evaluation.render import render
 from tuwen.evaluation.report import build_report, write_report
 from tuwen.evaluation.retrieval import retrieval_report
@@ -33,7 +36,9 @@ from tuwen.outputs import finish, held, sweep
 from tuwen.progress import Progress, Silent
 from tuwen.workflow.baselines import baselines
 from tuwen.workflow.contents import is_contrast
+from tuwen.workflow.groups import clusters_of
 from tuwen.workflow.judging import Judged, judge, pooled, primary_metric, refuse_other_classes, widened
+from tuwen.workflow.leaks import leaks_of
 from tuwen.workflow.memory import room_in_memory
 from tuwen.workflow.places import refuse_occupied
 from tuwen.workflow.retrieval import Sought, seek
@@ -84,6 +89,8 @@ def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progre
         m: {way: pooled([one.knocked[m][way] for one in judged]) for way in ways}
         for m, ways in judged[0].knocked.items()
     }
+    groups, clusters = _groups(run, judged, model, dataset)
+    leaks = _leaks(run, judged, model, dataset)
     classes = {name for system in (model, *compared.values()) for name in system.classes}  # other data, other classes
     with progress.task("bootstrap", None):
         report = build_report(
@@ -100,7 +107,9 @@ def _evaluate(bundles: list[Path], dataset: Dataset, out: Path, progress: Progre
             generator=samples.pooled(made) if (made := _accounts(opened)) else None,
             name=run.name,
             split=run.split.use,
-            groups=_groups(run, judged),
+            groups=groups,
+            clusters=clusters,
+            leaks=leaks,
             primary=primary_metric(run),
             samples=run.evaluation.samples,
             confidence=run.evaluation.confidence,
@@ -158,9 +167,21 @@ def _blend(bundles: list[Bundle]) -> dict[str, Any] | None:
     return found
 
 
-def _groups(run: Run, judged: list[Judged]) -> list[object] | None:
-    column = run.evaluation.groups
-    return [v for one in judged for v in one.gathered.frame[column][one.rows].to_list()] if column else None
+def _groups(
+    run: Run, judged: list[Judged], model: Predictions, dataset: Dataset
+) -> tuple[list[object] | None, dict[str, Any] | None]:
+    """The group of every test row, as the run says it or as the errors show it; and how they show it."""
+    if column := run.evaluation.groups:
+        return [v for one in judged for v in one.gathered.frame[column][one.rows].to_list()], None
+    found = clusters_of(run, dataset, [(one.gathered, one.rows) for one in judged], model)
+    return (None, None) if found is None else (found[1], found[0]._asdict())
+
+
+def _leaks(run: Run, judged: list[Judged], model: Predictions, dataset: Dataset) -> list[dict[str, Any]]:
+    """The leaks of all folds, with the score on the rows that each touches."""
+    found = merged((leaks_of(run, dataset, one.gathered) for one in judged), len(model))
+    with_scores = [scored(leak, model, PRIMARY[model.task]) for leak in found]
+    return [leak.plain() for leak in sorted(with_scores, key=lambda leak: not leak.severe)]
 
 
 def _cost(bundles: list[Bundle], judged: Sequence[Judged | Sought], dataset: Dataset) -> dict[str, float]:
@@ -260,8 +281,10 @@ def _shown(
     frame = pl.concat([one.gathered.frame[one.rows] for one in judged]).filter(pl.col("row").is_in(list(wanted)))
     pictures: dict[str, list[bytes]] = {}
     texts: dict[str, str] = {}
+    columns_of_pictures: set[tuple[str, ...]] = set()
     for use, columns in dict.fromkeys((spec.use, tuple(spec.columns)) for spec in run.modalities.values()):
-        if use == "image":
+        if input_kind(use) == "image" and columns not in columns_of_pictures:
+            columns_of_pictures.add(columns)
             for row, key in zip(frame["row"], first_picture(frame, columns), strict=True):
                 if key:
                     pictures.setdefault(row, []).append(dataset.media.read(key))

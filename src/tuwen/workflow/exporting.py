@@ -11,15 +11,17 @@ from tuwen.bundle.export import sample, shrink, write_graph
 from tuwen.config import Run
 from tuwen.training.batches import Examples, Network, batch_of, outputs_of
 from tuwen.workflow.fitting import Fitted, Prepared, examples_of, score_function
+from tuwen.workflow.kept_train_part import kept_train_part
 
 CALIBRATED_ON = 64  # rows of the train part
 
 
 def export(run: Run, prepared: Prepared, fitted: Fitted, folder: Path) -> dict[str, Any]:
-    """Write ``network.onnx`` into ``folder``; returns what bundle.json says under ``export``.
+    """Write ``network.onnx`` and ``train_part.json`` into ``folder``; returns what bundle.json says under ``export``.
 
     Rows that were not trained on show whether it answers alike; without a validation part the train part does.
     """
+    kept_train_part(run, prepared.gathered, prepared.inputs).write(folder)
     specs = {name: modality.spec for name, modality in prepared.modalities.items()}
     parts = {part: prepared.gathered.rows(part) for part in ("train", "validation")}
     unseen = parts["validation"] if len(parts["validation"]) else parts["train"]

@@ -25,6 +25,7 @@ from tuwen.models.late import Late
 from tuwen.models.model import Model
 from tuwen.models.raters.ensemble import Raters
 from tuwen.models.stack.stack import Stack
+from tuwen.models.tasks import Task
 from tuwen.preprocess.frozen import Frozen
 from tuwen.preprocess.modality import Modality
 from tuwen.preprocess.sets import of_each
@@ -208,11 +209,12 @@ def _times(run: Run, gathered: Gathered, rows: np.ndarray) -> np.ndarray | None:
 
 
 def _validation(run: Run, prepared: Prepared, target: Target, stack: Stack) -> dict[str, float]:
-    """What the epochs of a network say of the validation part."""
+    """What an epoch of a network says of the validation part."""
     unseen = examples_of(run, prepared.inputs, target, prepared.gathered, "validation")
-    outputs = outputs_of(network_of(stack, torch.device("cpu")), unseen.inputs)
-    scores = score_function(target)(outputs, unseen.targets)
-    return {f"validation_{name}": value for name, value in scores.items()}
+    outputs = outputs_of(network_of(stack), unseen.inputs)
+    task: Task = TASKS.build(run.task.use, run.task.options, 1, target, where=run.where("task"))
+    loss = task.plain_loss(torch.from_numpy(outputs), torch.from_numpy(unseen.targets))
+    return {"validation_loss": float(loss), **score_function(target)(outputs, unseen.targets)}
 
 
 def _groups(gathered: Gathered) -> np.ndarray:

@@ -11,7 +11,7 @@ import polars as pl
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import KEYS, balanced, content_hash, examples, labelled
-from tuwen.data.kinds import MEDIA
+from tuwen.data.kinds import MEDIA, input_kind
 from tuwen.data.splits import Split
 from tuwen.errors import ConfigError, DataError
 from tuwen.preprocess.target import Target, refuse_negative
@@ -21,6 +21,7 @@ from tuwen.workflow.rules import (
     check_columns,
     check_kinds,
     check_settings,
+    check_split_values,
     fitted_target,
     placed,
     refuse_unvalidated,
@@ -109,6 +110,8 @@ def gather(run: Run, dataset: Dataset, fold: int = 0, *, learn: bool = True) -> 
             seen=str(dataset.folder),
             todo="choose another target, or collect the shop with it",
         )
+    if learn:
+        check_split_values(run, split, frame, options["target"])
     _check_scale(run, known, options)
     without_truth = len(frame) - len(known)
     content = content_hash(known, content_columns(run))
@@ -173,7 +176,12 @@ def content_columns(run: Run) -> list[str]:
         return list(run.content)
     if run.raters is not None:
         return list(KEYS_OF_RATERS.values())
-    columns = [c for spec in run.modalities.values() if spec.use in ("text", *MEDIA) for c in spec.columns]
+    return input_columns(run)
+
+
+def input_columns(run: Run) -> list[str]:
+    """The text and media columns of the run, of the rows' own table where it has some, whatever ``content`` says."""
+    columns = [c for spec in run.modalities.values() if input_kind(spec.use) in ("text", *MEDIA) for c in spec.columns]
     own = [c for c in columns if c.startswith(f"{run.rows.table}.")]
     return list(dict.fromkeys(own or columns))
 

@@ -15,7 +15,7 @@ from tuwen.config import RankRun
 from tuwen.data.behaviour import in_order, is_return, returned_at
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import examples, where_rows
-from tuwen.data.kinds import MEDIA
+from tuwen.data.kinds import input_kind, medium_of
 from tuwen.data.placeholders import without_placeholders
 from tuwen.errors import ConfigError, DataError, did_you_mean
 from tuwen.models import ENCODERS
@@ -162,7 +162,7 @@ def _vectors(
     """Of the items, f32 [items, width], and of what is asked later."""
     spec = run.modalities[name]
     frozen_options(run, name)
-    if spec.use == "image":
+    if input_kind(spec.use) == "image":
         for column in spec.columns:
             frame = without_placeholders(frame, dataset.manifest, column)
     raw = raw_values(spec.use, spec.columns, frame, dataset)
@@ -174,7 +174,7 @@ def _vectors(
     assert isinstance(found, EncodedInput)
     vectors, present = found.arrays["vector"][found.index], found.present[found.index]
     reduction = Reduction.of(vectors, present, run.width)
-    medium = MEDIA.get(spec.use)
+    medium = medium_of(spec.use)
     limits = {} if medium is None else medium.limited(dataset.manifest["media_limits"])
     return reduction.turned(vectors, present), Reader(spec.use, modality, reduction, limits)
 

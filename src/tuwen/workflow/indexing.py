@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from tuwen.apps.matching import Fuse
+from tuwen.apps.picture_words import BOXES, PICTURE_TEXT
 from tuwen.data.behaviour import crawlers, standing
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_picture
@@ -26,12 +27,13 @@ from tuwen.files import sync_tree
 from tuwen.index.filters import Condition, facet_columns, mask
 from tuwen.index.manifest import MANIFEST
 from tuwen.index.segments import Batch
-from tuwen.index.store import ABANDONED, Index
+from tuwen.index.store import ABANDONED, Index, Snapshot
 from tuwen.index.vectors import Kind
 from tuwen.outputs import nothing_left_of
 from tuwen.preprocess.colours import colour_of_picture, colour_of_texts, is_colour_column
 from tuwen.preprocess.terms import terms
 from tuwen.progress import Progress, Silent
+from tuwen.workflow.picture_words import keep_reader, reader_of, with_picture_text
 from tuwen.workflow.spaces import fingerprint_of, vectors_of
 
 WEIGHTS = {"title": 3.0}  # of the columns of words; the others have 1
@@ -52,6 +54,7 @@ class Recipe:
         where: conditions; only items that meet them are in the index.
         bundle: a contrast bundle for a space where words and pictures meet; the index keeps a copy of it.
         kind: of the vectors: exact, approximate, or by their number.
+        picture_text: whether the words in an item's first pictures are read and found.
     """
 
     fields: Mapping[str, float] = field(default_factory=dict)
@@ -60,6 +63,7 @@ class Recipe:
     bundle: str | None = None
     where: tuple[str, ...] = ()
     kind: Kind = "auto"
+    picture_text: bool = False
 
 
 def index(
@@ -85,7 +89,8 @@ def index(
             first. Nothing is made anew for it.
 
     Returns:
-        ``items``, ``added``, ``removed``, ``spaces``, ``fields``, ``facets``.
+        ``items``, ``added``, ``removed``, ``spaces``, ``fields``, ``facets``; with ``picture_text`` also
+        ``with_picture_text``, the items in whose pictures words stand.
 
     Raises:
         DataError: ``out`` holds something else. ConfigError: another recipe and no ``replace``; an unknown column.
@@ -94,12 +99,12 @@ def index(
     recipe = recipe or Recipe()
     table = items_of(opened)
     table = table.filter(pl.Series(mask(table, Condition.read_all(recipe.where)), dtype=pl.Boolean))
-    fields = _fields(table, recipe.fields)
+    fields = _fields(table, recipe.fields, picture_text=recipe.picture_text)
     bundle = None if recipe.bundle is None else fingerprint_of(recipe.bundle)
     settings: dict[str, Any] = {
         "recipe": json.loads(json.dumps(asdict(recipe) | {"fields": fields, "bundle": bundle})),
         "fields": fields,
-        "derived": [] if any(map(is_colour_column, table.columns)) else [COLOUR],
+        "derived": _derived(table, recipe),
         "media": {k: v for k, v in opened.manifest["media_limits"].items() if isinstance(v, int)},
         "dataset": opened.manifest["hash"],
         "encoders": f"{ENCODERS}{uuid.uuid4().hex[:12]}",  # those of an index that is replaced stay until it is
@@ -120,7 +125,7 @@ def index(
     encoders = out / settings["encoders"]
     with nothing_left_of(out), _removed_on_failure(encoders):
         made = batch_of(table, opened, settings, encoders, progress, bundle=recipe.bundle)
-        settings["facets"] = facet_columns(made.table)
+        settings["facets"] = facet_columns(made.table.drop(PICTURE_TEXT, strict=False))
         if encoders.is_dir():
             sync_tree(encoders)  # before the manifest names it
         with progress.task("index", None):
@@ -168,20 +173,42 @@ def _choices(table: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([table.filter(~inside.fill_null(False)), table.filter(inside).unique(["user", "item"])])
 
 
-def _fields(table: pl.DataFrame, asked: Mapping[str, float]) -> dict[str, float]:
+def _derived(table: pl.DataFrame, recipe: Recipe) -> list[str]:
+    """The columns that the index makes itself."""
+    columns = [] if any(map(is_colour_column, table.columns)) else [COLOUR]
+    if not recipe.picture_text:
+        return columns
+    if PICTURE_TEXT in table.columns:
+        raise ConfigError(
+            f"the items have a column '{PICTURE_TEXT}' of their own",
+            where="--picture-text",
+            todo="map it to another name in SHOP.yaml, or index without --picture-text",
+        )
+    return [*columns, PICTURE_TEXT]
+
+
+def derived_columns(settings: Mapping[str, Any]) -> set[str]:
+    """The columns of the table that the index makes itself."""
+    derived = set(settings["derived"])
+    return derived | {BOXES} if PICTURE_TEXT in derived else derived
+
+
+def _fields(table: pl.DataFrame, asked: Mapping[str, float], *, picture_text: bool) -> dict[str, float]:
     known = [name for name in table.columns if not name.startswith("_") and name not in MEDIA_COLUMNS]
+    known += [PICTURE_TEXT] if picture_text else []
     for name, weight in asked.items():
         if name not in known:
             todo = did_you_mean(name, known)
             raise ConfigError(f"the items have no column '{name}'", where="--field", allowed=known, todo=todo)
         if not 0 < weight <= 1000:
             raise ConfigError("this is no weight", where=f"--field {name}", seen=weight, allowed="above 0, up to 1000")
+    own_field = {PICTURE_TEXT: 1.0} if picture_text else {}
     if asked:
-        return dict(asked)
-    words = [name for name in known if table.schema[name] == pl.String and name != "item"]
-    if not words:
+        return own_field | dict(asked)
+    words = [name for name in table.columns if name in known and table.schema[name] == pl.String and name != "item"]
+    if not words and not own_field:
         raise DataError("the items have no column of words", seen=", ".join(known), todo="map title in SHOP.yaml")
-    return {name: WEIGHTS.get(name, 1.0) for name in words}
+    return {name: WEIGHTS.get(name, 1.0) for name in words} | own_field
 
 
 # --- One that stands there ----------------------------------------------------------------------------------------
@@ -202,14 +229,15 @@ def _standing(out: Path, settings: Mapping[str, Any], *, renew: bool) -> Index |
 
 def _other_way(standing: Index, settings: Mapping[str, Any]) -> str | None:
     """The first key in which the recipe of the index is another."""
-    was, now = standing.settings["recipe"], settings["recipe"]
+    was = {"picture_text": False} | standing.settings["recipe"]  # an index of an earlier tuwen does not say
+    now = settings["recipe"]
     return next((key for key, value in now.items() if was.get(key) != value), None)
 
 
 def _refuse_another(standing: Index, settings: Mapping[str, Any], out: Path) -> None:
     key = _other_way(standing, settings)
     if key is not None:
-        told = [f"{key}: {one['recipe'].get(key)}" for one in (standing.settings, settings)]
+        told = [f"{key}: {one['recipe'].get(key, False)}" for one in (standing.settings, settings)]
         raise ConfigError(
             "the index there was made in another way",
             where=str(out),
@@ -259,6 +287,8 @@ def encoders_of(index: Index) -> Path:
 
 
 def _told(found: Index, added: int, removed: int) -> dict[str, Any]:
+    now = found.snapshot
+    health = {} if PICTURE_TEXT not in found.settings["derived"] else {"with_picture_text": _with_words(now)}
     return {
         "items": len(found.snapshot),
         "added": added,
@@ -266,7 +296,12 @@ def _told(found: Index, added: int, removed: int) -> dict[str, Any]:
         "spaces": found.snapshot.spaces,
         "fields": found.settings["fields"],
         "facets": found.settings["facets"],
-    }
+    } | health
+
+
+def _with_words(now: Snapshot) -> int:
+    """Items in whose pictures words stand."""
+    return int((now.table[PICTURE_TEXT].is_not_null() & pl.Series(now.living, dtype=pl.Boolean)).sum())
 
 
 # --- Words and vectors --------------------------------------------------------------------------------------------
@@ -287,6 +322,9 @@ def batch_of(
         encoders: the folder of the index that holds them; filled where it is not there yet.
         bundle: where a contrast bundle lies that the index does not hold yet.
     """
+    reader = reader_of(encoders) if PICTURE_TEXT in settings["derived"] else None
+    if reader is not None:
+        table = with_picture_text(table, dataset, reader, progress)
     found: dict[str, list[list[str]]] = {}
     for name in settings["fields"]:
         with progress.task(f"words of {name}", len(table)) as bar:
@@ -307,6 +345,8 @@ def batch_of(
         folder=encoders,
         progress=progress,
     )
+    if reader is not None:  # behind the others: a folder of encoders that is there already stands for an index that is
+        keep_reader(reader, encoders)
     return Batch(table, found, vectors)
 
 

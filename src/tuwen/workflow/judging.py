@@ -15,7 +15,7 @@ from tuwen.bundle.bundle import Bundle
 from tuwen.config import Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import first_medium, joined_text
-from tuwen.data.kinds import MEDIA
+from tuwen.data.kinds import medium_of
 from tuwen.data.language import languages
 from tuwen.data.splits import Column
 from tuwen.errors import DataError
@@ -57,6 +57,8 @@ def judge(run: Run, bundle: Bundle, dataset: Dataset, progress: Progress, *, kno
     for name, spec in run.modalities.items():
         raw = raw_values(spec.use, spec.columns, frame, dataset)
         inputs[name] = make_input(name, bundle.modalities[name], raw, dataset, progress)
+        if bundle.train_part.never(name):
+            inputs[name] = absent(inputs[name])  # as the bundle itself does it
     outputs = outputs_of(bundle.network, inputs, progress=progress)
     base = base_of(run, gathered, rows, bundle.target)
     whole = predictions_of(bundle.target, base, outputs)
@@ -126,8 +128,8 @@ def base_of(run: Run, gathered: Gathered, rows: np.ndarray, target: Target) -> p
     base = pl.DataFrame({"row": frame["row"], "target": told})
     texts: dict[tuple[str, ...], str] = {}  # two views of the same columns have one language
     for name, spec in run.modalities.items():
-        if spec.use in MEDIA:
-            there = pl.Series([key is not None for key in first_medium(frame, spec.columns, MEDIA[spec.use])])
+        if (medium := medium_of(spec.use)) is not None:
+            there = pl.Series([key is not None for key in first_medium(frame, spec.columns, medium)])
             base = base.with_columns(
                 pl.when(there).then(pl.lit("with")).otherwise(pl.lit("without")).alias(f"slice_{name}")
             )

@@ -13,15 +13,18 @@ import polars as pl
 from tuwen.config import ModalitySpec, RankRun, Run
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import all_media, first_medium, joined_text
-from tuwen.data.kinds import MEDIA
+from tuwen.data.kinds import MEDIA, medium_of
 from tuwen.errors import ConfigError
 from tuwen.models import ENCODERS
 from tuwen.preprocess import MODALITIES
 from tuwen.preprocess.frozen import Frozen, VectorCache
 from tuwen.preprocess.modality import Modality
+from tuwen.preprocess.ocr import text_of
+from tuwen.preprocess.picture_text import PictureText
 from tuwen.preprocess.sets import PictureSet, as_set
 from tuwen.progress import Progress, Silent
 from tuwen.training.inputs import EncodedInput, Input, SetInput, StreamedInput, distinct, text_key
+from tuwen.workflow.picture_words import lines_of
 
 CALIBRATION_PICTURES = 64
 
@@ -31,7 +34,7 @@ class Raw:
     """The raw values of one modality, row by row.
 
     Attributes:
-        values: media keys or None (image, audio, shape), str or None (text), a frame (table).
+        values: media keys or None (image, picture-text, audio, shape), str or None (text), a frame (table).
         read: what turns a value into what ``encode`` takes.
         several: of media, row by row every key and not only the first.
     """
@@ -58,13 +61,13 @@ class Raw:
 
 def raw_values(use: str, columns: Sequence[str], frame: pl.DataFrame, dataset: Dataset) -> Raw:
     """What a modality of kind ``use`` gets from these columns."""
-    if use in MEDIA:
+    if (medium := medium_of(use)) is not None:
         media = dataset.media
         return Raw(
             use,
-            first_medium(frame, columns, MEDIA[use]),
+            first_medium(frame, columns, medium),
             lambda key: None if key is None else media.read(key),
-            lambda: all_media(frame, columns, MEDIA[use]),
+            lambda: all_media(frame, columns, medium),
         )
     return Raw(use, joined_text(frame, columns) if use == "text" else frame.select(columns))
 
@@ -77,7 +80,8 @@ def fitted_modality(
     """
     spec = run.modalities[name]
     modality = built_modality(run, name)
-    most = getattr(modality, "pictures", 1)
+    most = 1 if isinstance(modality, PictureText) else getattr(modality, "pictures", 1)
+    raw = _texts_of_pictures(name, modality, raw, dataset, progress)
     firsts, index = raw.distinct()
     modality.fit(raw.at(firsts[np.unique(index[train_rows])] if spec.use not in MEDIA else firsts[:0]))
     encoder = ENCODERS.load(spec.encoder.use)
@@ -129,6 +133,7 @@ def make_input(name: str, modality: Modality, raw: Raw, dataset: Dataset, progre
     progress = progress or Silent()
     if isinstance(modality, PictureSet):
         return _sets(name, modality, raw, dataset, progress)
+    raw = _texts_of_pictures(name, modality, raw, dataset, progress)
     firsts, index = raw.distinct()
     if isinstance(modality, Frozen):
         return _vectors(name, modality, raw, firsts, index, dataset, progress)
@@ -137,6 +142,17 @@ def make_input(name: str, modality: Modality, raw: Raw, dataset: Dataset, progre
         return StreamedInput(values, modality.encode, index, raw.read)
     arrays, present = modality.encode(raw.at(firsts))
     return EncodedInput(arrays, present, index)
+
+
+def _texts_of_pictures(name: str, modality: Modality, raw: Raw, dataset: Dataset, progress: Progress) -> Raw:
+    """The texts of what stands in each row's pictures, where the modality reads that; else ``raw``."""
+    inner = modality.modality if isinstance(modality, Frozen) else modality
+    if not isinstance(inner, PictureText) or raw.several is None:
+        return raw
+    rows = [tuple(dict.fromkeys(keys))[: inner.pictures] for keys in raw.several()]
+    lines = lines_of(name, [key for row in rows for key in row], inner.reader, dataset, progress)
+    texts = ["\n".join(filter(None, (text_of(lines[key]) for key in row))) or None for row in rows]
+    return Raw("text", texts)
 
 
 def _sets(name: str, modality: PictureSet, raw: Raw, dataset: Dataset, progress: Progress) -> SetInput:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 import torch
+from torch import nn
 
 from tuwen.config import Run
 from tuwen.errors import TuwenError
@@ -31,25 +33,32 @@ def expected(modality: Modality) -> ArraySpec | None:
 
 
 def rehearse(run: Run, options: dict[str, Any]) -> None:
-    """Build encoders, fusion and head on torch's meta device, where parameters have shapes and no numbers.
+    """Refuse options that do not go together: :func:`rehearsed`, without what it builds."""
+    rehearsed(run, options)
+
+
+def rehearsed(run: Run, options: dict[str, Any], specs: Mapping[str, ArraySpec] | None = None) -> nn.Module | None:
+    """Encoders, fusion and head on torch's meta device, where parameters have shapes and no numbers; None where a
+    modality's arrays are not known before it is fitted.
 
     Args:
         options: the complete ones of the task.
+        specs: arrays of modalities that are known better than before ``fit``.
 
     Raises:
         ConfigError: options that do not go together, with file and line.
     """
     encoders = {}
     for name in run.modalities:
-        spec = _read(run, name)
+        spec = (specs or {}).get(name) or _read(run, name)
         if spec is None:
-            return
+            return None
         place = run.where("modalities", name, "encoder")
         encoders[name] = (Part(run.modalities[name].encoder.use, encoder_options(run, name), place), spec)
     target = TASKS.load(run.task.use).fit(_two_answers(options), options)
     fusion = Part(run.fusion.use, run.fusion.options, run.where("fusion"))
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        assemble(encoders, fusion, Part(run.task.use, run.task.options, run.where("task")), target)
+        return assemble(encoders, fusion, Part(run.task.use, run.task.options, run.where("task")), target)
 
 
 def _read(run: Run, name: str) -> ArraySpec | None:

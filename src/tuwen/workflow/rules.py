@@ -12,7 +12,7 @@ from tuwen.data import SPLITS
 from tuwen.data.dataset import Dataset
 from tuwen.data.examples import KEYS, check_condition
 from tuwen.data.schema import TABLES
-from tuwen.data.splits import Split
+from tuwen.data.splits import Column, Split
 from tuwen.errors import ConfigError, DataError, TuwenError, did_you_mean
 from tuwen.models import ENCODERS, FUSIONS, TASKS
 from tuwen.models.encoder import COMES_FROM
@@ -26,6 +26,8 @@ from tuwen.workflow.rehearsal import expected, rehearse
 from tuwen.workflow.stacking import is_stack
 
 Place = tuple[str | int, ...]
+SHOWN_VALUES = 10  # of a column that an error lists
+KEY_ROWS, KEY_SHARE = 20, 0.9  # rows from which a target with so many different values is a key
 
 
 def task_options(run: Run) -> dict[str, Any]:
@@ -267,13 +269,64 @@ def check_kinds(run: Run, frame: pl.DataFrame, dataset: Dataset) -> None:
         )
 
 
+def check_split_values(run: Run, split: Split, frame: pl.DataFrame, target: str) -> None:
+    """Every value that ``split.test`` and ``split.validation`` name stands in a row that has a target.
+
+    Raises:
+        DataError: with file and line, and what was probably meant.
+    """
+    if not isinstance(split, Column):
+        return
+    known = frame.filter(pl.col(target).is_not_null())
+    for option, position, value in split.unknown(known):
+        counts = known[split.column].cast(pl.String).drop_nulls().value_counts(sort=True, name="rows")
+        values = counts[split.column].to_list()
+        listed = ", ".join(map(str, values[:SHOWN_VALUES])) + (", …" if len(values) > SHOWN_VALUES else "")
+        seen, todo = f"{option}: [{', '.join(getattr(split, option))}]", "take it out, or look at rows.where"
+        todo, which = did_you_mean(value, values) or todo, "no row has"
+        if value in set(frame[split.column].cast(pl.String).to_list()):
+            which, todo = f"no row with a '{target}' has", "choose another target, or take it out"
+            seen += f"; {len(frame) - len(known):,} of {len(frame):,} rows have no '{target}'"
+        raise DataError(
+            f"{which} '{value}' in '{split.column}', so it adds nothing to the {option} part",
+            where=run.where("split", option, position),
+            seen=seen,
+            allowed=listed or "nothing: the column is empty in every row",
+            todo=todo,
+        )
+
+
 def fitted_target(run: Run, truth: pl.Series, options: dict[str, Any]) -> Any:
     """What the task learns of its target (:mod:`tuwen.preprocess.target`).
 
     Raises:
-        DataError: values that the task cannot predict, or only one answer; with file and line.
+        DataError: values that the task cannot predict, only one answer, or hardly two rows of any class; with file and
+            line.
     """
     try:
-        return TASKS.load(run.task.use).fit(truth, options)
+        target = TASKS.load(run.task.use).fit(truth, options)
     except DataError as error:
         raise placed(error, run.where("task", "target")) from None
+    if not is_contrast(run):
+        _check_target(run, truth)
+    return target
+
+
+def _check_target(run: Run, truth: pl.Series) -> None:
+    """Refuse a target that tells nothing, or is a key."""
+    different, rows, where = truth.n_unique(), len(truth), run.where("task", "target")
+    if run.task.use == "rate" and rows > 1 and different == 1:
+        raise DataError(
+            f"'{truth.name}' has the same value in every row of the train part, so there is nothing to predict",
+            where=where,
+            seen=f"{truth[0]:g} in {rows:,} rows" if truth.dtype.is_numeric() else f"'{truth[0]}' in {rows:,} rows",
+            todo="choose another target, or look at rows.where",
+        )
+    if run.task.use == "classify" and rows >= KEY_ROWS and different >= KEY_SHARE * rows:
+        raise DataError(
+            f"'{truth.name}' looks like a key, not like classes: hardly two rows have the same value",
+            where=where,
+            seen=f"{different:,} values in {rows:,} rows of the train part, as {truth[0]!r}",
+            allowed="a column whose values repeat; for numbers, task: {use: rate}",
+            todo="choose another target",
+        )

@@ -165,6 +165,11 @@ def _warm(parts: Parts) -> None:
     if parts.shelve is not None:
         shelve = parts.shelve
         steps.append(lambda: shelve(" ", {"title": "a"}, [picture.getvalue()]))  # encoded, and not put there
+    if parts.predictor is not None:
+        predictor = parts.predictor
+        values = {"image": picture.getvalue(), "text": "a"}  # of sounds, shapes and tables nothing is loaded
+        row = {one["column"]: values.get(one["kind"]) for one in predictor.inputs}
+        steps.append(lambda: predictor.predict([row]))
     for reader in () if shelf is None else shelf.catalogue.readers.values():
         value = "a" if reader.use == "text" else picture.getvalue()
         steps.append(partial(reader.read, value))

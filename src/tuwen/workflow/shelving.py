@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from tuwen.apps.encoders import FrozenText, unit
+from tuwen.apps.picture_words import PICTURE_TEXT
 from tuwen.apps.search import Searcher
 from tuwen.index.segments import Batch
 from tuwen.preprocess.colours import colour_of_picture, colour_of_texts
+from tuwen.preprocess.ocr import Reader
 from tuwen.preprocess.terms import terms
 from tuwen.preprocess.text import Text
-from tuwen.workflow.indexing import COLOUR, TELLING, plain_text
+from tuwen.workflow.indexing import COLOUR, TELLING, encoders_of, plain_text
+from tuwen.workflow.picture_words import PICTURES, reader_of, with_lines
 from tuwen.workflow.spaces import ENCODED, JOINT, PICTURE_SHARE, PREFIXES
 from tuwen.workflow.updating import fitting
 
@@ -31,6 +35,7 @@ class Shelver:
 
     def __init__(self, searcher: Searcher) -> None:
         self.searcher = searcher
+        self._reader_in: tuple[Path, Reader] | None = None
 
     def __call__(self, item: str, columns: Mapping[str, Any], pictures: Sequence[bytes]) -> Batch:
         """Encode an item as it enters the index.
@@ -48,6 +53,8 @@ class Shelver:
         table = fitting(pl.DataFrame([{"item": item, **row, "_content": ""}], infer_schema_length=None), index)
         if COLOUR in settings["derived"]:
             table = table.with_columns(pl.Series(COLOUR, [self._colour(columns, pictures)], dtype=pl.String))
+        if PICTURE_TEXT in settings["derived"]:
+            table = with_lines(table, [[self._reader.read(picture) for picture in pictures[:PICTURES]]])
         fields = {name: [terms(plain_text(table[name][0]))] for name in settings["fields"]}
         vectors = {space: self._vector(space, columns, pictures)[None] for space in index.snapshot.spaces}
         return Batch(table, fields, vectors)
@@ -74,6 +81,14 @@ class Shelver:
         else:
             found = encoder.of_picture(pictures[0]) if pictures else None
         return nothing if found is None else found
+
+    @property
+    def _reader(self) -> Reader:
+        """That of the index, which another process may have made anew meanwhile."""
+        folder = encoders_of(self.searcher.index)
+        if self._reader_in is None or self._reader_in[0] != folder:
+            self._reader_in = folder, reader_of(folder)
+        return self._reader_in[1]
 
     @cached_property
     def _items(self) -> FrozenText:

@@ -27,23 +27,28 @@ def stack_account(bundles: Sequence[Bundle], frame: pl.DataFrame, dataset: Datas
         frame: rows that the bundles read, to time what a modality costs.
 
     Returns:
-        ``members``: ``name``, ``weight``, ``loss``; ``worth`` of each modality: ``loss`` (how much larger it is
-        without it, out of fold), ``error`` (standard error), ``clear``, and where it is not clear ``mb`` and ``ms`` a
-        row that leaving it out would save; ``single``, ``drift``, ``loss``.
+        ``loss_name`` (``rmse`` of numbers, else ``log_loss``); ``members``: ``name``, ``weight``, ``loss``; ``worth``
+        of each modality: ``loss`` (how much larger it is without it, out of fold), ``error``, ``clear``,
+        and where it is not clear ``mb`` and ``ms`` a row that leaving it out would save; ``single``, ``drift``,
+        ``loss``.
     """
     accounts = [bundle.manifest["stack"] for bundle in bundles if "stack" in bundle.manifest]
     if not accounts:
         return None
     names = [member["name"] for member in accounts[0]["members"]]
-    worth = {name: _worth(accounts, name) for name in accounts[0]["worth"]}
+    squared = bundles[0].target.task == "rate"
+    loss = float(np.mean([account["loss"] for account in accounts]))
+    worth = {name: _worth(accounts, name, loss, squared) for name in accounts[0]["worth"]}
     idle = [name for name in worth if not worth[name]["clear"]]
     worth |= {name: worth[name] | _saving(bundles[0], name, frame, dataset) for name in idle}
+    losses = [_mean(accounts, i, "loss") for i in range(len(names))]
     return {
+        "loss_name": "rmse" if squared else "log_loss",
         "members": [
-            {"name": name, "weight": _mean(accounts, i, "weight"), "loss": _mean(accounts, i, "loss")}
+            {"name": name, "weight": _mean(accounts, i, "weight"), "loss": _rooted(losses[i], squared)}
             for i, name in enumerate(names)
         ],
-        "loss": float(np.mean([account["loss"] for account in accounts])),
+        "loss": _rooted(loss, squared),
         "single": all(account["single"] for account in accounts),
         "worth": worth,
         "drift": accounts[0].get("drift"),
@@ -54,11 +59,19 @@ def _mean(accounts: Sequence[dict[str, Any]], member: int, key: str) -> float:
     return float(np.mean([account["members"][member][key] for account in accounts]))
 
 
-def _worth(accounts: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
-    loss = float(np.mean([account["worth"][name]["loss"] for account in accounts]))
+def _rooted(loss: float, squared: bool) -> float:
+    return math.sqrt(max(loss, 0.0)) if squared else loss
+
+
+def _worth(accounts: Sequence[dict[str, Any]], name: str, whole: float, squared: bool) -> dict[str, Any]:
+    more = float(np.mean([account["worth"][name]["loss"] for account in accounts]))
     # the folds share most of their rows, so their errors do not average out
     error = math.sqrt(float(np.mean([account["worth"][name]["error"] ** 2 for account in accounts])))
-    return {"loss": loss, "error": error, "clear": loss > CLEAR * error}
+    clear = more > CLEAR * error
+    if squared:
+        root = _rooted(whole + more, squared)
+        more, error = root - _rooted(whole, squared), error / max(2 * root, 1e-12)
+    return {"loss": more, "error": error, "clear": clear}
 
 
 def _saving(bundle: Bundle, name: str, frame: pl.DataFrame, dataset: Dataset) -> dict[str, float]:

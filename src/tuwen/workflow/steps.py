@@ -174,7 +174,7 @@ def _answered(
     bundle: Bundle, frame: pl.DataFrame, read: dict[str, str], dialects: dict[str, Dialect], cells: MediaCells
 ) -> pl.DataFrame:
     """The frame without its media, with ``prediction``, ``probability`` (of yes, or of the answer; of a contrast
-    bundle ``SIDE_embedding`` instead) and ``problem``.
+    bundle ``SIDE_embedding`` instead), ``problem``, and ``note`` where a row is unlike the train part.
     """
     if frame.is_empty():
         return frame
@@ -198,6 +198,8 @@ def _answered(
         columns["probability"] = [a["probability"] for a in answers]
     if "probabilities" in answers[0]:
         columns["probability"] = [max(a["probabilities"].values()) for a in answers]
+    if any("note" in a for a in answers):
+        columns["note"] = [a.get("note") for a in answers]
     answered = pl.DataFrame(columns).with_columns(
         pl.Series("problem", ["; ".join(told) or None for told in problems], dtype=pl.String)
     )

@@ -9,12 +9,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tuwen import __version__
 from tuwen.bundle.card import card
 from tuwen.bundle.files import MANIFEST, read_manifest, refuse_others, verify, write_card, writing
 from tuwen.bundle.network import save_weights
 from tuwen.config import Export, Run
 from tuwen.data.dataset import Dataset
+from tuwen.data.kinds import input_kind
 from tuwen.errors import BundleError
 from tuwen.files import room_on_disk
 from tuwen.models import FUSIONS, TASKS
@@ -172,6 +175,7 @@ def write_bundle(out: Path, run: Run, dataset: Dataset, fold: int, prepared: Pre
         manifest["init"] = start.plain()
     with writing(out, manifest) as folder:
         (folder / "run.json").write_text(json.dumps(run.plain(), ensure_ascii=False, indent=2), encoding="utf-8")
+        (folder / "RUN.yaml").write_text(_as_yaml(run), encoding="utf-8")
         (folder / "history.json").write_text(json.dumps(fitted.trained.history, indent=1), encoding="utf-8")
         if generated:
             (folder / "generator.json").write_text(json.dumps(generated.histories, indent=1), encoding="utf-8")
@@ -182,13 +186,20 @@ def write_bundle(out: Path, run: Run, dataset: Dataset, fold: int, prepared: Pre
     write_card(out, card(read_manifest(out)))
 
 
+def _as_yaml(run: Run) -> str:
+    """What the run sets, as a RUN.yaml that can be edited and trained again."""
+    settings = run.model_dump(mode="json", exclude_unset=True)
+    text: str = yaml.safe_dump(settings, allow_unicode=True, sort_keys=False, width=120)
+    return text
+
+
 def _architecture(run: Run, modalities: dict[str, Modality], fitted: Fitted) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, spec in run.modalities.items():
         kinds = getattr(modalities[name], "kinds", {})
         found[name] = {
             "use": spec.use,
-            "columns": {column: kinds.get(column, spec.use) for column in spec.columns},
+            "columns": {column: kinds.get(column, input_kind(spec.use)) for column in spec.columns},
             "spec": modalities[name].spec.plain(),
             "encoder": Part(spec.encoder.use, encoder_options(run, name)).plain(),
         }

@@ -122,7 +122,7 @@ def answered(
     """``predictions`` and ``without-INPUT`` for the test rows, of the inputs that the run reads."""
     rows = prepared.gathered.rows("test")
     sources = {name: source.take(rows) for name, source in prepared.inputs.items()}
-    network = network_of(fitted.model, next(fitted.model.parameters()).device)
+    network = network_of(fitted.model)
     base = base_of(run, prepared.gathered, rows, fitted.target).select("row", "target")
     found = {ANSWERS: predictions_of(fitted.target, base, outputs_of(network, sources, progress=progress))}
     for label, together in inputs.items():

@@ -253,7 +253,7 @@ def _halfway(run: Run, what: Search, entry: dict[str, float]) -> float:
 def validated(run: Run, prepared: Prepared, fitted: Fitted, metric: str) -> float:
     """A metric of the kept weights on the validation part."""
     rows = prepared.gathered.rows("validation")
-    network = network_of(fitted.model, next(fitted.model.parameters()).device)
+    network = network_of(fitted.model)
     outputs = outputs_of(network, {name: source.take(rows) for name, source in prepared.inputs.items()})
     if isinstance(fitted.target, ContrastTarget):
         return score_of(fitted.target)(outputs, fitted.target.encode(prepared.gathered.truth[rows]))["score"]

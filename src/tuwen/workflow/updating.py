@@ -16,7 +16,7 @@ from tuwen.index.filters import Condition, mask
 from tuwen.index.store import Index
 from tuwen.private import scratch
 from tuwen.progress import Progress, Silent
-from tuwen.workflow.indexing import COLOUR, batch_of, encoders_of, items_of
+from tuwen.workflow.indexing import batch_of, derived_columns, encoders_of, items_of
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -134,7 +134,7 @@ def fitting(table: pl.DataFrame, index: Index) -> pl.DataFrame:
         DataError: a value that cannot be brought to the type of its column.
     """
     known = index.snapshot.table
-    made = {COLOUR} if COLOUR in index.settings["derived"] else set()
+    made = derived_columns(index.settings)
     missing = [name for name in known.columns if name not in table.columns and name not in made]
     table = table.with_columns(pl.lit(None, known.schema[name]).alias(name) for name in missing)
     for name, dtype in known.schema.items():

@@ -12,7 +12,7 @@ import numpy as np
 
 from tuwen.apps.recommend.history import Array
 from tuwen.apps.recommend.state import read_state, write_state
-from tuwen.data.kinds import MEDIA
+from tuwen.data.kinds import medium_of
 from tuwen.preprocess.frozen import Frozen
 
 FITTED = 4000  # items that the axes are found on
@@ -79,8 +79,8 @@ class Reader:
         if isinstance(value, str):
             if all(category(letter)[0] in "CZ" for letter in value):  # control, format, space
                 return None
-        else:
-            value = MEDIA[self.use].normalise(value, self.limits)
+        elif (medium := medium_of(self.use)) is not None:
+            value = medium.normalise(value, self.limits)
         arrays, present = self.frozen.encode([value])
         vector: Array = self.reduction.turned(arrays["vector"], present)[0]
         return vector if vector.any() else None

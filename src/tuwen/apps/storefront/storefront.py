@@ -21,6 +21,7 @@ from tuwen.apps.storefront.cards import Cards, NoSuchItem
 from tuwen.apps.storefront.changes import Changes
 from tuwen.apps.storefront.columns import Columns, jsonable
 from tuwen.apps.storefront.experiment import arm_of
+from tuwen.apps.storefront.item_predictions import ItemPredictions
 from tuwen.apps.storefront.outbox import FULL_DISK, REQUEST_SECONDS, Outbox
 from tuwen.apps.storefront.parts import Parts, Recommending
 from tuwen.apps.storefront.remembered import Known, Remembered
@@ -57,6 +58,7 @@ class Storefront:
         self.changes = Changes(store)
         self.cards = Cards(parts, store, self.changes)
         self.columns = Columns(parts.dataset)
+        self._predictions = ItemPredictions(parts.predictor, self.cards, self.changes)
         self._lists = Remembered()
         self._arrived = 0
         self._unread: dict[str, str] = {}  # item of the store → why it could not be read for lists
@@ -254,16 +256,8 @@ class Storefront:
     # --- Predict ----------------------------------------------------------------------------------------------
 
     def rating_of(self, item: str) -> dict[str, Any] | None:
-        """What the predictor says of an item, where its columns are columns of items; None where they are not."""
-        predictor = self.parts.predictor
-        if predictor is None or not all(one["column"].startswith("items.") for one in predictor.inputs):
-            return None
-        card = self.cards.full(item)
-        row: dict[str, Any] = {}
-        for one in predictor.inputs:
-            name = one["column"].removeprefix("items.")
-            row[one["column"]] = self.cards.picture(item) if name == "images" and card["pictures"] else card.get(name)
-        return predictor.predict([row])[0]
+        """What the predictor says of an item without a review; see :class:`ItemPredictions`."""
+        return self._predictions.of(item)
 
     # --- Items ------------------------------------------------------------------------------------------------
 

@@ -15,9 +15,10 @@ from tuwen.apps.storefront.answer import Answer
 from tuwen.apps.storefront.storefront import Storefront
 from tuwen.errors import DataError
 from tuwen.service.invalid_values import as_sent
+from tuwen.service.language import asked_for
 from tuwen.service.limits import MOST_CONDITIONS
 from tuwen.service.links import LISTED
-from tuwen.service.messages import Prediction, PredictResponse
+from tuwen.service.messages import PredictResponse
 from tuwen.service.parsing import AS_FORM, media_type
 from tuwen.service.predictor import Predictor
 from tuwen.service.problems import RequestError
@@ -188,9 +189,7 @@ def _add_predictions(service: FastAPI, served: Served) -> None:
             return predictor.predict(to_rows(raw(), _inputs(predictor), served.limits.picture_bytes))
 
         answers = await served.predict(predicted)
-        return PredictResponse(
-            bundle=predictor.manifest["name"], predictions=[Prediction.model_validate(a) for a in answers]
-        )
+        return PredictResponse.of(predictor.manifest["name"], answers, asked_for(request.headers))
 
     @service.post("/v1/explain", summary="A prediction, and what it would be without each input", **options)  # type: ignore[arg-type]
     async def explain(asked: ExplainRequest) -> ExplainResponse:

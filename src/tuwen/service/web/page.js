@@ -78,6 +78,7 @@ function show(answer) {
       parts.push(say("range").replace("{low}", low).replace("{high}", high));
     }
   }
+  if (answer.note) parts.push(made("p", { className: "problem", textContent: answer.note }));
   by("answer").replaceChildren(...parts);
 }
 

@@ -140,6 +140,8 @@ def _table(arrays: dict[str, np.ndarray], sizes: tuple[int, ...], present: np.nd
 
 def compact_map(block: Block, fitting: np.ndarray, seed: int) -> np.ndarray:
     """A map f32 [features, k ≤ 64] to compact features: main axes, or the features themselves where they are few."""
+    if not block.width:  # a table of one category
+        return np.zeros((0, 1), np.float32)
     if block.width <= COMPONENTS:
         return np.eye(block.width, dtype=np.float32)
     from scipy.sparse import issparse

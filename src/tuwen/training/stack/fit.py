@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,8 +34,9 @@ MANY_OUTPUTS = 30  # from here on linear members of pairs cost more than they br
 
 @dataclass(frozen=True)
 class Settings:
-    """How a stack is fitted."""
+    """How a stack is fitted: the options of :class:`tuwen.models.auto.Auto`."""
 
+    members: Literal["all", "linear"] = "all"
     folds: int = 5
     width: int = 64
     dropout: float = 0.3
@@ -82,7 +83,8 @@ def fit_stack(
     rows = _rows(examples, specs, kind, outputs, groups, weights, settings, seed)
     _fit_linear(rows, progress)
     maps = {name: compact_map(block, np.arange(rows.count), seed) for name, block in rows.blocks.items()}
-    bent = len(rows.blocks) > 1 or bool(rows.tables)  # linear members alone read a single vector or bag
+    # linear members alone read a single vector or bag
+    bent = settings.members == "all" and (len(rows.blocks) > 1 or bool(rows.tables))
     networks = _fit_networks(rows, maps, settings, progress) if bent else []
     boosted = _fit_trees(rows, maps, progress) if bent else None
     fitted = _combine(rows, maps, networks, boosted, progress)

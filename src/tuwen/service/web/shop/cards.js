@@ -11,14 +11,38 @@ function why(item) {
   return sentence(found.slice(0, 2).join(" · "));
 }
 
+/** The picture, and a mark over each place in it where words of the question stand. */
+function framed(item, eager) {
+  const boxes = (item.reasons ?? []).flatMap((reason) => reason.boxes ?? []);
+  const shown = boxes.length && boxes[0].picture < (item.pictures ?? 1) ? boxes[0].picture : 0;
+  const image = picture(item.item, { count: item.pictures, eager, place: shown });
+  const frame = made("div", { className: "frame" }, image);
+  const mark = () => {
+    const short = Math.min(image.naturalWidth, image.naturalHeight);
+    const [wide, high] = [image.naturalWidth / short, image.naturalHeight / short];
+    const share = (value, side) => value * side - (side - 1) / 2; // the frame is square and cuts the longer side
+    for (const { box: [left, top, right, bottom] } of boxes.filter((line) => line.picture === shown)) {
+      const outline = made("i", { className: "mark", "aria-hidden": "true" });
+      outline.style.left = `${100 * share(left, wide)}%`;
+      outline.style.top = `${100 * share(top, high)}%`;
+      outline.style.width = `${100 * (right - left) * wide}%`;
+      outline.style.height = `${100 * (bottom - top) * high}%`;
+      frame.append(outline);
+    }
+  };
+  if (boxes.length) image.addEventListener("load", mark, { once: true });
+  return frame;
+}
+
 export function card(item, { position, query, fresh = false, eager = false, level = 3 } = {}) {
   const reason = why(item);
   const link = made("a", { href: href({ item: item.item }) }, titled(item));
   link.dataset.item = item.item;
   if (position !== undefined) link.dataset.position = position;
   if (query) link.dataset.query = query;
-  return made("li", { className: "card" },
-    made("div", { className: "frame" }, picture(item.item, { count: item.pictures, eager }), fresh ? made("span", { className: "flag" }, say("new-here")) : null),
+  const frame = framed(item, eager);
+  if (fresh) frame.append(made("span", { className: "flag" }, say("new-here")));
+  return made("li", { className: "card" }, frame,
     made("div", { className: "words" },
       made(`h${level}`, {}, link),
       item.brand || item.category ? made("p", { className: "brand-name" }, spoken(item.brand || item.category)) : null,

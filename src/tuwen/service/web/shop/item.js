@@ -96,7 +96,7 @@ function predicted(prediction) {
   const value = prediction.prediction;
   const isRating = typeof value === "number" && visit.shop.rating_range;
   return made("div", { className: "predicted" }, icon("spark"),
-    made("div", {}, made("b", {}, isRating ? `${say("predicted")}: ${number(value, { maximumFractionDigits: 2 })}` : `${say("predicted-is")}: ${value}`),
+    made("div", {}, made("b", {}, isRating ? `${say("predicted")}: ★ ${number(value, { minimumFractionDigits: 1, maximumFractionDigits: 1 })}` : `${say("predicted-is")}: ${value}`),
       isRating ? made("small", {}, ` ${say("of", { high: number(highest()) })}`) : null,
       made("p", { className: "hint" }, say("predicted-why"))),
     isRating ? made("meter", { min: visit.shop.rating_range[0], max: highest(), value, "aria-label": say("predicted") }) : null);
