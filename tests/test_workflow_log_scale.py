@@ -21,6 +21,7 @@ modalities:
   words: {use: text, columns: [items.title], tokens: word-ngram, encoder: ngram}
 training: {epochs: 60, batch_size: 32, learning_rate: 0.02}
 task: {use: rate, target: items.price, scale: log}
+fusion: sum
 split: {use: hash}
 evaluation: {samples: 100, baselines: [trivial]}
 """
