@@ -12,6 +12,8 @@ from tuwen.models.stack.members import Networks
 from tuwen.training.stack.linear import Truth
 
 EPOCHS = 40
+FEWER_EPOCHS = 15  # of many rows, where an epoch has as many steps as several of few
+MANY_ROWS = 10_000
 PATIENCE = 3
 
 
@@ -40,10 +42,10 @@ def fit_networks(
     values = torch.from_numpy(truth.values.astype(np.int64 if truth.kind == "classify" else np.float32))
     weights = torch.from_numpy(truth.weights.astype(np.float32))
     fold, rows = torch.from_numpy(folds.astype(np.int64)), len(folds)
-    batch = 64 if rows < 10_000 else 256
+    batch, epochs = (64, EPOCHS) if rows < MANY_ROWS else (512, FEWER_EPOCHS)
     optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.05)
     best, state, since = np.inf, network.state_dict(), 0
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         network.train()
         for chosen in torch.randperm(rows).split(batch):
             answers = network.answers([x[chosen] for x in inputs])
