@@ -21,6 +21,7 @@ from tuwen.training.batches import Examples
 from tuwen.training.inputs import EncodedInput
 from tuwen.training.loop import Settings, train
 from tuwen.training.stack.fit import fit_stack
+from tuwen.training.stack.linear import Kind
 
 WIDTHS = {"picture": 1280, "text": 384, "title": 384}
 ENCODERS = {"picture": "efficientnet-lite0", "text": "e5-small", "title": "e5-small"}
@@ -51,17 +52,11 @@ def seconds_of_concat(examples: Examples, task: str, target: Target) -> float:
     return time.process_time() - began
 
 
-def seconds_of_auto(examples: Examples, task: str, target: Target) -> tuple[float, dict[str, float]]:
+def seconds_of_auto(examples: Examples, task: Kind, target: Target) -> tuple[float, dict[str, float]]:
     specs = {name: ArraySpec("vector", (width,)) for name, width in WIDTHS.items()}
     began = time.process_time()
-    fit = fit_stack(
-        examples,
-        specs,
-        task,
-        target.outputs,
-        groups=np.arange(len(examples)),
-        progress=Silent(),  # type: ignore[arg-type]
-    )
+    groups = np.arange(len(examples))
+    fit = fit_stack(examples, specs, task, target.outputs, groups=groups, progress=Silent())
     return time.process_time() - began, {member["name"]: member["seconds"] for member in fit.account["members"]}
 
 
@@ -72,7 +67,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for classes in (1, 7, 30):
         examples = planted(rows, classes)
-        task = "rate" if classes == 1 else "classify"
+        task: Kind = "rate" if classes == 1 else "classify"
         target: Target = (
             RateTarget(float(examples.targets.min()), float(examples.targets.max()), float(examples.targets.mean()))
             if classes == 1

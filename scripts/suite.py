@@ -124,6 +124,7 @@ def _judged(
         "run": name,
         "metric": metric,
         "rows": report["rows"],
+        "commit": report["provenance"].get("commit"),
         "tuwen": report["metrics"][metric] | {"seconds": cost["train_seconds"]},
         "single": None
         if best is None

@@ -9,8 +9,9 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
+from tuwen.models.stack.members import Networks
 from tuwen.models.stack.projection import Projection
-from tuwen.models.stack.stack import Stack
+from tuwen.models.stack.stack import Plan, Stack
 from tuwen.preprocess.spec import ArraySpec
 from tuwen.progress import Silent
 from tuwen.training.batches import Examples, outputs_of
@@ -20,6 +21,8 @@ from tuwen.training.stack.blocks import blocks_of
 from tuwen.training.stack.combination import combine
 from tuwen.training.stack.fit import Fit, fit_stack, linear_subsets, patterns_of
 from tuwen.training.stack.linear import Kind, Truth, fit_linear
+from tuwen.training.stack.rows import Rows
+from tuwen.training.stack.search import fit_member
 from tuwen.training.stack.trees import as_matrices, fit_trees
 
 WIDTH = 6
@@ -264,6 +267,37 @@ def test_weights_lie_on_the_simplex_and_beat_each_member() -> None:
     assert chosen.weights.min() >= 0
     assert chosen.weights.sum() == pytest.approx(1)
     assert chosen.losses.mean() < min(truth.losses(members[:, m]).mean() for m in range(3))
+
+
+def test_in_use_the_answer_of_a_network_is_the_mean_of_its_copies() -> None:
+    torch.manual_seed(0)
+    network = Networks("sum", [3, 2], copies=4, hidden=5, outputs=2).eval()
+    compact = [torch.randn(7, 3), torch.randn(7, 2)]
+    torch.testing.assert_close(network(compact), network.answers(compact).mean(dim=1))
+    assert network.answers(compact).std(dim=1).min() > 0
+
+
+def test_each_modality_keeps_the_penalty_that_it_has_alone() -> None:
+    rng = np.random.default_rng(15)
+    features = {"narrow": vectors(rng, 300), "wide": vectors(rng, 300)}
+    examples = examples_of(features, features["narrow"][:, 0] + rng.normal(size=300).astype(np.float32))
+    blocks = blocks_of(examples, dict.fromkeys(features, VECTOR), np.arange(300))
+    truth = Truth("rate", examples.targets.astype(np.float64), 1, np.ones(300))
+    rows = Rows(blocks, truth, np.arange(300) % 5, 0.0, 1.0, 0)
+    folds, _, chosen = fit_member(rows, ["narrow", "wide"], {"narrow": 0.1, "wide": 30.0})
+    assert chosen[1] / chosen[0] == pytest.approx(300)
+    assert len(folds) == 5
+    heavy, light = np.abs(folds[0].weights[0]).sum(), np.abs(folds[0].weights[1]).sum()
+    assert heavy > 10 * light
+
+
+def test_a_row_is_combined_by_the_weights_of_what_it_has() -> None:
+    plan = Plan(1, False, [["a"], ["b"]], patterns=[["a", "b"], ["a"], ["b"]])
+    stack = Stack(plan, {"a": VECTOR, "b": VECTOR})
+    stack.get_buffer("weight").copy_(torch.tensor([[0.25, 0.75], [1.0, 0.0], [0.0, 1.0]]))
+    answers = torch.tensor([[[4.0], [8.0]]] * 4)
+    present = {"a": torch.tensor([True, True, False, False]), "b": torch.tensor([True, False, True, False])}
+    assert stack.combined(answers, present).flatten().tolist() == [7.0, 4.0, 8.0, 0.0]
 
 
 def test_subsets_and_patterns() -> None:

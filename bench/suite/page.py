@@ -37,8 +37,9 @@ def page(rows: Sequence[Row], limit: float) -> str:
         "folds, metric and resamples; written by `make suite`. Scores on the test part alone, with 95 % bootstrap",
         "intervals; differences are paired (tuwen minus the other, **bold** where the interval leaves out 0). `s` is",
         "seconds of training on one thread beside other work, over all folds; frozen vectors are cached for tuwen and",
-        f"for the peers that read them. A peer has {limit:g} seconds a fold and its own default settings; with",
-        "`scale: log` it learns log(1 + y) too.",
+        f"for the peers that read them. A peer is told to take {limit:g} seconds a fold (it is ended at twice that and",
+        "two minutes) and has its own default settings; with `scale: log` it learns log(1 + y) too. An empty cell",
+        f"without a reason below the table was not run, and counts for nobody. tuwen: {_commits(rows)}.",
         "",
         "全部监督任务均只用 `fusion: auto`，对手在相同的行、折、指标和重采样上比较。",
         "",
@@ -55,6 +56,12 @@ def page(rows: Sequence[Row], limit: float) -> str:
         *_reasons(rows),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _commits(rows: Sequence[Row]) -> str:
+    """The commits that the runs were trained with."""
+    names = dict.fromkeys(row["commit"] for row in rows if row.get("commit"))
+    return f"commit {', '.join(names)}" if names else "no commit is known"
 
 
 def _line(row: Row, names: Sequence[str]) -> str:
@@ -84,7 +91,7 @@ def counts(rows: Sequence[Row]) -> list[str]:
     return [
         f"Against the best single modality: clearly better on {singles.count('better')}, no clear difference on "
         f"{singles.count('unclear')}, clearly worse on {singles.count('worse')} of {len(singles)}.",
-        f"Against the best peer: {results.count('win')} wins, {results.count('tie')} ties and "
+        f"Against the best peer of those that answered: {results.count('win')} wins, {results.count('tie')} ties and "
         f"{results.count('loss')} losses.",
     ]
 

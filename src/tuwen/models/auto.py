@@ -16,12 +16,12 @@ Members = Literal["all", "linear"]
 
 
 class Auto(Late):
-    """Many members, each over some of the modalities, and one answer that none of them beats clearly.
+    """Many members, each over some of the modalities, and one answer: their blend, or the simplest that is as good.
 
     Where no encoder has to be trained (frozen vectors, n-grams, tables) the members are linear models of every
     modality, of every pair and of all, two small networks and gradient-boosted trees, and this class only holds the
     options: see :mod:`tuwen.training.stack`. Where one has, they are a head for each modality and one for all of them
-    together, trained as one network (:class:`tuwen.models.late.Late`).
+    together, trained as one network (:class:`tuwen.models.late.Late`); their blend then always answers.
 
     Args:
         members: ``linear`` leaves out what bends, networks and trees.

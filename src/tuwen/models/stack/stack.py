@@ -137,9 +137,8 @@ class Stack(nn.Module):
         """Answers [batch, members, outputs] → one, by the weights of the fitted pattern nearest to what is there."""
         bits = torch.stack([present[name] for name in self.specs], dim=1).to(answers.dtype)  # [batch, modalities]
         pattern = self.get_buffer("pattern")
-        lost = bits @ (1 - pattern).T  # of what is there and the pattern leaves out
-        wrong = (1 - bits) @ pattern.T  # of what the pattern counts on and is not there
-        nearest = (lost + 100.0 * wrong).argmin(dim=1)
+        missing = (1 - bits) @ pattern.T  # of what the pattern counts on; larger patterns come first
+        nearest = missing.argmin(dim=1)
         scores = answers / self.get_buffer("temperature").view(1, -1, 1)
         if self.plan.probabilistic and self.plan.outputs > 1:
             scores = functional.log_softmax(scores, dim=2)
